@@ -1,0 +1,1 @@
+//! The simulated providers and the load kit.

@@ -1,0 +1,15 @@
+//! Layer 1: the values everything else is made of. Knows no HTTP.
+//!
+//! * [`Span`] remembers where something stands in a buffer without borrowing it.
+//! * [`Tick`] is an instant that somebody else read from a clock; pure rooms take it as an argument.
+//! * [`Money`] is an integer amount of nano-dollars; [`Tokens`] counts tokens.
+//! * [`ascii`] holds the tables that decide what an HTTP token, a space or a digit is.
+
+pub mod ascii;
+mod span;
+mod tick;
+mod units;
+
+pub use span::Span;
+pub use tick::Tick;
+pub use units::{Money, Tokens};
