@@ -1,1 +1,27 @@
-//! runtime
+//! Layer 2, the side that touches the kernel: tasks, sockets, deadlines, mailboxes. Knows no HTTP.
+//!
+//! One worker thread is one [`executor`] (glommio) with one private [`Ring`] (io_uring). A task gets sockets
+//! from a [`Listener`] or by [`Socket::connect`], and everything it waits for wakes it through the ring.
+//!
+//! `unsafe` is allowed in this room only, in the files that speak to the kernel; each block says why it holds.
+#![allow(unsafe_code)]
+
+mod buffers;
+pub mod clock;
+pub mod executor;
+mod gather;
+mod listener;
+mod mailbox;
+mod outgoing;
+pub mod probe;
+mod ring;
+mod sleep;
+mod socket;
+mod wheel;
+
+pub use gather::{Gather, PIECES_MAX};
+pub use listener::{Listener, bind};
+pub use mailbox::{MailReceiver, MailSender, mailbox};
+pub use ring::{Ring, RingConfig};
+pub use sleep::{Sleep, sleep};
+pub use socket::Socket;

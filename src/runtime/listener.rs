@@ -1,0 +1,83 @@
+//! Listening sockets: one per worker and address, shared by the kernel through SO_REUSEPORT.
+
+use super::ring::Ring;
+use super::socket::{Socket, register};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Connections that may wait in the kernel for a worker to take them.
+const BACKLOG: i32 = 4096;
+
+/// Opens a listening socket that other workers' sockets on the same address share connections with.
+///
+/// Done by the thread that starts the workers, so that a port in use is reported before anything runs.
+/// TCP_NODELAY is inherited by every connection that is accepted.
+pub fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let kind = socket2::Type::STREAM.cloexec().nonblocking();
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// A listening socket on a worker's ring.
+pub struct Listener {
+    ring: Rc<Ring>,
+    index: usize,
+    _socket: socket2::Socket,
+}
+
+impl Listener {
+    /// Starts accepting.
+    pub fn new(ring: &Rc<Ring>, socket: socket2::Socket) -> Listener {
+        let index = ring.with(|inner| {
+            let index = inner.add_listener(socket.as_raw_fd());
+            inner.arm_accept(index);
+            index
+        });
+        Listener { ring: ring.clone(), index, _socket: socket }
+    }
+
+    /// The next connection. An error (too many open files, say) ends nothing: wait a moment and call again.
+    pub async fn accept(&self) -> io::Result<Socket> {
+        poll_fn(|cx| {
+            let taken = self.ring.with(|inner| {
+                let listener = &mut inner.listeners[self.index];
+                if let Some(fd) = listener.accepted.pop() {
+                    return Some(Ok(fd));
+                }
+                if let Some(error) = listener.failed.take() {
+                    return Some(Err(io::Error::from_raw_os_error(error)));
+                }
+                register(&mut listener.waker, cx);
+                inner.arm_accept(self.index);
+                None
+            });
+            match taken {
+                Some(Ok(fd)) => Poll::Ready(Ok(Socket::adopt(&self.ring, fd))),
+                Some(Err(error)) => Poll::Ready(Err(error)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.ring.with(|inner| {
+            inner.stop_accept(self.index);
+            for fd in inner.listeners[self.index].accepted.drain(..) {
+                // SAFETY: an accepted descriptor that nobody took yet belongs to this list alone.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        });
+    }
+}

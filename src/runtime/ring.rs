@@ -1,0 +1,590 @@
+//! One io_uring per worker: every socket, deadline and mailbox of that worker is driven from here.
+//!
+//! The rules that keep it sound:
+//!
+//! * memory that the kernel may touch (a [`Gather`] being sent, an address being connected to) is owned by
+//!   the socket's slot, and the slot is not reused before the last completion of its operations has come;
+//! * received bytes are copied from the provided buffer into the socket's inbox at once, so a provided
+//!   buffer is never held longer than one turn;
+//! * an inbox that reached its high-water mark stops the multishot receive: TCP's window does the rest.
+//!
+//! Turns follow one order: submit what the tasks queued, reap all completions, note who can go on, then wake
+//! them; nothing is woken while the ring is borrowed.
+
+use super::buffers::{GROUP, ReceiveBuffers};
+use super::clock;
+use super::gather::Gather;
+use super::outgoing::Outgoing;
+use super::wheel::Wheel;
+use crate::base::Tick;
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// Sizes of one worker's ring.
+#[derive(Clone, Copy, Debug)]
+pub struct RingConfig {
+    /// Entries of the submission queue; a power of two.
+    pub submission_entries: u32,
+    /// Entries of the completion queue; a power of two, larger than the submission queue.
+    pub completion_entries: u32,
+    /// Number of receive buffers the kernel may fill in one turn; a power of two, at most 32,768.
+    pub receive_buffers: u16,
+    /// Bytes of each receive buffer.
+    pub receive_buffer_bytes: usize,
+    /// Bytes that may wait for the reader of one socket before receiving stops. What had already arrived
+    /// when it is reached is kept, so an inbox may hold up to one turn's buffers more.
+    pub inbox_bytes: usize,
+}
+
+/// A worker's ring and everything that waits on it. Lives in an [`Rc`] on its own thread.
+pub struct Ring {
+    inner: RefCell<Inner>,
+    now: Cell<Tick>,
+}
+
+pub(super) struct Inner {
+    // Declared first so that it is closed before the memory below, which the kernel may use, goes away.
+    uring: IoUring,
+    buffers: ReceiveBuffers,
+    pub(super) sockets: Vec<Slot>,
+    free: Vec<u32>,
+    pub(super) listeners: Vec<ListenerSlot>,
+    pub(super) sleeps: Vec<SleepSlot>,
+    pub(super) free_sleeps: Vec<u32>,
+    pub(super) mail: MailSlot,
+    wheel: Wheel<Reminder>,
+    wakes: Vec<Waker>,
+    batch: Vec<(u64, i32, u32)>,
+    starved: Vec<u32>,
+    inbox_bytes: usize,
+}
+
+/// A socket as the ring sees it.
+pub(super) struct Slot {
+    pub(super) fd: RawFd,
+    generation: u32,
+    /// Operations whose last completion has not come; the slot is reused only at zero.
+    pending: u32,
+    /// The [`super::Socket`] that owned it is gone.
+    abandoned: bool,
+    receive: Receive,
+    pub(super) inbox: Vec<u8>,
+    /// How the peer's side of the stream ended, if it did.
+    pub(super) end: Option<End>,
+    pub(super) receive_waker: Option<Waker>,
+    pub(super) outgoing: Outgoing,
+    pub(super) send_waker: Option<Waker>,
+    pub(super) deadline: Tick,
+    reminder: Tick,
+    pub(super) timed_out: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Receive {
+    Idle,
+    Armed,
+    Cancelling,
+}
+
+/// How a peer's side of a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Closed,
+    Failed(i32),
+}
+
+#[derive(Default)]
+pub(super) struct ListenerSlot {
+    fd: RawFd,
+    armed: bool,
+    pub(super) accepted: Vec<RawFd>,
+    pub(super) failed: Option<i32>,
+    pub(super) waker: Option<Waker>,
+}
+
+pub(super) struct SleepSlot {
+    pub(super) generation: u32,
+    pub(super) fired: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+#[derive(Default)]
+pub(super) struct MailSlot {
+    fd: Option<RawFd>,
+    armed: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+enum Reminder {
+    Socket(u32, u32),
+    Sleep(u32, u32),
+}
+
+/// A deadline that never comes.
+pub(super) const NEVER: Tick = Tick(u64::MAX);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Op {
+    Accept = 1,
+    Receive,
+    Send,
+    Connect,
+    /// Cancel, shutdown and close: nobody waits for their result.
+    Side,
+    Close,
+    Mail,
+}
+
+impl Ring {
+    /// Opens a ring on the present thread, which must be the only one that ever uses it.
+    pub fn open(config: &RingConfig) -> io::Result<Rc<Ring>> {
+        let uring: IoUring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_clamp()
+            .setup_cqsize(config.completion_entries)
+            .build(config.submission_entries)?;
+        let buffers = ReceiveBuffers::register(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
+        let now = clock::now();
+        let inner = Inner {
+            uring,
+            buffers,
+            sockets: Vec::new(),
+            free: Vec::new(),
+            listeners: Vec::new(),
+            sleeps: Vec::new(),
+            free_sleeps: Vec::new(),
+            mail: MailSlot::default(),
+            wheel: Wheel::new(now),
+            wakes: Vec::new(),
+            batch: Vec::new(),
+            starved: Vec::new(),
+            inbox_bytes: config.inbox_bytes,
+        };
+        Ok(Rc::new(Ring { inner: RefCell::new(inner), now: Cell::new(now) }))
+    }
+
+    /// The time of the present turn: read from the clock once per turn.
+    pub fn now(&self) -> Tick {
+        self.now.get()
+    }
+
+    /// One turn: submits, waits up to `wait` for at least one completion (zero: does not wait), reaps all,
+    /// wakes whoever can go on.
+    pub fn turn(&self, wait: Duration) -> io::Result<()> {
+        let mut wakes = {
+            let mut inner = self.inner.borrow_mut();
+            inner.enter(wait)?;
+            self.now.set(clock::now());
+            inner.reap();
+            inner.expire(self.now.get());
+            std::mem::take(&mut inner.wakes)
+        };
+        wakes.drain(..).for_each(Waker::wake);
+        // Give the list back so that its capacity is kept, unless waking made a new one.
+        let mut inner = self.inner.borrow_mut();
+        if inner.wakes.is_empty() {
+            inner.wakes = wakes;
+        }
+        Ok(())
+    }
+
+    /// Whether a deadline or a sleep is set, so that a long wait must be cut into short ones.
+    pub fn has_deadlines(&self) -> bool {
+        !self.inner.borrow().wheel.is_empty()
+    }
+
+    /// Sockets whose descriptor is not closed yet, for metrics and tests.
+    pub fn sockets_open(&self) -> usize {
+        let inner = self.inner.borrow();
+        inner.sockets.len() - inner.free.len()
+    }
+
+    /// Runs `f` on the inside; `f` must not wake a task.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        f(&mut self.inner.borrow_mut())
+    }
+}
+
+/// The worker ends: what its sockets still hold open is closed. Operations that are under way keep their own
+/// reference in the kernel until the ring itself closes, which comes next.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Closes that are queued run now. If even that fails, the process is ending and the kernel closes them.
+        self.uring.submit().ok();
+        for slot in self.sockets.iter().filter(|slot| slot.fd >= 0) {
+            // SAFETY: a slot owns its descriptor until it is released, and a released slot holds -1.
+            drop(unsafe { OwnedFd::from_raw_fd(slot.fd) });
+        }
+    }
+}
+
+// === slots ===
+
+impl Inner {
+    /// A slot for a connected or connecting socket. Takes ownership of `fd`.
+    pub(super) fn add_socket(&mut self, fd: RawFd) -> (u32, u32) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.sockets.push(Slot::new());
+            (self.sockets.len() - 1) as u32
+        });
+        let slot = &mut self.sockets[index as usize];
+        slot.fd = fd;
+        (index, slot.generation)
+    }
+
+    /// The owner is gone: cancels what is under way; the descriptor is closed after the last completion.
+    pub(super) fn abandon(&mut self, index: u32) {
+        let slot = &mut self.sockets[index as usize];
+        slot.abandoned = true;
+        slot.receive_waker = None;
+        slot.send_waker = None;
+        let (fd, under_way) = (slot.fd, slot.pending > 0);
+        if under_way {
+            let cancel = opcode::AsyncCancel2::new(types::CancelBuilder::fd(types::Fd(fd)).all());
+            self.push(cancel.build(), Op::Side, index);
+        }
+        self.release_if_done(index);
+    }
+
+    fn release_if_done(&mut self, index: u32) {
+        let slot = &mut self.sockets[index as usize];
+        if !slot.abandoned || slot.pending > 0 {
+            return;
+        }
+        let fd = slot.fd;
+        let generation = (slot.generation + 1) & GENERATION_MASK;
+        let mut inbox = std::mem::take(&mut slot.inbox);
+        inbox.clear();
+        *slot = Slot { generation, ..Slot::new() };
+        self.free.push(index);
+        self.push_raw(opcode::Close::new(types::Fd(fd)).build().user_data(user_data(Op::Close, 0, 0)));
+    }
+
+    /// Whether the handle `(index, generation)` still names this slot.
+    pub(super) fn slot(&mut self, index: u32) -> &mut Slot {
+        &mut self.sockets[index as usize]
+    }
+}
+
+impl Slot {
+    fn new() -> Slot {
+        Slot {
+            fd: -1,
+            generation: 0,
+            pending: 0,
+            abandoned: false,
+            receive: Receive::Idle,
+            inbox: Vec::new(),
+            end: None,
+            receive_waker: None,
+            outgoing: Outgoing::default(),
+            send_waker: None,
+            deadline: NEVER,
+            reminder: NEVER,
+            timed_out: false,
+        }
+    }
+}
+
+// === operations ===
+
+impl Inner {
+    /// Starts receiving unless it runs already, the stream has ended, or the inbox is full.
+    pub(super) fn arm_receive(&mut self, index: u32) {
+        let slot = &self.sockets[index as usize];
+        let room = slot.inbox.len() < self.inbox_bytes;
+        if slot.receive != Receive::Idle || slot.end.is_some() || slot.abandoned || !room {
+            return;
+        }
+        let receive = opcode::RecvMulti::new(types::Fd(slot.fd), GROUP).build();
+        self.sockets[index as usize].receive = Receive::Armed;
+        self.push(receive, Op::Receive, index);
+    }
+
+    /// Starts or continues sending what the slot's `outgoing` holds.
+    pub(super) fn push_send(&mut self, index: u32) {
+        let slot = &mut self.sockets[index as usize];
+        let fd = types::Fd(slot.fd);
+        let entry = slot.outgoing.entry(fd);
+        self.push(entry, Op::Send, index);
+    }
+
+    pub(super) fn push_connect(&mut self, index: u32) {
+        let slot = &self.sockets[index as usize];
+        let (address, len) = slot.outgoing.address();
+        let connect = opcode::Connect::new(types::Fd(slot.fd), address, len).build();
+        self.push(connect, Op::Connect, index);
+    }
+
+    /// Ends our side of the stream: the peer reads what was sent, then end of file.
+    pub(super) fn push_shutdown_write(&mut self, index: u32) {
+        let fd = types::Fd(self.sockets[index as usize].fd);
+        self.push(opcode::Shutdown::new(fd, libc::SHUT_WR).build(), Op::Side, index);
+    }
+
+    /// Sets the one deadline of a socket; `NEVER` clears it. Also clears an earlier time-out.
+    pub(super) fn set_deadline(&mut self, index: u32, at: Tick) {
+        let slot = &mut self.sockets[index as usize];
+        slot.deadline = at;
+        slot.timed_out = false;
+        if at < slot.reminder {
+            slot.reminder = at;
+            self.wheel.insert(at, Reminder::Socket(index, slot.generation));
+        }
+    }
+
+    pub(super) fn start_sleep(&mut self, until: Tick) -> (u32, u32) {
+        let index = self.free_sleeps.pop().unwrap_or_else(|| {
+            self.sleeps.push(SleepSlot { generation: 0, fired: false, waker: None });
+            (self.sleeps.len() - 1) as u32
+        });
+        let generation = self.sleeps[index as usize].generation;
+        self.wheel.insert(until, Reminder::Sleep(index, generation));
+        (index, generation)
+    }
+
+    pub(super) fn end_sleep(&mut self, index: u32) {
+        let sleep = &mut self.sleeps[index as usize];
+        *sleep = SleepSlot { generation: sleep.generation.wrapping_add(1), fired: false, waker: None };
+        self.free_sleeps.push(index);
+    }
+
+    pub(super) fn add_listener(&mut self, fd: RawFd) -> usize {
+        self.listeners.push(ListenerSlot { fd, ..ListenerSlot::default() });
+        self.listeners.len() - 1
+    }
+
+    pub(super) fn arm_accept(&mut self, index: usize) {
+        let listener = &mut self.listeners[index];
+        if listener.armed {
+            return;
+        }
+        listener.armed = true;
+        let accept = opcode::AcceptMulti::new(types::Fd(listener.fd)).flags(libc::SOCK_CLOEXEC).build();
+        self.push_raw(accept.user_data(user_data(Op::Accept, 0, index as u32)));
+    }
+
+    /// Stops accepting for good; connections that wait in the kernel's queue are reset when `fd` closes.
+    pub(super) fn stop_accept(&mut self, index: usize) {
+        let cancel = types::CancelBuilder::user_data(user_data(Op::Accept, 0, index as u32));
+        let entry = opcode::AsyncCancel2::new(cancel).build().user_data(user_data(Op::Close, 0, 0));
+        self.push_raw(entry);
+    }
+
+    pub(super) fn watch_mail(&mut self, fd: RawFd) {
+        self.mail.fd = Some(fd);
+        self.arm_mail();
+    }
+
+    fn arm_mail(&mut self) {
+        let Some(fd) = self.mail.fd.filter(|_| !self.mail.armed) else { return };
+        self.mail.armed = true;
+        let poll = opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).multi(true).build();
+        self.push_raw(poll.user_data(user_data(Op::Mail, 0, 0)));
+    }
+
+    fn push(&mut self, entry: squeue::Entry, op: Op, index: u32) {
+        let slot = &mut self.sockets[index as usize];
+        slot.pending += 1;
+        let data = user_data(op, slot.generation, index);
+        self.push_raw(entry.user_data(data));
+    }
+
+    fn push_raw(&mut self, entry: squeue::Entry) {
+        loop {
+            // SAFETY: every pointer in an entry points into memory owned by its slot (`Outgoing`), which
+            // outlives the operation because slots wait for their last completion.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // The queue is full: hand over what it holds. Failure to submit shows up in the next turn.
+            if self.uring.submit().is_err() {
+                self.reap();
+            }
+        }
+    }
+}
+
+// === one turn ===
+
+impl Inner {
+    fn enter(&mut self, wait: Duration) -> io::Result<()> {
+        let result = if wait.is_zero() {
+            let queued = self.uring.submission().len() as u32;
+            const GETEVENTS: u32 = 1;
+            // SAFETY: no argument is passed; GETEVENTS makes a DEFER_TASKRUN ring run its completions.
+            unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) }
+        } else {
+            let timespec = types::Timespec::from(wait);
+            self.uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&timespec))
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // Time is up; a signal; the completion queue must be emptied first: all of them normal.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn reap(&mut self) {
+        loop {
+            let mut batch = std::mem::take(&mut self.batch);
+            batch.extend(self.uring.completion().map(|c| (c.user_data(), c.result(), c.flags())));
+            let none = batch.is_empty();
+            for (data, result, flags) in batch.drain(..) {
+                self.complete(data, result, flags);
+            }
+            self.batch = batch;
+            if none {
+                break;
+            }
+        }
+        // Buffers are back with the kernel now: those that found none start again.
+        while let Some(index) = self.starved.pop() {
+            self.rearm(index);
+        }
+    }
+
+    fn complete(&mut self, data: u64, result: i32, flags: u32) {
+        let index = data as u32;
+        match (data >> 56) as u8 {
+            op if op == Op::Receive as u8 => self.received(index, result, flags),
+            op if op == Op::Send as u8 => self.sent(index, result),
+            op if op == Op::Connect as u8 => self.connected(index, result),
+            op if op == Op::Side as u8 => self.completed_one(index),
+            op if op == Op::Accept as u8 => self.accepted(index as usize, result, flags),
+            op if op == Op::Mail as u8 => {
+                self.mail.armed = cqueue::more(flags);
+                self.arm_mail();
+                self.wakes.extend(self.mail.waker.take());
+            }
+            _ => {} // Close: nobody waits for it
+        }
+    }
+
+    fn received(&mut self, index: u32, result: i32, flags: u32) {
+        let slot = &mut self.sockets[index as usize];
+        if let Some(id) = cqueue::buffer_select(flags) {
+            if result > 0 && !slot.abandoned {
+                slot.inbox.extend_from_slice(self.buffers.filled(id, result as usize));
+            }
+            self.buffers.give_back(id);
+        }
+        match result {
+            1.. => {}
+            0 => slot.end = Some(End::Closed),
+            _ if -result == libc::ENOBUFS => self.starved.push(index),
+            _ if -result == libc::ECANCELED => {}
+            error => slot.end = Some(End::Failed(-error)),
+        }
+        self.wakes.extend(slot.receive_waker.take());
+        let full = slot.inbox.len() >= self.inbox_bytes;
+        if !cqueue::more(flags) {
+            slot.receive = Receive::Idle;
+            self.completed_one(index);
+            // The kernel may end a multishot for reasons of its own; ours are handled above.
+            if -result != libc::ENOBUFS {
+                self.rearm(index);
+            }
+        } else if full && slot.receive == Receive::Armed {
+            slot.receive = Receive::Cancelling;
+            let cancel = types::CancelBuilder::user_data(user_data(Op::Receive, slot.generation, index));
+            self.push(opcode::AsyncCancel2::new(cancel).build(), Op::Side, index);
+        }
+    }
+
+    /// Like `arm_receive`, but safe for a slot that `completed_one` may just have released.
+    fn rearm(&mut self, index: u32) {
+        if self.sockets[index as usize].fd >= 0 {
+            self.arm_receive(index);
+        }
+    }
+
+    fn sent(&mut self, index: u32, result: i32) {
+        let slot = &mut self.sockets[index as usize];
+        slot.pending -= 1;
+        if slot.outgoing.advance(result) && !slot.abandoned {
+            self.push_send(index);
+        } else {
+            self.wakes.extend(slot.send_waker.take());
+            self.release_if_done(index);
+        }
+    }
+
+    fn connected(&mut self, index: u32, result: i32) {
+        let slot = &mut self.sockets[index as usize];
+        slot.outgoing.connected(result);
+        self.wakes.extend(slot.send_waker.take());
+        self.completed_one(index);
+    }
+
+    fn completed_one(&mut self, index: u32) {
+        self.sockets[index as usize].pending -= 1;
+        self.release_if_done(index);
+    }
+
+    fn accepted(&mut self, index: usize, result: i32, flags: u32) {
+        let listener = &mut self.listeners[index];
+        listener.armed = cqueue::more(flags);
+        if result >= 0 {
+            listener.accepted.push(result);
+        } else {
+            listener.failed = Some(-result);
+        }
+        self.wakes.extend(listener.waker.take());
+    }
+
+    fn expire(&mut self, now: Tick) {
+        let Inner { wheel, sockets, sleeps, wakes, .. } = self;
+        let mut again = Vec::new();
+        wheel.expire(now, |reminder| match reminder {
+            Reminder::Socket(index, generation) => {
+                let slot = &mut sockets[index as usize];
+                if slot.generation != generation || slot.abandoned {
+                    return;
+                }
+                slot.reminder = NEVER;
+                if slot.deadline <= now {
+                    slot.deadline = NEVER;
+                    slot.timed_out = true;
+                    wakes.extend(slot.receive_waker.take());
+                    wakes.extend(slot.send_waker.take());
+                } else if slot.deadline != NEVER {
+                    slot.reminder = slot.deadline;
+                    again.push((slot.deadline, Reminder::Socket(index, generation)));
+                }
+            }
+            Reminder::Sleep(index, generation) => {
+                let sleep = &mut sleeps[index as usize];
+                if sleep.generation == generation {
+                    sleep.fired = true;
+                    wakes.extend(sleep.waker.take());
+                }
+            }
+        });
+        for (at, reminder) in again {
+            self.wheel.insert(at, reminder);
+        }
+    }
+}
+
+const GENERATION_MASK: u32 = 0x00ff_ffff;
+
+fn user_data(op: Op, generation: u32, index: u32) -> u64 {
+    (op as u64) << 56 | u64::from(generation & GENERATION_MASK) << 32 | u64::from(index)
+}
+
+/// Gives a gather's buffers to the slot that sends them.
+pub(super) fn load(slot: &mut Slot, gather: Gather) {
+    slot.outgoing.load(gather);
+}

@@ -1,0 +1,308 @@
+//! The runtime against real sockets: what the proxy relies on, shown one promise at a time.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+use tollgate::base::Span;
+use tollgate::runtime::{Gather, Listener, Ring, RingConfig, Socket, bind, executor, mailbox, sleep};
+
+const CONFIG: RingConfig = RingConfig {
+    submission_entries: 256,
+    completion_entries: 1024,
+    receive_buffers: 32,
+    receive_buffer_bytes: 4096,
+    inbox_bytes: 16 << 10,
+};
+
+/// Runs `task` on a worker of its own and returns what it returns.
+fn on_worker<T, F, M>(main: M) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+    M: FnOnce(Rc<Ring>) -> F + Send + 'static,
+{
+    let (tell, told) = mpsc::channel();
+    let worker = executor::start("test", None, CONFIG, move |ring| async move {
+        let result = main(ring).await;
+        tell.send(result).ok();
+        executor::stop();
+    })
+    .expect("a worker starts");
+    let result = told.recv_timeout(Duration::from_secs(30)).expect("the task ends");
+    worker.join().expect("the worker ends cleanly");
+    result
+}
+
+fn local_pair() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn far() -> tollgate::base::Tick {
+    tollgate::runtime::clock::now() + Duration::from_secs(20)
+}
+
+/// Echoes until the client ends; then ends its own side.
+async fn echo(socket: Socket) {
+    let mut buf = Vec::new();
+    loop {
+        buf.clear();
+        if !matches!(socket.fill(&mut buf).await, Ok(1..)) {
+            return;
+        }
+        let mut gather = Gather::of(Vec::new(), std::mem::take(&mut buf));
+        assert!(gather.push_theirs(Span::new(0, gather.theirs.len())));
+        let (gather, sent) = socket.send(gather).await;
+        if sent.is_err() {
+            return;
+        }
+        buf = gather.theirs;
+    }
+}
+
+/// Starts an echo server on a worker; the address and a way to end it.
+fn echo_server() -> (SocketAddr, impl FnOnce()) {
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let (mail, receiver) = mailbox::<()>(4).unwrap();
+    let worker = executor::start("echo", None, CONFIG, move |ring| async move {
+        receiver.attach(&ring);
+        let listener = Listener::new(&ring, socket);
+        executor::spawn(
+            async move {
+                while let Ok(socket) = listener.accept().await {
+                    executor::spawn(echo(socket), |_| {});
+                }
+            },
+            |_| {},
+        );
+        receiver.receive(&ring).await;
+        executor::stop();
+    })
+    .unwrap();
+    (address, move || {
+        mail.send(()).unwrap();
+        worker.join().unwrap();
+    })
+}
+
+#[test]
+fn a_hundred_connections_are_echoed_to_the_byte() {
+    let (address, end) = echo_server();
+    let clients: Vec<_> = (0..100u32)
+        .map(|n| {
+            std::thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                for round in 0..20usize {
+                    let sent: Vec<u8> = (0..round * 700 + 1).map(|i| (i as u32 + n) as u8).collect();
+                    stream.write_all(&sent).unwrap();
+                    let mut got = vec![0; sent.len()];
+                    stream.read_exact(&mut got).unwrap();
+                    assert_eq!(got, sent);
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    end();
+}
+
+#[test]
+fn a_slow_reader_holds_back_the_sender_and_loses_nothing() {
+    const TOTAL: usize = 24 << 20;
+    let (address, end) = echo_server();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let piece: Vec<u8> = (0..1 << 16).map(|i| (i % 251) as u8).collect();
+        for _ in 0..TOTAL / piece.len() {
+            writer.write_all(&piece).unwrap();
+        }
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let (mut got, mut buf) = (0usize, vec![0; 1 << 15]);
+    loop {
+        let n = stream.read(&mut buf).unwrap();
+        if n == 0 {
+            break;
+        }
+        for (i, byte) in buf[..n].iter().enumerate() {
+            assert_eq!(usize::from(*byte), (got + i) % (1 << 16) % 251);
+        }
+        got += n;
+    }
+    assert_eq!(got, TOTAL);
+    sender.join().unwrap();
+    end();
+}
+
+#[test]
+fn an_unread_inbox_stops_growing_at_its_mark() {
+    let (listener, address) = local_pair();
+    let writer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let written = (0..1024).map(|_| stream.write(&[7; 1 << 16])).take_while(Result::is_ok).count();
+        assert!(written > 0);
+    });
+    let inbox = on_worker(move |ring| async move {
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        sleep(&ring, Duration::from_millis(200)).await;
+        let mut buf = Vec::new();
+        socket.fill(&mut buf).await.unwrap();
+        buf.len()
+    });
+    let one_turn = usize::from(CONFIG.receive_buffers) * CONFIG.receive_buffer_bytes;
+    assert!(
+        (CONFIG.inbox_bytes..=CONFIG.inbox_bytes + one_turn).contains(&inbox),
+        "{inbox} bytes in the inbox"
+    );
+    writer.join().unwrap();
+}
+
+#[test]
+fn gathered_pieces_arrive_in_order_and_the_buffers_come_back() {
+    let (listener, address) = local_pair();
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut all).unwrap();
+        all
+    });
+    let capacity = on_worker(move |ring| async move {
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        let mut gather = Gather::of(b"AACC".to_vec(), vec![b'b'; 3 << 20]);
+        assert!(gather.push_ours(Span::new(0, 2)) && gather.push_theirs(Span::new(0, 3 << 20)));
+        assert!(gather.push_ours(Span::new(2, 4)));
+        let (gather, sent) = socket.send(gather).await;
+        sent.unwrap();
+        gather.theirs.capacity()
+    });
+    let all = reader.join().unwrap();
+    assert!(capacity >= 3 << 20);
+    assert_eq!((&all[..2], all.len(), &all[all.len() - 2..]), (&b"AA"[..], (3 << 20) + 4, &b"CC"[..]));
+}
+
+#[test]
+fn waits_end_at_the_deadline_and_go_on_after_a_new_one() {
+    let (listener, address) = local_pair();
+    let outcome = on_worker(move |ring| async move {
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        let mut buf = Vec::new();
+        socket.deadline_in(Duration::from_millis(30));
+        let first = socket.fill(&mut buf).await.map_err(|e| e.kind());
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"late").unwrap();
+        socket.deadline_in(Duration::from_secs(10));
+        let second = socket.fill(&mut buf).await.map_err(|e| e.kind());
+        (first, second, buf)
+    });
+    assert_eq!(outcome, (Err(std::io::ErrorKind::TimedOut), Ok(4), b"late".to_vec()));
+}
+
+#[test]
+fn a_send_to_a_stuck_reader_times_out_and_dropping_it_is_safe() {
+    let (listener, address) = local_pair();
+    let kind = on_worker(move |ring| async move {
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        socket.deadline_in(Duration::from_millis(50));
+        let mut gather = Gather::of(vec![1; 64 << 20], Vec::new());
+        gather.whole();
+        let kind = socket.send(gather).await.1.map_err(|e| e.kind());
+        drop(socket);
+        sleep(&ring, Duration::from_millis(30)).await;
+        kind
+    });
+    assert_eq!(kind, Err(std::io::ErrorKind::TimedOut));
+    drop(listener);
+}
+
+#[test]
+fn refused_connections_and_vanished_peers_are_told() {
+    let (listener, address) = local_pair();
+    let (other, refused) = local_pair();
+    drop(other);
+    let outcome = on_worker(move |ring| async move {
+        let refused = Socket::connect(&ring, refused, far()).await.map(drop).map_err(|e| e.kind());
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        let quiet = socket.is_quiet();
+        drop(listener.accept().unwrap());
+        std::future::poll_fn(|cx| socket.poll_gone(cx)).await;
+        (refused, quiet, socket.is_quiet())
+    });
+    assert_eq!(outcome, (Err(std::io::ErrorKind::ConnectionRefused), true, false));
+}
+
+#[test]
+fn a_panic_ends_its_own_task_only() {
+    let (address, end) = echo_server();
+    let told = on_worker(move |ring| async move {
+        let (tell, told) = mpsc::channel();
+        executor::spawn(async { panic!("planted") }, move |panic| {
+            tell.send(panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap();
+        });
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        let mut gather = Gather::of(b"still here".to_vec(), Vec::new());
+        gather.whole();
+        socket.send(gather).await.1.unwrap();
+        let mut buf = Vec::new();
+        socket.fill(&mut buf).await.unwrap();
+        (told.recv().unwrap(), buf)
+    });
+    assert_eq!(told, (Some("planted".to_owned()), b"still here".to_vec()));
+    end();
+}
+
+#[test]
+fn no_descriptor_is_left_behind() {
+    let open = || {
+        std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter(|e| {
+                let target = e.as_ref().ok().and_then(|e| std::fs::read_link(e.path()).ok());
+                target.is_some_and(|t| t.to_string_lossy().starts_with("socket"))
+            })
+            .count()
+    };
+    // Other tests of this binary run beside this one, so the comparison is of this worker's own sockets.
+    let (address, end) = echo_server();
+    let counts = on_worker(move |ring| async move {
+        for _ in 0..300 {
+            let socket = Socket::connect(&ring, address, far()).await.unwrap();
+            let mut gather = Gather::of(b"x".to_vec(), Vec::new());
+            gather.whole();
+            socket.send(gather).await.1.unwrap();
+        }
+        sleep(&ring, Duration::from_millis(100)).await;
+        ring.sockets_open()
+    });
+    end();
+    assert_eq!(counts, 0, "{} sockets in the process", open());
+}
+
+#[test]
+fn mail_from_another_thread_arrives_in_order_and_a_full_box_says_so() {
+    let (mail, receiver) = mailbox::<u32>(8).unwrap();
+    assert!((0..8).all(|n| mail.send(n).is_ok()));
+    assert_eq!(mail.send(8), Err(8));
+    let sender = std::thread::spawn(move || {
+        for n in 8..1000 {
+            let mut message = n;
+            while let Err(back) = mail.send(message) {
+                message = back;
+                std::thread::yield_now();
+            }
+        }
+    });
+    let got = on_worker(move |ring| async move {
+        receiver.attach(&ring);
+        let mut got = Vec::new();
+        while got.len() < 1000 {
+            got.push(receiver.receive(&ring).await);
+        }
+        got
+    });
+    sender.join().unwrap();
+    assert_eq!(got, (0..1000).collect::<Vec<_>>());
+}
