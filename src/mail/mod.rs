@@ -1,1 +1,37 @@
-//! mail
+//! Layer 5: what the threads of tollgate say to one another.
+//!
+//! Three kinds of thread never call one another: workers serve, the coordinator decides what is in force, the
+//! admin thread shows. A worker hears of the coordinator by [`ToWorker`] messages in its mailbox; it speaks
+//! through bounded queues of its [`Desk`] that it never waits for; and everybody reads the [`Board`].
+
+mod board;
+
+pub use board::{Board, Desk, Health, InForce};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a worker is told.
+#[derive(Clone)]
+pub enum ToWorker {
+    /// Serve this from the next request on; requests under way end on what they began with.
+    Adopt(Arc<InForce>),
+    /// Where each of `InForce::snapshot.targets` is, by position; empty when its name does not resolve.
+    Resolved(Arc<Resolved>),
+    /// Take no new connections; end each connection after the exchange it is in.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// The addresses of all targets of one configuration.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The configuration they belong to.
+    pub generation: u64,
+    /// By target, in the order to try them.
+    pub addresses: Vec<Arc<[SocketAddr]>>,
+}
+
+/// Mailbox messages that may wait for a worker: configuration changes and resolutions are rare.
+pub const WORKER_MAIL_MAX: usize = 64;

@@ -1,0 +1,137 @@
+use super::Resolved;
+use crate::config::Snapshot;
+use crate::limit::Account;
+use crate::telemetry::{Counters, Latencies, LimitCounters, Record};
+use crossbeam::queue::ArrayQueue;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// A configuration that was checked whole, with the accounts of its limits.
+pub struct InForce {
+    /// Counted from 1, one more with every reload.
+    pub generation: u64,
+    /// What it says.
+    pub snapshot: Snapshot,
+    /// One per limit of the snapshot, in its order; shared by all workers.
+    pub accounts: Vec<Arc<Account>>,
+    /// What each worker counts of each limit: by worker, then by limit.
+    pub limit_counters: Vec<Vec<LimitCounters>>,
+}
+
+/// What a worker hands out without waiting. All of it is bounded and none of it blocks.
+pub struct Desk {
+    /// Number of the worker, from 0.
+    pub worker: u16,
+    /// What it counts; read by others at any time.
+    pub counters: Counters,
+    /// Finished exchanges on their way to the journal. A record that finds it full is dropped and counted.
+    pub records: ArrayQueue<Record>,
+    /// Latencies of the last second or so, on their way to the board.
+    pub latencies: ArrayQueue<Box<Latencies>>,
+}
+
+impl Desk {
+    /// A desk with room for `records` records.
+    pub fn new(worker: u16, records: usize) -> Arc<Desk> {
+        let latencies = ArrayQueue::new(4);
+        Arc::new(Desk { worker, counters: Counters::default(), records: ArrayQueue::new(records), latencies })
+    }
+}
+
+/// Whether tollgate lives and takes requests.
+#[derive(Debug, Default)]
+pub struct Health {
+    ready: AtomicBool,
+    draining: AtomicBool,
+    adopted: AtomicU64,
+}
+
+impl Health {
+    /// Says that all workers serve.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Says that no new connections are taken.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether requests are welcome.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.draining.load(Ordering::Acquire)
+    }
+
+    /// A worker says that it has adopted its first configuration.
+    pub fn worker_adopted(&self) {
+        self.adopted.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Workers that have adopted their first configuration.
+    pub fn workers_adopted(&self) -> u64 {
+        self.adopted.load(Ordering::Acquire)
+    }
+}
+
+/// What everybody may read: who works, what is in force, how it goes. Locks here are held for a copy only,
+/// and never by a worker.
+pub struct Board {
+    /// The desks of all workers.
+    pub desks: Vec<Arc<Desk>>,
+    /// Whether requests are welcome.
+    pub health: Health,
+    in_force: Mutex<Arc<InForce>>,
+    resolved: Mutex<Option<Arc<Resolved>>>,
+    latencies: Mutex<Latencies>,
+}
+
+impl Board {
+    /// A board for these workers and their first configuration.
+    pub fn new(desks: Vec<Arc<Desk>>, in_force: Arc<InForce>) -> Arc<Board> {
+        Arc::new(Board {
+            desks,
+            health: Health::default(),
+            in_force: Mutex::new(in_force),
+            resolved: Mutex::new(None),
+            latencies: Mutex::new(Latencies::default()),
+        })
+    }
+
+    /// The configuration that new requests get.
+    pub fn in_force(&self) -> Arc<InForce> {
+        open(&self.in_force).clone()
+    }
+
+    /// Replaces what is in force.
+    pub fn adopt(&self, next: Arc<InForce>) {
+        *open(&self.in_force) = next;
+    }
+
+    /// The newest addresses of all targets.
+    pub fn resolved(&self) -> Option<Arc<Resolved>> {
+        open(&self.resolved).clone()
+    }
+
+    /// Replaces the addresses.
+    pub fn set_resolved(&self, resolved: Arc<Resolved>) {
+        *open(&self.resolved) = Some(resolved);
+    }
+
+    /// Takes what workers have measured since the last call into the sums.
+    pub fn collect_latencies(&self) {
+        let mut sums = open(&self.latencies);
+        for part in self.desks.iter().flat_map(|desk| std::iter::from_fn(|| desk.latencies.pop())) {
+            sums.merge(&part);
+        }
+    }
+
+    /// The latencies of all workers so far.
+    pub fn latencies(&self) -> MutexGuard<'_, Latencies> {
+        open(&self.latencies)
+    }
+}
+
+/// Nothing of ours can panic while it holds one of these locks; if something did, the value is still whole.
+fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

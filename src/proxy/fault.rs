@@ -1,0 +1,158 @@
+//! Everything that can keep a request from its answer, who is to blame, and what the client is told.
+
+use crate::limit::Refused;
+use crate::llm::refusal::RefusalKind;
+use crate::telemetry::Outcome;
+use crate::wire::http1::{BodyFault, HeadFault};
+use std::borrow::Cow;
+
+/// Why an exchange did not end with the provider's answer.
+#[derive(Debug)]
+pub(super) enum Fault {
+    // --- the client's part ---
+    /// The head of the request is malformed, ambiguous or too large.
+    Head(HeadFault),
+    /// The framing of the body is malformed, or the body too large.
+    Body(BodyFault),
+    /// The head or the body did not come in time.
+    Slow(&'static str),
+    /// The client went away; nobody is there to be told.
+    ClientGone,
+    /// The path has dot segments or bytes that hide its meaning.
+    Path(&'static str),
+    /// No route matches.
+    NoRoute,
+    /// The method makes no sense for this route.
+    Method,
+    /// The body is no request of the client's format.
+    BadRequest { param: String, message: String },
+    /// A limit does not admit it.
+    Refused(Box<Refused>),
+    // --- the provider's part ---
+    /// The rule has no backend that may be used.
+    NoBackend,
+    /// The name of the provider does not resolve.
+    Unresolved,
+    /// No connection to the provider could be made.
+    Connect(&'static str),
+    /// The connection to the provider broke before an answer began.
+    Broken,
+    /// The provider did not answer in time.
+    ProviderSlow,
+    /// The provider's answer is malformed.
+    ProviderMalformed(&'static str),
+    /// The answer broke off after its beginning was sent on: the client's connection can only be closed.
+    Cut,
+    /// Time is up after the beginning of the answer was sent on.
+    CutSlow,
+}
+
+impl Fault {
+    /// The status to answer with; `None` when nothing can be answered any more.
+    pub(super) fn status(&self) -> Option<u16> {
+        Some(match self {
+            Fault::Head(fault) => fault.status(),
+            Fault::Body(fault) => fault.status(),
+            Fault::Slow(_) => 408,
+            Fault::ClientGone | Fault::Cut | Fault::CutSlow => return None,
+            Fault::Path(_) | Fault::BadRequest { .. } => 400,
+            Fault::NoRoute => 404,
+            Fault::Method => 405,
+            Fault::Refused(_) => 429,
+            Fault::NoBackend => 500,
+            Fault::ProviderMalformed(_) | Fault::Broken => 502,
+            Fault::Unresolved | Fault::Connect(_) => 503,
+            Fault::ProviderSlow => 504,
+        })
+    }
+
+    /// The kind of error, in the words of the client's format.
+    pub(super) fn kind(&self) -> RefusalKind {
+        match self {
+            Fault::NoBackend => RefusalKind::Internal,
+            Fault::Broken | Fault::ProviderMalformed(_) => RefusalKind::Upstream,
+            Fault::Method => RefusalKind::InvalidRequest,
+            other => other.status().map_or(RefusalKind::Internal, RefusalKind::of_status),
+        }
+    }
+
+    /// For the person who wrote the client.
+    pub(super) fn message(&self) -> Cow<'_, str> {
+        match self {
+            Fault::Head(fault) => fault.reason().into(),
+            Fault::Body(fault) => fault.reason().into(),
+            Fault::Slow(what) => format!("the {what} of the request did not arrive in time").into(),
+            Fault::Path(why) => (*why).into(),
+            Fault::BadRequest { message, .. } => message.as_str().into(),
+            Fault::NoRoute => "no route matches this host, path and method".into(),
+            Fault::Method => "this route takes POST requests only".into(),
+            Fault::Refused(refused) => refusal(refused).into(),
+            Fault::NoBackend => "the route has no valid backend".into(),
+            Fault::Unresolved => "the provider's name does not resolve".into(),
+            Fault::Connect(why) => format!("the provider cannot be reached: {why}").into(),
+            Fault::Broken => "the provider closed the connection without an answer".into(),
+            Fault::ProviderSlow => "the provider did not answer in time".into(),
+            Fault::ProviderMalformed(why) => format!("the provider's answer is malformed: {why}").into(),
+            Fault::ClientGone | Fault::Cut | Fault::CutSlow => "".into(),
+        }
+    }
+
+    /// The guilty member of the request, if one is.
+    pub(super) fn param(&self) -> Option<&str> {
+        match self {
+            Fault::BadRequest { param, .. } => Some(param).filter(|param| !param.is_empty()).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    /// How the record calls it.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::Method | Fault::BadRequest { .. } => {
+                Outcome::BadRequest
+            }
+            Fault::Slow(_) => Outcome::ClientTimeout,
+            Fault::ClientGone => Outcome::ClientGone,
+            Fault::NoRoute => Outcome::NoRoute,
+            Fault::Refused(_) => Outcome::Refused,
+            Fault::NoBackend => Outcome::Fault,
+            Fault::Unresolved | Fault::Connect(_) | Fault::Broken => Outcome::UpstreamUnreachable,
+            Fault::ProviderSlow | Fault::CutSlow => Outcome::UpstreamTimeout,
+            Fault::ProviderMalformed(_) => Outcome::UpstreamFault,
+            Fault::Cut => Outcome::UpstreamCut,
+        }
+    }
+
+    /// Whether the client's connection can serve another request after this fault was answered.
+    pub(super) fn keeps_connection(&self) -> bool {
+        !matches!(
+            self,
+            Fault::Head(_) | Fault::Body(_) | Fault::Slow(_) | Fault::ClientGone | Fault::Cut | Fault::CutSlow
+        )
+    }
+}
+
+/// Names the limit and its unit and says when to come back: "what is in force is in the 429".
+fn refusal(refused: &Refused) -> String {
+    let rule = refused.account.rule();
+    let seconds = refused.wait.as_secs_f64();
+    format!(
+        "rate limit exceeded: limit {} allows {} {} at once and {} more every {}; retry after {seconds:.3} s",
+        rule.name,
+        rule.capacity,
+        rule.unit.name(),
+        rule.rate.per_fill,
+        Every(rule.rate.fill),
+    )
+}
+
+struct Every(std::time::Duration);
+
+impl std::fmt::Display for Every {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_millis()) {
+            (seconds, 0) if seconds > 0 => write!(f, "{seconds} s"),
+            _ => write!(f, "{} ms", self.0.as_millis()),
+        }
+    }
+}
