@@ -2,7 +2,7 @@
 //!
 //! Read in this order:
 //!
-//! * [`matches`] says when a request matches: path, method, headers, query, as an HTTPRoute writes them.
+//! * [`mod@matches`] says when a request matches: path, method, headers, query, as an HTTPRoute writes them.
 //!   `query` reads the parameters, `host` compares hostnames and intersects a listener's with a route's.
 //! * `rank` is the Gateway API's precedence as `Ord`: of the matches that accept, the smallest rank wins.
 //! * [`table`] finds that match among many without trying them all; `paths` is its index within a hostname.

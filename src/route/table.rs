@@ -12,7 +12,7 @@ pub use super::matches::{HeaderLookup, Request};
 /// One match of one rule under one hostname; a rule with two matches and three hostnames makes six.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The hostname in lower case, as it came out of [`intersect`](super::intersect); it may begin with
+    /// The hostname in lower case, as it came out of [`intersect`]; it may begin with
     /// `*.`. `None` takes every host.
     pub hostname: Option<String>,
     /// When it takes a request.
