@@ -1,1 +1,28 @@
-//! route
+//! Layer 3: which rule serves a request, and what it changes on the way. Pure; knows nothing of payloads.
+//!
+//! Read in this order:
+//!
+//! * [`mod@matches`] says when a request matches: path, method, headers, query, as an HTTPRoute writes them.
+//!   `query` reads the parameters, `host` compares hostnames and intersects a listener's with a route's.
+//! * `rank` is the Gateway API's precedence as `Ord`: of the matches that accept, the smallest rank wins.
+//! * [`table`] finds that match among many without trying them all; `paths` is its index within a hostname.
+//! * [`filters`] holds what a rule does to heads: header edits, rewrites, redirects.
+//! * [`weighted`] chooses one of several backends in proportion to their weights.
+
+pub mod filters;
+mod host;
+pub mod matches;
+mod paths;
+mod query;
+mod rank;
+pub mod table;
+pub mod weighted;
+
+#[cfg(test)]
+mod tests;
+
+pub use filters::{Filters, HeaderEdits, Origin, PathRewrite, Redirect, Rewrite, rewritten_target};
+pub use host::intersect;
+pub use matches::{HeaderLookup, PathMatch, Request, RouteMatch, ValueMatch, full_regex};
+pub use table::{Candidate, Table};
+pub use weighted::Weighted;

@@ -1,1 +1,25 @@
-//! telemetry
+//! Layer 3: what happened, counted and written down. Pure; does not know who reads it.
+//!
+//! * [`counters`]: numbers that one worker writes and any thread reads without a lock; [`lists`] of them.
+//! * [`histogram`]: latencies, kept by a worker and handed over to whoever merges them.
+//! * [`record`]: one exchange, told in a plain value and as one line of JSON.
+//! * [`prometheus`]: the text exposition format; [`export`]: the families that tollgate shows in it.
+
+mod cells;
+pub mod counters;
+pub mod export;
+pub mod histogram;
+mod json;
+pub mod lists;
+mod outcome;
+pub mod prometheus;
+pub mod record;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+pub use counters::{Counter, Counters, Gauge, LimitCounters, LimitTotals, Totals, UsageCounts};
+pub use export::{LatencySeries, LimitSeries, View, render};
+pub use histogram::{Buckets, Latencies, Latency};
+pub use record::{Decision, Outcome, Record, UsageSource};

@@ -1,0 +1,228 @@
+//! Counters of one worker, read by other threads without a lock.
+//!
+//! Readers see every number whole but not all of one instant: a request may be counted as begun
+//! and its bytes not yet. Sums over workers are [`Totals`], which are plain numbers.
+//!
+//! What is counted is listed once, in the two tables below; the structs, the sums and the exported families
+//! all come from them.
+
+pub use super::cells::{Counter, Gauge};
+use super::lists::{Generation, Outcomes, SizeTotals, Statuses, TokenSizes};
+pub use super::lists::{STATUSES, TOKEN_TYPES};
+use super::record::Outcome;
+use crate::base::Tokens;
+
+/// How a number is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// As a counter, whole.
+    Counter,
+    /// As a gauge, whole.
+    Gauge,
+    /// As a counter of dollars; the number is in nano-dollars.
+    Dollars,
+}
+
+/// One exported number of a `Totals` type: its family, its labels, and where it stands.
+#[derive(Debug)]
+pub struct Series<T> {
+    /// The family's name without the prefix `tollgate_`. Series of one family stand side by side.
+    pub family: &'static str,
+    /// The family's help.
+    pub help: &'static str,
+    /// How it is shown.
+    pub shown: Shown,
+    /// Labels that tell it from the others of its family.
+    pub labels: &'static [(&'static str, &'static str)],
+    /// Reads it.
+    pub value: fn(&T) -> u64,
+}
+
+/// Makes of a table of numbers the struct that a worker writes, the struct of their sums, and their series.
+macro_rules! numbers {
+    (
+        $(#[$doc:meta])* $name:ident, $totals:ident;
+        $($field:ident: $kind:ident $shown:ident $family:literal $([$label:literal = $value:literal])? $help:literal)*
+        $(; $($(#[$list_doc:meta])* $list:ident: $list_type:ty => $sums_type:ty,)*)?
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        #[repr(align(128))] // two cache lines, which processors fetch together: no line is shared by two workers
+        pub struct $name {
+            $(#[doc = $help] pub $field: $kind,)*
+            $($($(#[$list_doc])* pub $list: $list_type,)*)?
+        }
+
+        #[doc = concat!("Sums over the [`", stringify!($name), "`] of several workers.")]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct $totals {
+            $(#[doc = $help] pub $field: u64,)*
+            $($($(#[$list_doc])* pub $list: $sums_type,)*)?
+        }
+
+        impl $totals {
+            /// Every number in the table, families side by side.
+            pub const SERIES: &[Series<$totals>] = &[$(Series {
+                family: $family,
+                help: $help,
+                shown: Shown::$shown,
+                labels: &[$(($label, $value))?],
+                value: |totals| totals.$field,
+            }),*];
+
+            /// Adds the present numbers of one worker.
+            pub fn add(&mut self, worker: &$name) {
+                $(self.$field = self.$field.wrapping_add(worker.$field.get());)*
+                $($(worker.$list.add_to(&mut self.$list);)*)?
+            }
+        }
+    };
+}
+
+numbers! {
+    /// Everything that one worker counts, apart from limits. It lives as long as the process.
+    Counters, Totals;
+    connections_accepted: Counter Counter "downstream_connections_total"
+        "Connections accepted from clients."
+    connections_open: Gauge Gauge "downstream_connections_open"
+        "Connections of clients that are open."
+    connections_turned_away: Counter Counter "downstream_connections_turned_away_total"
+        "Connections closed at once because the worker had as many as it may."
+    connections_panicked: Counter Counter "connection_panics_total"
+        "Connections ended by a fault in tollgate; the worker lives on."
+    requests_in_flight: Gauge Gauge "requests_in_flight"
+        "Requests that are not answered to the end."
+    downstream_bytes_in: Counter Counter "downstream_received_bytes_total"
+        "Bytes received from clients."
+    downstream_bytes_out: Counter Counter "downstream_sent_bytes_total"
+        "Bytes sent to clients."
+    upstream_bytes_in: Counter Counter "upstream_received_bytes_total"
+        "Bytes received from providers."
+    upstream_bytes_out: Counter Counter "upstream_sent_bytes_total"
+        "Bytes sent to providers."
+    upstream_connects: Counter Counter "upstream_connects_total"
+        "Connections opened to providers."
+    upstream_reuses: Counter Counter "upstream_reuses_total"
+        "Requests sent on a connection that had served one before."
+    upstream_failures: Counter Counter "upstream_failures_total"
+        "Attempts at a provider that ended without a whole answer."
+    retries: Counter Counter "retries_total"
+        "Attempts after the first of a request."
+    tokens_input: Counter Counter "tokens_total" ["kind" = "input"]
+        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+    tokens_cached_input: Counter Counter "tokens_total" ["kind" = "cached_input"]
+        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+    tokens_cache_write: Counter Counter "tokens_total" ["kind" = "cache_write"]
+        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+    tokens_output: Counter Counter "tokens_total" ["kind" = "output"]
+        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+    tokens_reasoning: Counter Counter "tokens_total" ["kind" = "reasoning"]
+        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+    cost_nano_usd: Counter Dollars "cost_usd_total"
+        "Cost of settled tokens by the configured prices, in USD."
+    usage_missing: Counter Counter "usage_missing_total"
+        "Answers whose provider reported no usage, so that tollgate's own count was settled."
+    usage_lost_fields: Counter Counter "usage_lost_fields_total"
+        "Usage fields that were there but could not be read."
+    streams_cut: Counter Counter "streams_cut_total"
+        "Streams ended early because a limit was exhausted."
+    records_dropped: Counter Counter "records_dropped_total"
+        "Access records lost because the coordinator did not keep up.";
+    /// Answered requests by status: see [`STATUSES`].
+    statuses: Statuses => [u64; STATUSES.len()],
+    /// Ended exchanges by outcome, in the order of [`Outcome::ALL`].
+    outcomes: Outcomes => [u64; Outcome::ALL.len()],
+    /// Sizes of input, output, cached input and cache write per answer: see [`TOKEN_TYPES`].
+    token_sizes: TokenSizes => [SizeTotals; TOKEN_TYPES.len()],
+    /// Which configuration the worker serves, counted from 1. In sums it is the oldest one that is still served.
+    config_generation: Generation => Option<u64>,
+}
+
+numbers! {
+    /// What one worker counts of one limit. A snapshot of the configuration has one per rule and worker; before it
+    /// goes, whoever holds the sums adds its last numbers to those of the rule of the same name.
+    LimitCounters, LimitTotals;
+    admitted: Counter Counter "limit_admitted_total"
+        "Requests that the limit admitted."
+    refused: Counter Counter "limit_refused_total"
+        "Requests that the limit refused."
+    shadow_refused: Counter Counter "limit_shadow_refused_total"
+        "Requests that a limit in shadow mode would have refused."
+    reserved: Counter Counter "limit_reserved_total"
+        "Credit taken before requests went upstream, in the limit's unit."
+    settled: Counter Counter "limit_settled_total"
+        "Credit really spent, in the limit's unit."
+    refunded: Counter Counter "limit_refunded_total"
+        "Credit reserved, not spent and given back, in the limit's unit."
+    overspent: Counter Counter "limit_overspent_total"
+        "Credit spent beyond what was reserved, in the limit's unit."
+    debt: Gauge Gauge "limit_debt"
+        "Overspent credit that the next refill pays back first, in the limit's unit."
+    accounts: Gauge Gauge "limit_accounts"
+        "Key values that have an account."
+}
+
+/// Tokens of one answer, as settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageCounts {
+    /// All input, cached input and cache write included.
+    pub input: Tokens,
+    /// The part of `input` read from the provider's cache.
+    pub cached_input: Tokens,
+    /// The part of `input` written to the provider's cache.
+    pub cache_write: Tokens,
+    /// All output, reasoning included.
+    pub output: Tokens,
+    /// The part of `output` that is reasoning.
+    pub reasoning: Tokens,
+}
+
+impl Counters {
+    /// Counts the usage of one answer and its cost in nano-dollars.
+    pub fn count_usage(&self, usage: &UsageCounts, cost_nano_usd: u64) {
+        self.tokens_input.add(usage.input);
+        self.tokens_cached_input.add(usage.cached_input);
+        self.tokens_cache_write.add(usage.cache_write);
+        self.tokens_output.add(usage.output);
+        self.tokens_reasoning.add(usage.reasoning);
+        self.cost_nano_usd.add(cost_nano_usd);
+        self.token_sizes.count([usage.input, usage.output, usage.cached_input, usage.cache_write]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_sums_over_workers() {
+        let workers = [Counters::default(), Counters::default()];
+        for (worker, generation) in workers.iter().zip([3, 2]) {
+            worker.connections_accepted.add(2);
+            worker.connections_open.add(2);
+            worker.connections_open.sub(1);
+            worker.config_generation.set(generation);
+            worker.outcomes.count(Outcome::Refused);
+        }
+        workers[0].statuses.count(429);
+        let mut totals = Totals::default();
+        workers.iter().for_each(|worker| totals.add(worker));
+        assert_eq!((totals.connections_accepted, totals.connections_open), (4, 2));
+        assert_eq!(totals.config_generation, Some(2), "the oldest that is served");
+        assert_eq!(totals.outcomes[Outcome::Refused as usize], 2);
+        assert_eq!(totals.statuses.iter().sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn usage_is_counted_by_kind_and_by_size() {
+        let counters = Counters::default();
+        let usage = UsageCounts { input: 100, cached_input: 60, cache_write: 10, output: 7, reasoning: 3 };
+        counters.count_usage(&usage, 1_500);
+        let mut totals = Totals::default();
+        totals.add(&counters);
+        let kinds = [totals.tokens_input, totals.tokens_cached_input, totals.tokens_cache_write];
+        assert_eq!(kinds, [100, 60, 10]);
+        assert_eq!((totals.tokens_output, totals.tokens_reasoning, totals.cost_nano_usd), (7, 3, 1_500));
+        assert_eq!(totals.token_sizes.map(|sizes| sizes.sum), [100, 7, 60, 10]);
+    }
+}

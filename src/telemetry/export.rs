@@ -1,0 +1,170 @@
+//! The families that tollgate shows to Prometheus.
+//!
+//! Names begin with `tollgate_`, but for the `gen_ai_*` families, whose names, labels and buckets are those
+//! that dashboards for LLM gateways know.
+
+use super::counters::{LimitTotals, Series, Shown, Totals};
+use super::histogram::{
+    Buckets, CONNECT_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, Latencies, Latency, PER_OUTPUT_TOKEN_BOUNDS_US,
+    PROCESSING_BOUNDS_US, REQUEST_BOUNDS_US,
+};
+use super::lists::{STATUSES, SizeTotals, TOKEN_TYPES};
+use super::prometheus::{Exposition, Family, Kind, Labels};
+use super::record::Outcome;
+
+/// All that is shown at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The version of the running program.
+    pub version: &'a str,
+    /// Sums over all workers.
+    pub totals: &'a Totals,
+    /// The configuration that each worker serves, by worker.
+    pub generations: &'a [u64],
+    /// Every limit.
+    pub limits: &'a [LimitSeries<'a>],
+    /// Latencies merged from all workers; each entry has labels of its own.
+    pub latencies: &'a [LatencySeries<'a>],
+}
+
+/// One limit's sums.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitSeries<'a> {
+    /// The rule's name; no two have the same.
+    pub rule: &'a str,
+    /// What the rule counts: `requests`, `tokens`, ...
+    pub unit: &'a str,
+    /// Its numbers.
+    pub totals: &'a LimitTotals,
+}
+
+/// The latencies of one set of labels.
+#[derive(Clone, Copy, Debug)]
+pub struct LatencySeries<'a> {
+    /// For instance `gen_ai_operation_name`, `gen_ai_system`, `gen_ai_request_model`, `route`.
+    pub labels: Labels<'a>,
+    /// The latencies.
+    pub latencies: &'a Latencies,
+}
+
+/// Appends `view` to `out` in the text exposition format.
+pub fn render(view: &View<'_>, out: &mut Vec<u8>) {
+    let mut exposition = Exposition::new(out);
+    let help = "The running program; always 1.";
+    exposition.family("tollgate_build_info", Kind::Gauge, help).sample(&[("version", view.version)], 1);
+    generations(view, &mut exposition);
+    requests(view.totals, &mut exposition);
+    each_family(Totals::SERIES, &mut exposition, |series, family| {
+        show(family, series.labels, series.shown, (series.value)(view.totals));
+    });
+    each_family(LimitTotals::SERIES, &mut exposition, |series, family| {
+        for limit in view.limits {
+            let labels = [("rule", limit.rule), ("unit", limit.unit)];
+            show(family, &labels, series.shown, (series.value)(limit.totals));
+        }
+    });
+    gen_ai_usage(view.totals, &mut exposition);
+    latencies(view.latencies, &mut exposition);
+}
+
+/// Writes the families of `table` one after the other, `samples` those of each of its series.
+fn each_family<T>(
+    table: &[Series<T>],
+    exposition: &mut Exposition<'_>,
+    samples: impl Fn(&Series<T>, &mut Family<'_>),
+) {
+    for group in table.chunk_by(|one, next| one.family == next.family) {
+        let Some(first) = group.first() else { continue };
+        let kind = if first.shown == Shown::Gauge { Kind::Gauge } else { Kind::Counter };
+        let name = format!("tollgate_{}", first.family);
+        let mut family = exposition.family(&name, kind, first.help);
+        group.iter().for_each(|series| samples(series, &mut family));
+    }
+}
+
+fn show(family: &mut Family<'_>, labels: Labels<'_>, shown: Shown, value: u64) {
+    let decimals = if shown == Shown::Dollars { 9 } else { 0 };
+    family.decimal(labels, value, decimals);
+}
+
+fn generations(view: &View<'_>, exposition: &mut Exposition<'_>) {
+    let help = "The configuration that a worker serves, counted from 1.";
+    let mut family = exposition.family("tollgate_config_generation", Kind::Gauge, help);
+    for (worker, generation) in view.generations.iter().enumerate() {
+        family.sample(&[("worker", &worker.to_string())], *generation);
+    }
+}
+
+fn requests(totals: &Totals, exposition: &mut Exposition<'_>) {
+    let help = "Requests by the status of their answer; 499 means that the client left before it.";
+    let mut family = exposition.family("tollgate_requests_total", Kind::Counter, help);
+    for (status, count) in STATUSES.iter().zip(&totals.statuses) {
+        family.sample(&[("status", status)], *count);
+    }
+    let help = "Exchanges by the way they ended.";
+    let mut family = exposition.family("tollgate_exchanges_total", Kind::Counter, help);
+    for (outcome, count) in Outcome::ALL.iter().zip(&totals.outcomes) {
+        family.sample(&[("outcome", outcome.name())], *count);
+    }
+}
+
+fn gen_ai_usage(totals: &Totals, exposition: &mut Exposition<'_>) {
+    let help = "Tokens per answer, by type.";
+    let mut family = exposition.family("gen_ai_client_token_usage", Kind::Histogram, help);
+    for (token_type, sizes) in TOKEN_TYPES.iter().zip(&totals.token_sizes) {
+        family.histogram(&[("gen_ai_token_type", token_type)], &size_buckets(sizes));
+    }
+    let help = "Cost of settled tokens by the configured prices, in USD.";
+    let mut family = exposition.family("gen_ai_client_cost_usd_total", Kind::Counter, help);
+    show(&mut family, &[], Shown::Dollars, totals.cost_nano_usd);
+}
+
+fn size_buckets(sizes: &SizeTotals) -> Buckets {
+    let bounds = (0..sizes.counts.len() as u32 - 1).map(|power| 4u64.pow(power)).collect();
+    Buckets { bounds, counts: sizes.counts.to_vec(), sum: sizes.sum, decimals: 0 }
+}
+
+/// A family of latencies: its name, its help, its bounds, which latency.
+type LatencyFamily = (&'static str, &'static str, &'static [u64], fn(&Latencies) -> &Latency);
+
+const LATENCY_FAMILIES: [LatencyFamily; 5] = [
+    (
+        "gen_ai_server_request_duration",
+        "From the first byte of a request to the last of its answer, in seconds.",
+        REQUEST_BOUNDS_US,
+        |all| &all.request,
+    ),
+    (
+        "gen_ai_server_time_to_first_token",
+        "From the first byte of a request to the first content of its answer, in seconds.",
+        FIRST_TOKEN_BOUNDS_US,
+        |all| &all.first_token,
+    ),
+    (
+        "gen_ai_server_time_per_output_token",
+        "Time between tokens of a stream after the first, in seconds.",
+        PER_OUTPUT_TOKEN_BOUNDS_US,
+        |all| &all.per_output_token,
+    ),
+    (
+        "tollgate_request_processing_seconds",
+        "What tollgate itself takes before a request goes upstream.",
+        PROCESSING_BOUNDS_US,
+        |all| &all.processing,
+    ),
+    (
+        "tollgate_upstream_connect_duration_seconds",
+        "Opening a connection to a provider, TLS included.",
+        CONNECT_BOUNDS_US,
+        |all| &all.upstream_connect,
+    ),
+];
+
+fn latencies(series: &[LatencySeries<'_>], exposition: &mut Exposition<'_>) {
+    for (name, help, bounds, latency) in LATENCY_FAMILIES {
+        let mut family = exposition.family(name, Kind::Histogram, help);
+        for one in series {
+            family.histogram(one.labels, &latency(one.latencies).buckets(bounds));
+        }
+    }
+}

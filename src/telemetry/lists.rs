@@ -1,0 +1,164 @@
+//! Counters that stand in lists: by status, by outcome, by size.
+
+use super::cells::{Counter, Gauge};
+use super::record::Outcome;
+use crate::base::Tokens;
+
+/// What the label `status` says: statuses of which tollgate counts each, then the classes of all others.
+pub const STATUSES: [&str; 24] = [
+    "200", "400", "401", "403", "404", "408", "413", "415", "421", "429", "431", "499", "500", "501", "502",
+    "503", "504", "529", "1xx", "2xx", "3xx", "4xx", "5xx", "other",
+];
+
+/// Requests by status.
+#[derive(Debug, Default)]
+pub struct Statuses([Counter; STATUSES.len()]);
+
+impl Statuses {
+    /// Counts one request that was answered with `status`; 499 says that the client left before the answer.
+    pub fn count(&self, status: u16) {
+        let own = [200, 400, 401, 403, 404, 408, 413, 415, 421, 429, 431, 499, 500, 501, 502, 503, 504, 529];
+        let place = own.iter().position(|known| *known == status).unwrap_or(match status {
+            100..=599 => own.len() + usize::from(status / 100) - 1,
+            _ => STATUSES.len() - 1,
+        });
+        self.0[place].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [u64; STATUSES.len()]) {
+        add_all(&self.0, sums);
+    }
+}
+
+/// Exchanges by outcome.
+#[derive(Debug, Default)]
+pub struct Outcomes([Counter; Outcome::ALL.len()]);
+
+impl Outcomes {
+    /// Counts one exchange.
+    pub fn count(&self, outcome: Outcome) {
+        self.0[outcome as usize].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [u64; Outcome::ALL.len()]) {
+        add_all(&self.0, sums);
+    }
+}
+
+/// What the label `gen_ai_token_type` says.
+pub const TOKEN_TYPES: [&str; 4] = ["input", "output", "input_cache_read", "input_cache_write"];
+
+/// A histogram per type of token.
+#[derive(Debug, Default)]
+pub struct TokenSizes([Sizes; TOKEN_TYPES.len()]);
+
+impl TokenSizes {
+    /// Counts one answer's tokens, in the order of [`TOKEN_TYPES`].
+    pub fn count(&self, tokens: [Tokens; TOKEN_TYPES.len()]) {
+        self.0.iter().zip(tokens).for_each(|(sizes, tokens)| sizes.record(tokens));
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [SizeTotals; TOKEN_TYPES.len()]) {
+        for (sizes, sums) in self.0.iter().zip(sums) {
+            add_all(&sizes.counts, &mut sums.counts);
+            sums.sum = sums.sum.wrapping_add(sizes.sum.get());
+        }
+    }
+}
+
+/// How many powers of 4 bound the buckets of a histogram of sizes: 1, 4, 16 ... 67108864.
+pub const SIZE_BOUNDS: usize = 14;
+
+/// A histogram with buckets up to 1, 4, 16 ... 4^13, and one for all above.
+#[derive(Debug, Default)]
+struct Sizes {
+    counts: [Counter; SIZE_BOUNDS + 1],
+    sum: Counter,
+}
+
+impl Sizes {
+    fn record(&self, size: u64) {
+        let bits = u64::BITS - size.saturating_sub(1).leading_zeros();
+        let place = bits.div_ceil(2) as usize;
+        self.counts[place.min(SIZE_BOUNDS)].add(1);
+        self.sum.add(size);
+    }
+}
+
+/// Sums of a histogram of sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeTotals {
+    /// How many fell in each bucket alone.
+    pub counts: [u64; SIZE_BOUNDS + 1],
+    /// The sum of all sizes.
+    pub sum: u64,
+}
+
+/// The generation of the configuration that a worker serves; 0 until it serves one.
+#[derive(Debug, Default)]
+pub struct Generation(Gauge);
+
+impl Generation {
+    /// Says that the worker now serves `generation`.
+    pub fn set(&self, generation: u64) {
+        self.0.set(generation);
+    }
+
+    /// The generation now.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+
+    pub(super) fn add_to(&self, oldest: &mut Option<u64>) {
+        *oldest = Some(oldest.map_or(self.get(), |other| other.min(self.get())));
+    }
+}
+
+fn add_all(counters: &[Counter], sums: &mut [u64]) {
+    for (counter, sum) in counters.iter().zip(sums) {
+        *sum = sum.wrapping_add(counter.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_its_label() {
+        for (status, label) in [
+            (200, "200"),
+            (201, "2xx"),
+            (100, "1xx"),
+            (302, "3xx"),
+            (404, "404"),
+            (418, "4xx"),
+            (429, "429"),
+            (499, "499"),
+            (529, "529"),
+            (599, "5xx"),
+            (0, "other"),
+            (99, "other"),
+            (600, "other"),
+            (u16::MAX, "other"),
+        ] {
+            let statuses = Statuses::default();
+            statuses.count(status);
+            let counted = STATUSES.iter().zip(&statuses.0).find(|(_, counter)| counter.get() == 1);
+            assert_eq!(counted.map(|(label, _)| *label), Some(label), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_size_falls_in_the_first_bucket_that_bounds_it() {
+        let mut sizes: Vec<u64> = (0..SIZE_BOUNDS as u32).map(|power| 4u64.pow(power)).collect();
+        sizes.extend([0, 2, 3, 5, 15, 17, 1 << 26, (1 << 26) + 1, u64::MAX]);
+        for size in sizes {
+            let histogram = Sizes::default();
+            histogram.record(size);
+            let expected = (0..SIZE_BOUNDS as u32).position(|power| size <= 4u64.pow(power));
+            let place = histogram.counts.iter().position(|counter| counter.get() == 1);
+            assert_eq!(place, Some(expected.unwrap_or(SIZE_BOUNDS)), "{size}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How an exchange ended, and who counted its tokens.
+
+/// Who counted the tokens that were settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageSource {
+    /// The provider.
+    Reported,
+    /// tollgate, from the bytes that passed.
+    Counted,
+    /// Nobody: there was nothing to count.
+    #[default]
+    None,
+}
+
+impl UsageSource {
+    /// Its name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            UsageSource::Reported => "reported",
+            UsageSource::Counted => "counted",
+            UsageSource::None => "none",
+        }
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider's answer, whatever its status, reached the client in full.
+    Completed,
+    /// tollgate answered by a filter: a redirect, a direct response.
+    Answered,
+    /// The client left before the end.
+    ClientGone,
+    /// A limit refused it.
+    Refused,
+    /// The caller was not let in.
+    Denied,
+    /// The request could not be understood or was beyond a bound.
+    BadRequest,
+    /// No route took it.
+    NoRoute,
+    /// No provider could be reached, or none gave an answer.
+    UpstreamFailed,
+    /// The provider broke off within its answer.
+    UpstreamCut,
+    /// A limit ran out within a stream, which was brought to an early end.
+    LimitCut,
+    /// A time ran out.
+    Timeout,
+    /// tollgate shut down before the end.
+    Shutdown,
+    /// A fault in tollgate; also what a record says that nobody finished.
+    #[default]
+    Fault,
+}
+
+impl Outcome {
+    /// All of them, in order.
+    pub const ALL: [Outcome; 13] = [
+        Outcome::Completed,
+        Outcome::Answered,
+        Outcome::ClientGone,
+        Outcome::Refused,
+        Outcome::Denied,
+        Outcome::BadRequest,
+        Outcome::NoRoute,
+        Outcome::UpstreamFailed,
+        Outcome::UpstreamCut,
+        Outcome::LimitCut,
+        Outcome::Timeout,
+        Outcome::Shutdown,
+        Outcome::Fault,
+    ];
+
+    /// Its name in records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::Answered => "answered",
+            Outcome::ClientGone => "client_gone",
+            Outcome::Refused => "refused",
+            Outcome::Denied => "denied",
+            Outcome::BadRequest => "bad_request",
+            Outcome::NoRoute => "no_route",
+            Outcome::UpstreamFailed => "upstream_failed",
+            Outcome::UpstreamCut => "upstream_cut",
+            Outcome::LimitCut => "limit_cut",
+            Outcome::Timeout => "timeout",
+            Outcome::Shutdown => "shutdown",
+            Outcome::Fault => "fault",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_listed_in_their_order() {
+        for (place, outcome) in Outcome::ALL.iter().enumerate() {
+            assert_eq!(*outcome as usize, place, "{}", outcome.name());
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The record of one exchange: who asked what of whom, what it cost, which limits spoke, how it ended.
+//!
+//! A worker fills in a [`Record`] as the exchange goes on and sends it by mail; its strings have room of
+//! their own or are shared, so that none of this allocates. [`Record::json_line`] is for who writes it down.
+
+use super::counters::UsageCounts;
+use super::json::Object;
+pub use super::outcome::{Outcome, UsageSource};
+use super::time::Utc;
+use arrayvec::{ArrayString, ArrayVec};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The most limits that one record tells of.
+pub const DECISIONS_MAX: usize = 8;
+
+/// One exchange.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When the request's head had arrived, in milliseconds since 1970 UTC.
+    pub time_unix_ms: u64,
+    /// Which worker served it.
+    pub worker: u16,
+    /// `namespace/name` of the route, when one was found.
+    pub route: Option<Arc<str>>,
+    /// Which rule of the route, from 0.
+    pub rule: u32,
+    /// `namespace/name` of the backend that was chosen.
+    pub backend: Option<Arc<str>>,
+    /// Who connected.
+    pub client: SocketAddr,
+    /// The first 8 hexadecimal digits of a hash of the caller's key, never the key; empty without one.
+    pub key: ArrayString<8>,
+    /// The method.
+    pub method: ArrayString<16>,
+    /// The path as the client sent it, cut at its bound, never with the query, which may hold a key:
+    /// set it with [`set_path`](Record::set_path).
+    pub path: ArrayString<256>,
+    /// The format that the client spoke, when it was known.
+    pub format: Option<&'static str>,
+    /// The provider that was asked.
+    pub provider: Option<&'static str>,
+    /// The model that the client asked for; empty when it named none.
+    pub model_asked: ArrayString<64>,
+    /// The model that was asked of the provider; empty when none was.
+    pub model_used: ArrayString<64>,
+    /// The status that the client got; 0 when it got none.
+    pub status: u16,
+    /// Whether the answer was a stream.
+    pub streamed: bool,
+    /// What was settled.
+    pub usage: UsageCounts,
+    /// Who says so.
+    pub usage_source: UsageSource,
+    /// What it cost by the configured prices.
+    pub cost_nano_usd: u64,
+    /// The limits that were asked, in their order; those beyond the bound are left out.
+    pub decisions: ArrayVec<Decision, DECISIONS_MAX>,
+    /// From the request's first byte to the answer's first, in microseconds; `None` when there was none.
+    pub first_byte_us: Option<u64>,
+    /// From the request's first byte to the end, in microseconds.
+    pub duration_us: u64,
+    /// Bytes received from the client, head included.
+    pub bytes_in: u64,
+    /// Bytes sent to the client, head included.
+    pub bytes_out: u64,
+    /// How often a provider was asked: 0 when none was, above 1 after a retry.
+    pub attempts: u8,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What one limit said to an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// What it counts.
+    pub unit: &'static str,
+    /// Whether it admitted the request.
+    pub admitted: bool,
+    /// What was taken before the request went upstream, in `unit`.
+    pub reserved: u64,
+    /// What was spent, in `unit`.
+    pub settled: u64,
+    /// The account's balance after settlement, in `unit`; below 0 it is debt.
+    pub balance_after: i64,
+    /// When refused: after how many milliseconds the same request would have been admitted.
+    pub retry_after_ms: u64,
+}
+
+impl Record {
+    /// A record of which no more is known than when, where and who.
+    pub fn begun(time_unix_ms: u64, worker: u16, client: SocketAddr) -> Record {
+        Record {
+            time_unix_ms,
+            worker,
+            route: None,
+            rule: 0,
+            backend: None,
+            client,
+            key: ArrayString::new_const(),
+            method: ArrayString::new_const(),
+            path: ArrayString::new_const(),
+            format: None,
+            provider: None,
+            model_asked: ArrayString::new_const(),
+            model_used: ArrayString::new_const(),
+            status: 0,
+            streamed: false,
+            usage: UsageCounts::default(),
+            usage_source: UsageSource::None,
+            cost_nano_usd: 0,
+            decisions: ArrayVec::new_const(),
+            first_byte_us: None,
+            duration_us: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            attempts: 0,
+            outcome: Outcome::Fault,
+        }
+    }
+
+    /// Keeps the path of `target`, without its query, as far as there is room.
+    pub fn set_path(&mut self, target: &[u8]) {
+        self.path = bounded(target.split(|byte| *byte == b'?').next().unwrap_or_default());
+    }
+
+    /// Appends the record as one line: a JSON object (RFC 8259) and a line feed.
+    ///
+    /// Its members are always all there and always in this order; what is not known is `null`:
+    /// `time` (RFC 3339, UTC), `worker`, `route`, `rule`, `backend`, `client`, `key`, `method`, `path`, `format`,
+    /// `provider`, `model_asked`, `model_used`, `status`, `streamed`, `usage` {`source`, `input`,
+    /// `cached_input`, `cache_write`, `output`, `reasoning`}, `cost_nano_usd`, `limits` [{`rule`, `unit`,
+    /// `admitted`, `reserved`, `settled`, `balance_after`, `retry_after_ms`}], `first_byte_us`,
+    /// `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`. New members will be added at the end.
+    pub fn json_line(&self, out: &mut Vec<u8>) {
+        let mut json = Object::begin(out);
+        json.quoted("time", Utc(self.time_unix_ms));
+        json.plain("worker", self.worker);
+        json.text("route", self.route.as_deref());
+        json.plain_or_null("rule", self.route.is_some().then_some(self.rule));
+        json.text("backend", self.backend.as_deref());
+        json.quoted("client", self.client);
+        json.text("key", non_empty(&self.key));
+        json.text("method", non_empty(&self.method));
+        json.text("path", non_empty(&self.path));
+        json.text("format", self.format);
+        json.text("provider", self.provider);
+        json.text("model_asked", non_empty(&self.model_asked));
+        json.text("model_used", non_empty(&self.model_used));
+        json.plain_or_null("status", (self.status != 0).then_some(self.status));
+        json.plain("streamed", self.streamed);
+        self.usage_members(json.member("usage"));
+        json.plain("cost_nano_usd", self.cost_nano_usd);
+        self.limit_list(json.member("limits"));
+        json.plain_or_null("first_byte_us", self.first_byte_us);
+        json.plain("duration_us", self.duration_us);
+        json.plain("bytes_in", self.bytes_in);
+        json.plain("bytes_out", self.bytes_out);
+        json.plain("attempts", self.attempts);
+        json.text("outcome", Some(self.outcome.name()));
+        json.end();
+        out.push(b'\n');
+    }
+
+    fn usage_members(&self, out: &mut Vec<u8>) {
+        let mut json = Object::begin(out);
+        json.text("source", Some(self.usage_source.name()));
+        json.plain("input", self.usage.input);
+        json.plain("cached_input", self.usage.cached_input);
+        json.plain("cache_write", self.usage.cache_write);
+        json.plain("output", self.usage.output);
+        json.plain("reasoning", self.usage.reasoning);
+        json.end();
+    }
+
+    fn limit_list(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (place, decision) in self.decisions.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            let mut json = Object::begin(out);
+            json.text("rule", Some(&decision.rule));
+            json.text("unit", Some(decision.unit));
+            json.plain("admitted", decision.admitted);
+            json.plain("reserved", decision.reserved);
+            json.plain("settled", decision.settled);
+            json.plain("balance_after", decision.balance_after);
+            json.plain("retry_after_ms", decision.retry_after_ms);
+            json.end();
+        }
+        out.push(b']');
+    }
+}
+
+/// As much of `text` as there is room for, in whole characters; what is not UTF-8 is shown as U+FFFD.
+pub fn bounded<const ROOM: usize>(text: &[u8]) -> ArrayString<ROOM> {
+    let mut kept = ArrayString::new();
+    for chunk in text.utf8_chunks() {
+        let replacement = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+        for character in chunk.valid().chars().chain(replacement) {
+            if kept.try_push(character).is_err() {
+                return kept;
+            }
+        }
+    }
+    kept
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(record: &Record) -> String {
+        let mut out = Vec::new();
+        record.json_line(&mut out);
+        String::from_utf8(out).expect("JSON is text")
+    }
+
+    fn client() -> SocketAddr {
+        "10.1.2.3:55000".parse().expect("an address")
+    }
+
+    fn full() -> Record {
+        let mut record = Record::begun(1_767_323_045_678, 1, client());
+        record.route = Some("kgateway-system/claude".into());
+        record.backend = Some("kgateway-system/anthropic".into());
+        record.key = bounded(b"0f1e2d3c4b5a");
+        record.method = bounded(b"POST");
+        record.set_path(b"/anthropic?key=secret");
+        record.format = Some("openai.chat");
+        record.provider = Some("anthropic");
+        record.model_asked = bounded(b"claude-sonnet-4-5");
+        record.model_used = bounded(b"claude-3-5-haiku-latest");
+        record.status = 200;
+        record.streamed = true;
+        record.usage =
+            UsageCounts { input: 1200, cached_input: 1000, cache_write: 50, output: 80, reasoning: 7 };
+        record.usage_source = UsageSource::Reported;
+        record.cost_nano_usd = 1_234_567;
+        for (rule, unit, balance_after) in [("ns/p/rpm", "requests", 19), ("ns/p/\"tpm\"", "tokens", -5)] {
+            record.decisions.push(Decision {
+                rule: rule.into(),
+                unit,
+                admitted: balance_after >= 0,
+                reserved: 1,
+                settled: 2,
+                balance_after,
+                retry_after_ms: 3,
+            });
+        }
+        record.first_byte_us = Some(250_000);
+        record.duration_us = 1_750_000;
+        (record.bytes_in, record.bytes_out, record.attempts) = (2048, 65_536, 2);
+        record.outcome = Outcome::Completed;
+        record
+    }
+
+    #[test]
+    fn a_full_record_is_one_line_with_members_in_order() {
+        let expected = concat!(
+            r#"{"time":"2026-01-02T03:04:05.678Z","worker":1,"route":"kgateway-system/claude","rule":0,"#,
+            r#""backend":"kgateway-system/anthropic","client":"10.1.2.3:55000","key":"0f1e2d3c","#,
+            r#""method":"POST","path":"/anthropic","format":"openai.chat","provider":"anthropic","#,
+            r#""model_asked":"claude-sonnet-4-5","model_used":"claude-3-5-haiku-latest","status":200,"#,
+            r#""streamed":true,"usage":{"source":"reported","input":1200,"cached_input":1000,"#,
+            r#""cache_write":50,"output":80,"reasoning":7},"cost_nano_usd":1234567,"#,
+            r#""limits":[{"rule":"ns/p/rpm","unit":"requests","admitted":true,"reserved":1,"settled":2,"#,
+            r#""balance_after":19,"retry_after_ms":3},{"rule":"ns/p/\"tpm\"","unit":"tokens","#,
+            r#""admitted":false,"reserved":1,"settled":2,"balance_after":-5,"retry_after_ms":3}],"#,
+            r#""first_byte_us":250000,"duration_us":1750000,"bytes_in":2048,"bytes_out":65536,"#,
+            r#""attempts":2,"outcome":"completed"}"#,
+            "\n",
+        );
+        assert_eq!(line(&full()), expected);
+    }
+
+    #[test]
+    fn a_record_that_nobody_filled_in_has_every_member_too() {
+        let expected = concat!(
+            r#"{"time":"1970-01-01T00:00:00.000Z","worker":0,"route":null,"rule":null,"backend":null,"#,
+            r#""client":"10.1.2.3:55000","key":null,"method":null,"path":null,"format":null,"provider":null,"#,
+            r#""model_asked":null,"model_used":null,"status":null,"streamed":false,"#,
+            r#""usage":{"source":"none","input":0,"cached_input":0,"cache_write":0,"output":0,"#,
+            r#""reasoning":0},"cost_nano_usd":0,"limits":[],"first_byte_us":null,"duration_us":0,"#,
+            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault"}"#,
+            "\n",
+        );
+        assert_eq!(line(&Record::begun(0, 0, client())), expected);
+    }
+
+    #[test]
+    fn whatever_stands_in_a_string_the_line_is_one_json_object() {
+        let nasty = "\"\\\n\r\t\u{0}\u{1f}\u{7f}\u{2028}é\u{1f600}";
+        let mut record = full();
+        record.model_asked = bounded(nasty.as_bytes());
+        record.route = Some(nasty.into());
+        record.set_path(b"/\xff\xfe\n?secret");
+        let line = line(&record);
+        assert_eq!(line.matches('\n').count(), 1);
+        let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(read["model_asked"], nasty);
+        assert_eq!(read["route"], nasty);
+        assert_eq!(read["path"], "/\u{fffd}\u{fffd}\n");
+    }
+
+    #[test]
+    fn strings_are_cut_between_characters() {
+        for (text, kept) in [
+            (&b""[..], ""),
+            (b"abcd", "abcd"),
+            (b"abcde", "abcd"),
+            ("abcé".as_bytes(), "abc"),
+            ("abé".as_bytes(), "abé"),
+            (b"a\xffb", "a\u{fffd}"),
+            (b"ab\xff", "ab"),
+        ] {
+            assert_eq!(&*bounded::<4>(text), kept);
+        }
+    }
+
+    #[test]
+    fn records_stay_small() {
+        // A worker sends records by value; this says so to whoever adds a field.
+        assert!(size_of::<Record>() <= 1280, "{} bytes", size_of::<Record>());
+    }
+}
