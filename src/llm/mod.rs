@@ -1,11 +1,23 @@
 //! Layer 3: what a request to a model means. Pure: bytes in, decisions and bytes out.
 //!
 //! * [`Format`] is the wire shape of a request; [`Usage`] is what a provider says it counted.
+//! * [`Inspector`] reads out of a passing request what it asks for; [`Edits`] changes it without rebuilding it.
+//! * [`Meter`] reads usage out of a passing answer; [`estimate`] guesses where there is none.
+//! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
 //! * [`provider`] is the data about each provider: host, path, how it wants its credential.
 
+mod edit;
+pub mod estimate;
 mod format;
+mod inspect;
+mod meter;
 pub mod provider;
+mod strip;
 mod usage;
 
+pub use edit::{Edits, PIECES_MAX, Piece};
 pub use format::Format;
+pub use inspect::{Ask, BadBody, Braces, Inspector};
+pub use meter::Meter;
+pub use strip::{HELD_BYTES_MAX, UsageStripper};
 pub use usage::Usage;

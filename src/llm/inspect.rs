@@ -1,0 +1,329 @@
+use super::Format;
+use crate::base::Span;
+use crate::wire::json::{Container, Fault, FaultKind, Scalar, Scanner, Visitor};
+
+/// What a request asks for, as far as limits, routing and editing need to know, and where it says so.
+///
+/// Spans point into the body that was inspected. A member that is `null` counts as absent, as the providers have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// The model's name: what stands between the quotes, escapes undecoded
+    /// (see [`unescape`](crate::wire::json::unescape)).
+    pub model: Option<Span>,
+    /// The whole value of `model`, with its quotes; a `null` too.
+    pub model_value: Option<Span>,
+    /// Whether the answer shall come as a stream.
+    pub stream: Option<bool>,
+    /// The most tokens of output per choice: `max_tokens` or `max_completion_tokens`, the larger when both are there,
+    /// so that neither hides the other.
+    pub max_output: Option<u64>,
+    /// How many answers are asked for (`n` of OpenAI); at least 1.
+    pub choices: u64,
+    /// `stream_options.include_usage` of OpenAI.
+    pub include_usage: Option<bool>,
+    /// The whole value of `include_usage`, a `null` too.
+    pub include_usage_value: Option<Span>,
+    /// `stream_options` of OpenAI, when it is an object.
+    pub stream_options: Option<Braces>,
+    /// The whole value of `stream_options` when it is `null`.
+    pub stream_options_null: Option<Span>,
+    /// Bytes of text that the model reads, decoded: all strings in messages, system prompt, tools and answer schema.
+    pub text_bytes: u64,
+    /// Bytes of media in the body (base64), which [`text_bytes`](Ask::text_bytes) leaves out.
+    pub media_bytes: u64,
+    /// The outermost object.
+    pub top: Braces,
+}
+
+/// An object: where it stands and whether a member can be put in without a comma.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Braces {
+    /// From the opening brace to the closing one, both included.
+    pub span: Span,
+    /// Whether there is no member.
+    pub empty: bool,
+}
+
+/// Why a body is no request that we can handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadBody {
+    /// It is not JSON, not an object, or it holds a member twice.
+    Json(Fault),
+    /// A member is of the wrong type.
+    Field {
+        /// The member's name, with dots for the way to it.
+        name: &'static str,
+        /// What it must be, to be put after "must be".
+        expected: &'static str,
+    },
+}
+
+impl From<Fault> for BadBody {
+    fn from(fault: Fault) -> BadBody {
+        BadBody::Json(fault)
+    }
+}
+
+/// Inspects the body of a request in one pass while it arrives.
+///
+/// Call [`feed`](Inspector::feed) with the whole buffer whenever it has grown, then [`finish`](Inspector::finish).
+/// Nothing is decoded into a tree and nothing is allocated. What is not for us passes unseen but must be valid JSON.
+#[derive(Debug)]
+pub struct Inspector {
+    scanner: Scanner<Place>,
+    findings: Findings,
+}
+
+impl Inspector {
+    /// For a body in the client's format.
+    pub fn new(format: Format) -> Inspector {
+        Inspector { scanner: Scanner::new(), findings: Findings::new(format) }
+    }
+
+    /// Looks at what is new in `body`, which is all of it so far; at most 4 GiB.
+    ///
+    /// # Errors
+    /// The first fault of the body, as soon as it has arrived: malformed, not an object, a member twice.
+    pub fn feed(&mut self, body: &[u8]) -> Result<(), Fault> {
+        let fresh = body.get(self.scanner.offset()..).unwrap_or_default();
+        let scanned = self.scanner.feed(fresh, &mut self.findings);
+        self.findings.first_fault(scanned)
+    }
+
+    /// Looks at the rest of `body`, which is complete, and says what it asks for.
+    ///
+    /// # Errors
+    /// As [`feed`](Inspector::feed), or a member of the wrong type.
+    pub fn finish(mut self, body: &[u8]) -> Result<Ask, BadBody> {
+        self.feed(body)?;
+        let finished = self.scanner.finish(&mut self.findings);
+        self.findings.first_fault(finished)?;
+        self.findings.bad.map_or(Ok(self.findings.ask), Err)
+    }
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// The outermost value.
+    #[default]
+    Top,
+    Model,
+    Stream,
+    StreamOptions,
+    IncludeUsage,
+    MaxTokens,
+    MaxCompletionTokens,
+    Choices,
+    /// Strings here are read by the model.
+    Text,
+    /// A string here is media if it is a `data:` URL.
+    Url,
+    /// An object that holds media in base64 in `data`: Anthropic's `source`, OpenAI's `input_audio`.
+    Source,
+    /// A string here is media.
+    Media,
+    Other,
+}
+
+/// The members of the top level that we act upon, one bit each.
+const MEMBERS: [(&[u8], Place, bool); 11] = [
+    // name, place, only in OpenAI's format
+    (b"model", Place::Model, false),
+    (b"messages", Place::Text, false),
+    (b"stream", Place::Stream, false),
+    (b"max_tokens", Place::MaxTokens, false),
+    (b"tools", Place::Text, false),
+    (b"system", Place::Text, false),
+    (b"stream_options", Place::StreamOptions, true),
+    (b"max_completion_tokens", Place::MaxCompletionTokens, true),
+    (b"n", Place::Choices, true),
+    (b"functions", Place::Text, true),
+    (b"response_format", Place::Text, true),
+];
+
+/// The bit of `stream_options.include_usage` in [`Findings::seen`].
+const INCLUDE_USAGE_BIT: usize = MEMBERS.len();
+
+#[derive(Debug)]
+struct Findings {
+    ask: Ask,
+    is_openai: bool,
+    /// Bits of [`MEMBERS`] that were seen.
+    seen: u16,
+    fault: Option<Fault>,
+    bad: Option<BadBody>,
+    /// Decoded bytes of the string being read, in a place where they count.
+    string_bytes: u64,
+    /// How many bytes of [`DATA_URL`] it begins with.
+    url_matched: usize,
+    /// Where `stream_options` opened.
+    options_open: usize,
+}
+
+const DATA_URL: &[u8] = b"data:";
+
+impl Findings {
+    fn new(format: Format) -> Findings {
+        Findings {
+            ask: Ask { choices: 1, ..Ask::default() },
+            is_openai: format == Format::OpenAiChat,
+            seen: 0,
+            fault: None,
+            bad: None,
+            string_bytes: 0,
+            url_matched: 0,
+            options_open: 0,
+        }
+    }
+
+    fn top_member(&mut self, key: &[u8], at: usize) -> Place {
+        let found = MEMBERS.iter().position(|(name, _, openai)| *name == key && (!openai || self.is_openai));
+        let Some(index) = found else { return Place::Other };
+        self.see(index, at);
+        MEMBERS.get(index).map_or(Place::Other, |(_, place, _)| *place)
+    }
+
+    /// Notes a member that must not come twice.
+    fn see(&mut self, bit: usize, at: usize) {
+        if self.seen >> bit & 1 == 1 {
+            self.fault(at, FaultKind::DuplicateKey);
+        }
+        self.seen |= 1 << bit;
+    }
+
+    fn fault(&mut self, at: usize, kind: FaultKind) {
+        self.fault.get_or_insert(Fault { at, kind });
+    }
+
+    /// The earlier of the scanner's fault and ours. Ours can be the later one when the scanner's is invalid UTF-8, which
+    /// it finds at the end of a piece.
+    fn first_fault(&self, scanned: Result<(), Fault>) -> Result<(), Fault> {
+        match (self.fault, scanned) {
+            (Some(ours), Err(theirs)) if theirs.at < ours.at => Err(theirs),
+            (Some(ours), _) => Err(ours),
+            (None, scanned) => scanned,
+        }
+    }
+
+    /// A value whose type does not fit its place. Only the first such is told.
+    fn wrong_type(&mut self, place: Place, at: usize) {
+        let (name, expected) = match place {
+            Place::Top => return self.fault(at, FaultKind::NotAnObject),
+            Place::Model => ("model", "a string"),
+            Place::Stream => ("stream", "a boolean"),
+            Place::StreamOptions => ("stream_options", "an object"),
+            Place::IncludeUsage => ("stream_options.include_usage", "a boolean"),
+            Place::MaxTokens => ("max_tokens", "a non-negative integer"),
+            Place::MaxCompletionTokens => ("max_completion_tokens", "a non-negative integer"),
+            Place::Choices => ("n", "a non-negative integer"),
+            Place::Text | Place::Url | Place::Source | Place::Media | Place::Other => return,
+        };
+        self.bad.get_or_insert(BadBody::Field { name, expected });
+    }
+}
+
+impl Visitor for Findings {
+    type Place = Place;
+
+    fn member(&mut self, parent: Place, key: &[u8], at: usize) -> Place {
+        match (parent, key) {
+            (Place::Top, _) => self.top_member(key, at),
+            (Place::StreamOptions, b"include_usage") => {
+                self.see(INCLUDE_USAGE_BIT, at);
+                Place::IncludeUsage
+            }
+            (Place::Source, b"data") => Place::Media,
+            (Place::Text | Place::Url | Place::Source | Place::Media, _) => match key {
+                b"url" | b"image_url" | b"file_data" => Place::Url,
+                b"source" | b"input_audio" => Place::Source,
+                _ => Place::Text,
+            },
+            _ => Place::Other,
+        }
+    }
+
+    fn element(&mut self, parent: Place) -> Place {
+        match parent {
+            Place::Text | Place::Url | Place::Source | Place::Media => Place::Text,
+            _ => Place::Other,
+        }
+    }
+
+    fn open(&mut self, place: Place, container: Container, at: usize) {
+        match (place, container) {
+            (Place::Top, Container::Object) => self.ask.top.span = Span::new(at, at),
+            (Place::StreamOptions, Container::Object) => self.options_open = at,
+            _ => self.wrong_type(place, at),
+        }
+    }
+
+    fn close(&mut self, place: Place, container: Container, end: usize, empty: bool) {
+        match (place, container) {
+            (Place::Top, Container::Object) => {
+                self.ask.top.empty = empty;
+                self.ask.top.span.end = end as u32;
+            }
+            (Place::StreamOptions, Container::Object) => {
+                self.ask.stream_options = Some(Braces { span: Span::new(self.options_open, end), empty });
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn text(&mut self, place: Place, part: &[u8]) {
+        match place {
+            Place::Text | Place::Source | Place::Media => self.string_bytes += part.len() as u64,
+            Place::Url => {
+                if self.string_bytes == self.url_matched as u64 {
+                    let expected = DATA_URL.get(self.url_matched..).unwrap_or_default();
+                    self.url_matched += expected.iter().zip(part).take_while(|(a, b)| a == b).count();
+                }
+                self.string_bytes += part.len() as u64;
+            }
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, place: Place, start: usize, end: usize) {
+        let bytes = std::mem::take(&mut self.string_bytes);
+        let is_data_url = std::mem::take(&mut self.url_matched) == DATA_URL.len();
+        match place {
+            Place::Model => {
+                self.ask.model = Some(Span::new(start + 1, end - 1));
+                self.ask.model_value = Some(Span::new(start, end));
+            }
+            Place::Media => self.ask.media_bytes += bytes,
+            Place::Url if is_data_url => self.ask.media_bytes += bytes,
+            Place::Text | Place::Url | Place::Source => self.ask.text_bytes += bytes,
+            _ => self.wrong_type(place, start),
+        }
+    }
+
+    fn scalar(&mut self, place: Place, scalar: Scalar, start: usize, end: usize) {
+        let ask = &mut self.ask;
+        match (place, scalar) {
+            (Place::Model, Scalar::Null) => ask.model_value = Some(Span::new(start, end)),
+            (Place::StreamOptions, Scalar::Null) => ask.stream_options_null = Some(Span::new(start, end)),
+            (Place::IncludeUsage, Scalar::Null) => ask.include_usage_value = Some(Span::new(start, end)),
+            (Place::IncludeUsage, Scalar::Bool(wanted)) => {
+                ask.include_usage = Some(wanted);
+                ask.include_usage_value = Some(Span::new(start, end));
+            }
+            (Place::Stream, Scalar::Bool(wanted)) => ask.stream = Some(wanted),
+            (Place::MaxTokens | Place::MaxCompletionTokens, Scalar::Integer(tokens)) => {
+                ask.max_output = ask.max_output.max(Some(tokens));
+            }
+            (Place::Choices, Scalar::Integer(choices)) => ask.choices = choices.max(1),
+            (
+                Place::Stream | Place::MaxTokens | Place::MaxCompletionTokens | Place::Choices,
+                Scalar::Null,
+            ) => {}
+            _ => self.wrong_type(place, start),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

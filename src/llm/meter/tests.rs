@@ -1,0 +1,195 @@
+use super::*;
+use Format::{AnthropicMessages, OpenAiChat};
+
+/// What a meter says, to compare and to write down in rows.
+#[derive(Debug, PartialEq)]
+struct Said {
+    usage: Option<Usage>,
+    model: Option<String>,
+    output_bytes: u64,
+    complete: bool,
+    failed: bool,
+    events: u64,
+    malformed: u64,
+}
+
+fn meter<'a>(format: Format, streamed: bool, pieces: impl IntoIterator<Item = &'a [u8]>) -> Said {
+    let mut meter = Meter::new(format, streamed);
+    pieces.into_iter().for_each(|piece| meter.feed(piece));
+    Said {
+        usage: meter.usage(),
+        model: meter.model().map(str::to_owned),
+        output_bytes: meter.output_bytes(),
+        complete: meter.complete(),
+        failed: meter.failed(),
+        events: meter.events(),
+        malformed: meter.malformed(),
+    }
+}
+
+fn meter_every_way(format: Format, streamed: bool, body: &str) -> Said {
+    let body = body.as_bytes();
+    let whole = meter(format, streamed, [body]);
+    assert_eq!(meter(format, streamed, body.chunks(1)), whole, "byte by byte");
+    for at in 0..=body.len() {
+        let (head, tail) = body.split_at(at);
+        assert_eq!(meter(format, streamed, [head, tail]), whole, "split at {at}");
+    }
+    whole
+}
+
+/// Input, of it cached, of it written to the cache, output, of it reasoning.
+fn usage([input, cached_input, cache_write, output, reasoning]: [u64; 5]) -> Option<Usage> {
+    Some(Usage { input, cached_input, cache_write, output, reasoning })
+}
+
+fn events(data: &[&str]) -> String {
+    data.iter().map(|data| format!("data: {data}\n\n")).collect()
+}
+
+#[test]
+fn openai_streams_report_usage_in_many_places() {
+    let rows: [(&[&str], Option<Usage>); 12] = [
+        (&[r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#], usage([7, 0, 0, 5, 0])),
+        (
+            &[r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#],
+            usage([7, 0, 0, 5, 0]),
+        ),
+        (&[r#"{"usage":{"prompt_tokens":7,"completion_tokens":5},"choices":[]}"#], usage([7, 0, 0, 5, 0])),
+        (
+            &[
+                r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":7,"completion_tokens":1}}"#,
+                r#"{"choices":[{"delta":{"content":"b"}}],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#,
+                r#"{"choices":[],"usage":null}"#,
+                r#"{"choices":[],"usage":{}}"#,
+            ],
+            usage([7, 0, 0, 2, 0]),
+        ),
+        (
+            &[
+                r#"{"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":2},"completion_tokens":8,"completion_tokens_details":{"reasoning_tokens":3}}}"#,
+            ],
+            usage([9, 4, 2, 8, 3]),
+        ),
+        (
+            &[r#"{"usage":{"prompt_tokens":9,"prompt_cache_hit_tokens":4,"completion_tokens":1}}"#],
+            usage([9, 4, 0, 1, 0]),
+        ),
+        (&[r#"{"x_groq":{"usage":{"prompt_tokens":9,"completion_tokens":1}}}"#], usage([9, 0, 0, 1, 0])),
+        (&[r#"{"choices":[{"usage":{"prompt_tokens":9,"completion_tokens":1}}]}"#], usage([9, 0, 0, 1, 0])),
+        (&[r#"{"choices":[{"delta":{"usage":{"prompt_tokens":9}}}]}"#], None),
+        (
+            &[r#"{"usage":{"prompt_tokens":null,"completion_tokens":3,"prompt_tokens_details":null}}"#],
+            usage([0, 0, 0, 3, 0]),
+        ),
+        (&[r#"{"usage":{"prompt_tokens":9,"completion_tokens":1}"#], usage([9, 0, 0, 1, 0])),
+        (&[r#"{"usage":{"prompt_tokens":9,"completion_tokens":1"#, r#"{"choices":[]}"#], None),
+    ];
+    for (data, expect) in rows {
+        assert_eq!(meter_every_way(OpenAiChat, true, &events(data)).usage, expect, "{data:?}");
+    }
+}
+
+#[test]
+fn an_openai_stream_is_metered() {
+    let stream = events(&[
+        r#"{"model":"gpt-4o-2024","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}],"usage":null}"#,
+        r#"{"model":"gpt-4o-2024","choices":[{"delta":{"content":"h\u00e9"},"logprobs":{"content":[{"token":"xxxx"}]}}]}"#,
+        r#"{"choices":[{"delta":{"reasoning_content":"abc","reasoning_details":[{"text":"abc"}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]}}]}"#,
+    ]);
+    let said = meter_every_way(OpenAiChat, true, &format!(": note\n\n{stream}"));
+    let expect = Said {
+        usage: None,
+        model: Some("gpt-4o-2024".to_owned()),
+        output_bytes: 3 + 3 + 1 + 2,
+        complete: false,
+        failed: false,
+        events: 4,
+        malformed: 0,
+    };
+    assert_eq!(said, expect);
+    for end in ["data: [DONE]\n\n", "data: [DONE]", "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n"]
+    {
+        assert!(meter_every_way(OpenAiChat, true, &format!("{stream}{end}")).complete, "{end}");
+    }
+    let said = meter_every_way(OpenAiChat, true, "data: [DONE]x\n\ndata: not json\n\ndata:\n\ndata: {}\n\n");
+    assert_eq!((said.complete, said.events, said.malformed), (false, 3, 2));
+    assert!(meter_every_way(OpenAiChat, true, "data: {\"error\":{\"message\":\"overloaded\"}}\n\n").failed);
+}
+
+#[test]
+fn an_anthropic_stream_is_metered() {
+    let start = r#"{"type":"message_start","message":{"id":"m","model":"claude-x","content":[],"usage":{"input_tokens":10,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"cache_creation":{"ephemeral_5m_input_tokens":2},"output_tokens":1}}}"#;
+    let deltas = [
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","name":"get","input":{}}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"zzzz"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"abc"}}"#,
+        r#"{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"a\""}}"#,
+    ];
+    let ends = [
+        (
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":25}}"#,
+            [16, 4, 2, 25, 0],
+        ),
+        (r#"{"type":"message_delta","usage":{"input_tokens":20,"output_tokens":25}}"#, [26, 4, 2, 25, 0]),
+        (r#"{"type":"message_delta","usage":{"input_tokens":0,"output_tokens":25}}"#, [16, 4, 2, 25, 0]),
+        (
+            r#"{"type":"message_delta","usage":{"output_tokens":25,"output_tokens_details":{"thinking_tokens":9},"iterations":[{"output_tokens":3,"input_tokens":1}]}}"#,
+            [16, 4, 2, 25, 9],
+        ),
+    ];
+    for (end, expect) in ends {
+        let stream = events(&[&[start], &deltas[..], &[end]].concat());
+        let said = meter_every_way(AnthropicMessages, true, &stream);
+        assert_eq!(said.usage, usage(expect), "{end}");
+        assert_eq!((said.model.as_deref(), said.output_bytes), (Some("claude-x"), 3 + 2 + 3 + 4));
+        assert_eq!((said.events, said.complete, said.malformed), (7, false, 0));
+    }
+    let said = meter_every_way(AnthropicMessages, true, &events(&[start]));
+    assert_eq!(said.usage, usage([16, 4, 2, 1, 0]), "what an abort leaves");
+    let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"  }\n\n";
+    assert!(meter_every_way(AnthropicMessages, true, stop).complete);
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#;
+    assert!(meter_every_way(AnthropicMessages, true, &events(&[error])).failed);
+}
+
+#[test]
+fn whole_answers_are_metered() {
+    let openai = r#"{"model":"gpt-4o","choices":[{"message":{"role":"assistant","content":"hey","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],
+        "usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":4},
+        "completion_tokens":8,"completion_tokens_details":{"reasoning_tokens":3}}}"#;
+    let said = meter_every_way(OpenAiChat, false, openai);
+    assert_eq!((said.usage, said.output_bytes, said.complete), (usage([9, 4, 0, 8, 3]), 6, true));
+    let anthropic = r#"{"usage":{"input_tokens":5,"cache_read_input_tokens":3,"output_tokens":2},"model":"c","type":"message",
+        "content":[{"type":"text","text":"hey"},{"type":"tool_use","name":"f","input":{"a":[1]}},{"type":"thinking","thinking":"hm","signature":"zz"}]}"#;
+    let said = meter_every_way(AnthropicMessages, false, anthropic);
+    assert_eq!((said.usage, said.output_bytes), (usage([8, 3, 0, 2, 0]), 3 + 1 + 9 + 2));
+    assert_eq!((said.model.as_deref(), said.complete, said.events), (Some("c"), true, 0));
+}
+
+#[test]
+fn what_is_no_answer_has_no_usage() {
+    let rows = [
+        (OpenAiChat, r#"{"error":{"message":"no","type":"invalid_request_error"}}"#, true, true, 0),
+        (AnthropicMessages, r#"{"type":"error","error":{"type":"x","message":"y"}}"#, true, true, 0),
+        (OpenAiChat, "<html>502</html>", false, false, 1),
+        (OpenAiChat, "", false, false, 0),
+        (AnthropicMessages, r#"{"usage":{"output_tokens"#, false, false, 0),
+        (OpenAiChat, r#"{"error":null,"model":""}"#, false, true, 0),
+    ];
+    for (format, body, failed, complete, malformed) in rows {
+        let said = meter_every_way(format, false, body);
+        assert_eq!((said.usage, said.model), (None, None), "{body}");
+        assert_eq!((said.failed, said.complete, said.malformed), (failed, complete, malformed), "{body}");
+    }
+}
+
+#[test]
+fn a_model_name_that_is_too_long_is_not_kept() {
+    for (length, kept) in [(128, true), (129, false)] {
+        let body = format!(r#"{{"model":"{}"}}"#, "m".repeat(length));
+        assert_eq!(meter_every_way(OpenAiChat, false, &body).model.is_some(), kept);
+    }
+}

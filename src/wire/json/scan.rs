@@ -1,0 +1,445 @@
+use super::number::{NumberScan, Step};
+use super::string::{Progress, StringScan, plain_run};
+use super::utf8::Utf8;
+use super::{Fault, FaultKind};
+use arrayvec::ArrayVec;
+
+/// How many containers may stand inside one another.
+pub const MAX_DEPTH: usize = 128;
+
+/// How many bytes of a key, decoded, a visitor is shown. Longer keys are cut there, so they equal no shorter name.
+pub const KEY_BYTES_MAX: usize = 64;
+
+/// Receives what a [`Scanner`] sees, in the order of the document.
+///
+/// A visitor keeps no stack of its own: it names the *place* of each value, from the place of the container and the
+/// key, and gets that place back with every event about the value. The place of the outermost value is the default.
+/// Offsets count from the start of the document.
+pub trait Visitor {
+    /// Where a value stands, as far as the visitor cares.
+    type Place: Copy + Default;
+
+    /// The place of the member `key` of the object at `parent`. The key is decoded and cut to [`KEY_BYTES_MAX`];
+    /// `at` is the offset of its opening quote.
+    fn member(&mut self, parent: Self::Place, key: &[u8], at: usize) -> Self::Place;
+
+    /// The place of the elements of the array at `parent`.
+    fn element(&mut self, parent: Self::Place) -> Self::Place;
+
+    /// A container opens; its bracket stands at `at`.
+    fn open(&mut self, _place: Self::Place, _container: Container, _at: usize) {}
+
+    /// A container closes; `end` is the offset after its bracket.
+    fn close(&mut self, _place: Self::Place, _container: Container, _end: usize, _empty: bool) {}
+
+    /// A part of a string value, decoded. How a text is cut into parts depends on how it arrived, and a part may begin
+    /// or end inside a character.
+    fn text(&mut self, _place: Self::Place, _part: &[u8]) {}
+
+    /// The end of a string value whose quotes stand at `start` and before `end`.
+    fn string(&mut self, _place: Self::Place, _start: usize, _end: usize) {}
+
+    /// A number or literal in the bytes `start..end`.
+    fn scalar(&mut self, _place: Self::Place, _scalar: Scalar, _start: usize, _end: usize) {}
+}
+
+/// A container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// `{}`
+    Object,
+    /// `[]`
+    Array,
+}
+
+/// A value that is neither text nor container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number of digits only that fits 64 bits.
+    Integer(u64),
+    /// Any other number: negative, with a fraction or an exponent, or too large.
+    Number,
+}
+
+/// Scans one JSON document (RFC 8259) that arrives in pieces, validates it whole, and tells a [`Visitor`] about it.
+///
+/// Call [`feed`](Scanner::feed) with each piece, then [`finish`](Scanner::finish). For a body that collects in one
+/// buffer the next piece is what lies behind [`offset`](Scanner::offset). Nothing is allocated and no byte is kept but
+/// a key that was cut; the visitor's events do not depend on where the pieces were cut, except for the parts of texts.
+/// A fault is final: every later call returns it again. `P` is the visitor's place.
+#[derive(Clone, Debug)]
+pub struct Scanner<P> {
+    state: State,
+    offset: usize,
+    fault: Option<Fault>,
+    utf8: Utf8,
+    /// Place of the value that is expected or being read.
+    place: P,
+    /// Places of the open containers, `depth` of them.
+    parents: [P; MAX_DEPTH],
+    depth: usize,
+    /// Bit `n`: the open container number `n` is an object.
+    objects: u128,
+    /// Offset of the first byte of the key, string, number or literal being read.
+    start: usize,
+    string: StringScan,
+    number: NumberScan,
+    literal: Literal,
+    /// A key that is not plain text in one piece, decoded.
+    key: ArrayVec<u8, KEY_BYTES_MAX>,
+}
+
+/// What comes next. The first row is between tokens, the second inside one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Value,
+    FirstElement,
+    FirstKey,
+    Key,
+    Colon,
+    AfterValue,
+
+    InString,
+    InKey,
+    InNumber,
+    InLiteral,
+}
+
+/// A literal being read: its text, how much of it was seen, what it means.
+#[derive(Clone, Copy, Debug)]
+struct Literal {
+    text: &'static [u8],
+    seen: usize,
+    means: Scalar,
+}
+
+/// A fault at an offset of the piece.
+type Stop = (usize, FaultKind);
+
+impl<P: Copy + Default> Scanner<P> {
+    /// A scanner at the start of a document.
+    pub fn new() -> Scanner<P> {
+        Scanner {
+            state: State::Value,
+            offset: 0,
+            fault: None,
+            utf8: Utf8::default(),
+            place: P::default(),
+            parents: [P::default(); MAX_DEPTH],
+            depth: 0,
+            objects: 0,
+            start: 0,
+            string: StringScan::default(),
+            number: NumberScan::NEW,
+            literal: Literal { text: b"null", seen: 0, means: Scalar::Null },
+            key: ArrayVec::new_const(),
+        }
+    }
+
+    /// Makes it ready for another document.
+    pub fn reset(&mut self) {
+        self.state = State::Value;
+        self.offset = 0;
+        self.fault = None;
+        self.utf8 = Utf8::default();
+        self.place = P::default();
+        self.depth = 0;
+    }
+
+    /// Bytes of the document seen so far; after a fault, up to and with the byte at fault.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Whether the outermost value has ended; only white space may follow. A number ends with the byte after it.
+    pub fn is_done(&self) -> bool {
+        self.depth == 0 && self.state == State::AfterValue && self.fault.is_none()
+    }
+
+    /// Eats the next piece of the document.
+    ///
+    /// # Errors
+    /// The first fault of the document, whatever the pieces.
+    pub fn feed<V: Visitor<Place = P>>(&mut self, piece: &[u8], visitor: &mut V) -> Result<(), Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let base = self.offset;
+        let stop = self.tokens(piece, visitor).err();
+        let eaten = stop.map_or(piece.len(), |(at, _)| piece.len().min(at + 1));
+        self.offset = base + eaten;
+        let invalid = self.utf8.feed(base, piece.get(..eaten).unwrap_or_default()).err();
+        self.fault = match (stop, invalid) {
+            (None, None) => return Ok(()),
+            (Some((at, kind)), None) => Some(Fault { at: base + at, kind }),
+            (Some((at, kind)), Some(invalid)) if base + at <= invalid => Some(Fault { at: base + at, kind }),
+            (_, Some(invalid)) => Some(Fault { at: invalid, kind: FaultKind::InvalidUtf8 }),
+        };
+        self.fault.map_or(Ok(()), Err)
+    }
+
+    /// Says that nothing follows.
+    ///
+    /// # Errors
+    /// The fault that `feed` returned, or that the document ends inside its value.
+    pub fn finish<V: Visitor<Place = P>>(&mut self, visitor: &mut V) -> Result<(), Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if self.state == State::InNumber && self.number.is_whole() {
+            self.end_number(self.offset, visitor);
+        }
+        if self.is_done() {
+            return Ok(());
+        }
+        let fault = Fault { at: self.offset, kind: FaultKind::Truncated };
+        self.fault = Some(fault);
+        Err(fault)
+    }
+
+    fn tokens<V: Visitor<Place = P>>(&mut self, bytes: &[u8], visitor: &mut V) -> Result<(), Stop> {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            at = match self.state {
+                State::InString => self.string(bytes, at, visitor)?,
+                State::InKey => self.cut_key(bytes, at, visitor)?,
+                State::InNumber => self.number(bytes, at, visitor)?,
+                State::InLiteral => self.literal(bytes, at, visitor)?,
+                _ if is_space(byte) => at + 1,
+                State::Value => self.value(byte, bytes, at, visitor)?,
+                State::FirstElement if byte == b']' => self.close(Container::Array, at, true, visitor),
+                State::FirstElement => self.value(byte, bytes, at, visitor)?,
+                State::FirstKey if byte == b'}' => self.close(Container::Object, at, true, visitor),
+                State::FirstKey | State::Key if byte == b'"' => self.key(bytes, at, visitor)?,
+                State::Colon if byte == b':' => {
+                    self.state = State::Value;
+                    at + 1
+                }
+                State::AfterValue => self.after_value(byte, at, visitor)?,
+                State::FirstKey | State::Key | State::Colon => return Err((at, FaultKind::Unexpected)),
+            };
+        }
+        Ok(())
+    }
+
+    /// The first byte of a value.
+    #[inline]
+    fn value<V: Visitor<Place = P>>(
+        &mut self,
+        byte: u8,
+        bytes: &[u8],
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        self.start = self.offset + at;
+        let (text, means): (&'static [u8], Scalar) = match byte {
+            b'"' => {
+                self.string = StringScan::default();
+                self.state = State::InString;
+                return self.string(bytes, at + 1, visitor);
+            }
+            b'{' => return self.open(Container::Object, at, visitor),
+            b'[' => return self.open(Container::Array, at, visitor),
+            b'-' | b'0'..=b'9' => {
+                self.number = NumberScan::NEW;
+                self.state = State::InNumber;
+                return self.number(bytes, at, visitor);
+            }
+            b't' => (b"true", Scalar::Bool(true)),
+            b'f' => (b"false", Scalar::Bool(false)),
+            b'n' => (b"null", Scalar::Null),
+            _ => return Err((at, FaultKind::Unexpected)),
+        };
+        self.literal = Literal { text, seen: 0, means };
+        self.state = State::InLiteral;
+        self.literal(bytes, at, visitor)
+    }
+
+    fn open<V: Visitor<Place = P>>(
+        &mut self,
+        container: Container,
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        let Some(parent) = self.parents.get_mut(self.depth) else { return Err((at, FaultKind::TooDeep)) };
+        *parent = self.place;
+        visitor.open(self.place, container, self.offset + at);
+        match container {
+            Container::Object => {
+                self.objects |= 1 << self.depth;
+                self.state = State::FirstKey;
+            }
+            Container::Array => {
+                self.objects &= !(1 << self.depth);
+                self.place = visitor.element(self.place);
+                self.state = State::FirstElement;
+            }
+        }
+        self.depth += 1;
+        Ok(at + 1)
+    }
+
+    fn close<V: Visitor<Place = P>>(
+        &mut self,
+        container: Container,
+        at: usize,
+        empty: bool,
+        visitor: &mut V,
+    ) -> usize {
+        let place = self.parent();
+        self.depth = self.depth.saturating_sub(1);
+        self.state = State::AfterValue;
+        visitor.close(place, container, self.offset + at + 1, empty);
+        at + 1
+    }
+
+    fn after_value<V: Visitor<Place = P>>(
+        &mut self,
+        byte: u8,
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        if self.depth == 0 {
+            return Err((at, FaultKind::Trailing));
+        }
+        let in_object = self.objects >> (self.depth - 1) & 1 == 1;
+        match byte {
+            b',' if in_object => self.state = State::Key,
+            b',' => {
+                self.place = visitor.element(self.parent());
+                self.state = State::Value;
+            }
+            b'}' if in_object => return Ok(self.close(Container::Object, at, false, visitor)),
+            b']' if !in_object => return Ok(self.close(Container::Array, at, false, visitor)),
+            _ => return Err((at, FaultKind::Unexpected)),
+        }
+        Ok(at + 1)
+    }
+
+    /// A key from its opening quote. Most are plain and whole, and are shown where they stand.
+    #[inline]
+    fn key<V: Visitor<Place = P>>(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        self.start = self.offset + at;
+        let inside = bytes.get(at + 1..).unwrap_or_default();
+        let length = plain_run(inside);
+        if inside.get(length) == Some(&b'"') {
+            let shown = inside.get(..length.min(KEY_BYTES_MAX)).unwrap_or_default();
+            self.place = visitor.member(self.parent(), shown, self.start);
+            self.state = State::Colon;
+            return Ok(at + length + 2);
+        }
+        self.string = StringScan::default();
+        self.key.clear();
+        self.state = State::InKey;
+        self.cut_key(bytes, at + 1, visitor)
+    }
+
+    /// The inside of a key that has escapes or was cut.
+    fn cut_key<V: Visitor<Place = P>>(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let key = &mut self.key;
+        let keep = |part: &[u8]| key.extend(part.iter().copied().take(key.remaining_capacity()));
+        match self.string.feed(rest, keep).map_err(|(bad, kind)| (at + bad, kind))? {
+            Progress::More => Ok(bytes.len()),
+            Progress::End(eaten) => {
+                self.place = visitor.member(self.parent(), &self.key, self.start);
+                self.state = State::Colon;
+                Ok(at + eaten)
+            }
+        }
+    }
+
+    #[inline]
+    fn string<V: Visitor<Place = P>>(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let place = self.place;
+        let show = |part: &[u8]| visitor.text(place, part);
+        match self.string.feed(rest, show).map_err(|(bad, kind)| (at + bad, kind))? {
+            Progress::More => Ok(bytes.len()),
+            Progress::End(eaten) => {
+                self.state = State::AfterValue;
+                visitor.string(place, self.start, self.offset + at + eaten);
+                Ok(at + eaten)
+            }
+        }
+    }
+
+    fn number<V: Visitor<Place = P>>(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        for (eaten, byte) in bytes.get(at..).unwrap_or_default().iter().enumerate() {
+            match self.number.push(*byte) {
+                Step::Eaten => {}
+                Step::Ended => {
+                    self.end_number(self.offset + at + eaten, visitor);
+                    return Ok(at + eaten);
+                }
+                Step::Bad => return Err((at + eaten, FaultKind::BadNumber)),
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn end_number<V: Visitor<Place = P>>(&mut self, end: usize, visitor: &mut V) {
+        self.state = State::AfterValue;
+        visitor.scalar(self.place, self.number.scalar(), self.start, end);
+    }
+
+    fn literal<V: Visitor<Place = P>>(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, Stop> {
+        let Literal { text, seen, means } = self.literal;
+        let expected = text.get(seen..).unwrap_or_default();
+        let rest = bytes.get(at..).unwrap_or_default();
+        let same = expected.iter().zip(rest).take_while(|(a, b)| a == b).count();
+        if same == expected.len() {
+            self.state = State::AfterValue;
+            visitor.scalar(self.place, means, self.start, self.offset + at + same);
+        } else if same < rest.len() {
+            return Err((at + same, FaultKind::BadLiteral));
+        }
+        self.literal.seen += same;
+        Ok(at + same)
+    }
+
+    /// The place of the innermost open container.
+    fn parent(&self) -> P {
+        self.parents.get(self.depth.wrapping_sub(1)).copied().unwrap_or_default()
+    }
+}
+
+impl<P: Copy + Default> Default for Scanner<P> {
+    fn default() -> Scanner<P> {
+        Scanner::new()
+    }
+}
+
+/// RFC 8259 section 2, `ws`.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}

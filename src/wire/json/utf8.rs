@@ -1,0 +1,90 @@
+/// Validates UTF-8 (RFC 3629) that arrives in pieces; a sequence may be cut anywhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Utf8 {
+    /// The bytes of a sequence that the last piece cut short.
+    carry: [u8; 4],
+    /// How many of them; at most 3 between calls.
+    carried: usize,
+}
+
+impl Utf8 {
+    /// Eats the next piece, which begins at offset `base` of the document.
+    ///
+    /// # Errors
+    /// The offset of the first sequence that is invalid.
+    pub(super) fn feed(&mut self, base: usize, piece: &[u8]) -> Result<(), usize> {
+        let joined = self.complete_carry(piece).map_err(|()| base - self.carried)?;
+        let rest = piece.get(joined..).unwrap_or_default();
+        let Err(error) = std::str::from_utf8(rest) else { return Ok(()) };
+        let valid = error.valid_up_to();
+        if error.error_len().is_some() {
+            return Err(base + joined + valid);
+        }
+        for byte in rest.iter().skip(valid) {
+            self.push(*byte);
+        }
+        Ok(())
+    }
+
+    /// Adds bytes of `piece` to the carried sequence until it is whole; how many that took.
+    fn complete_carry(&mut self, piece: &[u8]) -> Result<usize, ()> {
+        if self.carried == 0 {
+            return Ok(0);
+        }
+        let before = self.carried;
+        for (used, byte) in piece.iter().enumerate() {
+            self.push(*byte);
+            match std::str::from_utf8(self.carry.get(..self.carried).unwrap_or_default()) {
+                Ok(_) => {
+                    self.carried = 0;
+                    return Ok(used + 1);
+                }
+                Err(error) if error.error_len().is_some() => {
+                    self.carried = before;
+                    return Err(());
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(piece.len())
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.carry.get_mut(self.carried) {
+            *slot = byte;
+            self.carried += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_split_finds_the_same_fault() {
+        let rows: [(&[u8], Option<usize>); 9] = [
+            (b"plain", None),
+            ("aé中😀z".as_bytes(), None),
+            (b"a\xff", Some(1)),
+            (b"a\xe2\x28\xa1", Some(1)),
+            (b"ab\xf0\x9f\x98", None), // cut short: not yet wrong
+            (b"ab\xf0\x9f\x98x", Some(2)),
+            (b"\xed\xa0\x80", Some(0)), // a surrogate
+            (b"\xc0\xaf", Some(0)),
+            (b"\x80", Some(0)),
+        ];
+        for (bytes, fault) in rows {
+            for first in 0..=bytes.len() {
+                for second in first..=bytes.len() {
+                    let mut utf8 = Utf8::default();
+                    let found = utf8
+                        .feed(0, &bytes[..first])
+                        .and_then(|()| utf8.feed(first, &bytes[first..second]))
+                        .and_then(|()| utf8.feed(second, &bytes[second..]));
+                    assert_eq!(found.err(), fault, "{bytes:?} split at {first}, {second}");
+                }
+            }
+        }
+    }
+}
