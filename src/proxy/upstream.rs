@@ -1,0 +1,226 @@
+//! Connections to providers: pools of idle ones, and the one an exchange holds.
+
+use super::fault::Fault;
+use super::tls::TlsStream;
+use super::worker::Worker;
+use crate::base::Tick;
+use crate::config::Target;
+use crate::runtime::{Gather, Socket};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// The connections of one worker to one target.
+///
+/// An idle connection goes on receiving, so a provider that ends it is noticed at once and the connection is
+/// never handed out again.
+pub(super) struct Pool {
+    target: Target,
+    addresses: RefCell<Arc<[SocketAddr]>>,
+    /// Where the next connection goes, so that several addresses share the load.
+    turn: Cell<usize>,
+    idle: RefCell<Vec<Idle>>,
+}
+
+struct Idle {
+    stream: Stream,
+    until: Tick,
+}
+
+/// A connection that an exchange holds. Goes back by [`Upstream::give_back`]; dropping it closes it, which
+/// is how a request is aborted.
+pub(super) struct Upstream {
+    stream: Stream,
+    pool: Rc<Pool>,
+    reused: bool,
+}
+
+enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream>),
+}
+
+/// Addresses of a target that are tried before a connection is given up.
+const ADDRESSES_TRIED_MAX: usize = 3;
+
+impl Pool {
+    pub(super) fn new(target: Target) -> Rc<Pool> {
+        let nowhere: Arc<[SocketAddr]> = Arc::new([]);
+        let (addresses, turn, idle) = (RefCell::new(nowhere), Cell::new(0), RefCell::new(Vec::new()));
+        Rc::new(Pool { target, addresses, turn, idle })
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(super) fn set_addresses(&self, addresses: Arc<[SocketAddr]>) {
+        *self.addresses.borrow_mut() = addresses;
+    }
+
+    /// Drops what is over its time or was ended by the provider; how many connections that were.
+    pub(super) fn sweep(&self, now: Tick) -> u32 {
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain(|idle| idle.until > now && idle.stream.is_quiet());
+        (before - idle.len()) as u32
+    }
+
+    /// Drops everything that is idle; how many connections that were.
+    pub(super) fn clear(&self) -> u32 {
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        idle.len() as u32
+    }
+}
+
+impl Upstream {
+    /// A connection to the pool's target: an idle one if `may_reuse` and one is alive, else a new one.
+    pub(super) async fn checkout(worker: &Worker, pool: &Rc<Pool>, may_reuse: bool) -> Result<Upstream, Fault> {
+        while may_reuse {
+            let Some(idle) = pool.idle.borrow_mut().pop() else { break };
+            worker.idle_upstreams.set(worker.idle_upstreams.get() - 1);
+            if idle.until > worker.ring.now() && idle.stream.is_quiet() {
+                worker.desk.counters.upstream_reuses.add(1);
+                return Ok(Upstream { stream: idle.stream, pool: pool.clone(), reused: true });
+            }
+        }
+        let stream = connect(worker, pool).await?;
+        worker.desk.counters.upstream_connects.add(1);
+        Ok(Upstream { stream, pool: pool.clone(), reused: false })
+    }
+
+    /// Whether it served another exchange before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Puts it among the idle ones. For a connection on which nothing more is to come.
+    pub(super) fn give_back(self, worker: &Worker) {
+        let settings = &worker.serving().in_force.snapshot.settings.upstream;
+        let room = worker.idle_upstreams.get() < settings.idle_per_worker;
+        if !room || worker.is_draining() || !self.stream.is_quiet() {
+            return;
+        }
+        self.socket().clear_deadline();
+        worker.idle_upstreams.set(worker.idle_upstreams.get() + 1);
+        let until = worker.ring.now() + settings.idle;
+        self.pool.idle.borrow_mut().push(Idle { stream: self.stream, until });
+    }
+
+    /// The socket, for deadlines.
+    pub(super) fn socket(&self) -> &Socket {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.socket(),
+        }
+    }
+
+    /// As [`Socket::start_send`].
+    pub(super) fn start_send(&self, gather: Gather) -> io::Result<()> {
+        match &self.stream {
+            Stream::Plain(socket) => {
+                socket.start_send(gather);
+                Ok(())
+            }
+            Stream::Tls(tls) => tls.start_send(gather),
+        }
+    }
+
+    /// As [`Socket::poll_sent`].
+    pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<(Gather, io::Result<()>)> {
+        match &self.stream {
+            Stream::Plain(socket) => socket.poll_sent(cx),
+            Stream::Tls(tls) => tls.poll_sent(cx),
+        }
+    }
+
+    /// As [`Socket::poll_fill`].
+    pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match &self.stream {
+            Stream::Plain(socket) => socket.poll_fill(cx, buf),
+            Stream::Tls(tls) => tls.poll_fill(cx, buf),
+        }
+    }
+
+    /// As [`Socket::fill`], but ends with [`Fault::ClientGone`] as soon as `client` is gone: then the caller
+    /// drops this connection, and the provider stops working for nobody.
+    pub(super) async fn fill_for(&self, client: &Socket, buf: &mut Vec<u8>) -> Result<io::Result<usize>, Fault> {
+        poll_fn(|cx| match self.poll_fill(cx, buf) {
+            Poll::Ready(filled) => Poll::Ready(Ok(filled)),
+            Poll::Pending => client.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
+        })
+        .await
+    }
+}
+
+impl Stream {
+    fn is_quiet(&self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.is_quiet(),
+            Stream::Tls(tls) => tls.socket().is_quiet(),
+        }
+    }
+}
+
+async fn connect(worker: &Worker, pool: &Pool) -> Result<Stream, Fault> {
+    let timeouts = worker.serving().in_force.snapshot.settings.timeouts.clone();
+    let addresses = pool.addresses.borrow().clone();
+    if addresses.is_empty() {
+        return Err(Fault::Unresolved);
+    }
+    let started = worker.ring.now();
+    let deadline = started + timeouts.connect;
+    let first = pool.turn.get();
+    pool.turn.set(first.wrapping_add(1));
+    let mut last = Fault::Unresolved;
+    for n in 0..addresses.len().min(ADDRESSES_TRIED_MAX) {
+        let address = addresses[first.wrapping_add(n) % addresses.len()];
+        let socket = match Socket::connect(&worker.ring, address, deadline).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                last = Fault::Connect(why(&error));
+                continue;
+            }
+        };
+        let stream = match &pool.target.tls {
+            None => Stream::Plain(socket),
+            Some(name) => {
+                let deadline = worker.ring.now() + timeouts.handshake;
+                match TlsStream::open(socket, worker.tls.clone(), name, deadline).await {
+                    Ok(tls) => Stream::Tls(Box::new(tls)),
+                    // A certificate that does not verify is refused by every address of the name.
+                    Err(error) => return Err(Fault::Connect(tls_why(&error))),
+                }
+            }
+        };
+        worker.latencies.borrow_mut().upstream_connect.record(worker.ring.now().since(started));
+        return Ok(stream);
+    }
+    Err(last)
+}
+
+fn why(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "connecting took too long",
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::ConnectionReset => "connection reset",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route to it",
+        _ => "connecting failed",
+    }
+}
+
+fn tls_why(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "the TLS handshake took too long",
+        io::ErrorKind::UnexpectedEof => "the connection ended during the TLS handshake",
+        _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(_)) => "its certificate does not verify",
+            Some(_) => "the TLS handshake failed",
+            None => "the connection broke during the TLS handshake",
+        },
+    }
+}

@@ -1,0 +1,213 @@
+//! One core's worth of tollgate: accepts, serves, hears of the coordinator.
+
+use super::client::Client;
+use super::exchange::{Then, exchange};
+use super::upstream::Pool;
+use crate::limit::Book;
+use crate::mail::{Board, Desk, InForce, Resolved, ToWorker};
+use crate::runtime::{Listener, MailReceiver, Ring, Socket, executor, sleep};
+use crate::telemetry::{Latencies, Record};
+use rustls::ClientConfig;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often idle connections are looked over and latencies handed out.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// How long accepting pauses after an error such as "too many open files".
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// What a worker is started with. Everything in it is ready before the thread begins.
+pub struct WorkerSeed {
+    /// What it hands out.
+    pub desk: Arc<Desk>,
+    /// What everybody reads.
+    pub board: Arc<Board>,
+    /// What it is told.
+    pub mail: MailReceiver<ToWorker>,
+    /// Its own socket for each listener of the configuration, in that order.
+    pub sockets: Vec<socket2::Socket>,
+    /// How providers are verified.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// A worker's state. Owned by its thread; shared among its tasks by [`Rc`].
+pub(super) struct Worker {
+    pub(super) ring: Rc<Ring>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) latencies: RefCell<Latencies>,
+    /// Connections in all pools.
+    pub(super) idle_upstreams: Cell<u32>,
+    serving: RefCell<Rc<Serving>>,
+    draining: Cell<bool>,
+    random: Cell<u64>,
+}
+
+/// A configuration as this worker serves it. An exchange keeps the one that it began with.
+pub(super) struct Serving {
+    pub(super) in_force: Arc<InForce>,
+    pub(super) book: Book,
+    pub(super) pools: Vec<Rc<Pool>>,
+}
+
+/// The life of a worker, to be run by [`executor::start`]: serves until it is told to stop.
+pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
+    let WorkerSeed { desk, board, mail, sockets, tls } = seed;
+    let serving = Serving::of(board.in_force(), &[]);
+    let worker = Rc::new(Worker {
+        random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
+        latencies: RefCell::new(Latencies::default()),
+        idle_upstreams: Cell::new(0),
+        serving: RefCell::new(Rc::new(serving)),
+        draining: Cell::new(false),
+        ring: ring.clone(),
+        desk,
+        tls,
+    });
+    if let Some(resolved) = board.resolved() {
+        worker.learn(&resolved);
+    }
+    worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
+    for (index, socket) in sockets.into_iter().enumerate() {
+        executor::spawn(accept(worker.clone(), Listener::new(&ring, socket), index), |_| {});
+    }
+    executor::spawn(keep_house(worker.clone()), |_| {});
+    mail.attach(&ring);
+    board.health.worker_adopted();
+    loop {
+        match mail.receive(&ring).await {
+            ToWorker::Adopt(in_force) => worker.adopt(in_force),
+            ToWorker::Resolved(resolved) => worker.learn(&resolved),
+            ToWorker::Drain => worker.draining.set(true),
+            ToWorker::Stop => return executor::stop(),
+        }
+    }
+}
+
+async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
+    while !worker.draining.get() {
+        match listener.accept().await {
+            Ok(socket) if worker.is_full() => {
+                worker.desk.counters.connections_turned_away.add(1);
+                drop(socket);
+            }
+            Ok(socket) => {
+                let (serve, panicked) = (serve(worker.clone(), socket, index), worker.clone());
+                executor::spawn(serve, move |_| panicked.desk.counters.connections_panicked.add(1));
+            }
+            Err(_) => sleep(&worker.ring, ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Serves one connection, exchange by exchange.
+async fn serve(worker: Rc<Worker>, socket: Socket, listener: usize) {
+    let _open = Open::count(&worker.desk);
+    let Some(peer) = socket.peer() else { return };
+    let mut client = Client::new(socket, peer, listener);
+    loop {
+        match exchange(&worker, &mut client).await {
+            Then::Next => {}
+            Then::Close => return,
+            Then::Linger => return client.linger(&worker).await,
+        }
+    }
+}
+
+/// Counts a connection as open for as long as it lives, a panic included.
+struct Open(Arc<Desk>);
+
+impl Open {
+    fn count(desk: &Arc<Desk>) -> Open {
+        desk.counters.connections_accepted.add(1);
+        desk.counters.connections_open.add(1);
+        Open(desk.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.connections_open.sub(1);
+    }
+}
+
+async fn keep_house(worker: Rc<Worker>) {
+    loop {
+        sleep(&worker.ring, HOUSEKEEPING).await;
+        let now = worker.ring.now();
+        let swept: u32 = worker.serving().pools.iter().map(|pool| pool.sweep(now)).sum();
+        worker.idle_upstreams.set(worker.idle_upstreams.get() - swept);
+        if worker.latencies.borrow().request.count() > 0 {
+            let part = Box::new(worker.latencies.borrow_mut().take());
+            worker.desk.latencies.force_push(part);
+        }
+    }
+}
+
+impl Worker {
+    /// The configuration for a new exchange.
+    pub(super) fn serving(&self) -> Rc<Serving> {
+        self.serving.borrow().clone()
+    }
+
+    /// Whether connections end after the exchange they are in.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// A number that is even over all its bits (xorshift64*); for weighted choices, not for secrets.
+    pub(super) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Hands a finished exchange's record to the journal, or drops and counts it.
+    pub(super) fn log(&self, record: Record) {
+        if self.desk.records.push(record).is_err() {
+            self.desk.counters.records_dropped.add(1);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.serving().in_force.snapshot.settings.connections.per_worker;
+        self.desk.counters.connections_open.get() >= u64::from(most)
+    }
+
+    /// Serves `in_force` from the next exchange on. Pools of targets that stay keep their connections.
+    fn adopt(&self, in_force: Arc<InForce>) {
+        let before = self.serving();
+        let next = Serving::of(in_force, &before.pools);
+        let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
+        let closed: u32 = gone.map(|pool| pool.clear()).sum();
+        self.idle_upstreams.set(self.idle_upstreams.get() - closed);
+        self.desk.counters.config_generation.set(next.in_force.generation);
+        *self.serving.borrow_mut() = Rc::new(next);
+    }
+
+    fn learn(&self, resolved: &Resolved) {
+        let serving = self.serving();
+        if resolved.generation == serving.in_force.generation {
+            for (pool, addresses) in serving.pools.iter().zip(&resolved.addresses) {
+                pool.set_addresses(addresses.clone());
+            }
+        }
+    }
+}
+
+impl Serving {
+    fn of(in_force: Arc<InForce>, before: &[Rc<Pool>]) -> Serving {
+        let pool_for = |target| {
+            let known = before.iter().find(|pool| pool.target() == target);
+            known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
+        };
+        let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
+        Serving { book: Book::new(in_force.accounts.clone()), pools, in_force }
+    }
+}
