@@ -7,6 +7,10 @@ use crate::llm::refusal::{self, Refusal, RefusalKind};
 /// The longest message that is handed on, in bytes; a provider's own are far shorter.
 const MESSAGE_MAX: usize = 4096;
 
+/// The words in which Anthropic says that a conversation does not fit the model, and by which its clients know
+/// that they have to shorten it; OpenAI's know by the code `context_length_exceeded`.
+const TOO_LONG: &str = "prompt is too long";
+
 /// Appends to `out` the error that a provider answered with, in the client's format, and returns the status to
 /// send. Any body will do: one that is empty, HTML or nonsense gives a message that names the status.
 ///
@@ -108,10 +112,11 @@ impl Problem {
         });
         let mut message = if self.message.is_empty() { nameless } else { self.message.clone() };
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
-        let too_long = self.code == "context_length_exceeded" || message.contains("prompt is too long");
-        if client == Format::AnthropicMessages && too_long && !message.contains("prompt is too long") {
-            // The words by which Anthropic's clients know that they have to shorten the conversation.
-            message.insert_str(0, "prompt is too long: ");
+        let too_long = self.code == "context_length_exceeded"
+            || [TOO_LONG, "maximum context length"].iter().any(|words| message.contains(words));
+        if client == Format::AnthropicMessages && too_long && !message.contains(TOO_LONG) {
+            message.insert_str(0, ": ");
+            message.insert_str(0, TOO_LONG);
         }
         let own = [&self.code, &self.kind].into_iter().find(|word| !word.is_empty()).map(String::as_str);
         let code = match kind {

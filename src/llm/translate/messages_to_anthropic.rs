@@ -39,14 +39,18 @@ pub(super) fn write_system(messages: Value<'_, '_>, e: &mut Emit<'_>) -> Result<
 }
 
 /// Writes the array of all other messages. Neighbours of one role become one message, as Anthropic's turns
-/// alternate; so the results of parallel tool calls stand together in one user message.
+/// alternate; so the results of parallel tool calls stand together in one user message. A system prompt that
+/// stands alone, which OpenAI answers and Anthropic refuses, is what the user says.
 pub(super) fn write(messages: Value<'_, '_>, e: &mut Emit<'_>, lost: &mut Lost) -> Result<(), BadRequest> {
     let mut turns = Turns { e, open: None, lost };
     turns.e.open(b'[');
-    for (at, message) in messages.elements().enumerate().filter(|(_, message)| !is_system(*message)) {
+    let only_system = is_only_system(messages);
+    for (at, message) in
+        messages.elements().enumerate().filter(|(_, message)| only_system || !is_system(*message))
+    {
         let path = format!("messages[{at}]");
         match message.text("role") {
-            "user" => turns.user(message, &path)?,
+            "user" | "system" | "developer" => turns.user(message, &path)?,
             "assistant" => turns.assistant(message, &path)?,
             "tool" => turns.tool_result(message, &path)?,
             "function" => {
@@ -60,10 +64,7 @@ pub(super) fn write(messages: Value<'_, '_>, e: &mut Emit<'_>, lost: &mut Lost) 
         }
     }
     if turns.open.is_none() {
-        return Err(BadRequest::new(
-            "messages",
-            "must hold at least one message with content besides the system prompt",
-        ));
+        return Err(BadRequest::new("messages", "must hold at least one message with content"));
     }
     turns.close();
     turns.e.close(b']');
@@ -78,6 +79,11 @@ pub(super) fn tool_loop_without_thinking(messages: Value<'_, '_>) -> bool {
         "assistant" if message.get("tool_calls").is_some() => message.get("thinking_blocks").is_none(),
         _ => without,
     })
+}
+
+/// Whether there is nothing but a system prompt.
+pub(super) fn is_only_system(messages: Value<'_, '_>) -> bool {
+    messages.elements().all(is_system)
 }
 
 fn is_system(message: Value<'_, '_>) -> bool {
@@ -136,6 +142,10 @@ impl<'o> Turns<'_, 'o, '_> {
                     let text = match part.text("type") {
                         "text" => part.text("text"),
                         "refusal" => part.text("refusal"),
+                        "thinking" => {
+                            self.lost.add("thinking"); // unsigned, so Anthropic would refuse it
+                            continue;
+                        }
                         _ => {
                             let param = format!("{path}.content[{index}].type");
                             return Err(BadRequest::new(
@@ -195,11 +205,8 @@ impl<'o> Turns<'_, 'o, '_> {
         write_tool_id(id, e);
         match message.get("content").map(|content| (content, content.kind())) {
             None => {}
-            Some((_, Kind::String(text))) => {
-                if !is_blank(text) {
-                    e.key("content").str(text);
-                }
-            }
+            Some((_, Kind::String(text))) if is_blank(text) => {}
+            Some((_, Kind::String(text))) => e.key("content").str(text),
             Some((content, Kind::Array)) => {
                 e.key("content").open(b'[');
                 for (index, part) in content.elements().enumerate() {

@@ -24,10 +24,10 @@ pub(super) fn reply(
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadReply> {
     let mut choices = completion.get("choices").into_iter().flat_map(Value::elements);
-    let Some((choice, message)) = choices.next().and_then(|choice| Some((choice, choice.get("message")?)))
-    else {
-        return Err(BadReply::NotAnAnswer);
-    };
+    let Some(choice) = choices.next() else { return Err(BadReply::NotAnAnswer) };
+    // Azure leaves the message out when its filter took the whole answer; then the choice holds no content.
+    let filtered = || (choice.text("finish_reason") == "content_filter").then_some(choice);
+    let message = choice.get("message").or_else(filtered).ok_or(BadReply::NotAnAnswer)?;
     let mut lost = Lost::default();
     if choices.next().is_some() {
         lost.add("choices");
@@ -82,10 +82,14 @@ fn write_content(message: Value<'_, '_>, e: &mut Emit<'_>, lost: &mut Lost) {
         }
     }
     if let Some(call) = message.get("function_call") {
-        write_tool_use("function_call", call, e, lost);
+        write_tool_use("call_0", call, e, lost);
     }
-    for call in message.get("tool_calls").into_iter().flat_map(Value::elements) {
+    for (index, call) in message.get("tool_calls").into_iter().flat_map(Value::elements).enumerate() {
         match call.get("function") {
+            // Some compatible hosts leave the id out; the client needs one to answer to.
+            Some(function) if call.text("id").is_empty() => {
+                write_tool_use(&format!("call_{index}"), function, e, lost);
+            }
             Some(function) => write_tool_use(call.text("id"), function, e, lost),
             None => lost.add("tool_calls.custom"),
         }

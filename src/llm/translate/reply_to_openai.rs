@@ -59,13 +59,14 @@ fn write_message(message: Value<'_, '_>, content: Value<'_, '_>, e: &mut Emit<'_
         }
     }
     let calls = of("tool_use").next().is_some();
+    let refusal = message.get("stop_details").and_then(|details| details.get("explanation"));
     e.key("role").str("assistant");
-    if calls && of("text").next().is_none() {
+    if of("text").next().is_none() && (calls || refusal.is_some()) {
         e.key("content").raw("null");
     } else {
         e.key("content").text(of("text").map(|block| block.text("text")));
     }
-    match message.get("stop_details").and_then(|details| details.get("explanation")) {
+    match refusal {
         Some(explanation) => e.key("refusal").value(explanation),
         None => e.key("refusal").raw("null"),
     }

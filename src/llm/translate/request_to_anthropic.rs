@@ -40,7 +40,7 @@ pub(super) fn request(
     if let Some(stream) = asked.stream {
         e.key("stream").raw(if stream { "true" } else { "false" });
     }
-    if !asked.native_system {
+    if !asked.native_system && !messages::is_only_system(asked.messages) {
         messages::write_system(asked.messages, e)?;
     }
     e.key("messages");
@@ -340,8 +340,9 @@ impl<'t, 'b> Asked<'t, 'b> {
         match (word, kind) {
             ("none", _) => Ok("none"),
             ("auto", _) => Ok("auto"),
-            ("required", _) => Ok("any"),
+            ("required" | "any", _) => Ok("any"), // `any` is Mistral's word
             ("", "function") => Ok("tool"),
+            _ if choice.get("function").is_some() => Ok("tool"),
             _ => Err(bad()),
         }
     }

@@ -106,15 +106,16 @@ impl StreamTranslator {
     }
 
     /// Ends the stream now, well-formed, as if the provider had stopped at the length limit: finish reason
-    /// `length` (`max_tokens`), usage as far as it is known, terminator.
-    pub fn cut(&mut self, out: &mut Vec<u8>) {
+    /// `length` (`max_tokens`), usage, terminator. The usage is what the gateway `counted`, else what the
+    /// provider reported so far, which before the end is mostly input. Between equal formats it writes nothing.
+    pub fn cut(&mut self, counted: Option<Usage>, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
         match &mut self.direction {
             Direction::Same => {}
-            Direction::ToOpenAi(to) => to.cut(out),
-            Direction::ToAnthropic(to) => to.cut(out),
+            Direction::ToOpenAi(to) => to.cut(counted, out),
+            Direction::ToAnthropic(to) => to.cut(counted, out),
         }
     }
 
@@ -154,4 +155,58 @@ fn copy(event_name: &str, data: &[u8], out: &mut Vec<u8>) {
 /// The first 256 bytes of an id or a model name, which is more than any has.
 pub(super) fn clip(name: &str) -> &str {
     name.get(..name.floor_char_boundary(256)).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Format::{AnthropicMessages, OpenAiChat};
+
+    #[test]
+    fn tool_calls_of_one_stream_are_bounded() {
+        let mut stream = StreamTranslator::new(OpenAiChat, AnthropicMessages, StreamTerms::default());
+        let mut out = Vec::new();
+        let answers = (0..129).map(|index| {
+            let call = format!(
+                r#"{{"index":{index},"id":"c{index}","function":{{"name":"f","arguments":"{{}}"}}}}"#
+            );
+            let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{call}]}}}}]}}"#);
+            stream.event("", &mut chunk.into_bytes(), &mut out)
+        });
+        let answers: Vec<_> = answers.collect();
+        assert!(answers[..128].iter().all(Result::is_ok));
+        assert_eq!(answers[128], Err(BadReply::TooManyToolCalls));
+    }
+
+    #[test]
+    fn between_equal_formats_events_pass_as_they_are() {
+        let mut stream = StreamTranslator::new(OpenAiChat, OpenAiChat, StreamTerms::default());
+        let mut out = Vec::new();
+        for (name, data) in [("", "{not json"), ("message", "[DONE]"), ("odd", "two\nlines")] {
+            stream.event(name, &mut data.as_bytes().to_vec(), &mut out).unwrap();
+        }
+        stream.finish(&mut out);
+        let expected = "data: {not json\n\ndata: [DONE]\n\nevent: odd\ndata: two\ndata: lines\n\n";
+        assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_the_gateway_counted_is_reported_when_it_cuts() {
+        let terms = StreamTerms { include_usage: true, ..StreamTerms::default() };
+        let mut stream = StreamTranslator::new(AnthropicMessages, OpenAiChat, terms);
+        let mut out = Vec::new();
+        stream.cut(Some(Usage { input: 3, output: 2, ..Usage::default() }), &mut out);
+        let text = std::str::from_utf8(&out).unwrap();
+        assert!(
+            text.contains(r#""finish_reason":"length""#) && text.contains(r#""total_tokens":5"#),
+            "{text}"
+        );
+        assert!(text.ends_with("data: [DONE]\n\n"));
+    }
+
+    #[test]
+    fn long_names_are_clipped_at_a_character() {
+        let long = "é".repeat(200);
+        assert_eq!((clip(&long).len(), clip("short")), (256, "short"));
+    }
 }

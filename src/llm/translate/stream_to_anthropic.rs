@@ -14,6 +14,9 @@ use super::{BadReply, usage};
 use crate::llm::{Format, Usage};
 use arrayvec::{ArrayString, ArrayVec};
 
+/// The index of calls that come without one.
+const NO_INDEX: u64 = u64::MAX;
+
 pub(super) struct ToAnthropic {
     terms: StreamTerms,
     started: bool,
@@ -91,7 +94,8 @@ impl ToAnthropic {
         }
     }
 
-    pub(super) fn cut(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn cut(&mut self, counted: Option<Usage>, out: &mut Vec<u8>) {
+        self.usage = counted.or(self.usage);
         self.finish_reason = ArrayString::from("length").ok();
         self.end(out);
     }
@@ -174,9 +178,9 @@ impl ToAnthropic {
         let id = call.text("id");
         let index = match call.get("index").and_then(Value::u64) {
             Some(index) => index,
-            // Without an index, an id begins a call and what has none belongs to the last one.
-            None if id.is_empty() => self.calls.last().map_or(0, |last| last.index),
-            None => self.calls.iter().find(|known| is_id(known, id)).map_or(u64::MAX, |known| known.index),
+            // Without an index, the id tells the calls apart, and what has none belongs to the last one.
+            None if id.is_empty() => self.calls.last().map_or(NO_INDEX, |last| last.index),
+            None => NO_INDEX,
         };
         let block = self.call_block(index, id, of("name"), out)?;
         arguments(block, of("arguments"), out);
@@ -186,21 +190,25 @@ impl ToAnthropic {
     /// The block of the call with this index, opened if it is new. A piece of a call whose block is closed
     /// already (a provider that mixes its calls) still goes to its own index, which SDKs put together rightly.
     fn call_block(&mut self, index: u64, id: &str, name: &str, out: &mut Vec<u8>) -> Result<u64, BadReply> {
-        let known = self.calls.iter().rev().find(|call| call.index == index);
-        if let Some(call) = known.filter(|call| id.is_empty() || call.id.is_empty() || is_id(call, id)) {
+        let same_id = |call: &Call| id.is_empty() || call.id.is_empty() || call.id.as_str() == head(id);
+        if let Some(call) = self.calls.iter().rev().find(|call| call.index == index && same_id(call)) {
             return Ok(call.block);
         }
+        if self.calls.is_full() {
+            return Err(BadReply::TooManyToolCalls);
+        }
+        let made_up = format!("call_{}", self.blocks);
         self.open_block(Open::Call, out, |e| {
             e.object(|e| {
                 e.key("type").str("tool_use");
-                e.key("id").str(if id.is_empty() { "function_call" } else { id });
+                e.key("id").str(if id.is_empty() { &made_up } else { id });
                 e.key("name").str(name);
                 e.key("input").raw("{}");
             });
         });
         let block = self.blocks - 1;
         let id = ArrayString::from(head(id)).unwrap_or_default();
-        self.calls.try_push(Call { index, block, id }).map_err(|_| BadReply::TooManyToolCalls)?;
+        self.calls.push(Call { index, block, id });
         Ok(block)
     }
 
@@ -227,10 +235,6 @@ impl ToAnthropic {
 /// As much of an id as is kept to tell calls apart.
 fn head(id: &str) -> &str {
     id.get(..id.floor_char_boundary(64)).unwrap_or(id)
-}
-
-fn is_id(call: &Call, id: &str) -> bool {
-    call.id.as_str() == head(id)
 }
 
 fn arguments(block: u64, piece: &str, out: &mut Vec<u8>) {

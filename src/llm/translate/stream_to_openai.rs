@@ -56,7 +56,7 @@ impl ToOpenAi {
             "message_start" => self.start(event.get("message"), out),
             "message_delta" => self.message_delta(event, out),
             "message_stop" => {
-                self.end("end_turn", out);
+                self.end("end_turn", None, out);
                 return Progress::Over;
             }
             "error" => {
@@ -70,14 +70,14 @@ impl ToOpenAi {
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         if self.finished {
-            self.end("", out);
+            self.end("", None, out);
         } else {
             super::error::stream_cut(Format::OpenAiChat, out);
         }
     }
 
-    pub(super) fn cut(&mut self, out: &mut Vec<u8>) {
-        self.end("max_tokens", out);
+    pub(super) fn cut(&mut self, counted: Option<Usage>, out: &mut Vec<u8>) {
+        self.end("max_tokens", counted, out);
     }
 
     fn start(&mut self, message: Option<Value<'_, '_>>, out: &mut Vec<u8>) {
@@ -160,7 +160,7 @@ impl ToOpenAi {
         }
     }
 
-    fn end(&mut self, stop_reason: &str, out: &mut Vec<u8>) {
+    fn end(&mut self, stop_reason: &str, counted: Option<Usage>, out: &mut Vec<u8>) {
         self.finish_chunk(stop_reason, out);
         if self.terms.include_usage {
             self.start(None, out);
@@ -169,7 +169,7 @@ impl ToOpenAi {
             let e = &mut Emit::inside(out, true);
             e.key("choices").raw("[]");
             e.key("usage");
-            usage::to_openai(self.usage().unwrap_or_default(), e);
+            usage::to_openai(counted.or(self.usage()).unwrap_or_default(), e);
             e.close(b'}');
             out.extend_from_slice(b"\n\n");
         }

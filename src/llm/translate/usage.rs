@@ -47,15 +47,19 @@ impl AnthropicUsage {
 }
 
 /// Usage as OpenAI reports it: cached tokens are part of `prompt_tokens`, reasoning of `completion_tokens`.
+///
+/// Some compatible hosts report more cached tokens than input; the parts are held to what the whole allows.
 pub(super) fn from_openai(usage: Value<'_, '_>) -> Usage {
     let count = |object: Option<Value<'_, '_>>, name: &str| {
         object.and_then(|o| o.get(name)).and_then(Value::u64).unwrap_or_default()
     };
     let prompt = usage.get("prompt_tokens_details");
+    let input = count(Some(usage), "prompt_tokens");
+    let cached_input = count(prompt, "cached_tokens").min(input);
     Usage {
-        input: count(Some(usage), "prompt_tokens"),
-        cached_input: count(prompt, "cached_tokens"),
-        cache_write: count(prompt, "cache_write_tokens"),
+        input,
+        cached_input,
+        cache_write: count(prompt, "cache_write_tokens").min(input - cached_input),
         output: count(Some(usage), "completion_tokens"),
         reasoning: count(usage.get("completion_tokens_details"), "reasoning_tokens"),
     }
