@@ -5,14 +5,19 @@
 //! * [`Meter`] reads usage out of a passing answer; [`estimate`] guesses where there is none.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
 //! * [`provider`] is the data about each provider: host, path, how it wants its credential.
+//! * [`translate`] turns requests, answers, errors and streams of one API format into another's.
+//! * [`refusal`] writes the errors that the gateway itself makes; [`price`] says what usage costs.
 
 mod edit;
 pub mod estimate;
 mod format;
 mod inspect;
 mod meter;
+pub mod price;
 pub mod provider;
+pub mod refusal;
 mod strip;
+pub mod translate;
 mod usage;
 
 pub use edit::{Edits, PIECES_MAX, Piece};

@@ -9,8 +9,10 @@ use crate::runtime::{Listener, MailReceiver, Ring, Socket, executor, sleep};
 use crate::telemetry::{Latencies, Record};
 use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How often idle connections are looked over and latencies handed out.
@@ -81,24 +83,33 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         match mail.receive(&ring).await {
             ToWorker::Adopt(in_force) => worker.adopt(in_force),
             ToWorker::Resolved(resolved) => worker.learn(&resolved),
-            ToWorker::Drain => worker.draining.set(true),
+            ToWorker::Drain => {
+                worker.draining.set(true);
+                ring.nudge();
+            }
             ToWorker::Stop => return executor::stop(),
         }
     }
 }
 
+/// Takes connections until the worker drains; then the listening socket closes.
 async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
-    while !worker.draining.get() {
-        match listener.accept().await {
-            Ok(socket) if worker.is_full() => {
+    loop {
+        let accepted = poll_fn(|cx| match worker.is_draining() {
+            true => Poll::Ready(None),
+            false => listener.poll_accept(cx).map(Some),
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok(socket)) if worker.is_full() => {
                 worker.desk.counters.connections_turned_away.add(1);
                 drop(socket);
             }
-            Ok(socket) => {
+            Some(Ok(socket)) => {
                 let (serve, panicked) = (serve(worker.clone(), socket, index), worker.clone());
                 executor::spawn(serve, move |_| panicked.desk.counters.connections_panicked.add(1));
             }
-            Err(_) => sleep(&worker.ring, ACCEPT_PAUSE).await,
+            Some(Err(_)) => sleep(&worker.ring, ACCEPT_PAUSE).await,
         }
     }
 }

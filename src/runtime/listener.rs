@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// Connections that may wait in the kernel for a worker to take them.
 const BACKLOG: i32 = 4096;
@@ -46,27 +46,29 @@ impl Listener {
     }
 
     /// The next connection. An error (too many open files, say) ends nothing: wait a moment and call again.
-    pub async fn accept(&self) -> io::Result<Socket> {
-        poll_fn(|cx| {
-            let taken = self.ring.with(|inner| {
-                let listener = &mut inner.listeners[self.index];
-                if let Some(fd) = listener.accepted.pop() {
-                    return Some(Ok(fd));
-                }
-                if let Some(error) = listener.failed.take() {
-                    return Some(Err(io::Error::from_raw_os_error(error)));
-                }
-                register(&mut listener.waker, cx);
-                inner.arm_accept(self.index);
-                None
-            });
-            match taken {
-                Some(Ok(fd)) => Poll::Ready(Ok(Socket::adopt(&self.ring, fd))),
-                Some(Err(error)) => Poll::Ready(Err(error)),
-                None => Poll::Pending,
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let taken = self.ring.with(|inner| {
+            let listener = &mut inner.listeners[self.index];
+            if let Some(fd) = listener.accepted.pop() {
+                return Some(Ok(fd));
             }
-        })
-        .await
+            if let Some(error) = listener.failed.take() {
+                return Some(Err(io::Error::from_raw_os_error(error)));
+            }
+            register(&mut listener.waker, cx);
+            inner.arm_accept(self.index);
+            None
+        });
+        match taken {
+            Some(Ok(fd)) => Poll::Ready(Ok(Socket::adopt(&self.ring, fd))),
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// [`poll_accept`](Listener::poll_accept) as a future.
+    pub async fn accept(&self) -> io::Result<Socket> {
+        poll_fn(|cx| self.poll_accept(cx)).await
     }
 }
 

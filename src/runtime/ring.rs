@@ -201,6 +201,17 @@ impl Ring {
         !self.inner.borrow().wheel.is_empty()
     }
 
+    /// Wakes every task that waits to receive or to accept, so that it looks at what changed elsewhere: that
+    /// the worker drains, say.
+    pub fn nudge(&self) {
+        let wakes: Vec<Waker> = self.with(|inner| {
+            let sockets = inner.sockets.iter_mut().filter_map(|slot| slot.receive_waker.take());
+            let listeners = inner.listeners.iter_mut().filter_map(|listener| listener.waker.take());
+            sockets.chain(listeners).collect()
+        });
+        wakes.into_iter().for_each(Waker::wake);
+    }
+
     /// Sockets whose descriptor is not closed yet, for metrics and tests.
     pub fn sockets_open(&self) -> usize {
         let inner = self.inner.borrow();

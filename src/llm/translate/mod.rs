@@ -1,0 +1,331 @@
+//! Translation between the API formats, in both directions: requests, whole answers, errors, streams.
+//!
+//! All of it is functions from bytes to bytes. A body is decoded once with simd-json, which unescapes strings
+//! in place (so the buffer is used up), and the other format's JSON is written straight into a `Vec<u8>`.
+//!
+//! | what | function | files |
+//! |---|---|---|
+//! | a client's request | [`request`] | `request_to_*`, `messages_to_*` |
+//! | a provider's whole answer | [`reply`] | `reply_to_*` |
+//! | a provider's error (status >= 400) | [`error`] | `error` |
+//! | a provider's stream | [`StreamTranslator`] | `stream`, `stream_to_*` |
+//!
+//! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
+//! meaning of the conversation (audio, a file the other provider keeps) is refused as [`BadRequest`] instead.
+//! Members that no table here knows pass through untouched.
+
+pub(in crate::llm) mod emit;
+mod error;
+mod lost;
+mod messages_to_anthropic;
+mod messages_to_openai;
+mod read;
+mod reply_to_anthropic;
+mod reply_to_openai;
+mod request_to_anthropic;
+mod request_to_openai;
+mod stream;
+mod stream_to_anthropic;
+mod stream_to_openai;
+mod usage;
+
+pub use error::error;
+pub use lost::Lost;
+pub use stream::{StreamTerms, StreamTranslator};
+
+use super::Format;
+use read::Decoder;
+use std::fmt;
+
+/// What the gateway decides about a request that is translated.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestTerms<'a> {
+    /// The model to ask for, when the Backend names one; it wins over the client's.
+    pub model: Option<&'a str>,
+    /// `max_tokens` where the client gave none and the target demands one (Anthropic does); at least 1.
+    pub default_max_tokens: u64,
+}
+
+impl Default for RequestTerms<'_> {
+    fn default() -> Self {
+        RequestTerms { model: None, default_max_tokens: 4096 }
+    }
+}
+
+/// What the gateway knows about an answer that the answer itself does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplyTerms<'a> {
+    /// Seconds since 1970, for the `created` member of OpenAI answers; Anthropic sends no time.
+    pub created_unix: u64,
+    /// The model that was asked for, named in the answer when the provider does not name one.
+    pub asked_model: Option<&'a str>,
+}
+
+/// The client sent a request that cannot be translated: a 400 in the client's format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRequest {
+    /// The guilty member as a path (`messages[2].content[0]`); empty when it is the body as a whole.
+    pub param: String,
+    /// What is wrong with it, for the person who wrote the client.
+    pub message: String,
+}
+
+impl BadRequest {
+    fn new(param: impl Into<String>, message: impl Into<String>) -> BadRequest {
+        BadRequest { param: param.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.param.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.param, self.message)
+        }
+    }
+}
+
+impl std::error::Error for BadRequest {}
+
+/// The provider sent an answer that cannot be translated: a 502.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadReply {
+    /// It is not one JSON text (or is nested deeper than 128 levels).
+    NotJson,
+    /// It is JSON, but not an answer in the provider's format.
+    NotAnAnswer,
+    /// It holds more tool calls in one stream than are followed (128).
+    TooManyToolCalls,
+}
+
+impl BadReply {
+    /// In words, for the client and for records.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            BadReply::NotJson => "the provider's answer is not valid JSON",
+            BadReply::NotAnAnswer => "the provider's answer is not in its API format",
+            BadReply::TooManyToolCalls => "the provider's answer holds too many tool calls",
+        }
+    }
+}
+
+impl fmt::Display for BadReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for BadReply {}
+
+/// Appends to `out` the request in format `to` that means what `body` in format `from` means.
+///
+/// Between equal formats `body` is copied unread and `terms` are not applied: that is editing, not translation.
+///
+/// # Errors
+/// When `body` is not JSON, lacks what every request has, or asks for something that the target cannot do and
+/// that may not be left out. `out` may then hold a part of a request and is to be thrown away.
+pub fn request(
+    from: Format,
+    to: Format,
+    body: &mut [u8],
+    terms: &RequestTerms<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Lost, BadRequest> {
+    let translate = match (from, to) {
+        (Format::OpenAiChat, Format::AnthropicMessages) => request_to_anthropic::request,
+        (Format::AnthropicMessages, Format::OpenAiChat) => request_to_openai::request,
+        (Format::OpenAiChat, Format::OpenAiChat) | (Format::AnthropicMessages, Format::AnthropicMessages) => {
+            out.extend_from_slice(body);
+            return Ok(Lost::default());
+        }
+    };
+    out.reserve(body.len() + 256);
+    Decoder::default()
+        .decode(body, |value| {
+            if !value.is_object() {
+                return Err(BadRequest::new("", "the request body must be a JSON object"));
+            }
+            translate(value, terms, out)
+        })
+        .unwrap_or_else(|| Err(BadRequest::new("", "the request body is not valid JSON")))
+}
+
+/// Appends to `out` the whole answer in the client's format that means what `body` from the provider means.
+///
+/// # Errors
+/// When `body` is not an answer of the provider; `out` is then to be thrown away.
+pub fn reply(
+    provider: Format,
+    client: Format,
+    body: &mut [u8],
+    terms: &ReplyTerms<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Lost, BadReply> {
+    let translate = match (provider, client) {
+        (Format::AnthropicMessages, Format::OpenAiChat) => reply_to_openai::reply,
+        (Format::OpenAiChat, Format::AnthropicMessages) => reply_to_anthropic::reply,
+        (Format::OpenAiChat, Format::OpenAiChat) | (Format::AnthropicMessages, Format::AnthropicMessages) => {
+            out.extend_from_slice(body);
+            return Ok(Lost::default());
+        }
+    };
+    out.reserve(body.len() + 256);
+    Decoder::default().decode(body, |value| translate(value, terms, out)).unwrap_or(Err(BadReply::NotJson))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FORMATS: [Format; 2] = [Format::OpenAiChat, Format::AnthropicMessages];
+
+    /// JSON made of the words of both formats in places where they do not belong.
+    fn jumbled() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            prop::sample::select(WORDS).prop_map(Into::into),
+            ".{0,6}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(6, 60, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::vec((prop::sample::select(WORDS), inner), 0..6)
+                    .prop_map(|m| m
+                        .into_iter()
+                        .map(|(k, v)| (k.to_owned(), v))
+                        .collect::<serde_json::Map<_, _>>())
+                    .prop_map(Into::into),
+            ]
+        })
+    }
+
+    const WORDS: &[&str] = &[
+        "messages",
+        "role",
+        "user",
+        "assistant",
+        "system",
+        "tool",
+        "content",
+        "type",
+        "text",
+        "image_url",
+        "url",
+        "file",
+        "data:image/png;base64,AAAA",
+        "tool_calls",
+        "function",
+        "name",
+        "arguments",
+        "{}",
+        "id",
+        "tool_call_id",
+        "model",
+        "max_tokens",
+        "tools",
+        "tool_choice",
+        "required",
+        "input",
+        "tool_use",
+        "tool_result",
+        "thinking",
+        "source",
+        "base64",
+        "usage",
+        "prompt_tokens",
+        "input_tokens",
+        "choices",
+        "message",
+        "delta",
+        "index",
+        "finish_reason",
+        "stop",
+        "stop_reason",
+        "end_turn",
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "content_block",
+        "partial_json",
+        "input_json_delta",
+        "error",
+        "stream",
+        "response_format",
+        "json_schema",
+        "schema",
+        "reasoning_effort",
+        "high",
+        "temperature",
+    ];
+
+    fn survive(bytes: &[u8]) {
+        for (from, to) in [(FORMATS[0], FORMATS[1]), (FORMATS[1], FORMATS[0])] {
+            let mut out = Vec::new();
+            if request(from, to, &mut bytes.to_vec(), &RequestTerms::default(), &mut out).is_ok() {
+                serde_json::from_slice::<serde_json::Value>(&out).unwrap();
+            }
+            out.clear();
+            if reply(from, to, &mut bytes.to_vec(), &ReplyTerms::default(), &mut out).is_ok() {
+                serde_json::from_slice::<serde_json::Value>(&out).unwrap();
+            }
+            out.clear();
+            assert!(error(from, to, 500, &mut bytes.to_vec(), &mut out) >= 400);
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap();
+            let mut stream = StreamTranslator::new(from, to, StreamTerms::default());
+            out.clear();
+            for _ in 0..2 {
+                let _ = stream.event("", &mut bytes.to_vec(), &mut out);
+            }
+            stream.finish(&mut out);
+            for line in std::str::from_utf8(&out).unwrap().lines().filter_map(|l| l.strip_prefix("data: ")) {
+                assert!(
+                    line == "[DONE]" || serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                    "{line}"
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            survive(&bytes);
+        }
+
+        #[test]
+        fn any_json_is_survived_and_what_is_written_is_json(json in jumbled()) {
+            survive(json.to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_part_of_the_members_of_a_request_is_survived(
+            role in prop::sample::select(&["user", "assistant", "tool", "system", "x"][..]),
+            content in jumbled(),
+            tools in jumbled(),
+            choice in jumbled(),
+        ) {
+            let body = serde_json::json!({
+                "model": "m", "messages": [{"role": role, "content": content}, {"role": "user", "content": "x"}],
+                "tools": tools, "tool_choice": choice,
+            });
+            survive(body.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn equal_formats_are_copied() {
+        for format in FORMATS {
+            let (mut body, mut out) = (*b"any bytes", Vec::new());
+            request(format, format, &mut body, &RequestTerms::default(), &mut out).unwrap();
+            reply(format, format, &mut body, &ReplyTerms::default(), &mut out).unwrap();
+            assert_eq!(out, b"any bytesany bytes");
+        }
+    }
+}

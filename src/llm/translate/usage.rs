@@ -1,0 +1,93 @@
+//! Usage as each format says it, read into and written from [`Usage`].
+
+use super::emit::Emit;
+use super::read::Value;
+use crate::llm::Usage;
+
+/// Counters as Anthropic reports them: the three kinds of input apart.
+///
+/// A stream reports them several times, each time cumulative and not always all of them: `message_start` has
+/// the input and a first `output_tokens`, `message_delta` has the final output and, on newer API releases and
+/// after server tools ran, the final input.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AnthropicUsage {
+    input: u64,
+    cache_read: u64,
+    cache_creation: u64,
+    output: u64,
+    thinking: u64,
+}
+
+impl AnthropicUsage {
+    /// Takes over every counter that `usage` holds.
+    pub(super) fn update(&mut self, usage: Value<'_, '_>) {
+        let set = |counter: &mut u64, object: Value<'_, '_>, name: &str| {
+            if let Some(count) = object.get(name).and_then(Value::u64) {
+                *counter = count;
+            }
+        };
+        set(&mut self.input, usage, "input_tokens");
+        set(&mut self.cache_read, usage, "cache_read_input_tokens");
+        set(&mut self.cache_creation, usage, "cache_creation_input_tokens");
+        set(&mut self.output, usage, "output_tokens");
+        if let Some(details) = usage.get("output_tokens_details") {
+            set(&mut self.thinking, details, "thinking_tokens");
+        }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            input: self.input.saturating_add(self.cache_read).saturating_add(self.cache_creation),
+            cached_input: self.cache_read,
+            cache_write: self.cache_creation,
+            output: self.output,
+            reasoning: self.thinking,
+        }
+    }
+}
+
+/// Usage as OpenAI reports it: cached tokens are part of `prompt_tokens`, reasoning of `completion_tokens`.
+///
+/// Some compatible hosts report more cached tokens than input; the parts are held to what the whole allows.
+pub(super) fn from_openai(usage: Value<'_, '_>) -> Usage {
+    let count = |object: Option<Value<'_, '_>>, name: &str| {
+        object.and_then(|o| o.get(name)).and_then(Value::u64).unwrap_or_default()
+    };
+    let prompt = usage.get("prompt_tokens_details");
+    let input = count(Some(usage), "prompt_tokens");
+    let cached_input = count(prompt, "cached_tokens").min(input);
+    Usage {
+        input,
+        cached_input,
+        cache_write: count(prompt, "cache_write_tokens").min(input - cached_input),
+        output: count(Some(usage), "completion_tokens"),
+        reasoning: count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+    }
+}
+
+/// Writes OpenAI's `usage` object.
+pub(super) fn to_openai(usage: Usage, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("prompt_tokens").u64(usage.input);
+        e.key("completion_tokens").u64(usage.output);
+        e.key("total_tokens").u64(usage.total());
+        e.key("prompt_tokens_details").object(|e| {
+            e.key("cached_tokens").u64(usage.cached_input);
+            if usage.cache_write > 0 {
+                e.key("cache_write_tokens").u64(usage.cache_write);
+            }
+        });
+        e.key("completion_tokens_details").object(|e| e.key("reasoning_tokens").u64(usage.reasoning));
+    });
+}
+
+/// Writes Anthropic's `usage` object.
+pub(super) fn to_anthropic(usage: Usage, e: &mut Emit<'_>) {
+    let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
+    e.object(|e| {
+        e.key("input_tokens").u64(fresh);
+        e.key("cache_creation_input_tokens").u64(usage.cache_write);
+        e.key("cache_read_input_tokens").u64(usage.cached_input);
+        e.key("output_tokens").u64(usage.output);
+    });
+}
