@@ -1,1 +1,10 @@
-//! wire
+//! Layer 2: bytes become events and events become bytes. Knows no model, no tenant, no socket.
+//!
+//! * [`http1`] frames HTTP/1.1 messages, for both sides of the proxy.
+//! * [`url`] reads what stands in a request target and in `Host`.
+//!
+//! Everything here is a value that eats bytes: it can be fed one byte at a time, says the same thing however
+//! the bytes were cut, and has a bound for whatever a peer can make grow.
+
+pub mod http1;
+pub mod url;
