@@ -23,7 +23,7 @@ const SDK: &[u8] = b"POST /v1/chat/completions HTTP/1.1\r\n\
     X-Stainless-Arch: x64\r\n\
     X-Stainless-Runtime: CPython\r\n\
     X-Stainless-Runtime-Version: 3.12.3\r\n\
-    Authorization: Bearer sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789\r\n\
+    Authorization: Bearer sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567\r\n\
     X-Stainless-Async: false\r\n\
     x-stainless-retry-count: 0\r\n\
     x-stainless-read-timeout: 600\r\n\

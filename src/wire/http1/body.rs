@@ -131,8 +131,8 @@ impl BodyReader {
     /// Ready for a body that is framed so and has at most `max_body_bytes` of payload.
     ///
     /// # Errors
-    /// [`BodyFault::TooLarge`] at once, when the length is known to exceed the limit: then a client that waits
-    /// for `100 Continue` need not send it.
+    /// [`BodyFault::TooLarge`] at once, when the length is known to exceed the limit: then a client that
+    /// waits for `100 Continue` need not send it.
     pub fn new(framing: Framing, max_body_bytes: u64) -> Result<BodyReader, BodyFault> {
         let state = match framing {
             Framing::None | Framing::Length(0) => State::Done,
@@ -196,7 +196,7 @@ impl BodyReader {
         self.state == State::Done
     }
 
-    /// The trailer lines that may be forwarded, each `name: value CRLF`; empty before the end, and mostly after.
+    /// The trailer lines that may be forwarded, each `name: value CRLF`. There are none before the end.
     ///
     /// Left out are those that a recipient must not merge into what it decided by the head (RFC 9110 section
     /// 6.5.1): framing, routing, credentials, whatever tollgate acts upon.

@@ -4,16 +4,17 @@
 /// response the same faults mean 502 and that the upstream connection is not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeadFault {
-    /// A line ends in LF without CR. RFC 9112 section 2.2 lets a recipient take it; those who do and those who
-    /// do not see different messages, so it is refused. Also more than two empty lines before a request line
-    /// ("SHOULD ignore at least one empty line (CRLF)"), and any before a status line.
+    /// A line ends in LF without CR. RFC 9112 section 2.2 lets a recipient take it; those who do and those
+    /// who do not see different messages, so it is refused. Also more than two empty lines before a request
+    /// line ("SHOULD ignore at least one empty line (CRLF)"), or one that is not CRLF.
     LineEnd,
     /// Not `method SP request-target SP HTTP-version CRLF` with single spaces (RFC 9112 section 3: an invalid
-    /// request-line SHOULD be answered with 400), a bare CR in it (section 2.2: "MUST consider that element to
-    /// be invalid"), or an HTTP-name that is not exactly `HTTP` (section 2.3: it is case-sensitive).
+    /// request-line SHOULD be answered with 400), a bare CR in it (section 2.2: "MUST consider that element
+    /// to be invalid"), or an HTTP-name that is not exactly `HTTP` (section 2.3: it is case-sensitive).
     RequestLine,
     /// Not `HTTP-version SP 3DIGIT SP [reason] CRLF` (RFC 9112 section 4; the SP before an absent reason may
-    /// be absent too), or a status outside 100..=599, which RFC 9110 section 15 calls invalid.
+    /// be absent too), or a status outside 100..=599, which RFC 9110 section 15 calls invalid. An empty line
+    /// before it is not tolerated: only a server should ignore one (RFC 9112 section 2.2).
     StatusLine,
     /// Neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 section 15.6.6). This includes the preface of HTTP/2.
     Version,

@@ -46,18 +46,17 @@ pub(super) fn persists(headers: &Headers, buf: &[u8], version: Version) -> Resul
 }
 
 fn content_length(headers: &Headers, buf: &[u8]) -> Result<Framing, HeadFault> {
-    let mut values = headers.all(Known::ContentLength).map(|value| value.of(buf));
-    let first = values.next().unwrap_or_default();
-    if values.next().is_some() || first.contains(&b',') {
+    let value = headers.first(Known::ContentLength).unwrap_or_default().of(buf);
+    if headers.is_repeated(Known::ContentLength) || value.contains(&b',') {
         return Err(HeadFault::LengthRepeated);
     }
-    ascii::decimal(first).map(Framing::Length).ok_or(HeadFault::LengthInvalid)
+    ascii::decimal(value).map(Framing::Length).ok_or(HeadFault::LengthInvalid)
 }
 
 /// Only a single line that is exactly `chunked` passes; the rest is about which fault it is.
 fn transfer_coding(headers: &Headers, buf: &[u8]) -> Result<Framing, HeadFault> {
     let values = || headers.all(Known::TransferEncoding).map(|value| value.of(buf));
-    if values().count() == 1 && values().all(is_chunked) {
+    if !headers.is_repeated(Known::TransferEncoding) && values().all(is_chunked) {
         return Ok(Framing::Chunked);
     }
     let codings = || values().flat_map(|value| value.split(|b| *b == b',')).map(ascii::trim);

@@ -55,8 +55,8 @@ pub fn response(buf: &[u8], limits: &HeadLimits, to: Method) -> Result<Option<Re
 /// Looks for the end of one head in a buffer that grows, then parses the head once.
 ///
 /// Call [`request`](HeadScan::request) or [`response`](HeadScan::response) after every arrival, with the same
-/// buffer from the head's first byte on, until one returns something else than `Ok(None)`; take a new scan for
-/// the next head. However the bytes were cut, the result is the same.
+/// buffer from the head's first byte on, until one returns something else than `Ok(None)`; take a new scan
+/// for the next head. However the bytes were cut, the result is the same.
 #[derive(Clone, Debug, Default)]
 pub struct HeadScan {
     /// Where the first line starts: after the empty lines that may precede a request.
@@ -75,7 +75,7 @@ impl HeadScan {
     /// sure to happen at the latest when `buf` reaches the limit.
     pub fn request(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, HeadFault> {
         match self.complete(buf, limits, Side::Request)? {
-            Some(len) => RequestHead::parse(&buf[..len], self.start, limits).map(Some),
+            Some(len) => RequestHead::parse(&buf[..len], self.start, limits),
             None => Ok(None),
         }
     }
@@ -92,7 +92,7 @@ impl HeadScan {
         to: Method,
     ) -> Result<Option<ResponseHead>, HeadFault> {
         match self.complete(buf, limits, Side::Response)? {
-            Some(len) => ResponseHead::parse(&buf[..len], limits, to).map(Some),
+            Some(len) => ResponseHead::parse(&buf[..len], limits, to),
             None => Ok(None),
         }
     }

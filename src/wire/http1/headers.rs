@@ -19,11 +19,13 @@ pub struct Header {
 
 /// The header lines of one head, in order; at most [`MAX_HEADERS`], in place.
 ///
-/// A set of the known names that are present makes asking for an absent one nearly free.
+/// Two sets, of the known names that are present and of those that come again, spare most searches: asking
+/// for an absent name is nearly free, and asking for all lines of a name that comes once stops at the first.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     slots: ArrayVec<Slot, MAX_HEADERS>,
     present: u64,
+    repeated: u64,
 }
 
 impl Headers {
@@ -47,6 +49,11 @@ impl Headers {
         self.present & known.bit() != 0
     }
 
+    /// Whether more than one line with this name is there.
+    pub fn is_repeated(&self, known: Known) -> bool {
+        self.repeated & known.bit() != 0
+    }
+
     /// The value of the first line with this name.
     pub fn first(&self, known: Known) -> Option<Span> {
         self.all(known).next()
@@ -55,7 +62,8 @@ impl Headers {
     /// The values of all lines with this name, in order. (Of [`Known::Other`]: of all other lines.)
     pub fn all(&self, known: Known) -> impl Iterator<Item = Span> + '_ {
         let slots = if self.contains(known) { &self.slots[..] } else { &[] };
-        slots.iter().filter(move |slot| slot.known == known).map(|slot| slot.value())
+        let count = if self.is_repeated(known) { usize::MAX } else { 1 };
+        slots.iter().filter(move |slot| slot.known == known).map(|slot| slot.value()).take(count)
     }
 
     /// The value of the first line named `name`, in any case. `buf` is the buffer the head was parsed from.
@@ -69,12 +77,13 @@ impl Headers {
         self.slots.iter().filter(is_named).map(|slot| slot.value())
     }
 
-    /// From httparse's tokens, which must lie in `buf`; there are at most [`MAX_HEADERS`], and `buf` is at most
-    /// [`MAX_HEAD_BYTES`](super::MAX_HEAD_BYTES) long.
+    /// From httparse's tokens, which must lie in `buf`; there are at most [`MAX_HEADERS`], and `buf` is at
+    /// most [`MAX_HEAD_BYTES`](super::MAX_HEAD_BYTES) long.
     pub(super) fn from_tokens(buf: &[u8], tokens: &[httparse::Header<'_>]) -> Headers {
         let mut headers = Headers::default();
         for token in tokens.iter().take(MAX_HEADERS) {
             let known = Known::of(token.name.as_bytes());
+            headers.repeated |= headers.present & known.bit();
             headers.present |= known.bit();
             let (name, value) = (Span::within(buf, token.name.as_bytes()), Span::within(buf, token.value));
             headers.slots.push(Slot::new(name, value, known));

@@ -76,11 +76,12 @@ known! {
 }
 
 impl Known {
-    /// Which of the known names `name` is, in any case: one look into a table and one comparison.
+    /// Which of the known names `name` is, in any case: one look into a table and one comparison. `name` is a
+    /// token.
     pub fn of(name: &[u8]) -> Known {
         let Some(first) = name.first() else { return Known::Other };
         let candidate = CANDIDATES[key(name.len(), *first)];
-        if candidate.name().as_bytes().eq_ignore_ascii_case(name) { candidate } else { Known::Other }
+        if is_folded(name, candidate.name().as_bytes()) { candidate } else { Known::Other }
     }
 
     /// Whether the header concerns one connection only and is never forwarded (RFC 9110 section 7.6.1).
@@ -106,6 +107,26 @@ impl Known {
     /// Its bit in a set of known names.
     pub(super) const fn bit(self) -> u64 {
         1 << self as u8
+    }
+}
+
+/// Whether the token `name` is `lower` in any case, eight bytes at a time: half of all names are known ones.
+///
+/// Setting bit 5 makes capitals small and leaves small letters and `-` alone. It would also make a CR a `-`,
+/// but that is in no token.
+fn is_folded(name: &[u8], lower: &[u8]) -> bool {
+    const BIT_5: u64 = 0x2020_2020_2020_2020;
+    let is_word =
+        |name: &[u8; 8], lower: &[u8; 8]| u64::from_ne_bytes(*name) | BIT_5 == u64::from_ne_bytes(*lower);
+    if name.len() != lower.len() {
+        return false;
+    }
+    match (name.last_chunk(), lower.last_chunk()) {
+        (Some(name_end), Some(lower_end)) => {
+            let mut words = name.as_chunks().0.iter().zip(lower.as_chunks().0);
+            is_word(name_end, lower_end) && words.all(|(name, lower)| is_word(name, lower))
+        }
+        _ => name.eq_ignore_ascii_case(lower),
     }
 }
 

@@ -1,6 +1,6 @@
 //! HTTP/1.1 framing (RFC 9112) as values, on httparse's tokens.
 //!
-//! A head is parsed once, into spans of the caller's buffer; [`HeadScan`] looks for its end in new bytes only.
+//! A head is parsed once, into spans of the caller's buffer; [`HeadScan`] looks for its end in new bytes.
 //! Then a [`BodyReader`], made from the head's [`Framing`], says which of the bytes that follow are payload.
 //! [`write`] makes heads and chunks. Nothing here allocates for a message without trailers, apart from the
 //! `Vec` that the caller hands to [`write`].

@@ -43,7 +43,12 @@ impl RequestHead {
     }
 
     /// The head that is exactly `buf[start..]`; every LF in it follows a CR, and it ends in an empty line.
-    pub(super) fn parse(buf: &[u8], start: usize, limits: &HeadLimits) -> Result<RequestHead, HeadFault> {
+    /// Always `Some`, wrapped here because a head is not moved needlessly.
+    pub(super) fn parse(
+        buf: &[u8],
+        start: usize,
+        limits: &HeadLimits,
+    ) -> Result<Option<RequestHead>, HeadFault> {
         let mut room: Tokens<'_> = [const { MaybeUninit::uninit() }; _];
         let room_len = limits.headers.min(room.len());
         let mut tokens = httparse::Request::new(&mut []);
@@ -61,7 +66,7 @@ impl RequestHead {
         let headers = Headers::from_tokens(buf, tokens.headers);
         let host = host(&headers, buf, version)?;
         let framing = framing::declared(&headers, buf, version)?;
-        Ok(RequestHead {
+        Ok(Some(RequestHead {
             method,
             method_text,
             target,
@@ -74,7 +79,7 @@ impl RequestHead {
             expects_continue: expects_continue(&headers, buf, version, framing),
             headers,
             len: buf.len(),
-        })
+        }))
     }
 }
 
@@ -137,11 +142,10 @@ fn version_fault(buf: &[u8], target: Option<&str>) -> HeadFault {
 
 /// RFC 9112 section 3.2: exactly one valid `Host`; HTTP/1.0 may have none.
 fn host(headers: &Headers, buf: &[u8], version: Version) -> Result<Option<Span>, HeadFault> {
-    let mut values = headers.all(Known::Host);
-    let Some(host) = values.next() else {
+    let Some(host) = headers.first(Known::Host) else {
         return if version == Version::Http10 { Ok(None) } else { Err(HeadFault::HostMissing) };
     };
-    if values.next().is_some() {
+    if headers.is_repeated(Known::Host) {
         return Err(HeadFault::HostRepeated);
     }
     url::host_port(host.of(buf)).map(|_| Some(host)).ok_or(HeadFault::HostInvalid)

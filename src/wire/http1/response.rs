@@ -26,14 +26,19 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// Whether another response to the same request follows (RFC 9110 section 15.2).
     ///
-    /// 101 is not among them: after it the connection speaks another protocol. tollgate never asks for one, so
-    /// who gets a 101 must refuse it.
+    /// 101 is not among them: after it the connection speaks another protocol. tollgate never asks for one,
+    /// so who gets a 101 must refuse it.
     pub fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
 
     /// The head that is exactly `buf`; every LF in it follows a CR, and it ends in an empty line.
-    pub(super) fn parse(buf: &[u8], limits: &HeadLimits, to: Method) -> Result<ResponseHead, HeadFault> {
+    /// Always `Some`, wrapped here because a head is not moved needlessly.
+    pub(super) fn parse(
+        buf: &[u8],
+        limits: &HeadLimits,
+        to: Method,
+    ) -> Result<Option<ResponseHead>, HeadFault> {
         let mut room: Tokens<'_> = [const { MaybeUninit::uninit() }; _];
         let room_len = limits.headers.min(room.len());
         let mut tokens = httparse::Response::new(&mut []);
@@ -52,7 +57,7 @@ impl ResponseHead {
         let headers = Headers::from_tokens(buf, tokens.headers);
         let declared = framing::declared(&headers, buf, version)?;
         let framing = of_response(declared, status, to);
-        Ok(ResponseHead {
+        Ok(Some(ResponseHead {
             status,
             reason: reason(buf),
             version,
@@ -62,7 +67,7 @@ impl ResponseHead {
                 && !is_followed(declared, status),
             headers,
             len: buf.len(),
-        })
+        }))
     }
 
     /// What `Content-Length` says, also where there is no body: of a HEAD or a 304 (RFC 9110 section 8.6).

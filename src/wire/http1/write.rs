@@ -140,7 +140,7 @@ pub fn copy_end_to_end(
 }
 
 /// Writes the `Via` line of this hop (RFC 9110 section 7.6.3): `received` is the version of the message that
-/// is forwarded, `by` a pseudonym. It goes after the received `Via` lines that [`copy_end_to_end`] copies, and
+/// is forwarded, `by` a pseudonym. It goes after the received `Via` lines that [`copy_end_to_end`] copies;
 /// several lines are one list.
 pub fn via(out: &mut Vec<u8>, received: Version, by: &[u8]) {
     out.extend_from_slice(match received {

@@ -121,13 +121,17 @@ proptest! {
 
     /// Copying what was copied changes nothing, and what was copied is a valid part of a head.
     #[test]
-    fn copying_twice_is_copying_once(lines in "((X-[A-C]|Te|Via|Connection|Keep-Alive|Accept): [x,-ACa ]{0,9}\r\n){0,8}") {
+    fn copying_twice_is_copying_once(
+        lines in "((X-[A-C]|Te|Via|Connection|Keep-Alive|Accept): [x,-ACa ]{0,9}\r\n){0,8}",
+    ) {
         let once = copied(&lines);
         prop_assert_eq!(copied(&once), once);
     }
 
     #[test]
-    fn written_chunks_are_read_back(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..300), 0..6)) {
+    fn written_chunks_are_read_back(
+        chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..300), 0..6),
+    ) {
         let mut out = Vec::new();
         for chunk in &chunks {
             write::chunk_head(&mut out, chunk.len());
