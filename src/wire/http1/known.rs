@@ -163,6 +163,11 @@ mod tests {
             for near in [format!("{name}s"), name.replacen('-', "_", 1), name[1..].to_string()] {
                 assert!(near == name || Known::of(near.as_bytes()) == Known::Other, "{near}");
             }
+            for at in 0..name.len() {
+                let mut near = name.as_bytes().to_vec();
+                near[at] = b'!';
+                assert_eq!(Known::of(&near), Known::Other, "{name} with another byte at {at}");
+            }
             let longer = format!("{name}{}", "-".repeat(32));
             assert_eq!(Known::of(longer.as_bytes()), Known::Other);
         }

@@ -329,6 +329,28 @@ fn limits_are_exact() {
 }
 
 #[test]
+fn a_head_is_refused_as_soon_as_it_cannot_end_within_the_limit() {
+    let limits = HeadLimits { head_bytes: 40, ..HeadLimits::default() };
+    let head = [&b"GET / HTTP/1.1\r\nHost: "[..], &[b'a'; 100]].concat();
+    let mut scan = HeadScan::default();
+    let refused = (0..head.len()).find(|arrived| scan.request(&head[..*arrived], &limits).is_err());
+    assert_eq!(refused, Some(40));
+}
+
+#[test]
+fn asking_again_gives_the_same_answer() {
+    let limits = HeadLimits::default();
+    for bytes in
+        [&b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nGET"[..], b"GET / HTTP/1.1\r\nX: y\r\nHost: a\n\r\n"]
+    {
+        let mut scan = HeadScan::default();
+        let first = outcome(scan.request(bytes, &limits), bytes);
+        let again = outcome(scan.request(bytes, &limits), bytes);
+        assert_eq!(again, first);
+    }
+}
+
+#[test]
 fn no_limit_goes_beyond_what_is_built_in() {
     let endless = HeadLimits { head_bytes: usize::MAX, headers: usize::MAX, target_bytes: usize::MAX };
     let with_headers = |count: usize| {
