@@ -1,0 +1,330 @@
+//! A call to a provider: the request as it goes upstream, and the attempts to get an answer's head.
+
+use super::client::{Client, Message};
+use super::entry::{Entry, Reached};
+use super::fault::Fault;
+use super::upstream::Upstream;
+use super::worker::{Serving, Worker};
+use crate::base::{Span, Tick, ascii};
+use crate::config::{Backend, BackendFilters, Credential, Rule};
+use crate::llm::provider::Provider;
+use crate::llm::translate::{self, RequestTerms};
+use crate::llm::{Ask, Edits, Format, Piece};
+use crate::runtime::{Gather, Socket};
+use crate::wire::http1::{HeadLimits, HeadScan, Header, Known, Method, RequestHead, ResponseHead, write};
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+/// Everything that decides how a request goes to its provider and how the answer comes back.
+pub(super) struct Call<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) backend: &'a Backend,
+    pub(super) edits: &'a BackendFilters,
+    pub(super) provider: Provider,
+    /// The backend's model, which goes before the client's.
+    pub(super) model: Option<&'a str>,
+    pub(super) credential: &'a Credential,
+    pub(super) path: &'a str,
+    /// The format that the client speaks.
+    pub(super) client: Format,
+    pub(super) ask: Ask,
+    pub(super) asked_model: arrayvec::ArrayString<64>,
+    pub(super) keep_alive: bool,
+}
+
+/// A request ready to go.
+pub(super) struct Outgoing {
+    gather: Gather,
+    /// Whether it may be sent again although the provider may have seen it: the client said so by an
+    /// `Idempotency-Key`.
+    replayable: bool,
+}
+
+/// An answer whose head has come.
+pub(super) struct Answered {
+    pub(super) upstream: Upstream,
+    pub(super) head: ResponseHead,
+    /// The head's bytes and what came with them.
+    pub(super) bytes: Vec<u8>,
+    /// Whether the request was sent in full; if not, the connection cannot be used again.
+    pub(super) sent: bool,
+}
+
+/// Interim answers (1xx) that are skipped before the provider is called malformed.
+const INTERIM_MAX: u32 = 16;
+
+/// The most tokens that a provider is asked for when it needs a number and the client gave none.
+const DEFAULT_MAX_TOKENS: u64 = 4096;
+
+impl Call<'_> {
+    /// Whether the formats differ, so that bodies are translated and not just edited.
+    pub(super) fn translates(&self) -> bool {
+        self.client != self.provider.format()
+    }
+
+    /// Whether we ask an OpenAI provider for the usage of a stream that the client did not ask for.
+    pub(super) fn injects_usage(&self) -> bool {
+        let native = self.client == Format::OpenAiChat && self.provider.format() == Format::OpenAiChat;
+        native && self.ask.stream == Some(true) && self.ask.include_usage != Some(true)
+    }
+}
+
+// === the request ===
+
+/// Writes the request: head, and the body as it came with edits over spans, or translated.
+///
+/// # Errors
+/// What the provider's format cannot express.
+pub(super) fn write(call: &Call<'_>, head: &RequestHead, message: &mut Message) -> Result<Outgoing, Fault> {
+    let mut gather = Gather::default();
+    let replayable = head.headers.get(&message.bytes, b"idempotency-key").is_some();
+    if call.translates() {
+        let terms = RequestTerms { model: call.model, default_max_tokens: DEFAULT_MAX_TOKENS };
+        let (bytes, body) = (&mut message.bytes, message.body.range());
+        // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
+        let (head_bytes, body) = bytes.split_at_mut(body.start);
+        translate::request(call.client, call.provider.format(), body, &terms, &mut gather.theirs)
+            .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
+        let length = gather.theirs.len();
+        request_head(call, head, head_bytes, length, &mut gather.ours);
+        let (ours, theirs) = (Span::new(0, gather.ours.len()), Span::new(0, length));
+        let fits = gather.push_ours(ours) && gather.push_theirs(theirs);
+        debug_assert!(fits, "two pieces fit");
+        return Ok(Outgoing { gather, replayable });
+    }
+    let mut edits = Edits::new();
+    if let Some(model) = call.model {
+        edits.set_model(&call.ask, model);
+    }
+    if call.injects_usage() {
+        edits.include_usage(&call.ask);
+    }
+    let body = message.body;
+    request_head(call, head, &message.bytes, edits.body_len(body.len()), &mut gather.ours);
+    let head_len = gather.ours.len();
+    gather.ours.extend_from_slice(edits.scratch());
+    gather.theirs = std::mem::take(&mut message.bytes);
+    let mut fits = gather.push_ours(Span::new(0, head_len));
+    for piece in edits.pieces(body.len()) {
+        fits &= match piece {
+            Piece::Body(span) => gather.push_theirs(span.shifted(body.start as usize)),
+            Piece::Scratch(span) => gather.push_ours(span.shifted(head_len)),
+        };
+    }
+    debug_assert!(fits, "edits fall into few pieces");
+    Ok(Outgoing { gather, replayable })
+}
+
+fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize, out: &mut Vec<u8>) {
+    let query = head.query.filter(|_| !call.translates()).map(|query| query.of(bytes));
+    out.extend_from_slice(b"POST ");
+    out.extend_from_slice(call.path.as_bytes());
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
+        out.push(if call.path.contains('?') { b'&' } else { b'?' });
+        out.extend_from_slice(query);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let rewrite = call.rule.filters.rewrite.as_ref();
+    let host = rewrite.and_then(|rewrite| rewrite.hostname.as_deref()).unwrap_or(&call.backend.host_header);
+    write::header(out, b"host", host.as_bytes());
+    credential(call, head, bytes, out);
+    let versioned = !call.translates() && head.headers.contains(Known::AnthropicVersion);
+    for (name, value) in call.provider.required_headers() {
+        if !(versioned && *name == "anthropic-version") {
+            write::header(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+    let (rule, share) = (&call.rule.filters.request_headers, &call.edits.request_headers);
+    write::copy_end_to_end(out, bytes, &head.headers, |header, name| {
+        !passes(call, header, name) || !rule.keeps(name) || !share.keeps(name)
+    });
+    for (name, value) in rule.written().chain(share.written()) {
+        write::header(out, name.as_bytes(), value.as_bytes());
+    }
+    write::header(out, b"content-type", b"application/json");
+    // Usage is read out of the passing answer, so it must not be compressed.
+    write::header(out, b"accept-encoding", b"identity");
+    write::content_length(out, length as u64);
+    write::end(out);
+}
+
+/// Which of the client's headers a provider gets: not the credential for us, not what we answer ourselves,
+/// and nothing that tells a third party about the client's network or browser.
+fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
+    match header.known {
+        Known::Host | Known::Expect | Known::AcceptEncoding | Known::ContentType | Known::ContentEncoding => false,
+        Known::Authorization | Known::XApiKey => false,
+        Known::XForwardedFor | Known::XForwardedProto | Known::XForwardedHost | Known::Via | Known::Origin => false,
+        Known::AnthropicVersion => !call.translates(),
+        _ => {
+            let private: [&[u8]; 4] = [b"sec-fetch-", b"forwarded", b"cookie", b"api-key"];
+            !private.iter().any(|prefix| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
+        }
+    }
+}
+
+fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
+    match call.credential {
+        Credential::Static { name, value } => write::header(out, name.as_bytes(), value.expose()),
+        Credential::Passthrough => {
+            let bearer = head.headers.first(Known::Authorization).map(|span| strip_bearer(span.of(bytes)));
+            let key = head.headers.first(Known::XApiKey).map(|span| span.of(bytes));
+            if let Some(token) = bearer.or(key) {
+                let header = call.provider.credential_header(&String::from_utf8_lossy(token));
+                let value = [header.prefix.as_bytes(), token].concat();
+                write::header(out, header.name.as_bytes(), &value);
+            }
+        }
+        Credential::None => {}
+    }
+}
+
+fn strip_bearer(value: &[u8]) -> &[u8] {
+    match value.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => ascii::trim(&value[7..]),
+        _ => value,
+    }
+}
+
+// === the attempts ===
+
+/// Sends `outgoing` until a provider's answer begins.
+///
+/// One more attempt is made, on a new connection, when the first was made on an idle one that had died: if
+/// not all of the request had left, or if the client made it repeatable.
+pub(super) async fn ask(
+    worker: &Worker,
+    serving: &Serving,
+    client: &Client,
+    entry: &mut Entry,
+    call: &Call<'_>,
+    outgoing: Outgoing,
+) -> Result<Answered, Fault> {
+    let pool = serving.pools.get(call.backend.target as usize).ok_or(Fault::NoBackend)?;
+    let Outgoing { mut gather, replayable } = outgoing;
+    let mut reuse = true;
+    loop {
+        entry.record.attempts += 1;
+        let upstream = Upstream::checkout(worker, pool, reuse).await?;
+        upstream.socket().set_deadline(first_byte_deadline(worker, serving, entry, call));
+        let again = upstream.is_reused();
+        match attempt(&upstream, &client.socket, gather, entry).await {
+            Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
+            Err(Failure::Final(fault)) => {
+                worker.desk.counters.upstream_failures.add(1);
+                return Err(fault);
+            }
+            Err(Failure::Broken { request, unsent }) => {
+                worker.desk.counters.upstream_failures.add(1);
+                let Some(request) = request.filter(|_| again && (unsent || replayable)) else {
+                    return Err(Fault::Broken);
+                };
+                worker.desk.counters.retries.add(1);
+                entry.reached = Reached::Nobody;
+                (gather, reuse) = (request, false);
+            }
+        }
+    }
+}
+
+struct Began {
+    head: ResponseHead,
+    bytes: Vec<u8>,
+    sent: bool,
+}
+
+enum Failure {
+    /// The connection broke before any byte of an answer; the request comes back if it can be sent again.
+    Broken { request: Option<Gather>, unsent: bool },
+    Final(Fault),
+}
+
+/// One attempt: sends, and meanwhile listens for an early answer and for the client's leaving.
+async fn attempt(upstream: &Upstream, client: &Socket, gather: Gather, entry: &mut Entry) -> Result<Began, Failure> {
+    if upstream.start_send(gather).is_err() {
+        return Err(Failure::Broken { request: None, unsent: true });
+    }
+    let (mut bytes, mut scan, mut interim) = (Vec::new(), HeadScan::default(), 0);
+    let mut request: Option<Gather> = None;
+    loop {
+        let event = poll_fn(|cx| {
+            if request.is_none()
+                && let Poll::Ready((gather, result)) = upstream.poll_sent(cx)
+            {
+                return Poll::Ready(Event::Sent(gather, result));
+            }
+            if let Poll::Ready(filled) = upstream.poll_fill(cx, &mut bytes) {
+                return Poll::Ready(Event::Filled(filled));
+            }
+            client.poll_gone(cx).map(|()| Event::ClientGone)
+        })
+        .await;
+        match event {
+            Event::Sent(gather, Ok(())) => {
+                entry.reached = Reached::Provider;
+                request = Some(gather);
+            }
+            Event::Sent(_, Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(Failure::Final(Fault::ProviderSlow));
+            }
+            Event::Sent(gather, Err(_)) => {
+                return Err(Failure::Broken { request: Some(gather), unsent: true });
+            }
+            Event::Filled(Ok(0)) | Event::Filled(Err(_)) if bytes.is_empty() => {
+                if let Event::Filled(Err(error)) = event
+                    && error.kind() == io::ErrorKind::TimedOut
+                {
+                    return Err(Failure::Final(Fault::ProviderSlow));
+                }
+                return Err(Failure::Broken { request, unsent: false });
+            }
+            Event::Filled(Ok(0)) | Event::Filled(Err(_)) => {
+                return Err(Failure::Final(Fault::ProviderMalformed("it ended inside its head")));
+            }
+            Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
+            Event::Filled(Ok(_)) => {
+                while let Some(head) = scan
+                    .response(&bytes, &HeadLimits::default(), Method::Post)
+                    .map_err(|fault| Failure::Final(Fault::ProviderMalformed(fault.reason())))?
+                {
+                    if !head.is_interim() {
+                        if head.status == 101 {
+                            let why = "it switches protocols, which nobody asked for";
+                            return Err(Failure::Final(Fault::ProviderMalformed(why)));
+                        }
+                        return Ok(Began { head, bytes, sent: request.is_some() });
+                    }
+                    interim += 1;
+                    if interim > INTERIM_MAX {
+                        return Err(Failure::Final(Fault::ProviderMalformed("too many interim answers")));
+                    }
+                    bytes.drain(..head.len);
+                    scan = HeadScan::default();
+                }
+            }
+        }
+    }
+}
+
+enum Event {
+    Sent(Gather, io::Result<()>),
+    Filled(io::Result<usize>),
+    ClientGone,
+}
+
+fn first_byte_deadline(worker: &Worker, serving: &Serving, entry: &Entry, call: &Call<'_>) -> Tick {
+    let now = worker.ring.now();
+    let first_byte = now + serving.in_force.snapshot.settings.timeouts.first_byte;
+    deadline(entry, call, now).min(first_byte)
+}
+
+/// The time by which this exchange, or this call, must be over.
+pub(super) fn deadline(entry: &Entry, call: &Call<'_>, now: Tick) -> Tick {
+    let timeouts = &call.rule.timeouts;
+    let whole = super::client::whole_deadline(entry.started, timeouts.request);
+    let backend = timeouts.backend_request.map_or(Tick(u64::MAX), |time| now + time);
+    whole.min(backend)
+}

@@ -1,0 +1,226 @@
+//! A client's connection: reads heads and bodies, remembers what came too early.
+
+use super::fault::Fault;
+use super::worker::Worker;
+use crate::base::{Span, Tick};
+use crate::config::Timeouts;
+use crate::llm::{Ask, BadBody, Inspector};
+use crate::runtime::{Gather, Socket};
+use crate::wire::http1::{BodyFault, BodyReader, HeadLimits, HeadScan, RequestHead, write};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+/// The connection of a client. One exchange after the other: [`head`](Client::head), then the body by
+/// [`body`](Client::body) or [`more`](Client::more), then answers by [`send`](Client::send).
+pub(super) struct Client {
+    pub(super) socket: Socket,
+    pub(super) peer: SocketAddr,
+    /// Which listener of the configuration it came in at.
+    pub(super) listener: usize,
+    /// Received and not consumed: the head that is being read, or what a client that pipelines sent ahead.
+    buf: Vec<u8>,
+    /// Buffers for the next answer.
+    spare: Gather,
+}
+
+/// A request as received: its head, and as much of its body as has been read.
+pub(super) struct Message {
+    /// The head's bytes, then the body's.
+    pub(super) bytes: Vec<u8>,
+    /// Where the body stands, once it is complete.
+    pub(super) body: Span,
+}
+
+/// Buffers above this are not kept for the next exchange.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes that are read and thrown away while a connection lingers.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+impl Client {
+    pub(super) fn new(socket: Socket, peer: SocketAddr, listener: usize) -> Client {
+        Client { socket, peer, listener, buf: Vec::new(), spare: Gather::default() }
+    }
+
+    /// The next request head; `None` when the client is done, or idle for too long, or the worker drains.
+    pub(super) async fn head(&mut self, worker: &Worker) -> Result<Option<RequestHead>, Fault> {
+        let serving = worker.serving();
+        let settings = &serving.in_force.snapshot.settings;
+        let limits = HeadLimits {
+            head_bytes: settings.requests.head_bytes as usize,
+            headers: usize::from(settings.requests.headers),
+            ..HeadLimits::default()
+        };
+        let mut scan = HeadScan::default();
+        if self.buf.is_empty() {
+            self.socket.deadline_in(settings.timeouts.idle);
+            match self.fill_unless_draining(worker).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Ok(None),
+            }
+        }
+        self.socket.deadline_in(settings.timeouts.head);
+        loop {
+            if let Some(head) = scan.request(&self.buf, &limits).map_err(Fault::Head)? {
+                return Ok(Some(head));
+            }
+            self.fill("head").await?;
+        }
+    }
+
+    /// Takes over the bytes of the request whose head was read, with whatever follows it already.
+    pub(super) fn take_message(&mut self) -> Message {
+        Message { bytes: std::mem::take(&mut self.buf), body: Span::default() }
+    }
+
+    /// Reads the whole body into `message`, right behind the head, chunk framing taken out, inspecting it as
+    /// it arrives.
+    ///
+    /// # Errors
+    /// Bad framing, too large, too slow, gone; and as the inspector says, as soon as it knows.
+    pub(super) async fn body(
+        &mut self,
+        message: &mut Message,
+        head: &RequestHead,
+        mut inspector: Inspector,
+        bytes_max: u64,
+        timeouts: &Timeouts,
+    ) -> Result<Ask, Fault> {
+        let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
+        // `decoded` never overtakes `raw`: taking the framing out only moves bytes towards the front.
+        let (mut raw, mut decoded) = (head.len, head.len);
+        self.socket.deadline_in(timeouts.body);
+        if head.expects_continue && message.bytes.len() == head.len && !reader.is_done() {
+            self.send_static(write::CONTINUE, timeouts).await?;
+        }
+        let mut spans = Vec::new();
+        loop {
+            let progress = reader.read(&message.bytes[raw..], |span| spans.push(span.shifted(raw)));
+            let progress = progress.map_err(Fault::Body)?;
+            for span in spans.drain(..) {
+                if span.start as usize != decoded {
+                    message.bytes.copy_within(span.range(), decoded);
+                }
+                decoded += span.len();
+            }
+            raw += progress.consumed;
+            inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
+            if progress.done {
+                break;
+            }
+            let arrived = self.socket.fill(&mut message.bytes).await;
+            arrival(arrived, "body")?;
+        }
+        // What follows belongs to the next request.
+        self.buf.extend_from_slice(&message.bytes[raw..]);
+        message.bytes.truncate(decoded);
+        message.body = Span::new(head.len, decoded);
+        inspector.finish(message.body.of(&message.bytes)).map_err(bad_body)
+    }
+
+    /// Sends `gather`, within the time that a client may take to read it.
+    pub(super) async fn send(&mut self, gather: Gather, within: Duration) -> Result<Gather, Fault> {
+        self.socket.deadline_in(within);
+        let (mut gather, sent) = self.socket.send(gather).await;
+        gather.clear();
+        sent.map_err(|_| Fault::ClientGone)?;
+        Ok(gather)
+    }
+
+    /// Buffers for an answer: empty, with the capacity of earlier ones.
+    pub(super) fn spare(&mut self) -> Gather {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Gives buffers back for the next exchange; `message` is the request's.
+    pub(super) fn recycle(&mut self, mut spare: Gather, mut message: Vec<u8>) {
+        spare.clear();
+        if spare.ours.capacity() + spare.theirs.capacity() <= KEPT_BYTES_MAX {
+            self.spare = spare;
+        }
+        message.clear();
+        if self.buf.is_empty() && message.capacity() <= KEPT_BYTES_MAX {
+            self.buf = message;
+        }
+    }
+
+    /// Puts back what a streamed body left over.
+    pub(super) fn put_back(&mut self, rest: &[u8]) {
+        self.buf.extend_from_slice(rest);
+    }
+
+    /// Ends the connection so that the client still reads our last answer although it goes on sending: closing
+    /// with unread input makes the kernel reset the connection, and the reset destroys the answer on its way
+    /// (RFC 9112 section 9.6).
+    pub(super) async fn linger(mut self, worker: &Worker) {
+        let timeouts = worker.serving().in_force.snapshot.settings.timeouts.clone();
+        self.socket.shutdown_write();
+        self.socket.deadline_in(timeouts.linger);
+        let mut thrown = 0;
+        while thrown < LINGER_BYTES_MAX {
+            self.buf.clear();
+            match self.socket.fill(&mut self.buf).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => thrown += n,
+            }
+        }
+    }
+
+    async fn send_static(&mut self, bytes: &'static [u8], timeouts: &Timeouts) -> Result<(), Fault> {
+        let mut gather = self.spare();
+        gather.ours.extend_from_slice(bytes);
+        gather.whole();
+        self.spare = self.send(gather, timeouts.stream_idle).await?;
+        self.socket.deadline_in(timeouts.body);
+        Ok(())
+    }
+
+    async fn fill(&mut self, what: &'static str) -> Result<(), Fault> {
+        let filled = self.socket.fill(&mut self.buf).await;
+        arrival(filled, what)
+    }
+
+    async fn fill_unless_draining(&mut self, worker: &Worker) -> io::Result<usize> {
+        poll_fn(|cx| {
+            if worker.is_draining() {
+                return Poll::Ready(Ok(0));
+            }
+            self.socket.poll_fill(cx, &mut self.buf)
+        })
+        .await
+    }
+}
+
+/// What it means that `filled` came of waiting for a part of the request.
+pub(super) fn arrival(filled: io::Result<usize>, what: &'static str) -> Result<(), Fault> {
+    match filled {
+        Ok(1..) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Fault::Slow(what)),
+        Ok(0) | Err(_) => Err(Fault::ClientGone),
+    }
+}
+
+fn bad_body(bad: BadBody) -> Fault {
+    match bad {
+        BadBody::Json(fault) => {
+            let message = format!("the body is not a valid request: {} at byte {}", fault.reason(), fault.offset);
+            Fault::BadRequest { param: String::new(), message }
+        }
+        BadBody::Field { name, expected } => {
+            Fault::BadRequest { param: name.to_owned(), message: format!("{name} must be {expected}") }
+        }
+    }
+}
+
+/// The time by which an exchange that began at `started` must be over.
+pub(super) fn whole_deadline(started: Tick, request: Option<Duration>) -> Tick {
+    request.map_or(Tick(u64::MAX), |time| started + time)
+}
+
+/// A body that the client sends in full is no error if it ends with the connection: only truncation is.
+pub(super) fn truncated(fault: BodyFault) -> bool {
+    fault == BodyFault::Truncated
+}

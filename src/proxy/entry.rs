@@ -1,0 +1,213 @@
+//! The books of one exchange: its record, its reservation, its meter. What ends here is settled, once.
+
+use super::fault::Fault;
+use super::worker::{Serving, Worker};
+use crate::base::{Money, Tick, Tokens};
+use crate::config::Rule;
+use crate::limit::{LIMITS_MAX, Reservation, Settled, Spend, Standing};
+use crate::llm::estimate::{Ratio, output_tokens};
+use crate::llm::price::cost;
+use crate::llm::{Meter, Usage};
+use crate::telemetry::{Decision, Outcome, Record, UsageCounts, UsageSource, bounded};
+use arrayvec::ArrayVec;
+use std::rc::Rc;
+
+/// Everything about one exchange that outlives its success or failure.
+///
+/// Dropping it is the one way to the end: it settles the reservation with what the meter saw, counts, and
+/// hands the record to the journal, whether the exchange completed, failed at any step, or panicked.
+pub(super) struct Entry {
+    pub(super) record: Record,
+    pub(super) started: Tick,
+    /// What reads usage out of the answer, once there is one.
+    pub(super) meter: Option<Meter>,
+    /// Input tokens that the request was estimated at.
+    pub(super) estimated_input: Tokens,
+    /// How far the request got, for what it may have cost although no answer came.
+    pub(super) reached: Reached,
+    reservation: Reservation,
+    worker: Rc<Worker>,
+    serving: Rc<Serving>,
+}
+
+/// How far a request got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reached {
+    /// Nothing of it left this host.
+    Nobody,
+    /// The provider has all of it and may be working on it.
+    Provider,
+    /// The provider answered with an error: nothing was generated.
+    Refusal,
+    /// The provider's answer has begun.
+    Answer,
+}
+
+impl Entry {
+    pub(super) fn begin(worker: &Rc<Worker>, serving: &Rc<Serving>, record: Record) -> Entry {
+        worker.desk.counters.requests_in_flight.add(1);
+        Entry {
+            record,
+            started: worker.ring.now(),
+            meter: None,
+            estimated_input: 0,
+            reached: Reached::Nobody,
+            reservation: Reservation::default(),
+            worker: worker.clone(),
+            serving: serving.clone(),
+        }
+    }
+
+    /// Step 6: every limit of `rule` reserves, or none does and the request is refused.
+    pub(super) fn reserve(&mut self, rule: &Rule, estimate: Spend) -> Result<(), Fault> {
+        if rule.limits.is_empty() {
+            return Ok(());
+        }
+        let now = self.worker.ring.now();
+        match self.serving.book.reserve(&rule.limits, estimate, now) {
+            Ok(reservation) => {
+                for (index, reserved) in reservation.held() {
+                    let counts = &self.counts(index);
+                    counts.admitted.add(1);
+                    counts.reserved.add(reserved);
+                }
+                self.reservation = reservation;
+                Ok(())
+            }
+            Err(refused) => {
+                self.counts(refused.index).refused.add(1);
+                let rule = refused.account.rule();
+                self.record.decisions.push(Decision {
+                    rule: rule.name.clone(),
+                    unit: rule.unit.name(),
+                    admitted: false,
+                    reserved: 0,
+                    settled: 0,
+                    balance_after: refused.account.bucket().balance(now),
+                    retry_after_ms: u64::try_from(refused.wait.as_millis()).unwrap_or(u64::MAX),
+                });
+                Err(Fault::Refused(refused))
+            }
+        }
+    }
+
+    /// How the limits of `rule` stand, for the headers of an answer.
+    pub(super) fn standings(&self, rule: &Rule) -> ArrayVec<Standing, 2> {
+        self.serving.book.standings(&rule.limits, self.worker.ring.now())
+    }
+
+    /// Notes that the first byte of the answer is on its way to the client.
+    pub(super) fn first_byte(&mut self) {
+        let after = self.worker.ring.now().since(self.started);
+        self.worker.latencies.borrow_mut().first_token.record(after);
+        self.record.first_byte_us = Some(micros(after));
+    }
+
+    /// What the exchange used and who says so.
+    ///
+    /// The provider's word counts where it gave it to the end. Where an answer broke off or came without
+    /// usage, what passed is counted by its bytes; a number that the provider did report is kept if larger.
+    fn usage(&self) -> (Usage, UsageSource) {
+        let counted_input = Usage { input: self.estimated_input, ..Usage::default() };
+        let meter = match (&self.meter, self.reached) {
+            (_, Reached::Nobody | Reached::Refusal) => return (Usage::default(), UsageSource::None),
+            (None, _) => return (counted_input, UsageSource::Counted),
+            (Some(meter), _) => meter,
+        };
+        let reported = meter.usage();
+        if let Some(usage) = reported.filter(|_| meter.complete()) {
+            return (usage, UsageSource::Reported);
+        }
+        let mut usage = reported.unwrap_or(counted_input);
+        usage.output = usage.output.max(output_tokens(meter.output_bytes(), Ratio::DEFAULT));
+        (usage, UsageSource::Counted)
+    }
+
+    fn settle(&mut self) {
+        let (usage, source) = self.usage();
+        if let Some(model) = self.meter.as_ref().and_then(Meter::model) {
+            self.record.model_used = bounded(model.as_bytes());
+        }
+        let cost = self.price(&usage);
+        let reservation = std::mem::take(&mut self.reservation);
+        let settled = reservation.settle(Spend { tokens: usage.total() }, self.worker.ring.now());
+        self.note_settled(&settled);
+        let record = &mut self.record;
+        record.usage_source = source;
+        record.cost_nano_usd = u64::try_from(cost.0).unwrap_or(0);
+        record.usage = UsageCounts {
+            input: usage.input,
+            cached_input: usage.cached_input,
+            cache_write: usage.cache_write,
+            output: usage.output,
+            reasoning: usage.reasoning,
+        };
+        if source != UsageSource::None {
+            self.worker.desk.counters.count_usage(&record.usage, record.cost_nano_usd);
+        }
+        if source == UsageSource::Counted {
+            self.worker.desk.counters.usage_missing.add(1);
+        }
+    }
+
+    fn price(&self, usage: &Usage) -> Money {
+        let Some(provider) = self.record.provider else { return Money::ZERO };
+        let models = [self.record.model_used.as_str(), self.record.model_asked.as_str()];
+        let catalogue = &self.serving.in_force.snapshot.catalogue;
+        let price = models.into_iter().find_map(|model| catalogue.price(provider, model));
+        price.map_or(Money::ZERO, |price| cost(price, usage))
+    }
+
+    fn note_settled(&mut self, settled: &ArrayVec<Settled, LIMITS_MAX>) {
+        for part in settled {
+            let counts = self.counts(part.index);
+            counts.settled.add(part.spent);
+            counts.refunded.add(part.reserved.saturating_sub(part.spent));
+            counts.overspent.add(part.spent.saturating_sub(part.reserved));
+            counts.debt.set(u64::try_from(part.balance.saturating_neg()).unwrap_or(0));
+            let rule = part.account.rule();
+            // A record shows as many as it has room for; the counters above have them all.
+            let _ = self.record.decisions.try_push(Decision {
+                rule: rule.name.clone(),
+                unit: rule.unit.name(),
+                admitted: true,
+                reserved: part.reserved,
+                settled: part.spent,
+                balance_after: part.balance,
+                retry_after_ms: 0,
+            });
+        }
+    }
+
+    fn counts(&self, limit: u32) -> &crate::telemetry::LimitCounters {
+        &self.serving.in_force.limit_counters[usize::from(self.worker.desk.worker)][limit as usize]
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.settle();
+        let duration = self.worker.ring.now().since(self.started);
+        self.worker.latencies.borrow_mut().request.record(duration);
+        let counters = &self.worker.desk.counters;
+        counters.requests_in_flight.sub(1);
+        counters.outcomes.count(self.record.outcome);
+        if self.record.status != 0 {
+            counters.statuses.count(self.record.status);
+        }
+        self.record.duration_us = micros(duration);
+        let blank = Record::begun(0, 0, self.record.client);
+        self.worker.log(std::mem::replace(&mut self.record, blank));
+    }
+}
+
+impl Entry {
+    /// Says how the exchange ended.
+    pub(super) fn ended(&mut self, outcome: Outcome) {
+        self.record.outcome = outcome;
+    }
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

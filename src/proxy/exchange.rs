@@ -1,0 +1,259 @@
+//! THE request: one exchange from the first byte of its head to its settled account, told in order.
+
+use super::call::{self, Call};
+use super::client::{Client, Message};
+use super::entry::{Entry, Reached};
+use super::fault::Fault;
+use super::worker::{Serving, Worker};
+use super::{plain, relay, reply};
+use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, client_format};
+use crate::limit::Spend;
+use crate::llm::estimate::{Ratio, input_tokens};
+use crate::llm::{Ask, Format, Inspector};
+use crate::route::filters::{Origin, rewritten_target};
+use crate::route::table::{HeaderLookup, Request};
+use crate::runtime::clock;
+use crate::telemetry::{Record, bounded};
+use crate::wire::http1::{Method, RequestHead};
+use crate::wire::url;
+use std::rc::Rc;
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The next request may come.
+    Next,
+    /// It is closed now.
+    Close,
+    /// It is closed after the client had time to read the answer.
+    Linger,
+}
+
+/// What is known of the request when something goes wrong, so that it can be answered in the right words.
+#[derive(Default)]
+pub(super) struct Known<'a> {
+    format: Option<Format>,
+    rule: Option<&'a Rule>,
+    /// Whether all of the request was read, so that the next one can be found.
+    read_to_end: bool,
+}
+
+/// Serves one request. Whatever happens in it, its [`Entry`] settles and records it.
+pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
+    // 1, 2: bytes arrive, the head is parsed to spans.
+    let head = match client.head(worker).await {
+        Ok(Some(head)) => head,
+        Ok(None) => return Then::Close,
+        Err(fault) => return refuse_unread(worker, client, fault).await,
+    };
+    let serving = worker.serving();
+    let mut entry = Entry::begin(worker, &serving, begin_record(worker, client));
+    let mut message = client.take_message();
+    note_request(&mut entry.record, &head, &message.bytes);
+
+    let mut known = Known { read_to_end: head.framing.is_none(), ..Known::default() };
+    let served = serve(worker, &serving, client, &head, &mut message, &mut entry, &mut known).await;
+    let timeouts = &serving.in_force.snapshot.settings.timeouts;
+    let then = match served {
+        Ok(then) => then,
+        Err(fault) => {
+            let standings = known.rule.map(|rule| entry.standings(rule)).unwrap_or_default();
+            let keep_alive = head.keep_alive && known.read_to_end && !worker.is_draining();
+            reply::fault(client, &mut entry, &fault, known.format, &standings, keep_alive, timeouts).await
+        }
+    };
+    // 10: settled and recorded, as `entry` goes.
+    drop(entry);
+    if !message.bytes.is_empty() {
+        client.recycle(Default::default(), message.bytes);
+    }
+    then
+}
+
+/// Steps 3 to 9 of a request whose head is known.
+async fn serve<'a>(
+    worker: &Rc<Worker>,
+    serving: &'a Serving,
+    client: &mut Client,
+    head: &RequestHead,
+    message: &mut Message,
+    entry: &mut Entry,
+    known: &mut Known<'a>,
+) -> Result<Then, Fault> {
+    let snapshot = &serving.in_force.snapshot;
+    let timeouts = &snapshot.settings.timeouts;
+
+    // 3: the route; filters that answer at once do so.
+    let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
+    let (rule_index, rule) = find_rule(serving, listener, head, &message.bytes)?;
+    known.rule = Some(rule);
+    entry.record.route = Some(rule.route.clone());
+    entry.record.rule = rule_index;
+    if let Some(redirect) = &rule.filters.redirect {
+        let keep_alive = head.keep_alive && known.read_to_end;
+        let location = location(redirect, listener, head, &message.bytes);
+        return Ok(reply::redirect(client, entry, redirect.status, &location, keep_alive, timeouts).await);
+    }
+
+    // 7, its first half: which backend; it decides what the bytes of the body mean.
+    let (backend, edits) = choose(worker, serving, rule)?;
+    entry.record.backend = Some(backend.name.clone());
+    let target = rewritten(rule, head, &message.bytes);
+    let BackendKind::Ai { provider, model, credential, path } = &backend.kind else {
+        entry.reserve(rule, Spend::default())?;
+        return plain::serve(worker, serving, client, head, message, entry, plain::To { rule, backend, edits, target: &target })
+            .await;
+    };
+    let format = client_format(&String::from_utf8_lossy(&target));
+    known.format = Some(format);
+    entry.record.format = Some(format.name());
+    entry.record.provider = Some(provider.name());
+    if head.method != Method::Post {
+        return Err(Fault::Method);
+    }
+
+    // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
+    let bytes_max = snapshot.settings.requests.body_bytes;
+    let ask = client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?;
+    known.read_to_end = true;
+    entry.record.bytes_in = message.bytes.len() as u64;
+    entry.record.streamed = ask.stream.unwrap_or(false);
+    entry.record.model_asked = asked_model(&ask, message);
+    entry.estimated_input = input_tokens(ask.text_bytes, ask.media_bytes, Ratio::DEFAULT);
+
+    // 6: every limit that applies reserves, or none does.
+    entry.reserve(rule, Spend { tokens: estimate(&ask, entry.estimated_input) })?;
+
+    // 7, 8: a connection; the body edited over spans or translated; sent.
+    let call = Call {
+        rule,
+        backend,
+        edits,
+        provider: *provider,
+        model: model.as_deref(),
+        credential,
+        path,
+        client: format,
+        ask,
+        asked_model: entry.record.model_asked,
+        keep_alive: head.keep_alive,
+    };
+    let outgoing = call::write(&call, head, message)?;
+    let started = worker.ring.now();
+    worker.latencies.borrow_mut().processing.record(started.since(entry.started));
+    let answered = call::ask(worker, serving, client, entry, &call, outgoing).await?;
+
+    // 9: the answer is relayed; usage is read out of the passing bytes.
+    entry.reached = Reached::Answer;
+    relay::answer(worker, client, entry, &call, answered, timeouts).await
+}
+
+fn find_rule<'a>(
+    serving: &'a Serving,
+    listener: &Listener,
+    head: &RequestHead,
+    bytes: &[u8],
+) -> Result<(u32, &'a Rule), Fault> {
+    let path = head.path_of(bytes);
+    url::check_path(path).map_err(|fault| Fault::Path(fault.reason()))?;
+    let request = Request {
+        host: head.host.map_or(&[], |host| host.of(bytes)),
+        method: head.method_text.of(bytes),
+        path,
+        query: head.query.map(|query| query.of(bytes)),
+        headers: &Fields { head, bytes },
+    };
+    let index = listener.table.find(&request).ok_or(Fault::NoRoute)?;
+    let rule = serving.in_force.snapshot.rules.get(index as usize).ok_or(Fault::NoRoute)?;
+    Ok((index, rule))
+}
+
+/// The headers of a request, as routing looks them up.
+struct Fields<'a> {
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+}
+
+impl HeaderLookup for Fields<'_> {
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.head.headers.get(self.bytes, name.as_bytes()).map(|span| span.of(self.bytes))
+    }
+}
+
+fn choose<'a>(
+    worker: &Worker,
+    serving: &'a Serving,
+    rule: &'a Rule,
+) -> Result<(&'a Backend, &'a BackendFilters), Fault> {
+    match rule.backends.pick(worker.random()) {
+        Some(BackendChoice::Backend { index, filters }) => {
+            let backend = serving.in_force.snapshot.backends.get(*index as usize).ok_or(Fault::NoBackend)?;
+            Ok((backend, filters))
+        }
+        Some(BackendChoice::Invalid) | None => Err(Fault::NoBackend),
+    }
+}
+
+/// The target after the rule's rewrite: path and query.
+fn rewritten(rule: &Rule, head: &RequestHead, bytes: &[u8]) -> Vec<u8> {
+    let (path, query) = (head.path_of(bytes), head.query.map(|query| query.of(bytes)));
+    let mut target = Vec::new();
+    match rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref()) {
+        Some(rewrite) => rewritten_target(rewrite, path, query, &mut target),
+        None => {
+            target.extend_from_slice(path);
+            if let Some(query) = query {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+        }
+    }
+    target
+}
+
+fn location(
+    redirect: &crate::route::filters::Redirect,
+    listener: &Listener,
+    head: &RequestHead,
+    bytes: &[u8],
+) -> Vec<u8> {
+    let host = head.host.map_or(&[][..], |host| host.of(bytes));
+    let origin = Origin { scheme: "http", host, port: listener.port };
+    let mut location = Vec::new();
+    redirect.location(&origin, head.path_of(bytes), head.query.map(|query| query.of(bytes)), &mut location);
+    location
+}
+
+/// Output tokens that are reserved when the client names no maximum, and the most that are when it does: a
+/// client's `max_tokens` is a ceiling, often far above any real answer, and what is spent beyond the
+/// reservation becomes debt.
+const RESERVED_OUTPUT_MAX: u64 = 1024;
+
+/// What an exchange is expected to use: its input and as much output per choice as is reserved for an answer.
+fn estimate(ask: &Ask, input: u64) -> u64 {
+    let output = ask.max_output.unwrap_or(RESERVED_OUTPUT_MAX).min(RESERVED_OUTPUT_MAX);
+    input.saturating_add(output.saturating_mul(ask.choices.clamp(1, 128)))
+}
+
+fn asked_model(ask: &Ask, message: &Message) -> arrayvec::ArrayString<64> {
+    let body = message.body.of(&message.bytes);
+    ask.model.map(|model| bounded(model.of(body))).unwrap_or_default()
+}
+
+fn begin_record(worker: &Worker, client: &Client) -> Record {
+    Record::begun(clock::unix_ms(), worker.desk.worker, client.peer)
+}
+
+fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8]) {
+    record.method = bounded(head.method_text.of(bytes));
+    record.set_path(head.path_of(bytes));
+    record.bytes_in = head.len as u64;
+}
+
+/// Answers a head that could not be read. There is nothing to settle and no next request.
+async fn refuse_unread(worker: &Rc<Worker>, client: &mut Client, fault: Fault) -> Then {
+    let serving = worker.serving();
+    let mut entry = Entry::begin(worker, &serving, begin_record(worker, client));
+    let timeouts = &serving.in_force.snapshot.settings.timeouts;
+    reply::fault(client, &mut entry, &fault, None, &[], false, timeouts).await
+}

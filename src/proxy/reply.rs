@@ -1,0 +1,181 @@
+//! Answers that tollgate makes itself: refusals in the client's format, redirects; and the headers that tell
+//! how limits stand.
+
+use super::client::Client;
+use super::entry::Entry;
+use super::exchange::Then;
+use super::fault::Fault;
+use crate::config::Timeouts;
+use crate::limit::{Standing, Unit};
+use crate::llm::Format;
+use crate::llm::refusal::{self, Refusal};
+use crate::telemetry::Outcome;
+use crate::wire::http1::write;
+use std::io::Write;
+use std::time::Duration;
+
+/// Headers that say how limits stand; a provider's own are not passed on where ours are written.
+pub(super) const LIMIT_HEADERS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+
+/// Answers a fault, in the format the client speaks if that is known, with what `standings` tell.
+pub(super) async fn fault(
+    client: &mut Client,
+    entry: &mut Entry,
+    fault: &Fault,
+    format: Option<Format>,
+    standings: &[Standing],
+    keep_alive: bool,
+    timeouts: &Timeouts,
+) -> Then {
+    entry.ended(fault.outcome());
+    let Some(status) = fault.status() else { return Then::Close };
+    entry.record.status = status;
+    let keep_alive = keep_alive && fault.keeps_connection();
+    let mut gather = client.spare();
+    let mut body = std::mem::take(&mut gather.theirs);
+    let message = fault.message();
+    let refusal = Refusal {
+        status,
+        param: fault.param(),
+        unit: match fault {
+            Fault::Refused(refused) => Some(refused.account.rule().unit.name()),
+            _ => None,
+        },
+        ..Refusal::new(fault.kind(), &message)
+    };
+    refusal::write(format, &refusal, &mut body);
+    let out = &mut gather.ours;
+    write::status_line(out, status);
+    write::header(out, b"content-type", refusal::CONTENT_TYPE.as_bytes());
+    if let Fault::Refused(refused) = fault {
+        retry_after(out, refused.wait);
+    }
+    if let Fault::Method = fault {
+        write::header(out, b"allow", b"POST");
+    }
+    limit_headers(out, standings);
+    if !keep_alive {
+        out.extend_from_slice(write::CONNECTION_CLOSE);
+    }
+    write::content_length(out, body.len() as u64);
+    write::end(out);
+    out.extend_from_slice(&body);
+    body.clear();
+    gather.theirs = body;
+    entry.record.bytes_out = gather.ours.len() as u64;
+    gather.whole();
+    finish(client, gather, keep_alive, timeouts).await
+}
+
+/// Answers with a redirect to `location`.
+pub(super) async fn redirect(
+    client: &mut Client,
+    entry: &mut Entry,
+    status: u16,
+    location: &[u8],
+    keep_alive: bool,
+    timeouts: &Timeouts,
+) -> Then {
+    entry.ended(Outcome::Answered);
+    entry.record.status = status;
+    let mut gather = client.spare();
+    let out = &mut gather.ours;
+    write::status_line(out, status);
+    write::header(out, b"location", location);
+    if !keep_alive {
+        out.extend_from_slice(write::CONNECTION_CLOSE);
+    }
+    write::content_length(out, 0);
+    write::end(out);
+    gather.whole();
+    finish(client, gather, keep_alive, timeouts).await
+}
+
+async fn finish(client: &mut Client, gather: crate::runtime::Gather, keep_alive: bool, timeouts: &Timeouts) -> Then {
+    match client.send(gather, timeouts.stream_idle).await {
+        Ok(gather) => {
+            client.recycle(gather, Vec::new());
+            if keep_alive { Then::Next } else { Then::Linger }
+        }
+        Err(_) => Then::Close,
+    }
+}
+
+/// `retry-after` in whole seconds, rounded up so that it is never too early, and `retry-after-ms`, which the
+/// official SDKs prefer.
+fn retry_after(out: &mut Vec<u8>, wait: Duration) {
+    let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    number_header(out, "retry-after", millis.div_ceil(1000));
+    number_header(out, "retry-after-ms", millis);
+}
+
+/// `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as OpenAI sends them.
+pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing]) {
+    for standing in standings {
+        let unit = match standing.unit {
+            Unit::Requests => "requests",
+            Unit::Tokens => "tokens",
+        };
+        let numbers = [("limit", standing.limit), ("remaining", standing.remaining)];
+        for (what, number) in numbers {
+            let _ = write!(out, "x-ratelimit-{what}-{unit}: {number}\r\n");
+        }
+        let _ = write!(out, "x-ratelimit-reset-{unit}: {}\r\n", OpenAiTime(standing.reset));
+    }
+}
+
+fn number_header(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    write::number(out, number);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A time as OpenAI's headers have it: `1m40s`, `2s`, `350ms`; rounded up to a millisecond.
+struct OpenAiTime(Duration);
+
+impl std::fmt::Display for OpenAiTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = self.0.as_nanos().div_ceil(1_000_000);
+        let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+        let (seconds, millis) = (millis / 1000 % 60, millis % 1000);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if hours > 0 || minutes > 0 {
+            write!(f, "{minutes}m")?;
+        }
+        match (seconds, millis) {
+            (0, millis) if millis > 0 && hours == 0 && minutes == 0 => write!(f, "{millis}ms"),
+            (seconds, 0) => write!(f, "{seconds}s"),
+            (seconds, millis) => write!(f, "{seconds}.{millis:03}s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_openai_writes_them() {
+        for (millis, shown) in [
+            (0, "0s"),
+            (6, "6ms"),
+            (1_000, "1s"),
+            (1_500, "1.500s"),
+            (100_000, "1m40s"),
+            (60_020, "1m0.020s"),
+            (3_600_000, "1h0m0s"),
+        ] {
+            assert_eq!(OpenAiTime(Duration::from_millis(millis)).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up() {
+        let mut out = Vec::new();
+        retry_after(&mut out, Duration::from_nanos(1_000_000_001));
+        assert_eq!(out, b"retry-after: 2\r\nretry-after-ms: 1001\r\n");
+    }
+}
