@@ -1,6 +1,7 @@
 use super::Format;
 use crate::base::Span;
 use crate::wire::json::{Container, Fault, FaultKind, Scalar, Scanner, Visitor};
+use std::fmt;
 
 /// What a request asks for, as far as limits, routing and editing need to know, and where it says so.
 ///
@@ -61,6 +62,18 @@ pub enum BadBody {
 impl From<Fault> for BadBody {
     fn from(fault: Fault) -> BadBody {
         BadBody::Json(fault)
+    }
+}
+
+/// For the client, in the sentence that its format has for it.
+impl fmt::Display for BadBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadBody::Json(fault) => {
+                write!(f, "the body is not valid JSON: {} at byte {}", fault.reason(), fault.at)
+            }
+            BadBody::Field { name, expected } => write!(f, "`{name}` must be {expected}"),
+        }
     }
 }
 
@@ -126,9 +139,8 @@ enum Place {
     Other,
 }
 
-/// The members of the top level that we act upon, one bit each.
+/// The members of the top level that we act upon, one bit each: name, place, whether only in OpenAI's format.
 const MEMBERS: [(&[u8], Place, bool); 11] = [
-    // name, place, only in OpenAI's format
     (b"model", Place::Model, false),
     (b"messages", Place::Text, false),
     (b"stream", Place::Stream, false),

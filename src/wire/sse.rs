@@ -2,7 +2,7 @@
 //!
 //! * [`Parts`] splits a stream into the pieces that matter, copies nothing and has no bound to hit.
 //! * [`Reader`] puts the pieces together to whole events, with a bound on their size.
-//! * [`write`] appends an event to a buffer.
+//! * [`write()`] appends an event to a buffer.
 
 use memchr::memchr2;
 

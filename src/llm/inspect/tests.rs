@@ -113,6 +113,9 @@ fn wrong_types_name_the_field() {
         let Err(BadBody::Field { name, .. }) = openai(body) else { panic!("{body} passed") };
         assert_eq!(name, field, "{body}");
     }
+    let said = |body| openai(body).unwrap_err().to_string();
+    assert_eq!(said(r#"{"stream":"yes"}"#), "`stream` must be a boolean");
+    assert_eq!(said("{,"), "the body is not valid JSON: unexpected character at byte 1");
 }
 
 #[test]

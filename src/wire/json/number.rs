@@ -71,6 +71,24 @@ impl NumberScan {
     }
 }
 
+/// The integer of at most 18 digits that `bytes` begins with, and how many digits, if the byte after it is there and
+/// ends it. Whatever else stands there is for [`NumberScan`].
+#[inline]
+pub(super) fn plain_integer(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut integer = 0;
+    for (digits, byte) in bytes.iter().take(19).enumerate() {
+        match byte {
+            b'0'..=b'9' => integer = integer * 10 + u64::from(byte - b'0'),
+            b'.' | b'e' | b'E' => return None,
+            _ => {
+                let leading_zero = digits > 1 && bytes.first() == Some(&b'0');
+                return (digits > 0 && !leading_zero).then_some((integer, digits));
+            }
+        }
+    }
+    None
+}
+
 fn append(value: u64, digit: u8) -> Option<u64> {
     value.checked_mul(10)?.checked_add(u64::from(digit.wrapping_sub(b'0')))
 }

@@ -1,4 +1,4 @@
-use super::number::{NumberScan, Step};
+use super::number::{NumberScan, Step, plain_integer};
 use super::string::{Progress, StringScan, plain_run};
 use super::utf8::Utf8;
 use super::{Fault, FaultKind};
@@ -117,9 +117,6 @@ struct Literal {
     means: Scalar,
 }
 
-/// A fault at an offset of the piece.
-type Stop = (usize, FaultKind);
-
 impl<P: Copy + Default> Scanner<P> {
     /// A scanner at the start of a document.
     pub fn new() -> Scanner<P> {
@@ -169,16 +166,14 @@ impl<P: Copy + Default> Scanner<P> {
             return Err(fault);
         }
         let base = self.offset;
-        let stop = self.tokens(piece, visitor).err();
-        let eaten = stop.map_or(piece.len(), |(at, _)| piece.len().min(at + 1));
+        self.tokens(piece, visitor);
+        let eaten = self.fault.map_or(piece.len(), |fault| piece.len().min(fault.at + 1 - base));
         self.offset = base + eaten;
-        let invalid = self.utf8.feed(base, piece.get(..eaten).unwrap_or_default()).err();
-        self.fault = match (stop, invalid) {
-            (None, None) => return Ok(()),
-            (Some((at, kind)), None) => Some(Fault { at: base + at, kind }),
-            (Some((at, kind)), Some(invalid)) if base + at <= invalid => Some(Fault { at: base + at, kind }),
-            (_, Some(invalid)) => Some(Fault { at: invalid, kind: FaultKind::InvalidUtf8 }),
-        };
+        if let Err(at) = self.utf8.feed(base, piece.get(..eaten).unwrap_or_default())
+            && self.fault.is_none_or(|fault| at < fault.at)
+        {
+            self.fault = Some(Fault { at, kind: FaultKind::InvalidUtf8 });
+        }
         self.fault.map_or(Ok(()), Err)
     }
 
@@ -187,21 +182,19 @@ impl<P: Copy + Default> Scanner<P> {
     /// # Errors
     /// The fault that `feed` returned, or that the document ends inside its value.
     pub fn finish<V: Visitor<Place = P>>(&mut self, visitor: &mut V) -> Result<(), Fault> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
+        if self.state == State::InNumber && self.number.is_whole() && self.fault.is_none() {
+            self.end_number(self.number.scalar(), self.offset, visitor);
         }
-        if self.state == State::InNumber && self.number.is_whole() {
-            self.end_number(self.offset, visitor);
+        if !self.is_done() {
+            self.fault.get_or_insert(Fault { at: self.offset, kind: FaultKind::Truncated });
         }
-        if self.is_done() {
-            return Ok(());
-        }
-        let fault = Fault { at: self.offset, kind: FaultKind::Truncated };
-        self.fault = Some(fault);
-        Err(fault)
+        self.fault.map_or(Ok(()), Err)
     }
 
-    fn tokens<V: Visitor<Place = P>>(&mut self, bytes: &[u8], visitor: &mut V) -> Result<(), Stop> {
+    // The functions below get a piece and where in it they begin, and return where the next one does; `None` after
+    // a fault, which is then in `self.fault`. `self.offset` is that of the piece until `feed` moves it.
+
+    fn tokens<V: Visitor<Place = P>>(&mut self, bytes: &[u8], visitor: &mut V) -> Option<()> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             at = match self.state {
@@ -219,11 +212,11 @@ impl<P: Copy + Default> Scanner<P> {
                     self.state = State::Value;
                     at + 1
                 }
-                State::AfterValue => self.after_value(byte, at, visitor)?,
-                State::FirstKey | State::Key | State::Colon => return Err((at, FaultKind::Unexpected)),
+                State::AfterValue => self.after_value(byte, bytes, at, visitor)?,
+                State::FirstKey | State::Key | State::Colon => return self.stop(at, FaultKind::Unexpected),
             };
         }
-        Ok(())
+        Some(())
     }
 
     /// The first byte of a value.
@@ -234,29 +227,18 @@ impl<P: Copy + Default> Scanner<P> {
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    ) -> Option<usize> {
         self.start = self.offset + at;
-        let (text, means): (&'static [u8], Scalar) = match byte {
-            b'"' => {
-                self.string = StringScan::default();
-                self.state = State::InString;
-                return self.string(bytes, at + 1, visitor);
-            }
-            b'{' => return self.open(Container::Object, at, visitor),
-            b'[' => return self.open(Container::Array, at, visitor),
-            b'-' | b'0'..=b'9' => {
-                self.number = NumberScan::NEW;
-                self.state = State::InNumber;
-                return self.number(bytes, at, visitor);
-            }
-            b't' => (b"true", Scalar::Bool(true)),
-            b'f' => (b"false", Scalar::Bool(false)),
-            b'n' => (b"null", Scalar::Null),
-            _ => return Err((at, FaultKind::Unexpected)),
-        };
-        self.literal = Literal { text, seen: 0, means };
-        self.state = State::InLiteral;
-        self.literal(bytes, at, visitor)
+        match byte {
+            b'"' => self.begin_string(bytes, at + 1, visitor),
+            b'{' => self.open(Container::Object, at, visitor),
+            b'[' => self.open(Container::Array, at, visitor),
+            b'-' | b'0'..=b'9' => self.begin_number(bytes, at, visitor),
+            b't' => self.begin_literal(b"true", Scalar::Bool(true), bytes, at, visitor),
+            b'f' => self.begin_literal(b"false", Scalar::Bool(false), bytes, at, visitor),
+            b'n' => self.begin_literal(b"null", Scalar::Null, bytes, at, visitor),
+            _ => self.stop(at, FaultKind::Unexpected),
+        }
     }
 
     fn open<V: Visitor<Place = P>>(
@@ -264,8 +246,8 @@ impl<P: Copy + Default> Scanner<P> {
         container: Container,
         at: usize,
         visitor: &mut V,
-    ) -> Result<usize, Stop> {
-        let Some(parent) = self.parents.get_mut(self.depth) else { return Err((at, FaultKind::TooDeep)) };
+    ) -> Option<usize> {
+        let Some(parent) = self.parents.get_mut(self.depth) else { return self.stop(at, FaultKind::TooDeep) };
         *parent = self.place;
         visitor.open(self.place, container, self.offset + at);
         match container {
@@ -280,7 +262,7 @@ impl<P: Copy + Default> Scanner<P> {
             }
         }
         self.depth += 1;
-        Ok(at + 1)
+        Some(at + 1)
     }
 
     fn close<V: Visitor<Place = P>>(
@@ -297,122 +279,164 @@ impl<P: Copy + Default> Scanner<P> {
         at + 1
     }
 
+    #[inline]
     fn after_value<V: Visitor<Place = P>>(
         &mut self,
         byte: u8,
+        bytes: &[u8],
         at: usize,
         visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    ) -> Option<usize> {
         if self.depth == 0 {
-            return Err((at, FaultKind::Trailing));
+            return self.stop(at, FaultKind::Trailing);
         }
         let in_object = self.objects >> (self.depth - 1) & 1 == 1;
         match byte {
-            b',' if in_object => self.state = State::Key,
+            b',' if in_object => {
+                self.state = State::Key;
+                // Most often the key follows at once: no turn of the loop for it.
+                return if bytes.get(at + 1) == Some(&b'"') {
+                    self.key(bytes, at + 1, visitor)
+                } else {
+                    Some(at + 1)
+                };
+            }
             b',' => {
                 self.place = visitor.element(self.parent());
                 self.state = State::Value;
             }
-            b'}' if in_object => return Ok(self.close(Container::Object, at, false, visitor)),
-            b']' if !in_object => return Ok(self.close(Container::Array, at, false, visitor)),
-            _ => return Err((at, FaultKind::Unexpected)),
+            b'}' if in_object => return Some(self.close(Container::Object, at, false, visitor)),
+            b']' if !in_object => return Some(self.close(Container::Array, at, false, visitor)),
+            _ => return self.stop(at, FaultKind::Unexpected),
         }
-        Ok(at + 1)
+        Some(at + 1)
     }
 
     /// A key from its opening quote. Most are plain and whole, and are shown where they stand.
     #[inline]
-    fn key<V: Visitor<Place = P>>(
-        &mut self,
-        bytes: &[u8],
-        at: usize,
-        visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    fn key<V: Visitor<Place = P>>(&mut self, bytes: &[u8], at: usize, visitor: &mut V) -> Option<usize> {
         self.start = self.offset + at;
         let inside = bytes.get(at + 1..).unwrap_or_default();
         let length = plain_run(inside);
-        if inside.get(length) == Some(&b'"') {
-            let shown = inside.get(..length.min(KEY_BYTES_MAX)).unwrap_or_default();
-            self.place = visitor.member(self.parent(), shown, self.start);
-            self.state = State::Colon;
-            return Ok(at + length + 2);
-        }
-        self.string = StringScan::default();
-        self.key.clear();
-        self.state = State::InKey;
-        self.cut_key(bytes, at + 1, visitor)
+        let Some(b'"') = inside.get(length) else {
+            self.string = StringScan::default();
+            self.key.clear();
+            self.state = State::InKey;
+            return self.cut_key(bytes, at + 1, visitor);
+        };
+        let shown = inside.get(..length.min(KEY_BYTES_MAX)).unwrap_or_default();
+        self.place = visitor.member(self.parent(), shown, self.start);
+        let colon_follows = inside.get(length + 1) == Some(&b':');
+        self.state = if colon_follows { State::Value } else { State::Colon };
+        Some(at + length + 2 + usize::from(colon_follows))
     }
 
     /// The inside of a key that has escapes or was cut.
-    fn cut_key<V: Visitor<Place = P>>(
-        &mut self,
-        bytes: &[u8],
-        at: usize,
-        visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    #[cold]
+    fn cut_key<V: Visitor<Place = P>>(&mut self, bytes: &[u8], at: usize, visitor: &mut V) -> Option<usize> {
         let rest = bytes.get(at..).unwrap_or_default();
         let key = &mut self.key;
         let keep = |part: &[u8]| key.extend(part.iter().copied().take(key.remaining_capacity()));
-        match self.string.feed(rest, keep).map_err(|(bad, kind)| (at + bad, kind))? {
-            Progress::More => Ok(bytes.len()),
-            Progress::End(eaten) => {
+        match self.string.feed(rest, keep) {
+            Err((bad, kind)) => self.stop(at + bad, kind),
+            Ok(Progress::More) => Some(bytes.len()),
+            Ok(Progress::End(eaten)) => {
                 self.place = visitor.member(self.parent(), &self.key, self.start);
                 self.state = State::Colon;
-                Ok(at + eaten)
+                Some(at + eaten)
             }
         }
     }
 
+    /// A string after its opening quote. Many are plain and whole, and need no state.
     #[inline]
-    fn string<V: Visitor<Place = P>>(
+    fn begin_string<V: Visitor<Place = P>>(
         &mut self,
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    ) -> Option<usize> {
+        let inside = bytes.get(at..).unwrap_or_default();
+        let (plain, rest) = inside.split_at_checked(plain_run(inside)).unwrap_or_default();
+        if !plain.is_empty() {
+            visitor.text(self.place, plain);
+        }
+        let at = at + plain.len();
+        if rest.first() == Some(&b'"') {
+            self.state = State::AfterValue;
+            visitor.string(self.place, self.start, self.offset + at + 1);
+            return Some(at + 1);
+        }
+        self.string = StringScan::default();
+        self.state = State::InString;
+        self.string(bytes, at, visitor)
+    }
+
+    /// The inside of a string that has escapes or was cut.
+    fn string<V: Visitor<Place = P>>(&mut self, bytes: &[u8], at: usize, visitor: &mut V) -> Option<usize> {
         let rest = bytes.get(at..).unwrap_or_default();
         let place = self.place;
-        let show = |part: &[u8]| visitor.text(place, part);
-        match self.string.feed(rest, show).map_err(|(bad, kind)| (at + bad, kind))? {
-            Progress::More => Ok(bytes.len()),
-            Progress::End(eaten) => {
+        match self.string.feed(rest, |part| visitor.text(place, part)) {
+            Err((bad, kind)) => self.stop(at + bad, kind),
+            Ok(Progress::More) => Some(bytes.len()),
+            Ok(Progress::End(eaten)) => {
                 self.state = State::AfterValue;
                 visitor.string(place, self.start, self.offset + at + eaten);
-                Ok(at + eaten)
+                Some(at + eaten)
             }
         }
     }
 
-    fn number<V: Visitor<Place = P>>(
+    /// A number from its first byte. Many are plain integers, and need no state.
+    #[inline]
+    fn begin_number<V: Visitor<Place = P>>(
         &mut self,
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    ) -> Option<usize> {
+        if let Some((integer, digits)) = plain_integer(bytes.get(at..).unwrap_or_default()) {
+            self.end_number(Scalar::Integer(integer), self.offset + at + digits, visitor);
+            return Some(at + digits);
+        }
+        self.number = NumberScan::NEW;
+        self.state = State::InNumber;
+        self.number(bytes, at, visitor)
+    }
+
+    fn number<V: Visitor<Place = P>>(&mut self, bytes: &[u8], at: usize, visitor: &mut V) -> Option<usize> {
         for (eaten, byte) in bytes.get(at..).unwrap_or_default().iter().enumerate() {
             match self.number.push(*byte) {
                 Step::Eaten => {}
                 Step::Ended => {
-                    self.end_number(self.offset + at + eaten, visitor);
-                    return Ok(at + eaten);
+                    self.end_number(self.number.scalar(), self.offset + at + eaten, visitor);
+                    return Some(at + eaten);
                 }
-                Step::Bad => return Err((at + eaten, FaultKind::BadNumber)),
+                Step::Bad => return self.stop(at + eaten, FaultKind::BadNumber),
             }
         }
-        Ok(bytes.len())
+        Some(bytes.len())
     }
 
-    fn end_number<V: Visitor<Place = P>>(&mut self, end: usize, visitor: &mut V) {
+    fn end_number<V: Visitor<Place = P>>(&mut self, scalar: Scalar, end: usize, visitor: &mut V) {
         self.state = State::AfterValue;
-        visitor.scalar(self.place, self.number.scalar(), self.start, end);
+        visitor.scalar(self.place, scalar, self.start, end);
     }
 
-    fn literal<V: Visitor<Place = P>>(
+    fn begin_literal<V: Visitor<Place = P>>(
         &mut self,
+        text: &'static [u8],
+        means: Scalar,
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    ) -> Option<usize> {
+        self.literal = Literal { text, seen: 0, means };
+        self.state = State::InLiteral;
+        self.literal(bytes, at, visitor)
+    }
+
+    fn literal<V: Visitor<Place = P>>(&mut self, bytes: &[u8], at: usize, visitor: &mut V) -> Option<usize> {
         let Literal { text, seen, means } = self.literal;
         let expected = text.get(seen..).unwrap_or_default();
         let rest = bytes.get(at..).unwrap_or_default();
@@ -421,10 +445,16 @@ impl<P: Copy + Default> Scanner<P> {
             self.state = State::AfterValue;
             visitor.scalar(self.place, means, self.start, self.offset + at + same);
         } else if same < rest.len() {
-            return Err((at + same, FaultKind::BadLiteral));
+            return self.stop(at + same, FaultKind::BadLiteral);
         }
         self.literal.seen += same;
-        Ok(at + same)
+        Some(at + same)
+    }
+
+    #[cold]
+    fn stop<T>(&mut self, at: usize, kind: FaultKind) -> Option<T> {
+        self.fault = Some(Fault { at: self.offset + at, kind });
+        None
     }
 
     /// The place of the innermost open container.

@@ -64,7 +64,14 @@ impl StringScan {
                     self.give_up_pair(&mut part);
                     return Ok(Progress::End(at + 1));
                 }
-                Some(b'\\') => self.escape = Escape::Backslash,
+                Some(b'\\') => match bytes.get(at + 1).and_then(|byte| simple_escape(*byte)) {
+                    Some(byte) => {
+                        self.give_up_pair(&mut part);
+                        part(&[byte]);
+                        at += 1;
+                    }
+                    None => self.escape = Escape::Backslash,
+                },
                 Some(_) => return Err((at, FaultKind::ControlInString)),
             }
             at += 1;
@@ -125,45 +132,47 @@ impl StringScan {
 
 /// How many bytes stand before the first quote, backslash or control character.
 ///
-/// Short strings are the rule, so it begins with words of 8 bytes; long ones go on in blocks that the compiler turns
-/// into vector compares. `memchr2` would find quote and backslash as fast, but not the control characters.
+/// Keys and many values are short: the first words of 8 bytes are looked at in place. What is longer goes on in blocks
+/// that the compiler turns into vector compares; `memchr2` would find quote and backslash as fast, but not the control
+/// characters.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        if at == SHORT {
-            at += plain_blocks(bytes.get(at..).unwrap_or_default());
-            return at + plain_words(bytes.get(at..).unwrap_or_default());
-        }
-        match special_in(*word) {
-            0 => at += 8,
-            hits => return at + (hits.trailing_zeros() / 8) as usize,
-        }
-    }
-    at + tail.iter().take_while(|byte| !is_special(**byte)).count()
-}
-
-/// Bytes that [`plain_run`] looks at by words before it turns to blocks.
-const SHORT: usize = 32;
-/// Bytes of a block.
-const BLOCK: usize = 64;
-
-fn plain_blocks(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let is_plain = |block: &&[u8; BLOCK]| !block.iter().fold(false, |hit, byte| hit | is_special(*byte));
-    blocks.iter().take_while(is_plain).count() * BLOCK
-}
-
-fn plain_words(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
+    for (index, word) in words.iter().take(SHORT_WORDS).enumerate() {
         let hits = special_in(*word);
         if hits != 0 {
             return index * 8 + (hits.trailing_zeros() / 8) as usize;
         }
     }
-    words.len() * 8 + tail.iter().take_while(|byte| !is_special(**byte)).count()
+    if words.len() > SHORT_WORDS {
+        return SHORT_WORDS * 8 + long_plain_run(bytes.get(SHORT_WORDS * 8..).unwrap_or_default());
+    }
+    words.len() * 8 + plain_bytes(tail)
+}
+
+/// Words that [`plain_run`] looks at before it turns to blocks.
+const SHORT_WORDS: usize = 4;
+/// Bytes of a block.
+const BLOCK: usize = 64;
+
+#[inline(never)]
+fn long_plain_run(bytes: &[u8]) -> usize {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let is_plain = |block: &&[u8; BLOCK]| !block.iter().fold(false, |hit, byte| hit | is_special(*byte));
+    let plain = blocks.iter().take_while(is_plain).count();
+    let rest = blocks.get(plain).map_or(rest, |block| block.as_slice());
+    let (words, tail) = rest.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let hits = special_in(*word);
+        if hits != 0 {
+            return plain * BLOCK + index * 8 + (hits.trailing_zeros() / 8) as usize;
+        }
+    }
+    plain * BLOCK + words.len() * 8 + plain_bytes(tail)
+}
+
+fn plain_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| !is_special(**byte)).count()
 }
 
 const fn is_special(byte: u8) -> bool {
