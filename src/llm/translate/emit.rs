@@ -84,6 +84,12 @@ impl<'o> Emit<'o> {
         self.comma = true;
     }
 
+    /// A number with a fraction; finite, as JSON has no other.
+    pub(super) fn f64(&mut self, number: f64) {
+        // Rust's shortest form that reads back the same: `0.7`, `1.0`, `1e300`; JSON all of them.
+        self.shown(format_args!("{number:?}"));
+    }
+
     /// `true`, `false`, `null`, or JSON that the caller knows to be valid.
     pub(in crate::llm) fn raw(&mut self, json: &str) {
         self.part();
@@ -97,8 +103,7 @@ impl<'o> Emit<'o> {
             Kind::String(text) => self.str(text),
             Kind::U64(number) => self.u64(number),
             Kind::I64(number) => self.shown(format_args!("{number}")),
-            // Rust's shortest form that reads back the same: `0.7`, `1.0`, `1e300`; JSON all of them.
-            Kind::F64(number) => self.shown(format_args!("{number:?}")),
+            Kind::F64(number) => self.f64(number),
             Kind::Bool(true) => self.raw("true"),
             Kind::Bool(false) => self.raw("false"),
             Kind::Null => self.raw("null"),

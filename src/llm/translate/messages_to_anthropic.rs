@@ -1,8 +1,26 @@
 //! OpenAI's messages as Anthropic's: the system prompt apart, turns that alternate, content in typed blocks.
 
 use super::emit::Emit;
+use super::media_to_anthropic::Media;
 use super::read::{Decoder, Kind, Value};
 use super::{BadRequest, Lost};
+
+/// Whether there are system messages, and whether there are others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum System {
+    None,
+    Some,
+    Alone,
+}
+
+pub(super) fn system(messages: Value<'_, '_>) -> System {
+    let (any, all) = (messages.elements().any(is_system), messages.elements().all(is_system));
+    match (any, all) {
+        (false, _) => System::None,
+        (true, false) => System::Some,
+        (true, true) => System::Alone,
+    }
+}
 
 /// Writes the member `system` from all system and developer messages, joined with a line feed; nothing when
 /// there are none. It is a list of blocks only if a part carries a `cache_control` that has to be kept.
@@ -44,14 +62,14 @@ pub(super) fn write_system(messages: Value<'_, '_>, e: &mut Emit<'_>) -> Result<
 pub(super) fn write(messages: Value<'_, '_>, e: &mut Emit<'_>, lost: &mut Lost) -> Result<(), BadRequest> {
     let mut turns = Turns { e, open: None, lost };
     turns.e.open(b'[');
-    let only_system = is_only_system(messages);
-    for (at, message) in
-        messages.elements().enumerate().filter(|(_, message)| only_system || !is_system(*message))
+    let count = messages.elements().count();
+    let alone = system(messages) == System::Alone;
+    for (at, message) in messages.elements().enumerate().filter(|(_, message)| alone || !is_system(*message))
     {
         let path = format!("messages[{at}]");
         match message.text("role") {
             "user" | "system" | "developer" => turns.user(message, &path)?,
-            "assistant" => turns.assistant(message, &path)?,
+            "assistant" => turns.assistant(message, at + 1 == count, &path)?,
             "tool" => turns.tool_result(message, &path)?,
             "function" => {
                 let words = "messages of role function are deprecated and not translated: use role tool";
@@ -79,11 +97,6 @@ pub(super) fn tool_loop_without_thinking(messages: Value<'_, '_>) -> bool {
         "assistant" if message.get("tool_calls").is_some() => message.get("thinking_blocks").is_none(),
         _ => without,
     })
-}
-
-/// Whether there is nothing but a system prompt.
-pub(super) fn is_only_system(messages: Value<'_, '_>) -> bool {
-    messages.elements().all(is_system)
 }
 
 fn is_system(message: Value<'_, '_>) -> bool {
@@ -125,8 +138,10 @@ impl<'o> Turns<'_, 'o, '_> {
         Ok(())
     }
 
-    /// Thinking first, then text, then tool calls: the order in which Anthropic itself answers.
-    fn assistant(&mut self, message: Value<'_, '_>, path: &str) -> Result<(), BadRequest> {
+    /// Thinking first, then text, then tool calls: the order in which Anthropic itself answers. White space at
+    /// the end of the last message, an answer to be continued, is cut off: Anthropic refuses it.
+    fn assistant(&mut self, message: Value<'_, '_>, is_last: bool, path: &str) -> Result<(), BadRequest> {
+        let trimmed = |text| if is_last { str::trim_end(text) } else { text };
         if message.get("function_call").is_some() {
             let words = "is deprecated and not translated: use tool_calls";
             return Err(BadRequest::new(format!("{path}.function_call"), words));
@@ -136,7 +151,9 @@ impl<'o> Turns<'_, 'o, '_> {
         }
         match message.get("content").map(|content| (content, content.kind())) {
             None => {}
-            Some((_, Kind::String(text))) => self.text("assistant", text, message.get("cache_control")),
+            Some((_, Kind::String(text))) => {
+                self.text("assistant", trimmed(text), message.get("cache_control"))
+            }
             Some((content, Kind::Array)) => {
                 for (index, part) in content.elements().enumerate() {
                     let text = match part.text("type") {
@@ -154,7 +171,7 @@ impl<'o> Turns<'_, 'o, '_> {
                             ));
                         }
                     };
-                    self.text("assistant", text, part.get("cache_control"));
+                    self.text("assistant", trimmed(text), part.get("cache_control"));
                 }
             }
             Some(_) => return Err(bad_content(path)),
@@ -255,107 +272,6 @@ impl<'o> Turns<'_, 'o, '_> {
             self.e.close(b'}');
         }
     }
-}
-
-/// An image or a document, and where its bytes are.
-struct Media<'b> {
-    /// Anthropic's block type.
-    block: &'static str,
-    source: Source<'b>,
-    title: &'b str,
-}
-
-enum Source<'b> {
-    Base64 { media_type: &'b str, data: &'b str },
-    Url(&'b str),
-}
-
-impl<'b> Media<'b> {
-    fn of(
-        kind: &str,
-        part: Value<'_, 'b>,
-        path: &dyn Fn() -> String,
-        lost: &mut Lost,
-    ) -> Result<Media<'b>, BadRequest> {
-        match kind {
-            "image_url" => Media::image(part, path, lost),
-            "file" => Media::file(part, path),
-            "input_audio" => Err(BadRequest::new(path(), "audio cannot be sent to this provider")),
-            _ => Err(BadRequest::new(path() + ".type", "must be one of text, image_url, file")),
-        }
-    }
-
-    fn image(
-        part: Value<'_, 'b>,
-        path: &dyn Fn() -> String,
-        lost: &mut Lost,
-    ) -> Result<Media<'b>, BadRequest> {
-        let image = part.get("image_url");
-        let url = image.map_or("", |image| image.str().unwrap_or_else(|| image.text("url")));
-        if image.is_some_and(|image| !matches!(image.text("detail"), "" | "auto")) {
-            lost.add("image_url.detail");
-        }
-        let source = if url.starts_with("https://") || url.starts_with("http://") {
-            Some(Source::Url(url))
-        } else {
-            data_url(url).map(|(media_type, data)| Source::Base64 { media_type, data })
-        };
-        let bad =
-            || BadRequest::new(path() + ".image_url.url", "must be an http(s) URL or a base64 data URL");
-        Ok(Media { block: "image", source: source.ok_or_else(bad)?, title: "" })
-    }
-
-    fn file(part: Value<'_, 'b>, path: &dyn Fn() -> String) -> Result<Media<'b>, BadRequest> {
-        let bad = |member: &str, words: &str| BadRequest::new(path() + ".file" + member, words);
-        let Some(file) = part.get("file") else { return Err(bad("", "must be an object")) };
-        let Some(given) = file.get("file_data").and_then(Value::str) else {
-            return Err(bad(
-                ".file_data",
-                "must be given: a file that is kept at OpenAI cannot be sent to this provider",
-            ));
-        };
-        let Some((media_type, data)) = data_url(given) else {
-            return Err(bad(".file_data", "must be a base64 data URL"));
-        };
-        let block = match media_type {
-            "application/pdf" => "document",
-            image if image.starts_with("image/") => "image",
-            _ => return Err(bad(".file_data", "must be a PDF or an image")),
-        };
-        let title = if block == "document" { file.text("filename") } else { "" };
-        Ok(Media { block, source: Source::Base64 { media_type, data }, title })
-    }
-
-    fn write(&self, cache: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
-        e.object(|e| {
-            e.key("type").str(self.block);
-            e.key("source").object(|e| match self.source {
-                Source::Url(url) => {
-                    e.key("type").str("url");
-                    e.key("url").str(url);
-                }
-                Source::Base64 { media_type, data } => {
-                    e.key("type").str("base64");
-                    e.key("media_type").str(media_type);
-                    e.key("data").str(data);
-                }
-            });
-            if !self.title.is_empty() {
-                e.key("title").str(self.title);
-            }
-            if let Some(cache) = cache {
-                e.key("cache_control").value(cache);
-            }
-        });
-    }
-}
-
-/// Media type and base64 text of `data:<media type>[;parameters];base64,<data>` (RFC 2397).
-fn data_url(url: &str) -> Option<(&str, &str)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let head = head.strip_suffix(";base64")?;
-    let media_type = head.split(';').next().unwrap_or(head);
-    (!media_type.is_empty() && !data.is_empty()).then_some((media_type, data))
 }
 
 /// The arguments of a tool call as the JSON text of an object; nothing, white space and `null` are no arguments.

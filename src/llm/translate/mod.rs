@@ -5,7 +5,7 @@
 //!
 //! | what | function | files |
 //! |---|---|---|
-//! | a client's request | [`request`] | `request_to_*`, `messages_to_*` |
+//! | a client's request | [`request`] | `request_to_*`, `messages_to_*`, `media_to_anthropic`, `tools_to_anthropic`, `claude` |
 //! | a provider's whole answer | [`reply`] | `reply_to_*` |
 //! | a provider's error (status >= 400) | [`error`] | `error` |
 //! | a provider's stream | [`StreamTranslator`] | `stream`, `stream_to_*` |
@@ -14,9 +14,11 @@
 //! meaning of the conversation (audio, a file the other provider keeps) is refused as [`BadRequest`] instead.
 //! Members that no table here knows pass through untouched.
 
+mod claude;
 pub(in crate::llm) mod emit;
 mod error;
 mod lost;
+mod media_to_anthropic;
 mod messages_to_anthropic;
 mod messages_to_openai;
 mod read;
@@ -27,6 +29,7 @@ mod request_to_openai;
 mod stream;
 mod stream_to_anthropic;
 mod stream_to_openai;
+mod tools_to_anthropic;
 mod usage;
 
 pub use error::error;
@@ -34,6 +37,7 @@ pub use lost::Lost;
 pub use stream::{StreamTerms, StreamTranslator};
 
 use super::Format;
+use super::refusal::{self, Refusal, RefusalKind};
 use read::Decoder;
 use std::fmt;
 
@@ -73,6 +77,15 @@ pub struct BadRequest {
 impl BadRequest {
     fn new(param: impl Into<String>, message: impl Into<String>) -> BadRequest {
         BadRequest { param: param.into(), message: message.into() }
+    }
+
+    /// Appends the body of the 400 in the client's format; only OpenAI's has a place for the member's name
+    /// besides the message.
+    pub fn write(&self, client: Format, out: &mut Vec<u8>) {
+        let message = self.to_string();
+        let param = Some(self.param.as_str()).filter(|param| !param.is_empty());
+        let refusal = Refusal { param, ..Refusal::new(RefusalKind::InvalidRequest, &message) };
+        refusal::write(Some(client), &refusal, out);
     }
 }
 
@@ -316,6 +329,31 @@ mod tests {
                 "tools": tools, "tool_choice": choice,
             });
             survive(body.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_bad_request_is_written_in_the_clients_format() {
+        for (client, param, expected) in [
+            (
+                Format::OpenAiChat,
+                "model",
+                r#"{"error":{"message":"model: is bad","type":"invalid_request_error","param":"model","code":null}}"#,
+            ),
+            (
+                Format::OpenAiChat,
+                "",
+                r#"{"error":{"message":"is bad","type":"invalid_request_error","param":null,"code":null}}"#,
+            ),
+            (
+                Format::AnthropicMessages,
+                "model",
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"model: is bad"}}"#,
+            ),
+        ] {
+            let mut out = Vec::new();
+            BadRequest::new(param, "is bad").write(client, &mut out);
+            assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
         }
     }
 

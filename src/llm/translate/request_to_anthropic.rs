@@ -2,9 +2,11 @@
 //!
 //! Sources: OpenAI API reference "Create chat completion"; Anthropic API reference "Create a Message".
 
+use super::claude::Claude;
 use super::emit::Emit;
 use super::messages_to_anthropic as messages;
 use super::read::{Kind, Value};
+use super::tools_to_anthropic::Tools;
 use super::{BadRequest, Lost, RequestTerms};
 
 /// The least `budget_tokens` that Anthropic accepts ("Building with extended thinking").
@@ -23,25 +25,25 @@ pub(super) fn request(
     e.key("model").str(model);
     let max_tokens = asked.max_tokens(terms)?;
     e.key("max_tokens").u64(max_tokens);
-    let budget = asked.thinking_budget(max_tokens, &mut lost)?;
-    if let Some(budget) = budget {
-        e.key("thinking").object(|e| {
-            e.key("type").str("enabled");
-            e.key("budget_tokens").u64(budget);
-        });
-    }
-    asked.write_sampling(budget.is_some(), e, &mut lost)?;
+    let claude = Claude::of(model);
+    let reasoning = asked.reasoning(claude, max_tokens, &mut lost)?;
+    reasoning.write_thinking(e);
+    asked.write_sampling(claude, reasoning.thinks(), e, &mut lost)?;
     asked.write_stop(e, &mut lost)?;
-    asked.write_output_format(e, &mut lost)?;
-    asked.write_tools(e, &mut lost)?;
+    asked.write_output_config(&reasoning, e, &mut lost)?;
+    asked.tools.write(e, &mut lost)?;
     if let Some(user) = asked.user {
         e.key("metadata").object(|e| e.key("user_id").str(user));
     }
     if let Some(stream) = asked.stream {
         e.key("stream").raw(if stream { "true" } else { "false" });
     }
-    if !asked.native_system && !messages::is_only_system(asked.messages) {
-        messages::write_system(asked.messages, e)?;
+    match (asked.native_system, messages::system(asked.messages)) {
+        (_, messages::System::Alone | messages::System::None) => {}
+        (false, messages::System::Some) => messages::write_system(asked.messages, e)?,
+        (true, messages::System::Some) => {
+            return Err(BadRequest::new("system", "must not be given beside messages of role system"));
+        }
     }
     e.key("messages");
     messages::write(asked.messages, e, &mut lost)?;
@@ -59,9 +61,7 @@ struct Asked<'t, 'b> {
     top_p: Option<Value<'t, 'b>>,
     stop: Option<Value<'t, 'b>>,
     response_format: Option<Value<'t, 'b>>,
-    tools: Option<Value<'t, 'b>>,
-    tool_choice: Option<Value<'t, 'b>>,
-    parallel_tool_calls: Option<bool>,
+    tools: Tools<'t, 'b>,
     reasoning_effort: Option<Value<'t, 'b>>,
     user: Option<&'b str>,
     stream: Option<bool>,
@@ -133,9 +133,7 @@ impl<'t, 'b> Asked<'t, 'b> {
             top_p: None,
             stop: None,
             response_format: None,
-            tools: None,
-            tool_choice: None,
-            parallel_tool_calls: None,
+            tools: Tools::default(),
             reasoning_effort: None,
             user: body.get("user").or_else(|| body.get("safety_identifier")).and_then(Value::str),
             stream: None,
@@ -154,9 +152,9 @@ impl<'t, 'b> Asked<'t, 'b> {
                 "top_p" => asked.top_p = Some(value),
                 "stop" => asked.stop = Some(value),
                 "response_format" => asked.response_format = Some(value),
-                "tools" => asked.tools = Some(value),
-                "tool_choice" => asked.tool_choice = Some(value),
-                "parallel_tool_calls" => asked.parallel_tool_calls = value.bool(),
+                "tools" => asked.tools.tools = Some(value),
+                "tool_choice" => asked.tools.choice = Some(value),
+                "parallel_tool_calls" => asked.tools.parallel = value.bool(),
                 "reasoning_effort" => asked.reasoning_effort = Some(value),
                 "user" | "safety_identifier" => {}
                 "stream" => asked.stream = Some(boolean(name, value)?),
@@ -209,55 +207,66 @@ impl<'t, 'b> Asked<'t, 'b> {
         whole.ok_or_else(|| BadRequest::new(name, "must be a whole number of at least 1"))
     }
 
-    /// The tokens to think with, if the client asks for reasoning and Anthropic would take it here.
+    /// How the model is to think, if the client asks for reasoning and Anthropic would take it here.
     ///
-    /// Anthropic refuses thinking when tool choice is forced, when `budget_tokens` is not below `max_tokens`,
-    /// and in a tool loop whose calls come without the thinking that led to them.
-    fn thinking_budget(&self, max_tokens: u64, lost: &mut Lost) -> Result<Option<u64>, BadRequest> {
-        let Some(effort) = self.reasoning_effort.filter(|_| !self.native_thinking) else { return Ok(None) };
-        let budget = match effort.str() {
-            Some("none") => return Ok(None),
-            Some("minimal" | "low") => 1024,
-            Some("medium") => 2048,
-            Some("high") => 4096,
-            Some("xhigh") => 8192,
-            Some("max") => 16384,
+    /// Anthropic refuses thinking when tool choice is forced; a budget that is not below `max_tokens`; and,
+    /// except when adaptive, a tool loop whose calls come without the thinking that led to them.
+    fn reasoning(&self, claude: Claude, max_tokens: u64, lost: &mut Lost) -> Result<Reasoning, BadRequest> {
+        let Some(effort) = self.reasoning_effort.filter(|_| !self.native_thinking) else {
+            return Ok(Reasoning::Unasked);
+        };
+        let (budget, effort) = match effort.str() {
+            Some("none") => return Ok(Reasoning::Unasked),
+            Some("minimal" | "low") => (1024, "low"),
+            Some("medium") => (2048, "medium"),
+            Some("high") => (4096, "high"),
+            Some("xhigh") => (8192, if claude.takes_highest_efforts() { "xhigh" } else { "high" }),
+            Some("max") => (16384, if claude.takes_highest_efforts() { "max" } else { "high" }),
             _ => {
                 let words = "must be one of none, minimal, low, medium, high, xhigh, max";
                 return Err(BadRequest::new("reasoning_effort", words));
             }
         };
+        let forced = self.tools.is_forced();
+        if claude.thinks_adaptively() {
+            return Ok(Reasoning::Adaptive { effort, thinks: !forced });
+        }
         let budget = budget.min(max_tokens.saturating_sub(1));
-        let forced = self.tools().is_some() && matches!(self.tool_choice_kind(), Ok("any" | "tool"));
         if budget < THINKING_BUDGET_MIN || forced || messages::tool_loop_without_thinking(self.messages) {
             lost.add("reasoning_effort");
-            return Ok(None);
+            return Ok(Reasoning::Unasked);
         }
-        Ok(Some(budget))
+        Ok(Reasoning::Budget(budget))
     }
 
-    /// Temperature is 0 to 1 at Anthropic, and 1 when thinking; `top_p` of 1 is left out because it asks for
-    /// nothing and newer models refuse it next to a temperature.
-    fn write_sampling(&self, thinking: bool, e: &mut Emit<'_>, lost: &mut Lost) -> Result<(), BadRequest> {
-        if let Some(value) = self.temperature {
-            let degrees = number("temperature", value)?;
-            if thinking || degrees > 1.0 {
-                if degrees != 1.0 {
-                    lost.add("temperature");
-                }
-                if !thinking {
-                    e.key("temperature").u64(1);
-                }
-            } else {
-                e.key("temperature").value(value);
+    /// Temperature is 0 to 1 at Anthropic, and 1 when thinking. `top_p` of 1 asks for nothing and is left out.
+    fn write_sampling(
+        &self,
+        claude: Claude,
+        thinks: bool,
+        e: &mut Emit<'_>,
+        lost: &mut Lost,
+    ) -> Result<(), BadRequest> {
+        let temperature = self.temperature.map(|value| number("temperature", value)).transpose()?;
+        let top_p = self.top_p.map(|value| number("top_p", value)).transpose()?.filter(|part| *part != 1.0);
+        let keeps_temperature = claude.takes_sampling() && !thinks;
+        if let Some(degrees) = temperature {
+            if degrees != 1.0 && (degrees > 1.0 || !keeps_temperature) {
+                lost.add("temperature");
+            }
+            if keeps_temperature {
+                e.key("temperature").f64(degrees.min(1.0));
             }
         }
-        if let Some(value) = self.top_p {
-            let part = number("top_p", value)?;
-            if thinking && part < 0.95 {
+        if let Some(part) = top_p {
+            let beside_temperature = temperature.is_some() && keeps_temperature;
+            if !claude.takes_sampling()
+                || (thinks && part < 0.95)
+                || (beside_temperature && !claude.takes_both_samplings())
+            {
                 lost.add("top_p");
-            } else if part != 1.0 {
-                e.key("top_p").value(value);
+            } else {
+                e.key("top_p").f64(part);
             }
         }
         Ok(())
@@ -282,145 +291,85 @@ impl<'t, 'b> Asked<'t, 'b> {
         Ok(())
     }
 
-    fn write_output_format(&self, e: &mut Emit<'_>, lost: &mut Lost) -> Result<(), BadRequest> {
-        let Some(format) = self.response_format else { return Ok(()) };
-        match format.text("type") {
-            "text" => {}
-            "json_schema" if !self.native_output => {
-                let schema = format.get("json_schema").and_then(|named| named.get("schema"));
-                let schema = schema.ok_or_else(|| {
-                    BadRequest::new(
-                        "response_format.json_schema.schema",
-                        "must be given with type json_schema",
-                    )
-                })?;
-                e.key("output_config").object(|e| {
-                    e.key("format").object(|e| {
-                        e.key("type").str("json_schema");
-                        e.key("schema").value(schema);
-                    });
-                });
-            }
-            _ => lost.add("response_format"),
-        }
-        Ok(())
-    }
-
-    /// The tools, when there are any.
-    fn tools(&self) -> Option<Value<'t, 'b>> {
-        self.tools.filter(|tools| tools.elements().next().is_some())
-    }
-
-    fn write_tools(&self, e: &mut Emit<'_>, lost: &mut Lost) -> Result<(), BadRequest> {
-        let Some(tools) = self.tools() else { return Ok(()) }; // Anthropic takes no tool_choice without tools
-        e.key("tools").open(b'[');
-        for (at, tool) in tools.elements().enumerate() {
-            write_tool(at, tool, e)?;
-        }
-        e.close(b']');
-        self.write_tool_choice(e, lost)
-    }
-
-    /// Anthropic's word for the tool choice.
-    fn tool_choice_kind(&self) -> Result<&'static str, BadRequest> {
-        let bad = || {
-            BadRequest::new("tool_choice", "must be none, auto, required, or an object that names a function")
-        };
-        let Some(choice) = self.tool_choice else { return Ok("auto") };
-        let (word, kind) = match choice.kind() {
-            Kind::String(word) => (word, ""),
-            _ => match choice.text("type") {
-                // Which tools are allowed is lost; that one must be called is not.
-                "allowed_tools" => {
-                    (choice.get("allowed_tools").map_or("auto", |allowed| allowed.text("mode")), "")
-                }
-                kind => ("", kind),
-            },
-        };
-        match (word, kind) {
-            ("none", _) => Ok("none"),
-            ("auto", _) => Ok("auto"),
-            ("required" | "any", _) => Ok("any"), // `any` is Mistral's word
-            ("", "function") => Ok("tool"),
-            _ if choice.get("function").is_some() => Ok("tool"),
-            _ => Err(bad()),
-        }
-    }
-
-    fn write_tool_choice(&self, e: &mut Emit<'_>, lost: &mut Lost) -> Result<(), BadRequest> {
-        let kind = self.tool_choice_kind()?;
-        let one_at_a_time = self.parallel_tool_calls == Some(false) && kind != "none";
-        let Some(choice) = self.tool_choice else {
-            if one_at_a_time {
-                e.key("tool_choice").raw(r#"{"type":"auto","disable_parallel_tool_use":true}"#);
-            }
+    /// `output_config` holds the effort and the schema of the answer.
+    fn write_output_config(
+        &self,
+        reasoning: &Reasoning,
+        e: &mut Emit<'_>,
+        lost: &mut Lost,
+    ) -> Result<(), BadRequest> {
+        let schema = self.output_schema(lost)?;
+        let effort = reasoning.effort();
+        if self.native_output || (schema.is_none() && effort.is_none()) {
             return Ok(());
-        };
-        if choice.text("type") == "allowed_tools" {
-            lost.add("tool_choice.allowed_tools");
         }
-        let name = choice.get("function").map_or("", |function| function.text("name"));
-        if kind == "tool" && name.is_empty() {
-            return Err(BadRequest::new("tool_choice.function.name", "must name the function"));
-        }
-        e.key("tool_choice").object(|e| {
-            e.key("type").str(kind);
-            if kind == "tool" {
-                e.key("name").str(name);
+        e.key("output_config").object(|e| {
+            if let Some(effort) = effort {
+                e.key("effort").str(effort);
             }
-            if one_at_a_time {
-                e.key("disable_parallel_tool_use").raw("true");
+            if let Some(schema) = schema {
+                e.key("format").object(|e| {
+                    e.key("type").str("json_schema");
+                    e.key("schema").value(schema);
+                });
             }
         });
         Ok(())
     }
-}
 
-/// A function becomes a tool with an input schema; what is no function passes through, so that Anthropic's own
-/// tools can be used by their own names.
-fn write_tool(at: usize, tool: Value<'_, '_>, e: &mut Emit<'_>) -> Result<(), BadRequest> {
-    let Some(function) = tool.get("function") else {
-        if !tool.is_object() || tool.get("custom").is_some() || tool.text("type") == "function" {
-            return Err(BadRequest::new(format!("tools[{at}]"), "must be a tool of type function"));
-        }
-        e.value(tool);
-        return Ok(());
-    };
-    let name = function.text("name");
-    if name.is_empty() {
-        return Err(BadRequest::new(format!("tools[{at}].function.name"), "must be a non-empty string"));
-    }
-    e.object(|e| {
-        e.key("name").str(name);
-        if let Some(description) = function.get("description") {
-            e.key("description").value(description);
-        }
-        e.key("input_schema");
-        write_input_schema(function.get("parameters"), e);
-        if function.get("strict").and_then(Value::bool) == Some(true) {
-            e.key("strict").raw("true");
-        }
-        if let Some(cache) = tool.get("cache_control").or_else(|| function.get("cache_control")) {
-            e.key("cache_control").value(cache);
-        }
-    });
-    Ok(())
-}
-
-/// Anthropic demands `type: object`; OpenAI takes functions without parameters and schemas without a type.
-fn write_input_schema(parameters: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
-    let given = parameters.filter(|schema| schema.members().next().is_some());
-    let Some(schema) = given else { return e.raw(r#"{"type":"object","properties":{}}"#) };
-    e.object(|e| {
-        if schema.get("type").is_none() {
-            e.key("type").str("object");
-        }
-        for (name, value) in schema.members() {
-            if name != "type" || !value.is_null() {
-                e.key(name).value(value);
+    fn output_schema(&self, lost: &mut Lost) -> Result<Option<Value<'t, 'b>>, BadRequest> {
+        let Some(format) = self.response_format else { return Ok(None) };
+        match format.text("type") {
+            "text" => Ok(None),
+            "json_schema" if !self.native_output => {
+                let schema = format.get("json_schema").and_then(|named| named.get("schema"));
+                let missing = || {
+                    BadRequest::new(
+                        "response_format.json_schema.schema",
+                        "must be given with type json_schema",
+                    )
+                };
+                schema.ok_or_else(missing).map(Some)
+            }
+            _ => {
+                lost.add("response_format");
+                Ok(None)
             }
         }
-    });
+    }
+}
+
+/// What becomes of `reasoning_effort`.
+enum Reasoning {
+    Unasked,
+    /// At most so many tokens of thinking.
+    Budget(u64),
+    /// Thinking at the model's discretion, where it may think at all, at this effort.
+    Adaptive {
+        effort: &'static str,
+        thinks: bool,
+    },
+}
+
+impl Reasoning {
+    fn thinks(&self) -> bool {
+        matches!(self, Reasoning::Budget(_) | Reasoning::Adaptive { thinks: true, .. })
+    }
+
+    fn effort(&self) -> Option<&'static str> {
+        if let Reasoning::Adaptive { effort, .. } = self { Some(effort) } else { None }
+    }
+
+    fn write_thinking(&self, e: &mut Emit<'_>) {
+        match self {
+            Reasoning::Budget(budget) => e.key("thinking").object(|e| {
+                e.key("type").str("enabled");
+                e.key("budget_tokens").u64(*budget);
+            }),
+            Reasoning::Adaptive { thinks: true, .. } => e.key("thinking").raw(r#"{"type":"adaptive"}"#),
+            Reasoning::Adaptive { thinks: false, .. } | Reasoning::Unasked => {}
+        }
+    }
 }
 
 fn boolean(name: &str, value: Value<'_, '_>) -> Result<bool, BadRequest> {

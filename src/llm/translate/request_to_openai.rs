@@ -8,6 +8,9 @@ use super::{BadRequest, Lost, RequestTerms};
 /// OpenAI takes at most this many stop sequences (API reference, `stop`).
 const STOP_MAX: usize = 4;
 
+/// The longest `user` that OpenAI takes, in characters. Claude Code's ids are twice as long.
+const USER_MAX: usize = 64;
+
 /// Members of Anthropic's request that OpenAI has no counterpart for.
 const WITHOUT_COUNTERPART: &[&str] =
     &["top_k", "context_management", "container", "mcp_servers", "inference_geo", "speed", "fallbacks"];
@@ -60,11 +63,11 @@ fn member(name: &str, value: Value<'_, '_>, e: &mut Emit<'_>, lost: &mut Lost) -
                 e.key("stop").array(|e| value.elements().take(STOP_MAX).for_each(|one| e.value(one)));
             }
         }
-        "metadata" => {
-            if let Some(user) = value.get("user_id") {
-                e.key("user").value(user);
-            }
-        }
+        "metadata" => match value.text("user_id") {
+            "" => {}
+            user if user.chars().count() <= USER_MAX => e.key("user").str(user),
+            _ => lost.add("metadata.user_id"),
+        },
         // Usage is what a gateway lives on, and Anthropic's streams always carry it.
         "stream" => match value.bool() {
             Some(true) => {

@@ -161,6 +161,7 @@ pub(super) fn clip(name: &str) -> &str {
 mod tests {
     use super::*;
     use Format::{AnthropicMessages, OpenAiChat};
+    use proptest::prelude::*;
 
     #[test]
     fn tool_calls_of_one_stream_are_bounded() {
@@ -202,6 +203,93 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("data: [DONE]\n\n"));
+    }
+
+    const ANTHROPIC_EVENTS: &[&str] = &[
+        r#"{"type":"message_start","message":{"id":"m","model":"c","usage":{"input_tokens":3}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#,
+        r#"{"type":"content_block_start","index":2,"content_block":{"type":"server_tool_use","id":"s"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{}"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"h"}}"#,
+        r#"{"type":"content_block_stop","index":0}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+        r#"{"type":"message_stop"}"#,
+        r#"{"type":"ping"}"#,
+        "{",
+    ];
+
+    const OPENAI_EVENTS: &[&str] = &[
+        r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{"content":"x"}}]}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{"reasoning":"h"}}]}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{"refusal":"no"}}]}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}}]}}]}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"g"}}]}}]}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}}]}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+        "[DONE]",
+        "{",
+    ];
+
+    fn translated(provider: Format, client: Format, events: &[&str]) -> Vec<serde_json::Value> {
+        let mut stream = StreamTranslator::new(provider, client, StreamTerms::default());
+        let mut out = Vec::new();
+        for event in events {
+            if stream.event("", &mut event.as_bytes().to_vec(), &mut out).is_err() {
+                break;
+            }
+        }
+        stream.finish(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| data.into())).collect()
+    }
+
+    proptest! {
+        /// Whatever a provider sends in whatever order, a client gets blocks that are opened and closed in turn,
+        /// and one end: `message_stop`, or an error.
+        #[test]
+        fn anthropic_clients_get_well_formed_streams(
+            events in prop::collection::vec(prop::sample::select(OPENAI_EVENTS), 0..14),
+        ) {
+            let got = translated(OpenAiChat, AnthropicMessages, &events);
+            let (mut opened, mut open) = (0, None);
+            for (at, event) in got.iter().enumerate() {
+                let is_last = at + 1 == got.len();
+                match event["type"].as_str().unwrap() {
+                    "message_start" => prop_assert_eq!(at, 0),
+                    "content_block_start" => {
+                        prop_assert_eq!((event["index"].as_u64(), open), (Some(opened), None));
+                        (open, opened) = (Some(opened), opened + 1);
+                    }
+                    "content_block_delta" => prop_assert!(event["index"].as_u64().unwrap() < opened),
+                    "content_block_stop" => prop_assert_eq!(event["index"].as_u64(), open.take()),
+                    "message_delta" => prop_assert_eq!((open, at + 2), (None, got.len())),
+                    "message_stop" | "error" => prop_assert!(is_last),
+                    other => prop_assert!(false, "{}", other),
+                }
+            }
+            prop_assert!(matches!(got.last().unwrap()["type"].as_str(), Some("message_stop" | "error")));
+        }
+
+        /// The first chunk has the role, at most one has a finish reason, and one end: `[DONE]`, or an error.
+        #[test]
+        fn openai_clients_get_well_formed_streams(
+            events in prop::collection::vec(prop::sample::select(ANTHROPIC_EVENTS), 0..14),
+        ) {
+            let got = translated(AnthropicMessages, OpenAiChat, &events);
+            let (last, chunks) = got.split_last().unwrap();
+            prop_assert!(last == "[DONE]" || last["error"].is_object());
+            for (at, chunk) in chunks.iter().enumerate() {
+                prop_assert_eq!(chunk["choices"][0]["delta"]["role"].is_string(), at == 0);
+            }
+            let finishes = chunks.iter().filter(|chunk| chunk["choices"][0]["finish_reason"].is_string()).count();
+            prop_assert!(finishes <= 1);
+            prop_assert!(last != "[DONE]" || finishes == 1);
+        }
     }
 
     #[test]
