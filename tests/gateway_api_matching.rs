@@ -2,9 +2,9 @@
 //! serves which request.
 //!
 //! A match is written `name: words`, where a word is `host=`, `exact=`, `prefix=`, `regex=`, `method=`,
-//! `h.NAME=` or `q.NAME=` (with `~=` for an expression), `created=`, `route=` or `rule=`; each is a rule of its
-//! own unless `rule=` says otherwise. A request is written `METHOD host/path?query NAME=value...`, and `404`
-//! stands for no match.
+//! `h.NAME=` or `q.NAME=` (with `~=` for an expression), `created=`, `route=` or `rule=`; each is a rule of
+//! its own unless `rule=` says otherwise. A request is written `METHOD host/path?query NAME=value...`, and
+//! `404` stands for no match.
 
 use tollgate::route::{
     Candidate, HeaderLookup, PathMatch, Request, RouteMatch, Table, ValueMatch, full_regex,

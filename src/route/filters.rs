@@ -61,8 +61,8 @@ impl HeaderEdits {
 pub enum PathRewrite {
     /// `ReplaceFullPath`: this instead; empty means `/`.
     Full(String),
-    /// `ReplacePrefixMatch`: `replacement` instead of the prefix `matched`, by path elements; a `/` at the end of
-    /// either does not count.
+    /// `ReplacePrefixMatch`: `replacement` instead of the prefix `matched`, by path elements; a `/` at the
+    /// end of either does not count.
     Prefix {
         /// The prefix that the rule matched.
         matched: String,

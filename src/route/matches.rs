@@ -111,13 +111,16 @@ impl RouteMatch {
     }
 
     /// The same match in the form that the rest of this room counts on: a prefix with a `/` before and none
-    /// after, header names in lower case, and of entries with an equivalent name the first alone ("If multiple entries
-    /// specify equivalent header names, only the first entry with an equivalent name MUST be considered",
-    /// likewise for query parameters).
+    /// after, header names in lower case, and of entries with an equivalent name the first alone ("If
+    /// multiple entries specify equivalent header names, only the first entry with an equivalent name MUST be
+    /// considered", likewise for query parameters).
     #[must_use]
     pub fn normalized(mut self) -> RouteMatch {
         if let PathMatch::Prefix(prefix) = &mut self.path {
-            *prefix = format!("/{}", prefix.trim_matches('/'));
+            prefix.truncate(trimmed_prefix(prefix).len());
+            if !prefix.starts_with('/') {
+                prefix.insert(0, '/');
+            }
         }
         for (name, _) in &mut self.headers {
             name.make_ascii_lowercase();
@@ -163,7 +166,8 @@ pub fn full_regex(pattern: &str) -> Result<Regex, regex::Error> {
     compile(&format!(r"\A(?:{pattern})\z"))
 }
 
-/// The most memory that one compiled expression may take, in bytes; its lazy automaton may take as much again.
+/// The most memory that one compiled expression may take, in bytes; its lazy automaton may take as much
+/// again.
 pub const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// What follows `prefix` in `path`, when `prefix` covers whole path elements of it.

@@ -1,7 +1,7 @@
 //! Counters of one worker, read by other threads without a lock.
 //!
-//! Readers see every number whole but not all of one instant: a request may be counted as begun
-//! and its bytes not yet. Sums over workers are [`Totals`], which are plain numbers.
+//! Readers see every number whole but not all of one instant: a request may be counted as begun and its
+//! bytes not yet. Sums over workers are [`Totals`], which are plain numbers.
 //!
 //! What is counted is listed once, in the two tables below; the structs, the sums and the exported families
 //! all come from them.
@@ -42,12 +42,14 @@ pub struct Series<T> {
 macro_rules! numbers {
     (
         $(#[$doc:meta])* $name:ident, $totals:ident;
-        $($field:ident: $kind:ident $shown:ident $family:literal $([$label:literal = $value:literal])? $help:literal)*
+        $($field:ident: $kind:ident $shown:ident $family:literal $([$label:literal = $value:literal])?
+            $help:literal)*
         $(; $($(#[$list_doc:meta])* $list:ident: $list_type:ty => $sums_type:ty,)*)?
     ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        #[repr(align(128))] // two cache lines, which processors fetch together: no line is shared by two workers
+        // Two cache lines, which processors fetch together: no two workers write to one of them.
+        #[repr(align(128))]
         pub struct $name {
             $(#[doc = $help] pub $field: $kind,)*
             $($($(#[$list_doc])* pub $list: $list_type,)*)?
@@ -134,13 +136,13 @@ numbers! {
     outcomes: Outcomes => [u64; Outcome::ALL.len()],
     /// Sizes of input, output, cached input and cache write per answer: see [`TOKEN_TYPES`].
     token_sizes: TokenSizes => [SizeTotals; TOKEN_TYPES.len()],
-    /// Which configuration the worker serves, counted from 1. In sums it is the oldest one that is still served.
+    /// Which configuration the worker serves, counted from 1; in sums, the oldest that is still served.
     config_generation: Generation => Option<u64>,
 }
 
 numbers! {
-    /// What one worker counts of one limit. A snapshot of the configuration has one per rule and worker; before it
-    /// goes, whoever holds the sums adds its last numbers to those of the rule of the same name.
+    /// What one worker counts of one limit. A snapshot of the configuration has one per rule and worker;
+    /// before it goes, whoever holds the sums adds its last numbers to those of the rule of the same name.
     LimitCounters, LimitTotals;
     admitted: Counter Counter "limit_admitted_total"
         "Requests that the limit admitted."

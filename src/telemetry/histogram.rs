@@ -93,7 +93,8 @@ impl Latency {
         self.histogram.len()
     }
 
-    /// The duration in µs that a share `quantile` (0 to 1) of all does not exceed, true to 1 %; 0 when there is none.
+    /// The duration in µs that a share `quantile` (0 to 1) of all does not exceed, true to 1 %; 0 when there
+    /// is none.
     pub fn quantile_us(&self, quantile: f64) -> u64 {
         self.histogram.value_at_quantile(quantile)
     }

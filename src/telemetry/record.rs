@@ -129,8 +129,8 @@ impl Record {
     /// Appends the record as one line: a JSON object (RFC 8259) and a line feed.
     ///
     /// Its members are always all there and always in this order; what is not known is `null`:
-    /// `time` (RFC 3339, UTC), `worker`, `route`, `rule`, `backend`, `client`, `key`, `method`, `path`, `format`,
-    /// `provider`, `model_asked`, `model_used`, `status`, `streamed`, `usage` {`source`, `input`,
+    /// `time` (RFC 3339, UTC), `worker`, `route`, `rule`, `backend`, `client`, `key`, `method`, `path`,
+    /// `format`, `provider`, `model_asked`, `model_used`, `status`, `streamed`, `usage` {`source`, `input`,
     /// `cached_input`, `cache_write`, `output`, `reasoning`}, `cost_nano_usd`, `limits` [{`rule`, `unit`,
     /// `admitted`, `reserved`, `settled`, `balance_after`, `retry_after_ms`}], `first_byte_us`,
     /// `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`. New members will be added at the end.
@@ -285,8 +285,8 @@ mod tests {
     fn a_record_that_nobody_filled_in_has_every_member_too() {
         let expected = concat!(
             r#"{"time":"1970-01-01T00:00:00.000Z","worker":0,"route":null,"rule":null,"backend":null,"#,
-            r#""client":"10.1.2.3:55000","key":null,"method":null,"path":null,"format":null,"provider":null,"#,
-            r#""model_asked":null,"model_used":null,"status":null,"streamed":false,"#,
+            r#""client":"10.1.2.3:55000","key":null,"method":null,"path":null,"format":null,"#,
+            r#""provider":null,"model_asked":null,"model_used":null,"status":null,"streamed":false,"#,
             r#""usage":{"source":"none","input":0,"cached_input":0,"cache_write":0,"output":0,"#,
             r#""reasoning":0},"cost_nano_usd":0,"limits":[],"first_byte_us":null,"duration_us":0,"#,
             r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault"}"#,
