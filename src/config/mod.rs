@@ -1,1 +1,93 @@
-//! config
+//! Layer 4: Kubernetes resources as text, to a checked model, to the [`Snapshot`] that workers run on. Pure:
+//! texts and a look-up of environment variables are arguments.
+//!
+//! * [`load`] reads every text, checks all of it, and reports every fault at once: file, line, column, what
+//!   is wrong, what to write instead ([`Diagnostics`]). No field is passed over in silence.
+//! * `yaml` makes a tree with a place on every node; `reader` reads types out of it; `resources` holds each
+//!   kind as typed by its users; `check` turns them into what they mean.
+//! * [`Settings`] are the process's own values, each with a default.
+//!
+//! ```
+//! use tollgate::config::{Overrides, Source, load};
+//! let source = Source { name: "gateway.yaml", text: "kind: Gatewey\napiVersion: v1\n" };
+//! let faults = load(&[source], &|_| None, &Overrides::default()).err().expect("a fault");
+//! assert!(faults.to_string().starts_with("gateway.yaml:1:7: the kind \"Gatewey\""));
+//! ```
+
+mod check;
+mod diagnostic;
+mod prices;
+mod reader;
+mod resources;
+mod secret;
+mod settings;
+mod snapshot;
+mod values;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::Overrides;
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use prices::PriceRow;
+pub use secret::Secret;
+pub use settings::{
+    Admin, Connections, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls, Upstream, Workers,
+};
+pub use snapshot::{
+    Backend, BackendChoice, BackendFilters, BackendKind, Credential, Listener, Report, Rule, RuleTimeouts,
+    Snapshot, Target, client_format,
+};
+
+use diagnostic::Faults;
+use resources::Resources;
+
+/// A text of YAML or JSON, and the name that faults call it by.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// A file name, usually.
+    pub name: &'a str,
+    /// One or more documents; at most 4 MiB.
+    pub text: &'a str,
+}
+
+/// Reads, checks and compiles a configuration. `env` looks up variables of the environment; `overrides` come
+/// from the command line. Lists of prices are joined in the order of `sources`, later ones replacing earlier.
+///
+/// # Errors
+/// Every fault that was found, in the order of `sources`. Nothing is compiled from a faulty configuration.
+pub fn load(
+    sources: &[Source<'_>],
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: &Overrides,
+) -> Result<Snapshot, Diagnostics> {
+    let faults = Faults::new(sources.iter().map(|source| source.name));
+    let all = read(sources, &faults);
+    let mut snapshot = check::compile(&all, env, overrides, &faults);
+    snapshot.warnings = faults.finish()?;
+    Ok(snapshot)
+}
+
+/// Reads the lists of prices among `sources`, joined as [`load`] joins them; other kinds are checked by
+/// themselves, references between them are not.
+///
+/// # Errors
+/// Every fault that was found.
+pub fn load_prices(sources: &[Source<'_>]) -> Result<Vec<PriceRow>, Diagnostics> {
+    let faults = Faults::new(sources.iter().map(|source| source.name));
+    let all = read(sources, &faults);
+    let lists = all.prices.into_iter().filter_map(|list| list.spec).map(|list| list.rows);
+    let rows = prices::join(lists);
+    faults.finish().map(|_| rows)
+}
+
+fn read(sources: &[Source<'_>], faults: &Faults) -> Resources {
+    let mut all = Resources::default();
+    for (file, source) in (0u32..).zip(sources) {
+        let documents = yaml::parse(source.text, file, faults);
+        all.unread.extend(documents.unread);
+        documents.roots.iter().for_each(|root| all.read(root, faults));
+    }
+    all
+}

@@ -1,0 +1,291 @@
+use super::World;
+use super::backends::{Backends, index_of_last};
+use super::overrides::Effective;
+use super::policies::Policies;
+use super::rules;
+use crate::config::diagnostic::{Place, listing, nearest, quoted};
+use crate::config::resources::gateway::{self, Admits, Gateway};
+use crate::config::resources::httproute::{HttpRoute, Parent};
+use crate::config::resources::{Meta, Resource};
+use crate::config::snapshot::{Listener, Rule};
+use crate::route::matches::RouteMatch;
+use crate::route::intersect;
+use crate::route::table::{Candidate, Table};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Listeners with their tables, and the rules that these point at.
+pub(super) struct Attached {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) rules: Vec<Rule>,
+    /// For each listener what its table holds, for the report.
+    pub(super) told: Vec<Vec<Told>>,
+}
+
+/// One way to a rule, for the report.
+pub(super) struct Told {
+    pub(super) hostname: Option<String>,
+    pub(super) matches: RouteMatch,
+    pub(super) target: u32,
+}
+
+/// A listener of some Gateway.
+#[derive(Clone, Copy)]
+struct Door<'a> {
+    gateway: &'a Meta,
+    listener: &'a gateway::Listener,
+}
+
+/// A socket in the making.
+#[derive(Default)]
+struct Port<'a> {
+    doors: Vec<Door<'a>>,
+    candidates: Vec<Candidate>,
+    told: Vec<Told>,
+}
+
+/// A route's way in: a listener, and the hosts under which the route is reached through it.
+struct Entrance<'a> {
+    door: Door<'a>,
+    hostnames: Vec<Option<String>>,
+}
+
+/// Attaches every route to its listeners and builds one table per port.
+pub(super) fn compile(
+    world: &World<'_>,
+    backends: &Backends,
+    policies: &Policies,
+    effective: &Effective,
+) -> Attached {
+    let mut ports = ports(world);
+    let mut compiled = Vec::new();
+    for route in &world.all.routes {
+        let Some(spec) = &route.spec else { continue };
+        let entrances = entrances(world, &route.meta, spec);
+        for (number, rule) in spec.rules.iter().enumerate() {
+            let name = rule.name.as_ref().map(|name| name.value.as_str());
+            let compile = |limits| {
+                rules::compile(world, backends, &effective.settings, &route.meta, (number, rule), limits)
+            };
+            if entrances.is_empty() {
+                compile(Vec::new()); // for its faults
+            }
+            // Listeners under the same limits share one compiled rule.
+            let mut shared: Vec<(Vec<u32>, u32)> = Vec::new();
+            for Entrance { door, hostnames } in &entrances {
+                let limits = policies.on(door.gateway, &door.listener.name.value, &route.meta, name);
+                let known = shared.iter().find(|(known, _)| *known == limits).map(|(_, target)| *target);
+                let target = known.unwrap_or_else(|| {
+                    compiled.push(compile(limits.clone()));
+                    let target = index_of_last(compiled.len());
+                    shared.push((limits, target));
+                    target
+                });
+                if let Some(port) = ports.get_mut(&door.listener.port.value) {
+                    port.add(&route.meta, (number, &rule.matches), hostnames, target);
+                }
+            }
+        }
+    }
+    open(world, ports, compiled, effective)
+}
+
+impl Port<'_> {
+    fn add(
+        &mut self,
+        route: &Meta,
+        (number, matches): (usize, &[RouteMatch]),
+        hostnames: &[Option<String>],
+        target: u32,
+    ) {
+        for hostname in hostnames {
+            for matches in matches {
+                self.candidates.push(Candidate {
+                    hostname: hostname.clone(),
+                    matches: matches.clone(),
+                    created: route.created.clone(),
+                    route: route.to_string(),
+                    rule: u32::try_from(number).unwrap_or(u32::MAX),
+                    target,
+                });
+                self.told.push(Told { hostname: hostname.clone(), matches: matches.clone(), target });
+            }
+        }
+    }
+}
+
+/// Every listener by its port. Two listeners of one port must differ in their hostname.
+fn ports<'a>(world: &World<'a>) -> BTreeMap<u16, Port<'a>> {
+    let mut ports: BTreeMap<u16, Port<'a>> = BTreeMap::new();
+    for gateway in &world.all.gateways {
+        for listener in gateway.spec.iter().flat_map(|spec| &spec.listeners) {
+            let port = ports.entry(listener.port.value).or_default();
+            if let Some(twin) = port.doors.iter().find(|door| hostname(door) == listener_host(listener)) {
+                let host = listener_host(listener).map_or("every host".to_owned(), quoted);
+                let message = format!("two listeners take port {} for {host}", listener.port.value);
+                let twin = world.faults.name(twin.listener.at);
+                let help = format!("the other is at {twin}; give one of them another port or hostname");
+                world.faults.fault_with_help(listener.port.at, message, help);
+            }
+            port.doors.push(Door { gateway: &gateway.meta, listener });
+        }
+    }
+    if world.all.gateways.is_empty() && world.all.unread.is_empty() {
+        let help = "add a Gateway with a listener, such as protocol: HTTP, port: 8080";
+        world.faults.fault_with_help(Place::WHOLE, "there is no Gateway, so no port would be opened", help);
+    }
+    ports
+}
+
+fn listener_host(listener: &gateway::Listener) -> Option<&str> {
+    listener.hostname.as_ref().map(|hostname| hostname.value.as_str())
+}
+
+fn hostname<'a>(door: &Door<'a>) -> Option<&'a str> {
+    listener_host(door.listener)
+}
+
+/// All ways in, none twice.
+fn entrances<'a>(world: &World<'a>, meta: &Meta, route: &HttpRoute) -> Vec<Entrance<'a>> {
+    let mut entrances: Vec<Entrance<'a>> = Vec::new();
+    for parent in &route.parents {
+        let namespace = parent.gateway.namespace.as_deref().unwrap_or(&meta.namespace);
+        let wanted = (namespace, parent.gateway.name.value.as_str());
+        let Some(gateway) = world.find(&world.all.gateways, "Gateway", wanted, parent.gateway.at()) else { continue };
+        let Some(spec) = &gateway.spec else { continue };
+        for entrance in through(world, meta, route, parent, gateway, spec) {
+            let is_known = |known: &Entrance<'_>| std::ptr::eq(known.door.listener, entrance.door.listener);
+            if !entrances.iter().any(is_known) {
+                entrances.push(entrance);
+            }
+        }
+    }
+    entrances
+}
+
+/// The ways in through one Gateway; none is a fault.
+fn through<'a>(
+    world: &World<'a>,
+    meta: &Meta,
+    route: &HttpRoute,
+    parent: &Parent,
+    gateway: &'a Resource<Gateway>,
+    spec: &'a Gateway,
+) -> Vec<Entrance<'a>> {
+    let Some(named) = named(world, parent, gateway, spec) else { return Vec::new() };
+    let is_same = gateway.meta.namespace == meta.namespace;
+    let admits = |listener: &gateway::Listener| match listener.admits {
+        Admits::All => true,
+        Admits::Same => is_same,
+        Admits::None => false,
+    };
+    let open: Vec<_> = named.into_iter().filter(|listener| admits(listener)).collect();
+    if open.is_empty() && !spec.is_partial {
+        let message = format!("Gateway {} admits no routes of namespace {:?}", gateway.meta, meta.namespace);
+        let help = "write allowedRoutes.namespaces.from: All on its listener";
+        world.faults.fault_with_help(parent.gateway.at(), message, help);
+    }
+    let doors = open.iter().map(|listener| Door { gateway: &gateway.meta, listener });
+    let found: Vec<_> = doors.filter_map(|door| entrance(world, door, route)).collect();
+    if let (true, Some(first)) = (found.is_empty() && !open.is_empty() && !spec.is_partial, route.hostnames.first()) {
+        let names = open.iter().filter_map(|listener| listener_host(listener));
+        let message = format!("no hostname of the route is one of Gateway {}", gateway.meta);
+        world.faults.fault_with_help(first.at, message, format!("its listeners have: {}", listing(names)));
+    }
+    found
+}
+
+/// The listeners that a parentRef means; `None` after a fault.
+fn named<'a>(
+    world: &World<'_>,
+    parent: &Parent,
+    gateway: &Resource<Gateway>,
+    spec: &'a Gateway,
+) -> Option<Vec<&'a gateway::Listener>> {
+    let mut listeners: Vec<_> = spec.listeners.iter().collect();
+    if let Some(section) = &parent.section {
+        listeners.retain(|listener| listener.name.value == section.value);
+        if listeners.is_empty() && !spec.is_partial {
+            let names = || spec.listeners.iter().map(|listener| listener.name.value.as_str());
+            let message = format!("Gateway {} has no listener named {}", gateway.meta, quoted(&section.value));
+            let help = match nearest(&section.value, names()) {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => format!("its listeners are named: {}", listing(names())),
+            };
+            world.faults.fault_with_help(section.at, message, help);
+            return None;
+        }
+    }
+    if let Some(port) = parent.port {
+        listeners.retain(|listener| listener.port.value == port.value);
+        if listeners.is_empty() && !spec.is_partial {
+            let ports: Vec<String> = spec.listeners.iter().map(|listener| listener.port.value.to_string()).collect();
+            let message = format!("Gateway {} has no such listener on port {}", gateway.meta, port.value);
+            let help = format!("its ports are: {}", listing(ports.iter().map(String::as_str)));
+            world.faults.fault_with_help(port.at, message, help);
+            return None;
+        }
+    }
+    Some(listeners)
+}
+
+/// The hosts under which the route is reached through a listener; `None` when there are none.
+fn entrance<'a>(world: &World<'a>, door: Door<'a>, route: &HttpRoute) -> Option<Entrance<'a>> {
+    let mut hostnames: Vec<Option<String>> = match route.hostnames.as_slice() {
+        [] => vec![hostname(&door).map(str::to_owned)],
+        given => given.iter().filter_map(|host| intersect(hostname(&door), &host.value)).map(Some).collect(),
+    };
+    if hostnames.is_empty() {
+        return None;
+    }
+    hostnames.sort();
+    hostnames.dedup();
+    hostnames.retain(|host| is_owner(world, &door, host.as_deref()));
+    Some(Entrance { door, hostnames })
+}
+
+/// Whether no other listener of the port has a hostname that covers `host` more closely: requests for a
+/// host belong to the listener that names it best, and to no other (Gateway API, Listener.hostname).
+fn is_owner(world: &World<'_>, door: &Door<'_>, host: Option<&str>) -> bool {
+    let Some(host) = host else { return true };
+    let own = hostname(door);
+    let is_closer = |other: &str| intersect(own, other).as_deref() == Some(other) && own != Some(other);
+    let covers = |other: &str| intersect(Some(other), host).as_deref() == Some(host);
+    let specs = world.all.gateways.iter().filter_map(|gateway| gateway.spec.as_ref());
+    let rivals = specs.flat_map(|spec| &spec.listeners).filter(|other| other.port.value == door.listener.port.value);
+    !rivals.filter_map(listener_host).any(|other| is_closer(other) && covers(other))
+}
+
+/// Builds tables and addresses. A listener without routes is opened all the same, and said.
+fn open(world: &World<'_>, ports: BTreeMap<u16, Port<'_>>, rules: Vec<Rule>, effective: &Effective) -> Attached {
+    let mut attached = Attached { listeners: Vec::new(), rules, told: Vec::new() };
+    for (port, Port { doors, candidates, told }) in ports {
+        let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        let bind = effective.listeners.get(&port).unwrap_or(everywhere);
+        let names: Vec<String> =
+            doors.iter().map(|door| format!("{}/{}", door.gateway, door.listener.name.value)).collect();
+        if let (true, Some(door)) = (candidates.is_empty(), doors.first()) {
+            world.faults.warn(door.listener.at, format!("no route attaches to port {port}: all its requests get 404"));
+        }
+        let name = names.join("+").into();
+        attached.listeners.push(Listener { name, bind, port, table: Table::new(candidates) });
+        attached.told.push(told);
+    }
+    refuse_shared_addresses(world, &attached.listeners);
+    for port in effective.listeners.unused() {
+        let message = format!("no Gateway has port {}: its listenerOverride has no effect", port.value);
+        world.faults.warn(port.at, message);
+    }
+    attached
+}
+
+/// Two sockets cannot be opened at one address; port 0 lets the system choose and never collides.
+fn refuse_shared_addresses(world: &World<'_>, listeners: &[Listener]) {
+    for (index, listener) in listeners.iter().enumerate() {
+        let twin = listeners.iter().take(index).find(|other| other.bind == listener.bind);
+        if let (Some(twin), true) = (twin, listener.bind.port() != 0) {
+            let message = format!("ports {} and {} both open at {}", twin.port, listener.port, listener.bind);
+            world.faults.fault_with_help(Place::WHOLE, message, "change one of the listenerOverrides");
+        }
+    }
+}

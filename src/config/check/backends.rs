@@ -1,0 +1,179 @@
+use super::World;
+use super::environment::{Secrets, substitute};
+use super::overrides::Replacements;
+use crate::config::diagnostic::{Located, Place};
+use crate::config::resources::Meta;
+use crate::config::resources::backend::{self, Ai, Host, Token};
+use crate::config::resources::settings::Origin;
+use crate::config::secret::Secret;
+use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
+use crate::config::values;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The key of a Secret that `secretRef` means.
+const SECRET_KEY: &str = "Authorization";
+const BEARER: &str = "Bearer ";
+
+/// Compiled backends and the targets they share.
+pub(super) struct Backends {
+    pub(super) list: Vec<Backend>,
+    pub(super) targets: Vec<Target>,
+    indices: HashMap<(String, String), u32>,
+}
+
+impl Backends {
+    /// The index of a backend; `None` when it does not exist or had a fault.
+    pub(super) fn index(&self, namespace: &str, name: &str) -> Option<u32> {
+        self.indices.get(&(namespace.to_owned(), name.to_owned())).copied()
+    }
+}
+
+/// Compiles every Backend, referred to or not. Hosts that nobody connects to but an override names are
+/// reported as warnings.
+pub(super) fn compile(world: &World<'_>, secrets: &Secrets, hosts: &Replacements<String, Origin>) -> Backends {
+    let mut backends = Backends { list: Vec::new(), targets: Vec::new(), indices: HashMap::new() };
+    let mut known = HashMap::new();
+    for resource in &world.all.backends {
+        let Some((kind, origin)) = resource.spec.as_ref().and_then(|spec| one(world, secrets, &resource.meta, spec))
+        else {
+            continue;
+        };
+        let origin = hosts.get(&origin.host).unwrap_or(origin);
+        let target = Target {
+            tls: origin.tls.then(|| origin.host.clone()),
+            host: origin.host.clone(),
+            port: origin.port,
+        };
+        let targets = &mut backends.targets;
+        let target = *known.entry(target).or_insert_with_key(|target| {
+            targets.push(target.clone());
+            index_of_last(targets.len())
+        });
+        let name: Arc<str> = resource.meta.to_string().into();
+        backends.list.push(Backend { name, kind, target, host_header: authority(&origin).into() });
+        let key = (resource.meta.namespace.clone(), resource.meta.name.value.clone());
+        backends.indices.insert(key, index_of_last(backends.list.len()));
+    }
+    for host in hosts.unused() {
+        world.faults.warn(host.at, format!("no Backend connects to {:?}: its override has no effect", host.value));
+    }
+    backends
+}
+
+/// Lists are bounded by the size of the texts, far below 2^32.
+pub(super) fn index_of_last(len: usize) -> u32 {
+    u32::try_from(len.saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
+/// What a backend is and where it is.
+fn one(
+    world: &World<'_>,
+    secrets: &Secrets,
+    meta: &Meta,
+    spec: &backend::Backend,
+) -> Option<(BackendKind, Origin)> {
+    match spec {
+        backend::Backend::Static(host) => Some((BackendKind::Static, origin(world, host)?)),
+        backend::Backend::Ai(ai) => {
+            let credential = credential(world, secrets, meta, ai);
+            let origin = match &ai.host {
+                Some(host) => origin(world, host),
+                None => Some(Origin { host: ai.provider.default_host().into(), port: 443, tls: true }),
+            };
+            let kind = BackendKind::Ai {
+                provider: ai.provider,
+                model: ai.model.as_deref().map(Arc::from),
+                credential: credential?,
+                path: ai.path.as_deref().unwrap_or(ai.provider.default_path()).into(),
+            };
+            Some((kind, origin?))
+        }
+    }
+}
+
+/// A host with the environment substituted. Port 443 is spoken to over TLS, every other in plain text.
+fn origin(world: &World<'_>, host: &Host) -> Option<Origin> {
+    let text = Located { value: host.host.value.as_str(), at: host.host.at };
+    match values::host(&substitute(world, text)?) {
+        Ok(name) => Some(Origin { host: name, port: host.port, tls: host.port == 443 }),
+        Err(why) => {
+            world.faults.fault(host.host.at, format!("\"host\" {why}"));
+            None
+        }
+    }
+}
+
+/// The value of `Host` (RFC 9110 section 7.2): no port where it is the scheme's own.
+fn authority(origin: &Origin) -> String {
+    let host = match origin.host.contains(':') {
+        true => format!("[{}]", origin.host),
+        false => origin.host.clone(),
+    };
+    match (origin.tls, origin.port) {
+        (true, 443) | (false, 80) => host,
+        (_, port) => format!("{host}:{port}"),
+    }
+}
+
+fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Option<Credential> {
+    let (bytes, at) = match &ai.token {
+        Some(Token::Passthrough) => return Some(Credential::Passthrough),
+        Some(Token::Inline(text)) => {
+            let text = Located { value: text.value.as_str(), at: text.at };
+            (substitute(world, text)?.into_bytes(), text.at)
+        }
+        Some(Token::SecretRef(name)) => (from_secret(world, secrets, meta, name)?, name.at),
+        // A host of one's own may want no credential; a provider's own host always does.
+        None if ai.host.is_some() => return Some(Credential::None),
+        None => {
+            let message = format!("{} lacks the field \"authToken\"", ai.provider.name());
+            let help = format!("{} wants a credential", ai.provider.default_host());
+            world.faults.fault_with_help(ai.at, message, help);
+            return None;
+        }
+    };
+    let token = visible(world, &bytes, at)?;
+    let usual = ai.provider.credential_header(token);
+    let header = ai.header.as_ref();
+    let name = header.and_then(|header| header.name.as_deref()).unwrap_or(usual.name);
+    let prefix = match header.and_then(|header| header.prefix.as_deref()) {
+        Some(prefix) if prefix.is_empty() || prefix.ends_with(' ') => prefix.to_owned(),
+        Some(prefix) => format!("{prefix} "),
+        None => usual.prefix.to_owned(),
+    };
+    let value = Secret::new([prefix.as_bytes(), token.as_bytes()].concat());
+    Some(Credential::Static { name: name.into(), value })
+}
+
+/// The bytes of the key `Authorization` of a Secret in the Backend's namespace.
+fn from_secret(world: &World<'_>, secrets: &Secrets, meta: &Meta, name: &Located<String>) -> Option<Vec<u8>> {
+    let wanted = (meta.namespace.as_str(), name.value.as_str());
+    let secret = world.find(&world.all.secrets, "Secret", wanted, name.at)?;
+    if let Some(value) = secrets.value(&meta.namespace, &name.value, SECRET_KEY) {
+        return value.map(<[u8]>::to_vec);
+    }
+    if let Some(spec) = &secret.spec {
+        let keys = spec.entries.iter().map(|entry| entry.key.as_str());
+        let message = format!("Secret {} has no key {SECRET_KEY:?}", secret.meta);
+        let help = format!("it has: {}", crate::config::diagnostic::listing(keys));
+        world.faults.fault_with_help(name.at, message, help);
+    }
+    None
+}
+
+/// The credential without `Bearer ` and without line ends around it: both come with copied keys, and
+/// agentgateway's controller takes the former off too.
+fn visible<'b>(world: &World<'_>, bytes: &'b [u8], at: Place) -> Option<&'b str> {
+    let text = std::str::from_utf8(bytes).unwrap_or("\u{fffd}").trim();
+    let token = text.strip_prefix(BEARER).map_or(text, str::trim);
+    let why = match token {
+        "" => "the credential is empty",
+        token if !token.bytes().all(|b| b.is_ascii_graphic()) => {
+            "the credential has characters other than visible ASCII"
+        }
+        token => return Some(token),
+    };
+    world.faults.fault_with_help(at, why, "check the Secret, or the variable that it names");
+    None
+}

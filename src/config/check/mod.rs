@@ -1,0 +1,93 @@
+//! From resources as typed to the snapshot as meant: references resolved, environment substituted, defaults
+//! filled in. Everything is checked even after a fault, so that one load reports them all; what is built
+//! after a fault is never handed out.
+
+mod attach;
+mod backends;
+mod environment;
+mod overrides;
+mod policies;
+mod report;
+mod rules;
+
+pub use overrides::Overrides;
+
+use super::diagnostic::{Faults, Place, listing, nearest, quoted};
+use super::prices;
+use super::resources::{Resource, Resources};
+use super::snapshot::Snapshot;
+
+/// What every check looks at.
+pub(crate) struct World<'a> {
+    pub(crate) all: &'a Resources,
+    pub(crate) faults: &'a Faults,
+    /// Looks a variable of the environment up.
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Checks `all` and builds the snapshot; its warnings are still with the faults.
+pub(crate) fn compile(
+    all: &Resources,
+    env: &dyn Fn(&str) -> Option<String>,
+    given: &Overrides,
+    faults: &Faults,
+) -> Snapshot {
+    let world = World { all, faults, env };
+    let effective = overrides::join(&world, given);
+    let credentials = environment::secrets(&world);
+    let backends = backends::compile(&world, &credentials, &effective.hosts);
+    let policies = policies::compile(&world);
+    let attached = attach::compile(&world, &backends, &policies, &effective);
+    let lists = all.prices.iter().filter_map(|list| list.spec.as_ref()).map(|list| list.rows.clone());
+    let mut snapshot = Snapshot {
+        listeners: attached.listeners,
+        rules: attached.rules,
+        backends: backends.list,
+        limits: policies.limits,
+        targets: backends.targets,
+        settings: effective.settings,
+        prices: prices::join(lists),
+        report: Default::default(),
+        warnings: Vec::new(),
+    };
+    snapshot.report.lines = report::lines(&snapshot, &attached.told, &policies.told);
+    snapshot
+}
+
+impl World<'_> {
+    /// The resource of that name, or `None` after a fault that says which ones there are.
+    pub(crate) fn find<'r, T>(
+        &self,
+        list: &'r [Resource<T>],
+        kind: &str,
+        (namespace, name): (&str, &str),
+        at: Place,
+    ) -> Option<&'r Resource<T>> {
+        let is_meant =
+            |found: &&Resource<T>| found.meta.namespace == namespace && found.meta.name.value == name;
+        let found = list.iter().find(is_meant);
+        if found.is_none() {
+            self.dangling(list, kind, (namespace, name), at);
+        }
+        found
+    }
+
+    fn dangling<T>(&self, list: &[Resource<T>], kind: &str, (namespace, name): (&str, &str), at: Place) {
+        let message = format!("{kind} {} does not exist in namespace {}", quoted(name), quoted(namespace));
+        let here = list.iter().filter(|found| found.meta.namespace == namespace);
+        let elsewhere = list.iter().find(|found| found.meta.name.value == name);
+        let help = match (nearest(name, here.map(|found| found.meta.name.value.as_str())), elsewhere) {
+            (_, Some(found)) => format!("there is one in namespace {:?}", found.meta.namespace),
+            (Some(meant), None) => format!("did you mean {meant:?}?"),
+            (None, None) => {
+                let names: Vec<String> = list.iter().map(|found| found.meta.to_string()).collect();
+                format!("there are: {}", listing(names.iter().map(String::as_str)))
+            }
+        };
+        let help = match self.all.unread.first() {
+            Some(at) => format!("{help}; or it stands in what could not be read at {}", self.faults.name(*at)),
+            None => help,
+        };
+        self.faults.fault_with_help(at, message, help);
+    }
+}

@@ -1,0 +1,141 @@
+use super::World;
+use super::backends::Backends;
+use crate::config::diagnostic::Located;
+use crate::config::resources::filters::{Filter, PathModifier};
+use crate::config::resources::httproute::{self, BackendRef, Timeouts};
+use crate::config::resources::{GATEWAY_API, KGATEWAY, Meta};
+use crate::config::settings::Settings;
+use crate::config::snapshot::{BackendChoice, BackendFilters, Rule, RuleTimeouts};
+use crate::route::filters::{Filters, PathRewrite, Redirect, Rewrite};
+use crate::route::matches::PathMatch;
+use crate::route::weighted::Weighted;
+use std::time::Duration;
+
+/// Compiles rule `number` of a route; `limits` are those in force on it.
+pub(super) fn compile(
+    world: &World<'_>,
+    backends: &Backends,
+    settings: &Settings,
+    route: &Meta,
+    (number, rule): (usize, &httproute::Rule),
+    limits: Vec<u32>,
+) -> Rule {
+    let filters = filters(world, rule);
+    if let (Some(_), Some(first)) = (&filters.redirect, rule.backends.first()) {
+        let help = "remove backendRefs: the redirect is the whole answer";
+        world.faults.fault_with_help(first.backend.at(), "a rule with RequestRedirect has no backend", help);
+    }
+    if filters.redirect.is_none() && rule.backends.iter().all(|backend| backend.weight == 0) {
+        world.faults.warn(rule.at, "the rule has no backend with a weight: its requests are answered with 500");
+    }
+    let choices =
+        rule.backends.iter().map(|backend| (backend.weight, choice(world, backends, route, backend))).collect();
+    Rule {
+        route: route.to_string().into(),
+        name: format!("{route}/{number}").into(),
+        filters,
+        backends: Weighted::new(choices),
+        limits,
+        timeouts: timeouts(&rule.timeouts, settings),
+    }
+}
+
+/// A timeout of zero is none (Gateway API, HTTPRouteTimeouts).
+fn timeouts(given: &Timeouts, settings: &Settings) -> RuleTimeouts {
+    let unless_zero = |given: Located<Duration>| Some(given.value).filter(|timeout| !timeout.is_zero());
+    RuleTimeouts {
+        request: given.request.map_or(Some(settings.timeouts.request), unless_zero),
+        backend_request: given.backend_request.and_then(unless_zero),
+    }
+}
+
+fn choice(world: &World<'_>, backends: &Backends, route: &Meta, given: &BackendRef) -> BackendChoice {
+    let namespace = given.backend.namespace.as_deref().unwrap_or(&route.namespace);
+    let name = given.backend.name.value.as_str();
+    let at = given.backend.at();
+    if world.find(&world.all.backends, "Backend", (namespace, name), at).is_none() {
+        return BackendChoice::Invalid;
+    }
+    if namespace != route.namespace && !is_granted(world, route, namespace, name) {
+        let message = format!(
+            "HTTPRoute {route} may not refer to Backend {namespace}/{name}: namespace {namespace:?} has no \
+             ReferenceGrant for it, so this share of requests is answered with 500"
+        );
+        world.faults.warn(at, message);
+        return BackendChoice::Invalid;
+    }
+    match backends.index(namespace, name) {
+        Some(index) => BackendChoice::Backend { index, filters: backend_filters(&given.filters) },
+        None => BackendChoice::Invalid,
+    }
+}
+
+/// Whether a ReferenceGrant in the Backend's namespace admits routes of the route's namespace.
+fn is_granted(world: &World<'_>, route: &Meta, namespace: &str, name: &str) -> bool {
+    let grants = world.all.grants.iter().filter(|grant| grant.meta.namespace == namespace);
+    grants.filter_map(|grant| grant.spec.as_ref()).any(|grant| {
+        let from = grant.from.iter().any(|from| {
+            from.group == GATEWAY_API && from.kind == "HTTPRoute" && from.namespace == route.namespace
+        });
+        let is_named = |to: &Option<String>| to.as_deref().is_none_or(|wanted| wanted == name);
+        from && grant.to.iter().any(|to| to.group == KGATEWAY && to.kind == "Backend" && is_named(&to.name))
+    })
+}
+
+fn backend_filters(given: &[Located<Filter>]) -> BackendFilters {
+    let mut filters = BackendFilters::default();
+    for filter in given {
+        match &filter.value {
+            Filter::RequestHeaders(edits) => filters.request_headers = edits.clone(),
+            Filter::ResponseHeaders(edits) => filters.response_headers = edits.clone(),
+            Filter::Rewrite { .. } | Filter::Redirect(_) => {} // refused by the reader
+        }
+    }
+    filters
+}
+
+fn filters(world: &World<'_>, rule: &httproute::Rule) -> Filters {
+    let mut filters = Filters::default();
+    for filter in &rule.filters {
+        match &filter.value {
+            Filter::RequestHeaders(edits) => filters.request_headers = edits.clone(),
+            Filter::ResponseHeaders(edits) => filters.response_headers = edits.clone(),
+            Filter::Rewrite { hostname, path } => {
+                let path = path.as_ref().and_then(|path| path_rewrite(world, rule, path));
+                filters.rewrite = Some(Rewrite { hostname: hostname.clone(), path });
+            }
+            Filter::Redirect(redirect) => {
+                filters.redirect = Some(Redirect {
+                    scheme: redirect.scheme.clone(),
+                    hostname: redirect.hostname.clone(),
+                    port: redirect.port,
+                    path: redirect.path.as_ref().and_then(|path| path_rewrite(world, rule, path)),
+                    status: redirect.status,
+                });
+            }
+        }
+    }
+    filters
+}
+
+/// A prefix can be replaced only where it is clear which: exactly one match, a PathPrefix (Gateway API).
+fn path_rewrite(world: &World<'_>, rule: &httproute::Rule, path: &PathModifier) -> Option<PathRewrite> {
+    let replacement = match path {
+        PathModifier::Full(path) => return Some(PathRewrite::Full(path.clone())),
+        PathModifier::Prefix(replacement) => replacement,
+    };
+    match rule.matches.as_slice() {
+        [only] if matches!(only.path, PathMatch::Prefix(_)) => match &only.path {
+            PathMatch::Prefix(matched) => {
+                Some(PathRewrite::Prefix { matched: matched.clone(), replacement: replacement.value.clone() })
+            }
+            _ => None,
+        },
+        _ => {
+            let message = "ReplacePrefixMatch needs a rule with exactly one match, of type PathPrefix";
+            let help = "split the rule, or use ReplaceFullPath";
+            world.faults.fault_with_help(replacement.at, message, help);
+            None
+        }
+    }
+}

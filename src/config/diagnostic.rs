@@ -1,0 +1,285 @@
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+/// The most faults that are kept; the rest are counted.
+const FAULTS_MAX: usize = 200;
+/// The most warnings that are kept.
+const WARNINGS_MAX: usize = 200;
+
+/// One fault or warning: where, what is wrong, what to write instead.
+///
+/// Shown as `config/x.yaml:12:5: unknown field "maxToken" in tokenBucket`, and below it
+/// `  help: did you mean "maxTokens"?`. Values of Secrets and tokens never stand in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The name of the source, as the caller gave it.
+    pub file: Arc<str>,
+    /// Line, from 1; 0 when the fault has no single place (something is missing altogether).
+    pub line: u32,
+    /// Column in characters, from 1; 0 when `line` is.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.message)?,
+            line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.message)?,
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  help: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Every fault of a configuration, in the order of the sources and their lines; at most 200, then a count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
+    more: usize,
+}
+
+impl Diagnostics {
+    /// The faults that were kept.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.list.iter()
+    }
+
+    /// How many faults there are, those that were not kept included.
+    pub fn count(&self) -> usize {
+        self.list.len() + self.more
+    }
+}
+
+/// One diagnostic per line, hints indented below, then `and N more`.
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.list {
+            writeln!(f, "{fault}")?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => writeln!(f, "and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// Where something stands: a source by number, a line and a column from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) file: u32,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+impl Place {
+    /// Not in a source: the configuration as a whole.
+    pub(crate) const WHOLE: Place = Place { file: u32::MAX, line: 0, column: 0 };
+    /// Given on the command line.
+    pub(crate) const COMMAND_LINE: Place = Place { file: u32::MAX - 1, line: 0, column: 0 };
+}
+
+/// A value and where it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) at: Place,
+}
+
+impl<T> Located<T> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Located<U> {
+        Located { value: f(self.value), at: self.at }
+    }
+}
+
+/// Collects faults and warnings while texts are read; shared by all readers of one load.
+pub(crate) struct Faults {
+    files: Vec<Arc<str>>,
+    found: RefCell<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    faults: Vec<(Place, Diagnostic)>,
+    more: usize,
+    warnings: Vec<(Place, Diagnostic)>,
+}
+
+impl Faults {
+    /// `files` are the names of the sources; a [`Place`] points into them.
+    pub(crate) fn new<'a>(files: impl Iterator<Item = &'a str>) -> Faults {
+        Faults { files: files.map(Arc::from).collect(), found: RefCell::default() }
+    }
+
+    /// Something is wrong, and the message says all there is to say.
+    pub(crate) fn fault(&self, at: Place, message: impl Into<String>) {
+        self.push(at, message.into(), None);
+    }
+
+    /// Something is wrong, and `hint` says what to write instead.
+    pub(crate) fn fault_with_help(&self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(at, message.into(), Some(hint.into()));
+    }
+
+    /// Something is allowed but probably not meant.
+    pub(crate) fn warn(&self, at: Place, message: impl Into<String>) {
+        let warning = self.diagnostic(at, message.into(), None);
+        let warnings = &mut self.found.borrow_mut().warnings;
+        let is_new = !warnings.iter().any(|(place, known)| *place == at && known.message == warning.message);
+        if is_new && warnings.len() < WARNINGS_MAX {
+            warnings.push((at, warning));
+        }
+    }
+
+    /// `file:line:column` for use inside a message.
+    pub(crate) fn name(&self, at: Place) -> String {
+        format!("{}:{}:{}", self.file(at), at.line, at.column)
+    }
+
+    /// The warnings, when nothing is wrong; else all faults.
+    pub(crate) fn finish(self) -> Result<Vec<Diagnostic>, Diagnostics> {
+        let Found { faults, more, warnings } = self.found.into_inner();
+        match faults.is_empty() {
+            true => Ok(sorted(warnings)),
+            false => Err(Diagnostics { list: sorted(faults), more }),
+        }
+    }
+
+    fn push(&self, at: Place, message: String, hint: Option<String>) {
+        let fault = self.diagnostic(at, message, hint);
+        let found = &mut *self.found.borrow_mut();
+        if found.faults.iter().any(|(place, known)| *place == at && known.message == fault.message) {
+            return; // the same words about the same place help nobody twice
+        }
+        match found.faults.len() < FAULTS_MAX {
+            true => found.faults.push((at, fault)),
+            false => found.more += 1,
+        }
+    }
+
+    fn diagnostic(&self, at: Place, message: String, hint: Option<String>) -> Diagnostic {
+        Diagnostic { file: self.file(at), line: at.line, column: at.column, message, hint }
+    }
+
+    fn file(&self, at: Place) -> Arc<str> {
+        match self.files.get(at.file as usize) {
+            Some(name) => name.clone(),
+            None if at == Place::COMMAND_LINE => "command line".into(),
+            None => "configuration".into(),
+        }
+    }
+}
+
+fn sorted(mut list: Vec<(Place, Diagnostic)>) -> Vec<Diagnostic> {
+    list.sort_by_key(|(place, _)| *place);
+    list.into_iter().map(|(_, diagnostic)| diagnostic).collect()
+}
+
+/// `text` in quotes, control characters escaped, cut after 60 characters: safe to print on a terminal.
+pub(crate) fn quoted(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{:?}...", &text[..cut]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// `a, b and c`; `none` when there is nothing; at most 12 are named.
+pub(crate) fn listing<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => "none".into(),
+        names if names.len() > SHOWN => {
+            format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
+        }
+        names => names.join(", "),
+    }
+}
+
+/// The candidate that `word` was probably meant to be: the nearest by edit distance, if near enough.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const WORD_MAX: usize = 64;
+    if word.len() > WORD_MAX {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len() <= WORD_MAX)
+        .map(|candidate| (distance(&lower, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(3) / 3).min(4))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Insertions, removals and replacements of one byte that turn `a` into `b`, a swap of neighbours as one.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        rows[i][0] = i;
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_far_ones_are_not() {
+        let names = ["maxTokens", "tokensPerFill", "fillInterval", "unit"];
+        for (word, meant) in [
+            ("maxToken", Some("maxTokens")),
+            ("max_tokens", Some("maxTokens")),
+            ("fillInterva", Some("fillInterval")),
+            ("tokenPerFills", Some("tokensPerFill")),
+            ("untit", Some("unit")),
+            ("uint", Some("unit")),
+            ("burst", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, names), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn faults_are_sorted_bounded_and_counted() {
+        let faults = Faults::new(["a.yaml", "b.yaml"].into_iter());
+        faults.fault_with_help(Place { file: 1, line: 2, column: 3 }, "late", "write it");
+        for line in (1..=300).rev() {
+            faults.fault(Place { file: 0, line, column: 1 }, "early");
+        }
+        let diagnostics = faults.finish().expect_err("there are faults");
+        assert_eq!(diagnostics.count(), 301);
+        let shown = diagnostics.to_string();
+        assert!(shown.starts_with("a.yaml:102:1: early\n"), "{shown}");
+        assert!(shown.ends_with("b.yaml:2:3: late\n  help: write it\nand 101 more\n"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_shown_is_short_and_safe() {
+        assert_eq!(quoted("a\u{1b}[2J"), r#""a\u{1b}[2J""#);
+        assert_eq!(quoted(&"é".repeat(100)), format!("\"{}\"...", "é".repeat(60)));
+        assert_eq!(listing([]), "none");
+        assert_eq!(listing(["a"; 14]), format!("{}a and 2 more", "a, ".repeat(11)));
+    }
+}

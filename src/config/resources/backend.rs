@@ -1,0 +1,249 @@
+use crate::config::diagnostic::{Located, Place, listing, quoted};
+use crate::config::reader::{Cursor, Fields};
+use crate::config::values;
+use crate::llm::provider::Provider;
+
+/// A Backend of gateway.kgateway.dev.
+pub(crate) enum Backend {
+    Ai(Ai),
+    Static(Host),
+}
+
+/// An LLM provider.
+pub(crate) struct Ai {
+    pub(crate) provider: Provider,
+    /// Overrules the model that the client names.
+    pub(crate) model: Option<String>,
+    pub(crate) token: Option<Token>,
+    /// In place of the provider's own host.
+    pub(crate) host: Option<Host>,
+    /// In place of the provider's own path.
+    pub(crate) path: Option<String>,
+    pub(crate) header: Option<AuthHeader>,
+    pub(crate) at: Place,
+}
+
+/// A host as typed, where `$NAME` stands for a variable of the environment, and a port.
+pub(crate) struct Host {
+    pub(crate) host: Located<String>,
+    pub(crate) port: u16,
+}
+
+/// Where the credential comes from.
+pub(crate) enum Token {
+    /// The key `Authorization` of a Secret in the Backend's namespace.
+    SecretRef(Located<String>),
+    /// Written here; `$NAME` stands for a variable of the environment.
+    Inline(Located<String>),
+    /// The client's own `Authorization` header.
+    Passthrough,
+}
+
+/// How the credential is sent, in place of the provider's own way.
+pub(crate) struct AuthHeader {
+    /// Lower case.
+    pub(crate) name: Option<String>,
+    pub(crate) prefix: Option<String>,
+}
+
+const PROVIDERS: [(&str, Provider); 2] = [("anthropic", Provider::Anthropic), ("openai", Provider::OpenAi)];
+const FOREIGN_PROVIDERS: [&str; 4] = ["azureopenai", "gemini", "vertexai", "bedrock"];
+/// The most hosts of a Static backend that are read (one is supported).
+const HOSTS_MAX: usize = 64;
+
+pub(crate) fn read(spec: &Cursor<'_>) -> Option<Backend> {
+    const TYPES: [(&str, &str); 8] = [
+        ("AI", "ai"),
+        ("ai", "ai"),
+        ("Static", "static"),
+        ("static", "static"),
+        ("AWS", "aws"),
+        ("aws", "aws"),
+        ("DynamicForwardProxy", "dynamicForwardProxy"),
+        ("MCP", "mcp"),
+    ];
+    spec.fields(|fields| {
+        let typed = fields.get("type").map(|field| (field.clone(), field.one_of(&TYPES)));
+        let kind = match &typed {
+            Some((_, kind)) => kind.as_ref().map(|kind| kind.value),
+            None => ["ai", "static"].into_iter().find(|kind| fields.has(kind)),
+        };
+        let Some(kind) = kind.filter(|kind| matches!(*kind, "ai" | "static")) else {
+            let at = typed.as_ref().map_or(fields.at(), |(field, _)| field.at());
+            if typed.is_none_or(|(_, kind)| kind.is_some()) {
+                let message = "this type of Backend is not supported yet";
+                fields.faults().fault_with_help(at, message, "supported are AI and Static");
+            }
+            fields.give_up();
+            return None;
+        };
+        let other = if kind == "ai" { "static" } else { "ai" };
+        fields.unsupported(&["aws", "dynamicForwardProxy", "mcp"], "supported are ai and static");
+        if let Some(field) = fields.get(other) {
+            field.fault_with_help(format!("does not belong to a Backend of type {kind}"), "remove it");
+        }
+        let body = fields.need(if kind == "ai" { "ai" } else { "static" })?;
+        match kind {
+            "ai" => body.fields(ai).map(Backend::Ai),
+            _ => body.fields(static_host).map(Backend::Static),
+        }
+    })
+}
+
+fn ai(fields: &mut Fields<'_>) -> Option<Ai> {
+    fields.unsupported(&["priorityGroups", "multipool"], "write one provider under llm");
+    fields.need("llm")?.fields(llm)
+}
+
+fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
+    let host = fields.get("host").and_then(|field| field.word());
+    let port = fields.get("port").and_then(|field| field.port());
+    let older_host = fields.get("hostOverride").and_then(|field| field.fields(host_and_port));
+    let path = fields.get("path").and_then(|field| field.fields(|fields| api_path(fields, "full")));
+    let older_path =
+        fields.get("pathOverride").and_then(|field| field.fields(|fields| api_path(fields, "fullPath")));
+    let header = fields.get("authHeader").and_then(|field| field.fields(auth_header));
+    let older_header = fields.get("authHeaderOverride").and_then(|field| field.fields(auth_header));
+    let provider = match fields.get("provider") {
+        Some(older) => older.fields(provider),
+        None => provider(fields),
+    };
+    if fields.has("provider") {
+        let direct = PROVIDERS.map(|(name, _)| name);
+        fields.pass_over(&[]);
+        for name in direct.into_iter().chain(FOREIGN_PROVIDERS) {
+            if let Some(field) = fields.get(name) {
+                field.fault_with_help("stands beside provider", "name one provider only");
+            }
+        }
+    }
+    let host = match (host, port) {
+        (Some(host), Some(port)) => Some(Host { host, port: port.value }),
+        (None, None) => None,
+        (Some(one), None) => unpaired(fields, one.at, "host", "port"),
+        (None, Some(one)) => unpaired(fields, one.at, "port", "host"),
+    };
+    let at = fields.at();
+    provider.map(|(provider, model, token)| Ai {
+        provider,
+        model,
+        token,
+        host: host.or(older_host),
+        path: path.or(older_path),
+        header: header.or(older_header),
+        at,
+    })
+}
+
+fn unpaired(fields: &Fields<'_>, at: Place, given: &str, missing: &str) -> Option<Host> {
+    fields.faults().fault_with_help(at, format!("{given} is set without {missing}"), "set both or neither");
+    None
+}
+
+type ProviderParts = (Provider, Option<String>, Option<Token>);
+
+/// Exactly one provider among the fields.
+fn provider(fields: &mut Fields<'_>) -> Option<ProviderParts> {
+    let mut found = None;
+    for (name, provider) in PROVIDERS {
+        let Some(field) = fields.get(name) else { continue };
+        let parts = field.fields(|fields| provider_fields(provider, fields));
+        if found.is_some() {
+            field.fault_with_help("is a second provider", "name one provider only");
+        }
+        found = found.or(Some(parts));
+    }
+    for name in FOREIGN_PROVIDERS {
+        if let Some(field) = fields.get(name) {
+            let supported = listing(PROVIDERS.iter().map(|(name, _)| *name));
+            let message = format!("provider {name} is not supported yet");
+            field.faults().fault_with_help(field.at(), message, format!("supported: {supported}"));
+            found = found.or(Some(None));
+        }
+    }
+    if found.is_none() {
+        let help = format!("name one of {}", listing(PROVIDERS.iter().map(|(name, _)| *name)));
+        fields.faults().fault_with_help(fields.at(), "llm names no provider", help);
+    }
+    found.flatten()
+}
+
+fn provider_fields(provider: Provider, fields: &mut Fields<'_>) -> Option<ProviderParts> {
+    let token = fields.get("authToken").map(|field| field.fields(token));
+    let model = fields.get("model").and_then(|field| field.word());
+    if provider == Provider::Anthropic {
+        const VERSION: &str = "2023-06-01";
+        if let Some(field) = fields.get("apiVersion")
+            && field.text().is_some_and(|text| text.value != VERSION)
+        {
+            field.fault_with_help("is not supported", format!("write \"{VERSION}\" or remove it"));
+        }
+    }
+    let token = match token {
+        Some(token) => Some(token?),
+        None => None,
+    };
+    Some((provider, model.map(|model| model.value), token))
+}
+
+fn token(fields: &mut Fields<'_>) -> Option<Token> {
+    const KINDS: [(&str, &str); 3] = [("SecretRef", "secretRef"), ("Inline", "inline"), ("Passthrough", "")];
+    let kind = fields.need("kind").and_then(|field| field.one_of(&KINDS));
+    let secret = fields.get("secretRef");
+    let name = secret.as_ref().and_then(|field| field.fields(|fields| fields.need("name")?.word()));
+    let inline_field = fields.get("inline");
+    let inline = inline_field.as_ref().and_then(|field| field.word());
+    let kind = kind?.value;
+    for (field_name, field) in [("secretRef", &secret), ("inline", &inline_field)] {
+        match field {
+            Some(field) if field_name != kind => {
+                field.fault_with_help("does not belong to this kind of authToken", "remove it, or change kind");
+            }
+            None if field_name == kind => {
+                fields.faults().fault(fields.at(), format!("authToken lacks the field {field_name:?}"));
+            }
+            _ => {}
+        }
+    }
+    match kind {
+        "secretRef" => name.map(Token::SecretRef),
+        "inline" => inline.map(Token::Inline),
+        _ => Some(Token::Passthrough),
+    }
+}
+
+fn auth_header(fields: &mut Fields<'_>) -> Option<AuthHeader> {
+    let prefix = fields.get("prefix").and_then(|field| field.text());
+    let name = fields.get("headerName").and_then(|field| field.parsed(super::httproute::header_name));
+    if prefix.is_none() && name.is_none() {
+        fields.faults().fault(fields.at(), "authHeader needs prefix or headerName");
+    }
+    Some(AuthHeader { name: name.map(|name| name.value), prefix: prefix.map(|prefix| prefix.value) })
+}
+
+fn api_path(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
+    // A query may stand in it: some compatible hosts want an API version there.
+    let path = |text: &str| match text.split_once('?') {
+        Some((path, query)) => Ok(format!("{}?{query}", values::path(path)?)),
+        None => values::path(text),
+    };
+    fields.need(name)?.parsed(path).map(|path| path.value)
+}
+
+fn host_and_port(fields: &mut Fields<'_>) -> Option<Host> {
+    let host = fields.need("host").and_then(|field| field.word());
+    let port = fields.need("port").and_then(|field| field.port());
+    Some(Host { host: host?, port: port?.value })
+}
+
+fn static_host(fields: &mut Fields<'_>) -> Option<Host> {
+    fields.unsupported(&["appProtocol"], "remove it; backends are spoken to in HTTP/1.1");
+    let field = fields.need("hosts")?;
+    let hosts = field.list(HOSTS_MAX, |item| item.fields(host_and_port));
+    if let [_, second, ..] = hosts.as_slice() {
+        let message = format!("a second host ({}) is not supported yet", quoted(&second.host.value));
+        let help = "write one Backend per host and name them all, with weights, in backendRefs";
+        fields.faults().fault_with_help(second.host.at, message, help);
+    }
+    hosts.into_iter().next()
+}

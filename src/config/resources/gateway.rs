@@ -1,0 +1,138 @@
+use super::GATEWAY_API;
+use super::meta::name;
+use crate::config::diagnostic::{Located, Place};
+use crate::config::reader::{Cursor, Fields};
+use crate::config::values;
+
+/// A Gateway of gateway.networking.k8s.io.
+pub(crate) struct Gateway {
+    pub(crate) listeners: Vec<Listener>,
+    /// Some listener could not be read, so that its name and port are unknown.
+    pub(crate) is_partial: bool,
+}
+
+/// One listener of a Gateway; HTTP, which is all that is supported.
+pub(crate) struct Listener {
+    pub(crate) name: Located<String>,
+    pub(crate) port: Located<u16>,
+    /// `None` admits every host.
+    pub(crate) hostname: Option<Located<String>>,
+    pub(crate) admits: Admits,
+    pub(crate) at: Place,
+}
+
+/// Whose routes may attach (`allowedRoutes.namespaces.from`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Admits {
+    All,
+    /// Those of the Gateway's own namespace.
+    Same,
+    None,
+}
+
+/// The most listeners of a Gateway (Gateway API).
+const LISTENERS_MAX: usize = 64;
+
+pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
+    spec.fields(|fields| {
+        fields.need("gatewayClassName").inspect(|field| {
+            field.word();
+        });
+        let listeners = fields.need("listeners").map(|field| {
+            let mut written = 0;
+            let listeners = field.list(LISTENERS_MAX, |item| {
+                written += 1;
+                item.fields(listener)
+            });
+            if field.is_empty_list() {
+                field.fault("must name at least one listener");
+            }
+            let is_partial = written > listeners.len();
+            (listeners, is_partial)
+        });
+        fields.pass_over(&["infrastructure"]); // how a cluster provisions; there is nothing to provision
+        fields.unsupported(&["addresses"], "remove it; the address of a port is set by listenerOverrides of Settings");
+        fields.unsupported(&["backendTLS", "allowedListeners", "tls", "defaultScope"], "remove it");
+        let (listeners, is_partial) = listeners?;
+        refuse_twins(&listeners, fields);
+        Some(Gateway { listeners, is_partial })
+    })
+}
+
+fn listener(fields: &mut Fields<'_>) -> Option<Listener> {
+    let at = fields.at();
+    let name = fields.need("name").and_then(|field| field.parsed(name));
+    let port = fields.need("port").and_then(|field| field.port());
+    let protocol = fields.need("protocol").and_then(|field| protocol(&field));
+    let hostname = fields.get("hostname").map(|field| field.parsed(|text| values::hostname(text, true)));
+    let admits = fields.get("allowedRoutes").map_or(Some(Admits::Same), |field| field.fields(allowed_routes));
+    match protocol {
+        Some(()) => fields.unsupported(&["tls"], "an HTTP listener has no TLS; remove it"),
+        None => fields.pass_over(&["tls"]),
+    }
+    protocol?;
+    let hostname = match hostname {
+        Some(hostname) => Some(hostname?),
+        None => None,
+    };
+    Some(Listener { name: name?, port: port?, hostname, admits: admits?, at })
+}
+
+/// `None` when it is not HTTP, which was reported.
+fn protocol(field: &Cursor<'_>) -> Option<()> {
+    let known = ["HTTP", "HTTPS", "TLS", "TCP", "UDP"].map(|name| (name, name));
+    match field.one_of(&known)?.value {
+        "HTTP" => Some(()),
+        other => {
+            field.fault_with_help(format!("is {other}, which is not supported yet"), "write HTTP");
+            None
+        }
+    }
+}
+
+fn allowed_routes(fields: &mut Fields<'_>) -> Option<Admits> {
+    fields.list("kinds", 8, |item| item.fields(|fields| route_kind(fields)));
+    let namespaces = fields.get("namespaces");
+    namespaces.map_or(Some(Admits::Same), |field| field.fields(allowed_namespaces))
+}
+
+fn allowed_namespaces(fields: &mut Fields<'_>) -> Option<Admits> {
+    let from = fields.get("from").map(|field| (field.clone(), field.one_of(&FROM)));
+    fields.pass_over(&["selector"]);
+    match from {
+        None => Some(Admits::Same),
+        Some((field, from)) => {
+            let from = from?.value;
+            if from.is_none() {
+                let help = "write All or Same: labels of namespaces are known only inside a cluster";
+                field.fault_with_help("is Selector, which is not supported", help);
+            }
+            from
+        }
+    }
+}
+
+const FROM: [(&str, Option<Admits>); 4] = [
+    ("All", Some(Admits::All)),
+    ("Same", Some(Admits::Same)),
+    ("None", Some(Admits::None)),
+    ("Selector", None),
+];
+
+/// Only HTTPRoute attaches to an HTTP listener here.
+fn route_kind(fields: &mut Fields<'_>) -> Option<()> {
+    if let Some(group) = fields.get("group") {
+        group.one_of(&[(GATEWAY_API, ())]);
+    }
+    fields.need("kind")?.one_of(&[("HTTPRoute", ())]).map(|_| ())
+}
+
+/// Names of listeners must differ, since routes and policies refer to them.
+fn refuse_twins(listeners: &[Listener], fields: &Fields<'_>) {
+    for (index, listener) in listeners.iter().enumerate() {
+        if listeners.iter().take(index).any(|other| other.name.value == listener.name.value) {
+            let message = format!("two listeners are named {:?}", listener.name.value);
+            fields.faults().fault_with_help(listener.name.at, message, "give each listener its own name");
+        }
+    }
+}

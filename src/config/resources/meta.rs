@@ -1,0 +1,113 @@
+use crate::config::diagnostic::{Located, Place, nearest, quoted};
+use crate::config::reader::Cursor;
+use crate::config::values;
+use std::fmt;
+
+/// Who a resource is: the part of Kubernetes' ObjectMeta that means something here.
+pub(crate) struct Meta {
+    pub(crate) name: Located<String>,
+    pub(crate) namespace: String,
+    /// `creationTimestamp`, which breaks ties between routes.
+    pub(crate) created: Option<String>,
+    /// `tollgate.dev/unit`.
+    pub(crate) unit: Option<Located<String>>,
+}
+
+/// Annotations that tollgate reads; all others belong to others.
+const PREFIX: &str = "tollgate.dev/";
+const UNIT: &str = "tollgate.dev/unit";
+
+impl Meta {
+    pub(crate) fn read(cursor: &Cursor<'_>) -> Option<Meta> {
+        cursor.fields(|fields| {
+            let name = fields.need("name").and_then(|field| field.parsed(name));
+            let namespace = fields.get("namespace").map(|field| field.parsed(self::name));
+            let created = fields.get("creationTimestamp").and_then(|field| field.parsed(instant));
+            fields.get("labels").inspect(texts);
+            let unit = fields.get("annotations").and_then(|field| annotations(&field));
+            fields.pass_over(&[
+                "uid",
+                "resourceVersion",
+                "generation",
+                "generateName",
+                "managedFields",
+                "selfLink",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+                "ownerReferences",
+                "finalizers",
+            ]);
+            let namespace = match namespace {
+                Some(namespace) => namespace?.value,
+                None => "default".into(),
+            };
+            Some(Meta { name: name?, namespace, created: created.map(|created| created.value), unit })
+        })
+    }
+}
+
+/// `namespace/name`
+impl fmt::Display for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name.value)
+    }
+}
+
+/// A reference to another resource by name, in `namespace` or else in the resource's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    pub(crate) name: Located<String>,
+    pub(crate) namespace: Option<String>,
+}
+
+impl Reference {
+    pub(crate) fn at(&self) -> Place {
+        self.name.at
+    }
+}
+
+/// A name of Kubernetes, for [`Cursor::parsed`].
+pub(super) fn name(text: &str) -> Result<String, String> {
+    match values::is_name(text) {
+        true => Ok(text.into()),
+        false => Err(format!(
+            "is {}, which is not a name of Kubernetes: lower-case letters, digits, \"-\" and \".\"",
+            quoted(text)
+        )),
+    }
+}
+
+fn instant(text: &str) -> Result<String, String> {
+    match values::is_instant(text) {
+        true => Ok(text.into()),
+        false => Err("must be an instant such as 2025-09-01T10:00:00Z".into()),
+    }
+}
+
+/// Every value must be a text, as Kubernetes demands.
+fn texts(cursor: &Cursor<'_>) {
+    for (_, value) in cursor.entries() {
+        value.text();
+    }
+}
+
+/// The unit, if given; an annotation of ours that we do not know is a fault.
+fn annotations(cursor: &Cursor<'_>) -> Option<Located<String>> {
+    let mut unit = None;
+    for (key, value) in cursor.entries() {
+        let text = value.text();
+        match key.value.as_str() {
+            UNIT => unit = text,
+            ours if ours.starts_with(PREFIX) => {
+                let help = match nearest(ours, [UNIT]) {
+                    Some(meant) => format!("did you mean {meant:?}?"),
+                    None => format!("known is: {UNIT}"),
+                };
+                let message = format!("unknown annotation {}", quoted(ours));
+                cursor.faults().fault_with_help(key.at, message, help);
+            }
+            _ => {}
+        }
+    }
+    unit
+}

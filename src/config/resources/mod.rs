@@ -1,0 +1,197 @@
+//! Resources as their users typed them: one file per kind, every value with its place, nothing resolved.
+
+pub(crate) mod backend;
+pub(crate) mod filters;
+pub(crate) mod gateway;
+pub(crate) mod grant;
+pub(crate) mod httproute;
+mod meta;
+pub(crate) mod prices;
+pub(crate) mod secret;
+pub(crate) mod settings;
+pub(crate) mod trafficpolicy;
+
+pub(crate) use meta::Meta;
+
+use super::diagnostic::{Faults, Place, listing, nearest, quoted};
+use super::reader::{Cursor, Fields};
+use super::yaml::Node;
+use std::collections::HashMap;
+
+/// The group of Gateway, HTTPRoute and ReferenceGrant.
+pub(crate) const GATEWAY_API: &str = "gateway.networking.k8s.io";
+/// The group of Backend and TrafficPolicy.
+pub(crate) const KGATEWAY: &str = "gateway.kgateway.dev";
+
+/// A resource: who it is, and what it says unless that could not be read.
+pub(crate) struct Resource<T> {
+    pub(crate) meta: Meta,
+    pub(crate) spec: Option<T>,
+}
+
+/// Everything that was read, by kind, in the order of the sources.
+#[derive(Default)]
+pub(crate) struct Resources {
+    pub(crate) secrets: Vec<Resource<secret::Secret>>,
+    pub(crate) gateways: Vec<Resource<gateway::Gateway>>,
+    pub(crate) routes: Vec<Resource<httproute::HttpRoute>>,
+    pub(crate) backends: Vec<Resource<backend::Backend>>,
+    pub(crate) policies: Vec<Resource<trafficpolicy::TrafficPolicy>>,
+    pub(crate) grants: Vec<Resource<grant::ReferenceGrant>>,
+    pub(crate) settings: Vec<Resource<settings::SettingsSpec>>,
+    pub(crate) prices: Vec<Resource<prices::PriceList>>,
+    /// Documents that could not be read; what they hold is unknown.
+    pub(crate) unread: Vec<Place>,
+    seen: HashMap<(Kind, String, String), Place>,
+}
+
+/// The kinds that are understood.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Kind {
+    Secret,
+    Gateway,
+    HttpRoute,
+    Backend,
+    TrafficPolicy,
+    ReferenceGrant,
+    Settings,
+    Prices,
+    List,
+}
+
+/// Every kind by name, with the API versions under which it is understood.
+const KINDS: [(&str, Kind, &[&str]); 9] = [
+    ("Secret", Kind::Secret, &["v1"]),
+    ("Gateway", Kind::Gateway, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
+    ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
+    ("Backend", Kind::Backend, &["gateway.kgateway.dev/v1alpha1"]),
+    ("TrafficPolicy", Kind::TrafficPolicy, &["gateway.kgateway.dev/v1alpha1"]),
+    ("ReferenceGrant", Kind::ReferenceGrant, &["gateway.networking.k8s.io/v1beta1", "gateway.networking.k8s.io/v1"]),
+    ("Settings", Kind::Settings, &["tollgate.dev/v1alpha1"]),
+    ("Prices", Kind::Prices, &["tollgate.dev/v1alpha1"]),
+    ("List", Kind::List, &["v1"]),
+];
+
+/// The most items of a `kind: List`.
+const LIST_MAX: usize = 10_000;
+
+impl Resources {
+    /// Reads one document, which is a resource or a list of them.
+    pub(crate) fn read(&mut self, root: &Node, faults: &Faults) {
+        self.read_resource(&Cursor::new(root, "the document", faults), true);
+    }
+
+    fn read_resource(&mut self, cursor: &Cursor<'_>, lists_allowed: bool) {
+        let known = cursor.fields(|fields| {
+            let kind = kind(fields);
+            match kind {
+                Some(Kind::List) if lists_allowed => self.read_items(fields),
+                Some(kind) => self.read_kind(kind, fields),
+                None => {}
+            }
+            Some(kind.is_some())
+        });
+        if known != Some(true) {
+            self.unread.push(cursor.at());
+        }
+    }
+
+    /// What `kubectl get -o yaml` writes around several resources.
+    fn read_items(&mut self, fields: &mut Fields<'_>) {
+        fields.pass_over(&["metadata"]);
+        fields.list("items", LIST_MAX, |item| {
+            self.read_resource(&item, false);
+            Some(())
+        });
+    }
+
+    fn read_kind(&mut self, kind: Kind, fields: &mut Fields<'_>) {
+        let metadata = fields.need("metadata");
+        let meta = metadata.and_then(|metadata| Meta::read(&metadata));
+        fields.pass_over(&["status"]); // what a cluster observed; `kubectl get -o yaml` writes it
+        if kind == Kind::Secret {
+            let spec = secret::read(fields);
+            return self.add(kind, meta, spec, fields.faults(), |all| &mut all.secrets);
+        }
+        let (spec, faults) = (fields.need("spec"), fields.faults());
+        let at = fields.at();
+        match (kind, spec.as_ref()) {
+            (Kind::Gateway, spec) => {
+                self.add(kind, meta, spec.and_then(gateway::read), faults, |all| &mut all.gateways);
+            }
+            (Kind::HttpRoute, spec) => {
+                self.add(kind, meta, spec.and_then(httproute::read), faults, |all| &mut all.routes);
+            }
+            (Kind::Backend, spec) => {
+                self.add(kind, meta, spec.and_then(backend::read), faults, |all| &mut all.backends);
+            }
+            (Kind::TrafficPolicy, spec) => {
+                let spec = spec.and_then(trafficpolicy::read);
+                self.add(kind, meta, spec, faults, |all| &mut all.policies);
+            }
+            (Kind::ReferenceGrant, spec) => {
+                self.add(kind, meta, spec.and_then(grant::read), faults, |all| &mut all.grants);
+            }
+            (Kind::Settings, spec) => {
+                self.add(kind, meta, spec.and_then(settings::read), faults, |all| &mut all.settings);
+            }
+            (Kind::Prices, spec) => {
+                self.add(kind, meta, spec.and_then(prices::read), faults, |all| &mut all.prices);
+            }
+            (Kind::List | Kind::Secret, _) => faults.fault(at, "a List must not stand in a List"),
+        }
+    }
+
+    /// Keeps a resource, unless one of its kind and name is there already.
+    fn add<T>(
+        &mut self,
+        kind: Kind,
+        meta: Option<Meta>,
+        spec: Option<T>,
+        faults: &Faults,
+        list: impl FnOnce(&mut Resources) -> &mut Vec<Resource<T>>,
+    ) {
+        let Some(meta) = meta else { return };
+        let identity = (kind, meta.namespace.clone(), meta.name.value.clone());
+        if let Some(first) = self.seen.get(&identity) {
+            let message = format!("{} {meta} is defined twice", kind.name());
+            let first = faults.name(*first);
+            return faults.fault_with_help(meta.name.at, message, format!("it stands at {first} already; keep one"));
+        }
+        self.seen.insert(identity, meta.name.at);
+        list(self).push(Resource { meta, spec });
+    }
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        KINDS.iter().find(|(_, kind, _)| *kind == self).map_or("resource", |(name, ..)| name)
+    }
+}
+
+/// The kind of the resource, if it is one that is understood, in a version that is.
+fn kind(fields: &mut Fields<'_>) -> Option<Kind> {
+    let version = fields.need("apiVersion").and_then(|field| field.word());
+    let name = fields.need("kind").and_then(|field| field.word());
+    let (Some(version), Some(name)) = (version, name) else {
+        fields.give_up();
+        return None;
+    };
+    let Some((_, kind, versions)) = KINDS.iter().find(|(known, ..)| *known == name.value) else {
+        fields.give_up();
+        let known = || KINDS.iter().map(|(known, ..)| *known).filter(|known| *known != "List");
+        let help = match nearest(&name.value, known()) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None => format!("supported kinds are: {}", listing(known())),
+        };
+        let message = format!("the kind {} ({}) is not supported", quoted(&name.value), quoted(&version.value));
+        fields.faults().fault_with_help(name.at, message, help);
+        return None;
+    };
+    if !versions.contains(&version.value.as_str()) {
+        let message = format!("{} is not supported as {}", name.value, quoted(&version.value));
+        let help = format!("write apiVersion: {}", versions.first().unwrap_or(&""));
+        fields.faults().fault_with_help(version.at, message, help);
+    }
+    Some(*kind)
+}

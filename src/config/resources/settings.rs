@@ -1,0 +1,252 @@
+use crate::config::diagnostic::Located;
+use crate::config::reader::{Cursor, Fields};
+use crate::config::settings::{RecordsTo, Ring, Roots, Settings, Timeouts, Workers};
+use crate::config::values;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// A Settings resource of tollgate.dev: the settings, and what takes the place of hosts and ports.
+pub(crate) struct SettingsSpec {
+    pub(crate) settings: Settings,
+    pub(crate) hosts: Vec<HostOverride>,
+    pub(crate) listeners: Vec<ListenerOverride>,
+}
+
+/// Connections meant for `host` go to `to`.
+pub(crate) struct HostOverride {
+    pub(crate) host: Located<String>,
+    pub(crate) to: Origin,
+}
+
+/// The port of a Gateway is opened at `address`.
+pub(crate) struct ListenerOverride {
+    pub(crate) port: Located<u16>,
+    pub(crate) address: SocketAddr,
+}
+
+/// `http://host:port` or `https://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: bool,
+}
+
+/// The most overrides of either kind.
+const OVERRIDES_MAX: usize = 256;
+/// The longest timeout.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
+    spec.fields(|fields| {
+        let mut settings = Settings::default();
+        section(fields, "workers", |fields| workers(fields, &mut settings.workers));
+        section(fields, "ring", |fields| ring(fields, &mut settings.ring));
+        section(fields, "connections", |fields| {
+            number(fields, "perWorker", 1..=1_000_000, &mut settings.connections.per_worker);
+        });
+        section(fields, "requests", |fields| {
+            size(fields, "headBytes", 1 << 10..=1 << 20, &mut settings.requests.head_bytes);
+            number(fields, "headers", 8..=1000, &mut settings.requests.headers);
+            size(fields, "bodyBytes", 1 << 10..=1 << 30, &mut settings.requests.body_bytes);
+        });
+        section(fields, "timeouts", |fields| timeouts(fields, &mut settings.timeouts));
+        section(fields, "upstream", |fields| {
+            number(fields, "idlePerWorker", 0..=65536, &mut settings.upstream.idle_per_worker);
+            timeout(fields, "idle", &mut settings.upstream.idle);
+        });
+        section(fields, "admin", |fields| {
+            if let Some(address) = fields.get("address").and_then(|field| field.parsed(admin_address)) {
+                settings.admin.address = address.value;
+            }
+        });
+        section(fields, "records", |fields| {
+            if let Some(to) = fields.get("to").and_then(|field| field.word()) {
+                settings.records.to = match to.value.as_str() {
+                    "stdout" => RecordsTo::Stdout,
+                    "none" => RecordsTo::None,
+                    _ => RecordsTo::File(to.value),
+                };
+            }
+            number(fields, "queue", 16..=1 << 20, &mut settings.records.queue);
+        });
+        section(fields, "tls", |fields| {
+            if let Some(roots) = fields.get("roots").and_then(|field| roots(&field)) {
+                settings.tls.roots = roots;
+            }
+        });
+        let hosts = fields.list("hostOverrides", OVERRIDES_MAX, |item| item.fields(host_override));
+        let listeners = fields.list("listenerOverrides", OVERRIDES_MAX, |item| item.fields(listener_override));
+        Some(SettingsSpec { settings, hosts, listeners })
+    })
+}
+
+fn workers(fields: &mut Fields<'_>, workers: &mut Workers) {
+    if let Some(field) = fields.get("cores") {
+        let is_auto = field.node_text() == Some("auto");
+        if !is_auto && let Some(cores) = field.integer(1..=256) {
+            workers.cores = u16::try_from(cores.value).ok();
+        }
+    }
+    if let Some(pin) = fields.get("pin").and_then(|field| field.boolean()) {
+        workers.pin = pin;
+    }
+}
+
+fn ring(fields: &mut Fields<'_>, ring: &mut Ring) {
+    power_of_two(fields, "submissionEntries", 64..=32768, &mut ring.submission_entries);
+    power_of_two(fields, "completionEntries", 128..=65536, &mut ring.completion_entries);
+    power_of_two(fields, "receiveBuffers", 16..=32768, &mut ring.receive_buffers);
+    size(fields, "receiveBufferBytes", 4 << 10..=1 << 20, &mut ring.receive_buffer_bytes);
+    if ring.completion_entries < ring.submission_entries {
+        let message = "completionEntries is below submissionEntries";
+        fields.faults().fault_with_help(fields.at(), message, "the kernel wants at least as many");
+    }
+}
+
+fn timeouts(fields: &mut Fields<'_>, timeouts: &mut Timeouts) {
+    timeout(fields, "head", &mut timeouts.head);
+    timeout(fields, "body", &mut timeouts.body);
+    timeout(fields, "idle", &mut timeouts.idle);
+    timeout(fields, "connect", &mut timeouts.connect);
+    timeout(fields, "firstByte", &mut timeouts.first_byte);
+    timeout(fields, "streamIdle", &mut timeouts.stream_idle);
+    timeout(fields, "request", &mut timeouts.request);
+    timeout(fields, "handshake", &mut timeouts.handshake);
+    timeout(fields, "linger", &mut timeouts.linger);
+    timeout(fields, "drain", &mut timeouts.drain);
+}
+
+/// `system`, or a list of PEM files.
+fn roots(field: &Cursor<'_>) -> Option<Roots> {
+    if field.node_text() == Some("system") {
+        return Some(Roots::System);
+    }
+    if field.node_text().is_some() {
+        field.fault("must be system or a list of PEM files");
+        return None;
+    }
+    let files = field.list(OVERRIDES_MAX, |item| item.word().map(|file| file.value));
+    if files.is_empty() {
+        field.fault_with_help("names no file: nobody would be trusted", "write system or a list of PEM files");
+        return None;
+    }
+    Some(Roots::Files(files))
+}
+
+fn host_override(fields: &mut Fields<'_>) -> Option<HostOverride> {
+    let host = fields.need("host").and_then(|field| field.parsed(values::host));
+    let to = fields.need("to").and_then(|field| field.parsed(origin));
+    Some(HostOverride { host: host?, to: to?.value })
+}
+
+fn listener_override(fields: &mut Fields<'_>) -> Option<ListenerOverride> {
+    let port = fields.need("port").and_then(|field| field.port());
+    let address = fields.need("address").and_then(|field| field.parsed(socket_address));
+    Some(ListenerOverride { port: port?, address: address?.value })
+}
+
+/// The error completes the sentence `"to" ...`.
+pub(crate) fn origin(text: &str) -> Result<Origin, String> {
+    const WANTED: &str = "must be http://host:port or https://host:port";
+    let (tls, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        _ => return Err(WANTED.into()),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let port = port.parse::<u16>().ok().filter(|port| *port > 0);
+            (host, port.ok_or_else(|| WANTED.to_string())?)
+        }
+        _ => (rest, if tls { 443 } else { 80 }),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = values::host(bare).map_err(|_| WANTED.to_string())?;
+    Ok(Origin { host, port, tls })
+}
+
+/// `none`, or an address.
+pub(crate) fn admin_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text {
+        "none" => Ok(None),
+        _ => socket_address(text).map(Some),
+    }
+}
+
+/// An IP address and a port.
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".into())
+}
+
+fn section(fields: &mut Fields<'_>, name: &'static str, read: impl FnOnce(&mut Fields<'_>)) {
+    if let Some(field) = fields.get(name) {
+        field.fields(|fields| {
+            read(fields);
+            Some(())
+        });
+    }
+}
+
+fn number<T: TryFrom<u64>>(fields: &mut Fields<'_>, name: &'static str, range: RangeInclusive<u64>, to: &mut T) {
+    let given = fields.get(name).and_then(|field| field.integer(range));
+    if let Some(given) = given.and_then(|given| T::try_from(given.value).ok()) {
+        *to = given;
+    }
+}
+
+fn power_of_two<T: TryFrom<u64>>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+    to: &mut T,
+) {
+    let Some(field) = fields.get(name) else { return };
+    let Some(given) = field.integer(range) else { return };
+    if !given.value.is_power_of_two() {
+        let below = given.value.next_power_of_two() / 2;
+        field.fault_with_help("must be a power of two", format!("write {below} or {}", below * 2));
+    }
+    if let Ok(given) = T::try_from(given.value) {
+        *to = given;
+    }
+}
+
+fn size<T: TryFrom<u64>>(fields: &mut Fields<'_>, name: &'static str, range: RangeInclusive<u64>, to: &mut T) {
+    let given = fields.get(name).and_then(|field| field.size(range));
+    if let Some(given) = given.and_then(|given| T::try_from(given).ok()) {
+        *to = given;
+    }
+}
+
+fn timeout(fields: &mut Fields<'_>, name: &'static str, to: &mut Duration) {
+    let Some(field) = fields.get(name) else { return };
+    let Some(given) = field.duration() else { return };
+    if given.value.is_zero() || given.value > TIMEOUT_MAX {
+        return field.fault("must be above zero and at most 24h");
+    }
+    *to = given.value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins() {
+        for (text, host, port, tls) in [
+            ("http://127.0.0.1:18081", "127.0.0.1", 18081, false),
+            ("https://relay.example.com", "relay.example.com", 443, true),
+            ("http://relay/", "relay", 80, false),
+            ("https://[::1]:8443", "::1", 8443, true),
+            ("http://[::1]", "::1", 80, false),
+        ] {
+            assert_eq!(origin(text), Ok(Origin { host: host.into(), port, tls }), "{text}");
+        }
+        for bad in ["127.0.0.1:1", "ftp://a", "http://", "http://a:0", "http://a:65536", "http://a/b", "http://a:b"] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+}

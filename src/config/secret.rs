@@ -1,0 +1,44 @@
+use std::fmt;
+use std::hint::black_box;
+
+/// Bytes that must not be shown: a credential.
+///
+/// `Debug` prints `***` and there is no `Display`. The bytes are overwritten when the value is dropped.
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    /// Takes `bytes` over.
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Secret {
+        Secret(bytes.into())
+    }
+
+    /// The bytes themselves, for the one place that writes them on a request.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        black_box(&self.0); // or the compiler may see that nobody reads the zeros, and not write them
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::new(*b"sk-1");
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "*** Some(***)");
+        assert_eq!(secret.expose(), b"sk-1");
+    }
+}

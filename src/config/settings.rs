@@ -1,0 +1,209 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// What the process needs to know about itself; every value has a default that suits a 2-core edge host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Threads.
+    pub workers: Workers,
+    /// The io_uring of each worker.
+    pub ring: Ring,
+    /// Client connections.
+    pub connections: Connections,
+    /// Bounds of one request.
+    pub requests: Requests,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+    /// Connections to providers.
+    pub upstream: Upstream,
+    /// The admin endpoint.
+    pub admin: Admin,
+    /// One record per exchange.
+    pub records: Records,
+    /// Trust in providers' certificates.
+    pub tls: Tls,
+}
+
+/// `workers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// Number of workers, 1 to 256; `None` is one per core that the process may use.
+    pub cores: Option<u16>,
+    /// Whether each worker is pinned to its core.
+    pub pin: bool,
+}
+
+/// `ring`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// Entries of the submission queue: a power of two, 64 to 32768.
+    pub submission_entries: u32,
+    /// Entries of the completion queue: a power of two, at least `submission_entries`, at most 65536.
+    pub completion_entries: u32,
+    /// Buffers that the kernel fills: a power of two, 16 to 32768.
+    pub receive_buffers: u16,
+    /// Bytes of each, 4 KiB to 1 MiB.
+    pub receive_buffer_bytes: u32,
+}
+
+/// `connections`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// The most client connections of one worker, 1 to 1000000.
+    pub per_worker: u32,
+}
+
+/// `requests`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// The largest head in bytes, 1 KiB to 1 MiB.
+    pub head_bytes: u32,
+    /// The most headers, 8 to 1000.
+    pub headers: u16,
+    /// The largest body in bytes, 1 KiB to 1 GiB.
+    pub body_bytes: u64,
+}
+
+/// `timeouts`; each above zero, at most 24 h.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its head.
+    pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+    /// A client connection without a request.
+    pub idle: Duration,
+    /// Connecting to a provider.
+    pub connect: Duration,
+    /// From the request sent to the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub stream_idle: Duration,
+    /// The whole exchange, where the route names no timeout of its own.
+    pub request: Duration,
+    /// A TLS handshake.
+    pub handshake: Duration,
+    /// Reading what a client still sends before its connection is closed after an early answer.
+    pub linger: Duration,
+    /// Finishing open exchanges when the process is asked to end.
+    pub drain: Duration,
+}
+
+/// `upstream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The most idle connections that one worker keeps, all targets together; 0 keeps none.
+    pub idle_per_worker: u32,
+    /// How long each is kept.
+    pub idle: Duration,
+}
+
+/// `admin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where metrics and state are served; `None` serves them nowhere.
+    pub address: Option<SocketAddr>,
+}
+
+/// `records`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Records {
+    /// Where they go.
+    pub to: RecordsTo,
+    /// The most records that wait to be written, per worker, 16 to 1048576; more are dropped and counted.
+    pub queue: u32,
+}
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordsTo {
+    /// Standard output.
+    Stdout,
+    /// Nowhere.
+    None,
+    /// A file, appended to.
+    File(String),
+}
+
+/// `tls`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Whom we trust.
+    pub roots: Roots,
+}
+
+/// Certificate authorities that may vouch for a provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// The system's trust store.
+    #[default]
+    System,
+    /// The certificates in these PEM files and no others.
+    Files(Vec<String>),
+}
+
+impl Default for Workers {
+    fn default() -> Workers {
+        Workers { cores: None, pin: true }
+    }
+}
+
+impl Default for Ring {
+    fn default() -> Ring {
+        Ring {
+            submission_entries: 4096,
+            // Multishot operations complete many times per submission.
+            completion_entries: 16384,
+            receive_buffers: 512,
+            receive_buffer_bytes: 16 << 10,
+        }
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Connections {
+        Connections { per_worker: 8192 }
+    }
+}
+
+impl Default for Requests {
+    fn default() -> Requests {
+        Requests { head_bytes: 32 << 10, headers: 100, body_bytes: 32 << 20 }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        let seconds = Duration::from_secs;
+        Timeouts {
+            head: seconds(10),
+            body: seconds(60),
+            idle: seconds(75),
+            connect: seconds(5),
+            first_byte: seconds(300),
+            stream_idle: seconds(120),
+            request: seconds(600),
+            handshake: seconds(5),
+            linger: seconds(1),
+            drain: seconds(30),
+        }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Upstream {
+        Upstream { idle_per_worker: 256, idle: Duration::from_secs(60) }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Admin {
+        Admin { address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000)) }
+    }
+}
+
+impl Default for Records {
+    fn default() -> Records {
+        Records { to: RecordsTo::Stdout, queue: 8192 }
+    }
+}

@@ -1,0 +1,204 @@
+use super::diagnostic::Diagnostic;
+use super::prices::PriceRow;
+use super::secret::Secret;
+use super::settings::Settings;
+use crate::limit;
+use crate::llm::Format;
+use crate::llm::provider::Provider;
+use crate::route::filters::{Filters, HeaderEdits};
+use crate::route::table::Table;
+use crate::route::weighted::Weighted;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What workers run on: the configuration as it is meant, every reference resolved to an index.
+///
+/// Immutable and shared by `Arc`. All indices are valid for the lists of the same snapshot.
+pub struct Snapshot {
+    /// One entry per socket.
+    pub listeners: Vec<Listener>,
+    /// What to do with a request that a listener's table matched.
+    pub rules: Vec<Rule>,
+    /// Who can answer.
+    pub backends: Vec<Backend>,
+    /// Limits in force; a rule names those that must all admit.
+    pub limits: Vec<limit::Rule>,
+    /// Distinct addressees of connections: a worker keeps one pool for each.
+    pub targets: Vec<Target>,
+    /// Process settings.
+    pub settings: Settings,
+    /// What tokens cost; empty when no source held a Prices resource.
+    pub prices: Vec<PriceRow>,
+    /// What is in force, for people.
+    pub report: Report,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A socket and its routes. Listeners of one port share one.
+pub struct Listener {
+    /// `namespace/gateway/listener`; several joined by `+` where they share a port.
+    pub name: Arc<str>,
+    /// Where the socket is opened.
+    pub bind: SocketAddr,
+    /// The port as the Gateway says it, which redirects name.
+    pub port: u16,
+    /// Which rule takes a request; its targets are indices of [`Snapshot::rules`].
+    pub table: Table,
+}
+
+/// One rule of one HTTPRoute. A rule has several entries when its listeners are limited differently.
+pub struct Rule {
+    /// `namespace/name` of the route.
+    pub route: Arc<str>,
+    /// `namespace/name/number`, the number from 0.
+    pub name: Arc<str>,
+    /// What to change on the way, or the redirect to answer with.
+    pub filters: Filters,
+    /// Who answers. Nobody (no entry, or all weights 0) is 500, as Gateway API says.
+    pub backends: Weighted<BackendChoice>,
+    /// Indices of [`Snapshot::limits`], ascending; all must admit.
+    pub limits: Vec<u32>,
+    /// How long it may take.
+    pub timeouts: RuleTimeouts,
+}
+
+/// Timeouts of a rule, defaults filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleTimeouts {
+    /// The whole exchange; `None` is no limit (the route says `0s`).
+    pub request: Option<Duration>,
+    /// One call to a backend, until the end of its answer; `None` is no limit of its own.
+    pub backend_request: Option<Duration>,
+}
+
+/// One share of a rule's traffic.
+pub enum BackendChoice {
+    /// An index of [`Snapshot::backends`].
+    Backend {
+        /// The index.
+        index: u32,
+        /// Edits that concern this share only, applied after the rule's.
+        filters: BackendFilters,
+    },
+    /// A reference that is not permitted (no ReferenceGrant): this share is answered with 500.
+    Invalid,
+}
+
+/// Header edits of one `backendRef`.
+#[derive(Default)]
+pub struct BackendFilters {
+    /// On the request.
+    pub request_headers: HeaderEdits,
+    /// On the answer.
+    pub response_headers: HeaderEdits,
+}
+
+/// Who answers.
+pub struct Backend {
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    /// Provider or plain host.
+    pub kind: BackendKind,
+    /// An index of [`Snapshot::targets`].
+    pub target: u32,
+    /// The value of `Host`: the host, with its port unless that is the scheme's own. A rewrite of the
+    /// hostname by the rule goes first.
+    pub host_header: Arc<str>,
+}
+
+/// What kind of backend.
+pub enum BackendKind {
+    /// An LLM provider.
+    Ai {
+        /// Whose format and headers.
+        provider: Provider,
+        /// Overrules the model that the client names.
+        model: Option<Arc<str>>,
+        /// What authenticates us.
+        credential: Credential,
+        /// The path of the provider's chat endpoint, with a query where one was configured.
+        path: Arc<str>,
+    },
+    /// A plain host: bytes pass as they are.
+    Static,
+}
+
+/// What authenticates a request to a provider.
+#[derive(Debug)]
+pub enum Credential {
+    /// A header.
+    Static {
+        /// Lower case.
+        name: Arc<str>,
+        /// The whole value, its prefix (`Bearer `) included.
+        value: Secret,
+    },
+    /// The client's own `Authorization` header passes.
+    Passthrough,
+    /// None is sent, and the client's is removed.
+    None,
+}
+
+/// Where connections go. Names are resolved by the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// A DNS name in lower case or an IP address (IPv6 without brackets).
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The name to verify in the server's certificate, and for SNI when it is no IP address; `None` is
+    /// plain TCP.
+    pub tls: Option<String>,
+}
+
+/// What is in force, a line each: listeners with their routes, limits with their unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The lines, without line ends.
+    pub lines: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// The format in which a client speaks to an AI backend: by the path after the rule's rewrite, as
+/// agentgateway's route types decide. `/v1/messages` at the end is Anthropic's, everything else OpenAI's
+/// chat format.
+pub fn client_format(path: &str) -> Format {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    match path.ends_with("/v1/messages") {
+        true => Format::AnthropicMessages,
+        false => Format::OpenAiChat,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_after_rewriting_names_the_clients_format() {
+        for (path, format) in [
+            ("/v1/chat/completions", Format::OpenAiChat),
+            ("/anthropic", Format::OpenAiChat),
+            ("/v1/messages", Format::AnthropicMessages),
+            ("/x/v1/messages?beta=true", Format::AnthropicMessages),
+            ("/v1/messages/count_tokens", Format::OpenAiChat),
+            ("/v1/chat/completions?x=/v1/messages", Format::OpenAiChat),
+        ] {
+            assert_eq!(client_format(path), format, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_can_be_shared() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Snapshot>();
+    }
+}

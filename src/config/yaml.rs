@@ -1,0 +1,448 @@
+//! YAML text to a tree with a place on every node, built on the events of `saphyr-parser`.
+//!
+//! A text is cut at its document markers first, and every document has a parser of its own: a syntax
+//! error costs one document, never the text. YAML 1.2.2 section 9.1.2 makes that cut exact: a line that
+//! begins with `---` is a marker wherever it stands, inside block and quoted scalars too.
+//!
+//! What Kubernetes manifests do not need is refused by name, because it hides what is in force: anchors,
+//! aliases, tags, duplicate keys, keys that are not scalars. JSON is YAML and needs nothing special.
+
+use super::diagnostic::{Faults, Place, quoted};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
+use std::collections::HashMap;
+
+/// The largest text, in bytes.
+const TEXT_MAX: usize = 4 << 20;
+/// The most nodes in one text.
+const NODES_MAX: usize = 200_000;
+/// The deepest nesting of lists and maps.
+const DEPTH_MAX: usize = 64;
+
+/// A value and where it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) at: Place,
+    pub(crate) value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+    /// Something stood here that was refused already; readers pass over it without a second fault.
+    Refused,
+}
+
+/// A scalar as written: its text, and whether it stood without quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scalar {
+    pub(crate) text: String,
+    pub(crate) plain: bool,
+}
+
+/// The key of a map's entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) at: Place,
+}
+
+/// What a scalar is by the core schema of YAML 1.2.2 (section 10.3.2): `yes` and `no` are text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    Bool(bool),
+    Integer,
+    Float,
+    Text,
+}
+
+impl Scalar {
+    pub(crate) fn kind(&self) -> Kind {
+        match self.text.as_str() {
+            _ if !self.plain => Kind::Text,
+            "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
+            "true" | "True" | "TRUE" => Kind::Bool(true),
+            "false" | "False" | "FALSE" => Kind::Bool(false),
+            text if is_integer(text) => Kind::Integer,
+            text if is_float(text) => Kind::Float,
+            _ => Kind::Text,
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null)
+    }
+
+    /// What it is, in words, for `must be a list, not a map`.
+    pub(crate) fn describe(&self) -> &'static str {
+        match &self.value {
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+            Value::Refused => "something refused",
+            Value::Scalar(scalar) => match scalar.kind() {
+                Kind::Null => "nothing",
+                Kind::Bool(_) => "true or false",
+                Kind::Integer | Kind::Float => "a number",
+                Kind::Text => "a text",
+            },
+        }
+    }
+}
+
+/// The documents of a text.
+pub(crate) struct Documents {
+    /// The root of every document that could be read and is not empty, in order.
+    pub(crate) roots: Vec<Node>,
+    /// Where documents stand that could not be read.
+    pub(crate) unread: Vec<Place>,
+}
+
+/// Reads every document of `text`, the source number `file`; what cannot be read is reported to `faults`.
+pub(crate) fn parse(text: &str, file: u32, faults: &Faults) -> Documents {
+    let mut documents = Documents { roots: Vec::new(), unread: Vec::new() };
+    if text.len() > TEXT_MAX {
+        let at = Place { file, line: 1, column: 1 };
+        faults.fault(at, format!("the file has {} bytes; at most {TEXT_MAX} are read", text.len()));
+        documents.unread.push(at);
+        return documents;
+    }
+    let mut nodes = 0;
+    for (line_offset, part) in split(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        let mut builder = Builder { file, line_offset, nodes, faults, open: Vec::new(), roots: Vec::new() };
+        if let Err(at) = builder.read(part) {
+            documents.unread.push(at);
+        }
+        nodes = builder.nodes;
+        documents.roots.append(&mut builder.roots);
+    }
+    documents.roots.retain(|root| !root.is_null());
+    documents
+}
+
+/// Cuts `text` before every line that is a document marker, with the number of lines before each part.
+/// Directives and comments stay with the document that they stand before.
+fn split(text: &str) -> Vec<(u32, &str)> {
+    let mut parts = Vec::new();
+    let (mut start, mut start_line, mut has_content) = (0, 0u32, false);
+    let mut offset = 0;
+    for (number, line) in (0u32..).zip(text.split_inclusive('\n')) {
+        let is_marker = line.strip_prefix("---").is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])
+        });
+        if is_marker && has_content {
+            parts.push((start_line, &text[start..offset]));
+            (start, start_line) = (offset, number);
+        }
+        let bare = line.trim();
+        has_content |= is_marker || !(bare.is_empty() || bare.starts_with(['#', '%']));
+        offset += line.len();
+    }
+    parts.push((start_line, &text[start..]));
+    parts
+}
+
+/// Builds the tree of one part without recursion: `open` is the path from the root to where we are.
+struct Builder<'a> {
+    file: u32,
+    line_offset: u32,
+    nodes: usize,
+    faults: &'a Faults,
+    open: Vec<Open>,
+    roots: Vec<Node>,
+}
+
+/// A list or map whose end has not been read.
+enum Open {
+    List { at: Place, items: Vec<Node> },
+    Map { at: Place, entries: Vec<(Key, Node)>, key: Pending, seen: HashMap<String, Place> },
+}
+
+/// What a map waits for.
+enum Pending {
+    Key,
+    ValueOf(Key),
+    /// The value of a key that was refused.
+    Dropped,
+}
+
+impl Builder<'_> {
+    /// `Err` with the place where reading stopped.
+    fn read(&mut self, part: &str) -> Result<(), Place> {
+        let mut parser = Parser::new_from_str(part);
+        while let Some(next) = parser.next_event() {
+            let (event, span) = match next {
+                Ok(next) => next,
+                Err(error) => return Err(self.syntax_fault(part, &error)),
+            };
+            let at = self.place(span.start.line(), span.start.col());
+            self.event(event, at)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event<'_>, at: Place) -> Result<(), Place> {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_extras(at, anchor, tag.is_some());
+                let scalar = Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+                self.attach(Node { at, value: Value::Scalar(scalar) })
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_extras(at, anchor, tag.is_some());
+                self.enter(at, Open::List { at, items: Vec::new() })
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_extras(at, anchor, tag.is_some());
+                let (entries, seen) = (Vec::new(), HashMap::new());
+                self.enter(at, Open::Map { at, entries, key: Pending::Key, seen })
+            }
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(Open::List { at, items }) => self.attach(Node { at, value: Value::List(items) }),
+                Some(Open::Map { at, entries, .. }) => self.attach(Node { at, value: Value::Map(entries) }),
+                None => Ok(()),
+            },
+            Event::Alias(_) => {
+                self.faults.fault_with_help(at, "aliases (*name) are not supported", "write the value out here");
+                self.attach(Node { at, value: Value::Refused })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, at: Place, open: Open) -> Result<(), Place> {
+        if self.open.len() == DEPTH_MAX {
+            self.too_deep(at);
+            return Err(at);
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn too_deep(&self, at: Place) {
+        self.faults.fault(at, format!("lists and maps nest deeper than {DEPTH_MAX} levels"));
+    }
+
+    /// Hands a finished node to the list or map around it, or to the roots.
+    fn attach(&mut self, node: Node) -> Result<(), Place> {
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            self.faults.fault(node.at, format!("the file has more than {NODES_MAX} values"));
+            return Err(node.at);
+        }
+        match self.open.last_mut() {
+            None => self.roots.push(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, seen, .. }) => {
+                *key = match std::mem::replace(key, Pending::Key) {
+                    Pending::Key => pending(self.faults, node, seen),
+                    Pending::ValueOf(key) => {
+                        entries.push((key, node));
+                        Pending::Key
+                    }
+                    Pending::Dropped => Pending::Key,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_extras(&self, at: Place, anchor: usize, has_tag: bool) {
+        if anchor > 0 {
+            let help = "remove the anchor and write the value out where it is used";
+            self.faults.fault_with_help(at, "anchors (&name) are not supported", help);
+        }
+        if has_tag {
+            self.faults.fault_with_help(at, "tags (!name) are not supported", "remove the tag");
+        }
+    }
+
+    /// Reports why the parser stopped; a tab in the indentation is the usual reason and has its own words.
+    fn syntax_fault(&self, part: &str, error: &ScanError) -> Place {
+        let marker = error.marker();
+        let last_lines = part.lines().enumerate().take(marker.line()).skip(marker.line().saturating_sub(2));
+        for (index, line) in last_lines {
+            let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+            if let Some(column) = indent.find('\t').filter(|_| indent.len() < line.trim_end().len()) {
+                let at = self.place(index + 1, column);
+                self.faults.fault_with_help(
+                    at,
+                    "a tab indents this line",
+                    "YAML allows only spaces there; replace the tab by spaces",
+                );
+                return at;
+            }
+        }
+        let at = self.place(marker.line(), marker.col());
+        match error.info() {
+            "recursion limit exceeded" => self.too_deep(at), // the parser's own bound, met before ours
+            info => self.faults.fault(at, format!("this is not YAML: {info}")),
+        }
+        at
+    }
+
+    fn place(&self, line: usize, column: usize) -> Place {
+        let line = u32::try_from(line.max(1)).unwrap_or(u32::MAX).saturating_add(self.line_offset);
+        Place { file: self.file, line, column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1) }
+    }
+}
+
+/// What a map waits for after `node` stood in the place of a key.
+fn pending(faults: &Faults, node: Node, seen: &mut HashMap<String, Place>) -> Pending {
+    let Node { at, value: Value::Scalar(Scalar { text, .. }) } = node else {
+        faults.fault(node.at, format!("a key must be a name, not {}", node.describe()));
+        return Pending::Dropped;
+    };
+    if let Some(first) = seen.get(&text) {
+        let message = format!("the key {} stands twice in this map", quoted(&text));
+        faults.fault_with_help(at, message, format!("it stands in line {} already; keep one", first.line));
+        return Pending::Dropped;
+    }
+    seen.insert(text.clone(), at);
+    Pending::ValueOf(Key { text, at })
+}
+
+fn is_integer(text: &str) -> bool {
+    let all = |digits: &str, is: fn(&u8) -> bool| !digits.is_empty() && digits.as_bytes().iter().all(is);
+    match text {
+        _ if text.starts_with("0o") => all(&text[2..], |b| matches!(b, b'0'..=b'7')),
+        _ if text.starts_with("0x") => all(&text[2..], u8::is_ascii_hexdigit),
+        _ => all(text.strip_prefix(['+', '-']).unwrap_or(text), u8::is_ascii_digit),
+    }
+}
+
+/// `[-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?`, infinities and not-a-number.
+fn is_float(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return true;
+    }
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.strip_prefix(['+', '-']).unwrap_or(exponent)),
+        None => (unsigned, "0"),
+    };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let is_number = digits(whole) && digits(part) && !(whole.is_empty() && part.is_empty());
+    is_number && !exponent.is_empty() && digits(exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> (Vec<Node>, String) {
+        let faults = Faults::new(["x.yaml"].into_iter());
+        let documents = parse(text, 0, &faults);
+        (documents.roots, faults.finish().map_or_else(|faults| faults.to_string(), |_| String::new()))
+    }
+
+    /// The tree on one line: scalars with their place, maps and lists in brackets.
+    fn show(node: &Node) -> String {
+        match &node.value {
+            Value::Refused => "?".into(),
+            Value::Scalar(s) if s.plain => format!("{}@{}:{}", s.text, node.at.line, node.at.column),
+            Value::Scalar(s) => format!("{:?}@{}:{}", s.text, node.at.line, node.at.column),
+            Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
+            Value::Map(entries) => {
+                let entry = |(key, value): &(Key, Node)| {
+                    format!("{}@{}:{}={}", key.text, key.at.line, key.at.column, show(value))
+                };
+                format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn trees_have_places() {
+        for (text, shown) in [
+            ("a: 1\nb:\n- x\n- y: 'z'\n", "{a@1:1=1@1:4 b@2:1=[x@3:3 {y@4:3=\"z\"@4:6}]}"),
+            ("{\"a\": [1, \"1\"]}", "{a@1:2=[1@1:8 \"1\"@1:11]}"),
+            ("\u{feff}a: b", "{a@1:1=b@1:4}"),
+            ("a: b\r\nc: d\r\n", "{a@1:1=b@1:4 c@2:1=d@2:4}"),
+            ("---\na: 1\n--- \nb: 2\n---\n# none\n---\nc: 3\n...\n", "{a@2:1=1@2:4}|{b@4:1=2@4:4}|{c@8:1=3@8:4}"),
+            ("%YAML 1.2\n---\na: 1\n", "{a@3:1=1@3:4}"),
+            ("# only a comment\n", ""),
+            ("", ""),
+            ("a: |\n  x\n  y\n", "{a@1:1=\"x\\ny\\n\"@2:3}"),
+            ("é: ü\nz: 1", "{é@1:1=ü@1:4 z@2:1=1@2:4}"),
+        ] {
+            let (roots, faults) = read(text);
+            let all = roots.iter().map(show).collect::<Vec<_>>().join("|");
+            assert_eq!((all.as_str(), faults.as_str()), (shown, ""), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_by_name_and_the_rest_is_read() {
+        for (text, shown, fault) in [
+            ("a: 1\na: 2\nb: 3", "{a@1:1=1@1:4 b@3:1=3@3:4}", "x.yaml:2:1: the key \"a\" stands twice in this map"),
+            ("a: &x 1\nb: *x", "{a@1:1=1@1:4 b@2:1=?}", "x.yaml:1:4: anchors (&name) are not supported"),
+            ("a: !!str 1", "{a@1:1=1@1:4}", "x.yaml:1:4: tags (!name) are not supported"),
+            ("[a]: 1\nb: 2", "{b@2:1=2@2:4}", "x.yaml:1:1: a key must be a name, not a list"),
+            ("a:\n\tb: 1\n---\nc: 1", "{c@4:1=1@4:4}", "x.yaml:2:1: a tab indents this line"),
+            ("c: 1\n---\na: [1\n---\nd: 1", "{c@1:1=1@1:4}|{d@5:1=1@5:4}", "x.yaml:"),
+        ] {
+            let (roots, faults) = read(text);
+            let all = roots.iter().map(show).collect::<Vec<_>>().join("|");
+            assert_eq!(all, shown, "{text:?}: {faults}");
+            assert!(faults.starts_with(fault), "{text:?}: {faults}");
+        }
+    }
+
+    #[test]
+    fn depth_and_size_are_bounded() {
+        for deep in ["[".repeat(100_000), "- ".repeat(5_000), "{a: ".repeat(80), "a:\n ".repeat(1)] {
+            let (_, faults) = read(&deep);
+            assert!(deep.len() < 10 || faults.contains("deeper than 64"), "{faults}");
+        }
+        assert!(read(&"a".repeat(TEXT_MAX + 1)).1.contains("at most"));
+        assert!(read(&"- 1\n".repeat(NODES_MAX + 1)).1.contains("more than 200000 values"));
+    }
+
+    #[test]
+    fn scalars_are_what_the_core_schema_says() {
+        for (text, kind) in [
+            ("", Kind::Null),
+            ("~", Kind::Null),
+            ("null", Kind::Null),
+            ("true", Kind::Bool(true)),
+            ("FALSE", Kind::Bool(false)),
+            ("yes", Kind::Text),
+            ("no", Kind::Text),
+            ("on", Kind::Text),
+            ("0", Kind::Integer),
+            ("-12", Kind::Integer),
+            ("0o17", Kind::Integer),
+            ("0xfF", Kind::Integer),
+            ("0x", Kind::Text),
+            ("1.5", Kind::Float),
+            (".5", Kind::Float),
+            ("1e3", Kind::Float),
+            ("1e", Kind::Text),
+            (".", Kind::Text),
+            ("-.inf", Kind::Float),
+            ("10.0.0.1", Kind::Text),
+            ("100s", Kind::Text),
+        ] {
+            assert_eq!(Scalar { text: text.into(), plain: true }.kind(), kind, "{text:?}");
+            assert_eq!(Scalar { text: text.into(), plain: false }.kind(), Kind::Text, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[a-c:\\-\\[\\]{}&*!|>'\"#%?, \\t\\n\\\\.0x~é]{0,120}") {
+            read(&text);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            read(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
