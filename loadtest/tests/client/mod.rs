@@ -10,6 +10,7 @@ use std::time::Duration;
 pub(crate) struct Client {
     socket: TcpStream,
     buffer: Vec<u8>,
+    ended: Option<End>,
 }
 
 /// One answer.
@@ -27,7 +28,7 @@ pub(crate) struct Answer {
 }
 
 /// How a connection ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Fin,
     Rst,
@@ -39,7 +40,7 @@ impl Client {
         socket.set_nodelay(true).unwrap();
         // Only so that a broken test ends.
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Client { socket, buffer: Vec::new() }
+        Client { socket, buffer: Vec::new(), ended: None }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -118,16 +119,17 @@ impl Client {
 
     /// Reads once.
     pub(crate) fn more(&mut self) -> Result<(), End> {
+        if let Some(end) = self.ended {
+            return Err(end);
+        }
         let mut piece = [0; 65536];
         match self.socket.read(&mut piece) {
-            Ok(0) => Err(End::Fin),
-            Ok(count) => {
-                self.buffer.extend_from_slice(&piece[..count]);
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(End::Rst),
+            Ok(0) => self.ended = Some(End::Fin),
+            Ok(count) => self.buffer.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = Some(End::Rst),
             Err(error) => panic!("reading: {error}"),
         }
+        self.ended.map_or(Ok(()), Err)
     }
 
     /// What has been read and not been taken.
