@@ -1,1 +1,42 @@
-//! The simulated providers and the load kit.
+//! The load kit of tollgate: a simulated LLM provider that keeps its own books.
+//!
+//! [`Simulator`] is a real HTTP/1.1 server on loopback with one thread. It speaks OpenAI chat completions and
+//! Anthropic messages, whole and streamed, and answers as its [`Script`] says: how many tokens, how fast, with
+//! which fault. Its [`Ledger`] holds every token that it reported, so that a gateway's settlement can be compared
+//! with what the provider said. Nothing here is shared with the gateway: a mistake is not made twice.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `POST /v1/chat/completions` | OpenAI chat completion, or its SSE stream |
+//! | `POST /v1/messages` | Anthropic message, or its SSE stream |
+//! | `POST /v1/messages/count_tokens` | `{"input_tokens":N}` |
+//! | `GET /plain?bytes=N` | N bytes of [`plain_body`] |
+//! | `POST /plain` | `{"bytes":N,"fnv1a64":"..."}` of the body received, which may be of any length |
+//! | `POST /echo` | the body received |
+//! | anything else | 404 in the provider's error shape |
+//!
+//! Reading order: [`script`] (what can be asked for), `ledger` (what is counted), `simulator` (the handle),
+//! `server` (the loop), `connection` (one client), `http` (requests in), `provider` (what is answered),
+//! `answer` (bytes out, and every fault).
+//!
+//! Invariants: one thread owns every socket; buffers have bounds ([`limits`]); a slow reader stops the production
+//! of its own answer and costs no CPU; after a quiet moment `requests = completed + cut + client_gone + open`.
+
+mod answer;
+mod connection;
+mod http;
+mod ledger;
+pub mod limits;
+mod memo;
+mod provider;
+mod readiness;
+pub mod script;
+mod server;
+mod simulator;
+mod text;
+mod timers;
+
+pub use ledger::{Ledger, SeenRequest, Usage};
+pub use script::{Count, Ending, Fault, Framing, Reply, Script};
+pub use simulator::Simulator;
+pub use text::{fnv1a64, plain_body, reply_text};

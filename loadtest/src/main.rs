@@ -1,0 +1,31 @@
+//! `loadtest`: the simulated provider as a program, and the measurements that need it.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((command, rest)) if command == "simulate" => cli::simulate::run(rest),
+        Some((command, _)) if command == "--help" || command == "-h" || command == "help" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Some((command, _)) => Err(format!("there is no command {command:?}\n\n{HELP}")),
+        None => Err(HELP.to_string()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+const HELP: &str = "\
+loadtest: the simulated provider of tollgate, and measurements on loopback
+
+  loadtest simulate [--port N] [settings]   be a provider until SIGINT, SIGTERM or the end of stdin
+  loadtest simulate --help                  the settings";
