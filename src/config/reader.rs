@@ -158,7 +158,9 @@ impl<'a> Cursor<'a> {
             None => {
                 let help = match scalar.kind() {
                     Kind::Integer => format!("write the unit: \"{}s\" for seconds", scalar.text),
-                    _ => "write one to four numbers with their units h, m, s or ms: \"100s\", \"1h30m\"".into(),
+                    _ => {
+                        "write one to four numbers with their units h, m, s or ms: \"100s\", \"1h30m\"".into()
+                    }
                 };
                 self.fault_with_help("must be a duration", help);
                 None
@@ -214,7 +216,8 @@ impl<'a> Cursor<'a> {
     pub(crate) fn fields<T>(&self, read: impl FnOnce(&mut Fields<'a>) -> Option<T>) -> Option<T> {
         let Value::Map(entries) = &self.node.value else { return self.wrong("a map") };
         let (at, name) = (self.at(), self.name.clone());
-        let mut fields = Fields { at, name, entries, asked: Vec::new(), passed_over: false, faults: self.faults };
+        let mut fields =
+            Fields { at, name, entries, asked: Vec::new(), passed_over: false, faults: self.faults };
         let value = read(&mut fields);
         fields.report_unknown();
         value

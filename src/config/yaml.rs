@@ -130,9 +130,9 @@ fn split(text: &str) -> Vec<(u32, &str)> {
     let (mut start, mut start_line, mut has_content) = (0, 0u32, false);
     let mut offset = 0;
     for (number, line) in (0u32..).zip(text.split_inclusive('\n')) {
-        let is_marker = line.strip_prefix("---").is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])
-        });
+        let is_marker = line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         if is_marker && has_content {
             parts.push((start_line, &text[start..offset]));
             (start, start_line) = (offset, number);
@@ -206,7 +206,11 @@ impl Builder<'_> {
                 None => Ok(()),
             },
             Event::Alias(_) => {
-                self.faults.fault_with_help(at, "aliases (*name) are not supported", "write the value out here");
+                self.faults.fault_with_help(
+                    at,
+                    "aliases (*name) are not supported",
+                    "write the value out here",
+                );
                 self.attach(Node { at, value: Value::Refused })
             }
             _ => Ok(()),
@@ -364,7 +368,10 @@ mod tests {
             ("{\"a\": [1, \"1\"]}", "{a@1:2=[1@1:8 \"1\"@1:11]}"),
             ("\u{feff}a: b", "{a@1:1=b@1:4}"),
             ("a: b\r\nc: d\r\n", "{a@1:1=b@1:4 c@2:1=d@2:4}"),
-            ("---\na: 1\n--- \nb: 2\n---\n# none\n---\nc: 3\n...\n", "{a@2:1=1@2:4}|{b@4:1=2@4:4}|{c@8:1=3@8:4}"),
+            (
+                "---\na: 1\n--- \nb: 2\n---\n# none\n---\nc: 3\n...\n",
+                "{a@2:1=1@2:4}|{b@4:1=2@4:4}|{c@8:1=3@8:4}",
+            ),
             ("%YAML 1.2\n---\na: 1\n", "{a@3:1=1@3:4}"),
             ("# only a comment\n", ""),
             ("", ""),
@@ -380,7 +387,11 @@ mod tests {
     #[test]
     fn what_is_refused_is_refused_by_name_and_the_rest_is_read() {
         for (text, shown, fault) in [
-            ("a: 1\na: 2\nb: 3", "{a@1:1=1@1:4 b@3:1=3@3:4}", "x.yaml:2:1: the key \"a\" stands twice in this map"),
+            (
+                "a: 1\na: 2\nb: 3",
+                "{a@1:1=1@1:4 b@3:1=3@3:4}",
+                "x.yaml:2:1: the key \"a\" stands twice in this map",
+            ),
             ("a: &x 1\nb: *x", "{a@1:1=1@1:4 b@2:1=?}", "x.yaml:1:4: anchors (&name) are not supported"),
             ("a: !!str 1", "{a@1:1=1@1:4}", "x.yaml:1:4: tags (!name) are not supported"),
             ("[a]: 1\nb: 2", "{b@2:1=2@2:4}", "x.yaml:1:1: a key must be a name, not a list"),

@@ -156,6 +156,11 @@ impl Reservation {
         holds.into_iter().map(settle).collect()
     }
 
+    /// What is held: the position of each account and what was taken from it.
+    pub fn held(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.holds.iter().map(|hold| (hold.index, hold.reserved))
+    }
+
     /// Tokens reserved in the account that holds most of them; zero without a limit on tokens.
     pub fn tokens(&self) -> Tokens {
         let tokens = self.holds.iter().filter(|hold| hold.account.rule().unit == Unit::Tokens);

@@ -31,6 +31,8 @@ pub(super) struct Call<'a> {
     pub(super) ask: Ask,
     pub(super) asked_model: arrayvec::ArrayString<64>,
     pub(super) keep_alive: bool,
+    /// The client speaks HTTP/1.0, which knows no chunks.
+    pub(super) http10: bool,
 }
 
 /// A request ready to go.
@@ -153,9 +155,15 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
 /// and nothing that tells a third party about the client's network or browser.
 fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
     match header.known {
-        Known::Host | Known::Expect | Known::AcceptEncoding | Known::ContentType | Known::ContentEncoding => false,
+        Known::Host | Known::Expect | Known::AcceptEncoding | Known::ContentType | Known::ContentEncoding => {
+            false
+        }
         Known::Authorization | Known::XApiKey => false,
-        Known::XForwardedFor | Known::XForwardedProto | Known::XForwardedHost | Known::Via | Known::Origin => false,
+        Known::XForwardedFor
+        | Known::XForwardedProto
+        | Known::XForwardedHost
+        | Known::Via
+        | Known::Origin => false,
         Known::AnthropicVersion => !call.translates(),
         _ => {
             let private: [&[u8]; 4] = [b"sec-fetch-", b"forwarded", b"cookie", b"api-key"];
@@ -238,12 +246,20 @@ struct Began {
 
 enum Failure {
     /// The connection broke before any byte of an answer; the request comes back if it can be sent again.
-    Broken { request: Option<Gather>, unsent: bool },
+    Broken {
+        request: Option<Gather>,
+        unsent: bool,
+    },
     Final(Fault),
 }
 
 /// One attempt: sends, and meanwhile listens for an early answer and for the client's leaving.
-async fn attempt(upstream: &Upstream, client: &Socket, gather: Gather, entry: &mut Entry) -> Result<Began, Failure> {
+async fn attempt(
+    upstream: &Upstream,
+    client: &Socket,
+    gather: Gather,
+    entry: &mut Entry,
+) -> Result<Began, Failure> {
     if upstream.start_send(gather).is_err() {
         return Err(Failure::Broken { request: None, unsent: true });
     }

@@ -6,7 +6,7 @@ use crate::base::{Span, Tick};
 use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::{Gather, Socket};
-use crate::wire::http1::{BodyFault, BodyReader, HeadLimits, HeadScan, RequestHead, write};
+use crate::wire::http1::{BodyReader, HeadLimits, HeadScan, RequestHead, write};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -94,7 +94,7 @@ impl Client {
         let (mut raw, mut decoded) = (head.len, head.len);
         self.socket.deadline_in(timeouts.body);
         if head.expects_continue && message.bytes.len() == head.len && !reader.is_done() {
-            self.send_static(write::CONTINUE, timeouts).await?;
+            self.send_continue(timeouts).await?;
         }
         let mut spans = Vec::new();
         loop {
@@ -169,9 +169,10 @@ impl Client {
         }
     }
 
-    async fn send_static(&mut self, bytes: &'static [u8], timeouts: &Timeouts) -> Result<(), Fault> {
+    /// Tells a client that waits for it to send its body.
+    pub(super) async fn send_continue(&mut self, timeouts: &Timeouts) -> Result<(), Fault> {
         let mut gather = self.spare();
-        gather.ours.extend_from_slice(bytes);
+        gather.ours.extend_from_slice(write::CONTINUE);
         gather.whole();
         self.spare = self.send(gather, timeouts.stream_idle).await?;
         self.socket.deadline_in(timeouts.body);
@@ -206,7 +207,7 @@ pub(super) fn arrival(filled: io::Result<usize>, what: &'static str) -> Result<(
 fn bad_body(bad: BadBody) -> Fault {
     match bad {
         BadBody::Json(fault) => {
-            let message = format!("the body is not a valid request: {} at byte {}", fault.reason(), fault.offset);
+            let message = format!("the body is not a valid request: {} at byte {}", fault.reason(), fault.at);
             Fault::BadRequest { param: String::new(), message }
         }
         BadBody::Field { name, expected } => {
@@ -218,9 +219,4 @@ fn bad_body(bad: BadBody) -> Fault {
 /// The time by which an exchange that began at `started` must be over.
 pub(super) fn whole_deadline(started: Tick, request: Option<Duration>) -> Tick {
     request.map_or(Tick(u64::MAX), |time| started + time)
-}
-
-/// A body that the client sends in full is no error if it ends with the connection: only truncation is.
-pub(super) fn truncated(fault: BodyFault) -> bool {
-    fault == BodyFault::Truncated
 }

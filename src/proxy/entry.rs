@@ -8,7 +8,8 @@ use crate::limit::{LIMITS_MAX, Reservation, Settled, Spend, Standing};
 use crate::llm::estimate::{Ratio, output_tokens};
 use crate::llm::price::cost;
 use crate::llm::{Meter, Usage};
-use crate::telemetry::{Decision, Outcome, Record, UsageCounts, UsageSource, bounded};
+use crate::telemetry::record::bounded;
+use crate::telemetry::{Decision, Outcome, Record, UsageCounts, UsageSource};
 use arrayvec::ArrayVec;
 use std::rc::Rc;
 
@@ -153,7 +154,7 @@ impl Entry {
     fn price(&self, usage: &Usage) -> Money {
         let Some(provider) = self.record.provider else { return Money::ZERO };
         let models = [self.record.model_used.as_str(), self.record.model_asked.as_str()];
-        let catalogue = &self.serving.in_force.snapshot.catalogue;
+        let catalogue = &self.serving.catalogue;
         let price = models.into_iter().find_map(|model| catalogue.price(provider, model));
         price.map_or(Money::ZERO, |price| cost(price, usage))
     }

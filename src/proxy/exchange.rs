@@ -13,8 +13,9 @@ use crate::llm::{Ask, Format, Inspector};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request};
 use crate::runtime::clock;
-use crate::telemetry::{Record, bounded};
-use crate::wire::http1::{Method, RequestHead};
+use crate::telemetry::Record;
+use crate::telemetry::record::bounded;
+use crate::wire::http1::{Framing, Method, RequestHead, Version};
 use crate::wire::url;
 use std::rc::Rc;
 
@@ -51,7 +52,7 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
     let mut message = client.take_message();
     note_request(&mut entry.record, &head, &message.bytes);
 
-    let mut known = Known { read_to_end: head.framing.is_none(), ..Known::default() };
+    let mut known = Known { read_to_end: head.framing == Framing::None, ..Known::default() };
     let served = serve(worker, &serving, client, &head, &mut message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
     let then = match served {
@@ -101,8 +102,16 @@ async fn serve<'a>(
     let target = rewritten(rule, head, &message.bytes);
     let BackendKind::Ai { provider, model, credential, path } = &backend.kind else {
         entry.reserve(rule, Spend::default())?;
-        return plain::serve(worker, serving, client, head, message, entry, plain::To { rule, backend, edits, target: &target })
-            .await;
+        return plain::serve(
+            worker,
+            serving,
+            client,
+            head,
+            message,
+            entry,
+            plain::To { rule, backend, edits, target: &target },
+        )
+        .await;
     };
     let format = client_format(&String::from_utf8_lossy(&target));
     known.format = Some(format);
@@ -137,6 +146,7 @@ async fn serve<'a>(
         ask,
         asked_model: entry.record.model_asked,
         keep_alive: head.keep_alive,
+        http10: head.version == Version::Http10,
     };
     let outgoing = call::write(&call, head, message)?;
     let started = worker.ring.now();

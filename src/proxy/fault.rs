@@ -100,7 +100,9 @@ impl Fault {
     /// The guilty member of the request, if one is.
     pub(super) fn param(&self) -> Option<&str> {
         match self {
-            Fault::BadRequest { param, .. } => Some(param).filter(|param| !param.is_empty()).map(String::as_str),
+            Fault::BadRequest { param, .. } => {
+                Some(param).filter(|param| !param.is_empty()).map(String::as_str)
+            }
             _ => None,
         }
     }
@@ -111,14 +113,14 @@ impl Fault {
             Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::Method | Fault::BadRequest { .. } => {
                 Outcome::BadRequest
             }
-            Fault::Slow(_) => Outcome::ClientTimeout,
+            Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::NoRoute => Outcome::NoRoute,
             Fault::Refused(_) => Outcome::Refused,
             Fault::NoBackend => Outcome::Fault,
-            Fault::Unresolved | Fault::Connect(_) | Fault::Broken => Outcome::UpstreamUnreachable,
-            Fault::ProviderSlow | Fault::CutSlow => Outcome::UpstreamTimeout,
-            Fault::ProviderMalformed(_) => Outcome::UpstreamFault,
+            Fault::Unresolved | Fault::Connect(_) | Fault::Broken | Fault::ProviderMalformed(_) => {
+                Outcome::UpstreamFailed
+            }
             Fault::Cut => Outcome::UpstreamCut,
         }
     }
@@ -127,7 +129,12 @@ impl Fault {
     pub(super) fn keeps_connection(&self) -> bool {
         !matches!(
             self,
-            Fault::Head(_) | Fault::Body(_) | Fault::Slow(_) | Fault::ClientGone | Fault::Cut | Fault::CutSlow
+            Fault::Head(_)
+                | Fault::Body(_)
+                | Fault::Slow(_)
+                | Fault::ClientGone
+                | Fault::Cut
+                | Fault::CutSlow
         )
     }
 }

@@ -1,1 +1,20 @@
-//! proxy
+//! Layer 6: the data plane. One worker per core serves connections from the first byte to the settled account.
+//!
+//! Read [`exchange`] first: it is one request, told in order. Around it: [`client`] reads requests, `call`
+//! writes them upstream and waits for an answer's head over a connection from `upstream` (and [`tls`]),
+//! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
+//! that we make ourselves, `fault` what can go wrong, and `entry` the books: whatever happens, it settles.
+
+mod call;
+mod client;
+mod entry;
+mod exchange;
+mod fault;
+mod plain;
+mod relay;
+mod reply;
+pub mod tls;
+mod upstream;
+mod worker;
+
+pub use worker::{WorkerSeed, run};

@@ -8,14 +8,14 @@ use super::fault::Fault;
 use super::reply::{LIMIT_HEADERS, limit_headers};
 use super::upstream::Upstream;
 use super::worker::Worker;
-use crate::base::{Span, Tick};
+use crate::base::Span;
 use crate::config::Timeouts;
 use crate::limit::Standing;
 use crate::llm::translate::{self, ReplyTerms, StreamTerms, StreamTranslator};
 use crate::llm::{Meter, UsageStripper};
-use crate::runtime::{Gather, PIECES_MAX, clock};
+use crate::runtime::{Gather, PIECES_MAX};
 use crate::telemetry::Outcome;
-use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, Version, write};
+use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, write};
 use crate::wire::sse;
 use std::io;
 
@@ -68,7 +68,8 @@ pub(super) async fn answer(
         200..300 => entry.meter = Some(Meter::new(call.provider.format(), streamed)),
         _ => entry.reached = Reached::Refusal,
     }
-    let mut body = BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+    let mut body =
+        BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
     let passage = passage(call, &head, streamed, entry);
     let mut out = Outflow::new(client.spare(), passage, &head, call.keep_alive && !worker.is_draining());
     out.begin(entry, call, &head, &bytes);
@@ -85,7 +86,11 @@ pub(super) async fn answer(
             let reusable = sent && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
             out.finish(entry, call, &head)?;
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
-            entry.ended(if streamed || head.status < 400 { Outcome::Completed } else { Outcome::UpstreamFailed });
+            entry.ended(if streamed || head.status < 400 {
+                Outcome::Completed
+            } else {
+                Outcome::UpstreamFailed
+            });
             if reusable {
                 upstream.give_back(worker);
             }
@@ -225,10 +230,11 @@ impl Outflow {
     /// Writes the head, unless the answer must be known whole first.
     fn begin(&mut self, entry: &Entry, call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) {
         self.standings = entry.standings(call.rule);
-        if call.http10() && self.delimiter == Delimiter::Chunks {
+        if call.http10 && self.delimiter == Delimiter::Chunks {
             (self.delimiter, self.keep_alive) = (Delimiter::Close, false);
         }
-        let content_length = (self.delimiter == Delimiter::Length).then(|| head.content_length(bytes)).flatten();
+        let content_length =
+            (self.delimiter == Delimiter::Length).then(|| head.content_length(bytes)).flatten();
         self.write_head(call, head, bytes, head.status);
         match self.delimiter {
             Delimiter::Chunks if !matches!(self.passage, Passage::Whole(_)) => {
@@ -269,7 +275,13 @@ impl Outflow {
     }
 
     /// Takes what has arrived of the body: meters it and readies it for the client.
-    fn take(&mut self, body: &mut BodyReader, bytes: &[u8], at: usize, entry: &mut Entry) -> Result<Taken, Fault> {
+    fn take(
+        &mut self,
+        body: &mut BodyReader,
+        bytes: &[u8],
+        at: usize,
+        entry: &mut Entry,
+    ) -> Result<Taken, Fault> {
         let Outflow { gather, passage, spans, .. } = self;
         let read = body.read(&bytes[at..], |span| spans.push(span.shifted(at)));
         for span in spans.iter() {
@@ -388,7 +400,8 @@ impl Outflow {
         }
         let tail = Span::new(tail, ours.len());
         self.gather.theirs = std::mem::take(&mut bytes);
-        let mut fits = self.gather.push_ours(Span::new(0, self.head_len)) && self.gather.push_ours(chunk_head);
+        let mut fits =
+            self.gather.push_ours(Span::new(0, self.head_len)) && self.gather.push_ours(chunk_head);
         fits &= self.gather.push_ours(written);
         for span in self.spans.drain(..) {
             fits &= self.gather.push_theirs(span);
@@ -445,8 +458,10 @@ fn translate_whole(
     if status >= 300 {
         return Ok(translate::error(provider, call.client, status, whole, out));
     }
-    let terms =
-        ReplyTerms { created_unix: entry.record.time_unix_ms / 1000, asked_model: Some(call.asked_model.as_str()) };
+    let terms = ReplyTerms {
+        created_unix: entry.record.time_unix_ms / 1000,
+        asked_model: Some(call.asked_model.as_str()),
+    };
     translate::reply(provider, call.client, whole, &terms, out)
         .map_err(|_| Fault::ProviderMalformed("its body is not what its format promises"))?;
     Ok(status)

@@ -91,7 +91,12 @@ pub(super) async fn redirect(
     finish(client, gather, keep_alive, timeouts).await
 }
 
-async fn finish(client: &mut Client, gather: crate::runtime::Gather, keep_alive: bool, timeouts: &Timeouts) -> Then {
+async fn finish(
+    client: &mut Client,
+    gather: crate::runtime::Gather,
+    keep_alive: bool,
+    timeouts: &Timeouts,
+) -> Then {
     match client.send(gather, timeouts.stream_idle).await {
         Ok(gather) => {
             client.recycle(gather, Vec::new());

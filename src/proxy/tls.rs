@@ -50,8 +50,7 @@ impl TlsStream {
         // The bound on what waits to be sent is that of the request, which is checked before.
         tls.set_buffer_limit(None);
         socket.set_deadline(deadline);
-        let mut session =
-            Session { tls, raw: Vec::new(), sending: Gather::default(), sealed: Vec::new() };
+        let mut session = Session { tls, raw: Vec::new(), sending: Gather::default(), sealed: Vec::new() };
         while session.tls.is_handshaking() {
             session.flush(&socket).await?;
             if session.tls.is_handshaking() && session.tls.wants_read() {

@@ -79,7 +79,11 @@ impl Pool {
 
 impl Upstream {
     /// A connection to the pool's target: an idle one if `may_reuse` and one is alive, else a new one.
-    pub(super) async fn checkout(worker: &Worker, pool: &Rc<Pool>, may_reuse: bool) -> Result<Upstream, Fault> {
+    pub(super) async fn checkout(
+        worker: &Worker,
+        pool: &Rc<Pool>,
+        may_reuse: bool,
+    ) -> Result<Upstream, Fault> {
         while may_reuse {
             let Some(idle) = pool.idle.borrow_mut().pop() else { break };
             worker.idle_upstreams.set(worker.idle_upstreams.get() - 1);
@@ -148,7 +152,11 @@ impl Upstream {
 
     /// As [`Socket::fill`], but ends with [`Fault::ClientGone`] as soon as `client` is gone: then the caller
     /// drops this connection, and the provider stops working for nobody.
-    pub(super) async fn fill_for(&self, client: &Socket, buf: &mut Vec<u8>) -> Result<io::Result<usize>, Fault> {
+    pub(super) async fn fill_for(
+        &self,
+        client: &Socket,
+        buf: &mut Vec<u8>,
+    ) -> Result<io::Result<usize>, Fault> {
         poll_fn(|cx| match self.poll_fill(cx, buf) {
             Poll::Ready(filled) => Poll::Ready(Ok(filled)),
             Poll::Pending => client.poll_gone(cx).map(|()| Err(Fault::ClientGone)),

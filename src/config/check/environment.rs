@@ -77,7 +77,8 @@ fn variable(rest: &str) -> Option<(&str, &str)> {
         Some(braced) => braced.split_once('}')?,
         None => rest.split_at(rest.find(|c| !is_inner(c)).unwrap_or(rest.len())),
     };
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_inner);
+    let is_name =
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_inner);
     is_name.then_some((name, after))
 }
 
@@ -112,7 +113,8 @@ mod tests {
         ] {
             let (all, faults) = (Default::default(), Faults::new(["x"].into_iter()));
             let world = World { all: &all, faults: &faults, env: &env };
-            let found = substitute(&world, Located { value: text, at: Place { file: 0, line: 1, column: 1 } });
+            let found =
+                substitute(&world, Located { value: text, at: Place { file: 0, line: 1, column: 1 } });
             assert_eq!(found.as_deref(), filled, "{text}");
             let shown = faults.finish().map_or_else(|faults| faults.to_string(), |_| String::new());
             assert!(shown.contains(fault) && shown.is_empty() == fault.is_empty(), "{text}: {shown}");

@@ -51,7 +51,10 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
             (listeners, is_partial)
         });
         fields.pass_over(&["infrastructure"]); // how a cluster provisions; there is nothing to provision
-        fields.unsupported(&["addresses"], "remove it; the address of a port is set by listenerOverrides of Settings");
+        fields.unsupported(
+            &["addresses"],
+            "remove it; the address of a port is set by listenerOverrides of Settings",
+        );
         fields.unsupported(&["backendTLS", "allowedListeners", "tls", "defaultScope"], "remove it");
         let (listeners, is_partial) = listeners?;
         refuse_twins(&listeners, fields);

@@ -190,7 +190,9 @@ fn value_matches(field: &Cursor<'_>, is_header: bool) -> Vec<(String, ValueMatch
     };
     for (at, (name, value)) in field.list(VALUES_MAX, read) {
         match matches.iter().any(|(known, _)| *known == name) {
-            true => field.faults().warn(at, format!("{name:?} is matched already; only the first entry counts")),
+            true => {
+                field.faults().warn(at, format!("{name:?} is matched already; only the first entry counts"))
+            }
             false => matches.push((name, value)),
         }
     }
@@ -244,7 +246,8 @@ fn backend(fields: &mut Fields<'_>) -> Option<BackendRef> {
         field.port(); // means something for a Service only; a Backend has its own
     });
     let filters = fields.get("filters").map_or_else(Vec::new, |field| filters::read_for_backend(&field));
-    let is = |field: &Option<(Cursor<'_>, Option<Located<String>>)>, default: &str, wanted: &str| match field {
+    let is = |field: &Option<(Cursor<'_>, Option<Located<String>>)>, default: &str, wanted: &str| match field
+    {
         None => default == wanted,
         Some((_, text)) => text.as_ref().is_none_or(|text| text.value == wanted),
     };

@@ -66,7 +66,11 @@ const KINDS: [(&str, Kind, &[&str]); 9] = [
     ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("Backend", Kind::Backend, &["gateway.kgateway.dev/v1alpha1"]),
     ("TrafficPolicy", Kind::TrafficPolicy, &["gateway.kgateway.dev/v1alpha1"]),
-    ("ReferenceGrant", Kind::ReferenceGrant, &["gateway.networking.k8s.io/v1beta1", "gateway.networking.k8s.io/v1"]),
+    (
+        "ReferenceGrant",
+        Kind::ReferenceGrant,
+        &["gateway.networking.k8s.io/v1beta1", "gateway.networking.k8s.io/v1"],
+    ),
     ("Settings", Kind::Settings, &["tollgate.dev/v1alpha1"]),
     ("Prices", Kind::Prices, &["tollgate.dev/v1alpha1"]),
     ("List", Kind::List, &["v1"]),
@@ -156,7 +160,11 @@ impl Resources {
         if let Some(first) = self.seen.get(&identity) {
             let message = format!("{} {meta} is defined twice", kind.name());
             let first = faults.name(*first);
-            return faults.fault_with_help(meta.name.at, message, format!("it stands at {first} already; keep one"));
+            return faults.fault_with_help(
+                meta.name.at,
+                message,
+                format!("it stands at {first} already; keep one"),
+            );
         }
         self.seen.insert(identity, meta.name.at);
         list(self).push(Resource { meta, spec });
@@ -184,7 +192,8 @@ fn kind(fields: &mut Fields<'_>) -> Option<Kind> {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("supported kinds are: {}", listing(known())),
         };
-        let message = format!("the kind {} ({}) is not supported", quoted(&name.value), quoted(&version.value));
+        let message =
+            format!("the kind {} ({}) is not supported", quoted(&name.value), quoted(&version.value));
         fields.faults().fault_with_help(name.at, message, help);
         return None;
     };

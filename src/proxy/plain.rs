@@ -1,0 +1,434 @@
+//! Plain hosts: bytes pass both ways as they are, streamed, with backpressure; nothing is inspected.
+
+use super::client::{Client, Message, arrival, whole_deadline};
+use super::entry::{Entry, Reached};
+use super::exchange::Then;
+use super::fault::Fault;
+use super::reply::limit_headers;
+use super::upstream::Upstream;
+use super::worker::{Serving, Worker};
+use crate::base::{Span, Tick};
+use crate::config::{Backend, BackendFilters, Rule, Timeouts};
+use crate::runtime::{Gather, PIECES_MAX};
+use crate::telemetry::Outcome;
+use crate::wire::http1::{
+    BodyReader, Framing, HeadLimits, HeadScan, Known, Method, RequestHead, ResponseHead, Version, write,
+};
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+/// Where a request goes.
+pub(super) struct To<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) backend: &'a Backend,
+    pub(super) edits: &'a BackendFilters,
+    /// Path and query after the rule's rewrite.
+    pub(super) target: &'a [u8],
+}
+
+/// Interim answers (1xx) that are skipped before the host is called malformed.
+const INTERIM_MAX: u32 = 16;
+
+/// How we are called in `Via`.
+const PSEUDONYM: &[u8] = b"tollgate";
+
+/// Serves a request whose backend is a plain host.
+pub(super) async fn serve(
+    worker: &Worker,
+    serving: &Serving,
+    client: &mut Client,
+    head: &RequestHead,
+    message: &mut Message,
+    entry: &mut Entry,
+    to: To<'_>,
+) -> Result<Then, Fault> {
+    let settings = &serving.in_force.snapshot.settings;
+    let body = BodyReader::new(head.framing, settings.requests.body_bytes).map_err(Fault::Body)?;
+    let pool = serving.pools.get(to.backend.target as usize).ok_or(Fault::NoBackend)?;
+    let mut request = Vec::new();
+    request_head(&to, client, head, &message.bytes, &mut request);
+    let deadline = whole_deadline(entry.started, to.rule.timeouts.request);
+    let mut upload = Upload { body, framing: head.framing, at: head.len, spans: Vec::new(), done: false };
+    let mut reuse = true;
+    loop {
+        entry.record.attempts += 1;
+        let upstream = Upstream::checkout(worker, pool, reuse).await?;
+        let first_byte = worker.ring.now() + settings.timeouts.first_byte;
+        upstream.socket().set_deadline(deadline.min(first_byte));
+        // Only a request without a body can be sent again: a body that left is gone.
+        let again = upstream.is_reused() && head.framing == Framing::None && head.method.is_idempotent();
+        let began = upload.run(&upstream, client, head, message, &request, entry, &settings.timeouts).await;
+        match began {
+            Ok(Began { head: answer, bytes }) => {
+                let passing =
+                    Passing { to: &to, head, deadline, keep: upload.done, timeouts: &settings.timeouts };
+                return passing.answer(worker, client, entry, upstream, answer, bytes).await;
+            }
+            Err(Fault::Broken) if again => {
+                worker.desk.counters.retries.add(1);
+                worker.desk.counters.upstream_failures.add(1);
+                reuse = false;
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+}
+
+fn request_head(to: &To<'_>, client: &Client, head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
+    write::request_line(out, head.method_text.of(bytes), to.target);
+    let rewritten = to.rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_deref());
+    let host = rewritten.map(str::as_bytes).or(head.host.map(|host| host.of(bytes)));
+    write::header(out, b"host", host.unwrap_or(to.backend.host_header.as_bytes()));
+    let (rule, share) = (&to.rule.filters.request_headers, &to.edits.request_headers);
+    write::copy_end_to_end(out, bytes, &head.headers, |header, name| {
+        let ours = matches!(
+            header.known,
+            Known::Host
+                | Known::Expect
+                | Known::XForwardedFor
+                | Known::XForwardedProto
+                | Known::XForwardedHost
+        );
+        ours || !rule.keeps(name) || !share.keeps(name)
+    });
+    for (name, value) in rule.written().chain(share.written()) {
+        write::header(out, name.as_bytes(), value.as_bytes());
+    }
+    write::forwarded_for(out, bytes, &head.headers, client.peer.ip(), true);
+    write::header(out, b"x-forwarded-proto", b"http");
+    if let Some(host) = head.host {
+        write::header(out, b"x-forwarded-host", host.of(bytes));
+    }
+    write::via(out, head.version, PSEUDONYM);
+    match head.framing {
+        Framing::Length(length) => write::content_length(out, length),
+        Framing::Chunked => out.extend_from_slice(write::TRANSFER_ENCODING_CHUNKED),
+        Framing::None | Framing::UntilClose => {}
+    }
+    write::end(out);
+}
+
+/// The body on its way to the host.
+struct Upload {
+    body: BodyReader,
+    framing: Framing,
+    /// Where what is not read yet begins in the message's bytes.
+    at: usize,
+    spans: Vec<Span>,
+    done: bool,
+}
+
+struct Began {
+    head: ResponseHead,
+    bytes: Vec<u8>,
+}
+
+impl Upload {
+    /// Sends head and body until the answer begins, which may be before the body ends.
+    #[allow(clippy::too_many_arguments)] // what one attempt needs; a struct would only rename them
+    async fn run(
+        &mut self,
+        upstream: &Upstream,
+        client: &mut Client,
+        head: &RequestHead,
+        message: &mut Message,
+        request: &[u8],
+        entry: &mut Entry,
+        timeouts: &Timeouts,
+    ) -> Result<Began, Fault> {
+        let mut answer = AnswerHead::default();
+        let mut gather = Gather::default();
+        gather.ours.extend_from_slice(request);
+        if head.expects_continue && message.bytes.len() == head.len {
+            client.send_continue(timeouts).await?;
+        }
+        loop {
+            self.load(&mut gather, message)?;
+            if self.done {
+                client.put_back(&message.bytes[self.at..]);
+                message.bytes.truncate(self.at);
+            }
+            entry.record.bytes_in += gather.theirs.len() as u64;
+            if !gather.is_empty() {
+                gather = match answer.while_sending(upstream, gather, head.method).await? {
+                    Sending::Sent(gather) => gather,
+                    Sending::Answered(began) => return Ok(began),
+                };
+            }
+            if self.done {
+                entry.reached = entry.reached.max(Reached::Provider);
+                return answer.wait(upstream, client, head.method).await;
+            }
+            // The buffer of the part just sent takes the next part.
+            let mut next = std::mem::take(&mut gather.theirs);
+            gather.clear();
+            next.clear();
+            message.bytes = next;
+            self.at = 0;
+            client.socket.deadline_in(timeouts.body);
+            let arrived = poll_fn(|cx| {
+                if let Poll::Ready(found) = answer.poll(upstream, cx, head.method) {
+                    return Poll::Ready(Arrived::Answer(found));
+                }
+                client.socket.poll_fill(cx, &mut message.bytes).map(Arrived::Body)
+            })
+            .await;
+            match arrived {
+                Arrived::Answer(found) => return found,
+                Arrived::Body(filled) => arrival(filled, "body")?,
+            }
+        }
+    }
+
+    /// Readies what has arrived of the body for sending, behind what `gather` holds already.
+    fn load(&mut self, gather: &mut Gather, message: &mut Message) -> Result<(), Fault> {
+        let at = self.at;
+        let progress = self
+            .body
+            .read(&message.bytes[at..], |span| self.spans.push(span.shifted(at)))
+            .map_err(Fault::Body)?;
+        self.at += progress.consumed;
+        self.done = progress.done;
+        let chunked = self.framing == Framing::Chunked;
+        let payload: usize = self.spans.iter().map(|span| span.len()).sum();
+        if chunked && payload > 0 {
+            write::chunk_head(&mut gather.ours, payload);
+        }
+        // The payload is copied: the part is small (one inbox) and the message's head must stay where it is
+        // for a second attempt.
+        for span in self.spans.drain(..) {
+            gather.ours.extend_from_slice(span.of(&message.bytes));
+        }
+        if chunked && payload > 0 {
+            gather.ours.extend_from_slice(write::CHUNK_END);
+        }
+        if chunked && self.done {
+            write::last_chunk(&mut gather.ours, self.body.trailers());
+        }
+        gather.whole();
+        Ok(())
+    }
+}
+
+enum Arrived {
+    Answer(Result<Began, Fault>),
+    Body(io::Result<usize>),
+}
+
+enum Sending {
+    Sent(Gather),
+    Answered(Began),
+}
+
+/// The head of the answer as it arrives.
+#[derive(Default)]
+struct AnswerHead {
+    bytes: Vec<u8>,
+    scan: HeadScan,
+    interim: u32,
+}
+
+impl AnswerHead {
+    async fn while_sending(
+        &mut self,
+        upstream: &Upstream,
+        gather: Gather,
+        method: Method,
+    ) -> Result<Sending, Fault> {
+        if upstream.start_send(gather).is_err() {
+            return Err(Fault::Broken);
+        }
+        poll_fn(|cx| {
+            if let Poll::Ready((mut gather, sent)) = upstream.poll_sent(cx) {
+                gather.clear();
+                return Poll::Ready(match sent {
+                    Ok(()) => Ok(Sending::Sent(gather)),
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Fault::ProviderSlow),
+                    Err(_) => Err(Fault::Broken),
+                });
+            }
+            self.poll(upstream, cx, method).map(|began| began.map(Sending::Answered))
+        })
+        .await
+    }
+
+    async fn wait(&mut self, upstream: &Upstream, client: &Client, method: Method) -> Result<Began, Fault> {
+        poll_fn(|cx| match self.poll(upstream, cx, method) {
+            Poll::Ready(began) => Poll::Ready(began),
+            Poll::Pending => client.socket.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
+        })
+        .await
+    }
+
+    fn poll(
+        &mut self,
+        upstream: &Upstream,
+        cx: &mut std::task::Context<'_>,
+        method: Method,
+    ) -> Poll<Result<Began, Fault>> {
+        loop {
+            match std::task::ready!(upstream.poll_fill(cx, &mut self.bytes)) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Poll::Ready(Err(Fault::ProviderSlow));
+                }
+                Ok(0) | Err(_) if self.bytes.is_empty() => return Poll::Ready(Err(Fault::Broken)),
+                Ok(0) | Err(_) => {
+                    return Poll::Ready(Err(Fault::ProviderMalformed("it ended inside its head")));
+                }
+            }
+            loop {
+                let head = match self.scan.response(&self.bytes, &HeadLimits::default(), method) {
+                    Ok(Some(head)) => head,
+                    Ok(None) => break,
+                    Err(fault) => return Poll::Ready(Err(Fault::ProviderMalformed(fault.reason()))),
+                };
+                if head.status == 101 {
+                    return Poll::Ready(Err(Fault::ProviderMalformed(
+                        "it switches protocols, which nobody asked for",
+                    )));
+                }
+                if !head.is_interim() {
+                    return Poll::Ready(Ok(Began { head, bytes: std::mem::take(&mut self.bytes) }));
+                }
+                self.interim += 1;
+                if self.interim > INTERIM_MAX {
+                    return Poll::Ready(Err(Fault::ProviderMalformed("too many interim answers")));
+                }
+                self.bytes.drain(..head.len);
+                self.scan = HeadScan::default();
+            }
+        }
+    }
+}
+
+/// The answer of a plain host on its way to the client.
+struct Passing<'a> {
+    to: &'a To<'a>,
+    head: &'a RequestHead,
+    deadline: Tick,
+    /// Whether the request was read to its end, so that the connection can go on.
+    keep: bool,
+    timeouts: &'a Timeouts,
+}
+
+impl Passing<'_> {
+    async fn answer(
+        &self,
+        worker: &Worker,
+        client: &mut Client,
+        entry: &mut Entry,
+        upstream: Upstream,
+        head: ResponseHead,
+        mut bytes: Vec<u8>,
+    ) -> Result<Then, Fault> {
+        entry.reached = Reached::Refusal; // there is nothing to meter
+        entry.record.status = head.status;
+        let mut body =
+            BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+        let rechunk = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+        let by_close = rechunk && self.head.version == Version::Http10;
+        let keep_alive = self.keep && self.head.keep_alive && !by_close && !worker.is_draining();
+        let mut gather = client.spare();
+        self.answer_head(entry, &head, &bytes, rechunk && !by_close, keep_alive, &mut gather.ours);
+        let (mut at, mut spans) = (head.len, Vec::new());
+        loop {
+            let progress = body
+                .read(&bytes[at..], |span| spans.push(span.shifted(at)))
+                .map_err(|_| Fault::Cut)
+                .inspect_err(|_| entry.ended(Outcome::UpstreamCut))?;
+            at += progress.consumed;
+            let rest = bytes.len() - at;
+            frame(
+                &mut gather,
+                bytes,
+                &mut spans,
+                rechunk && !by_close,
+                progress.done.then(|| body.trailers()),
+            );
+            entry.record.bytes_out += gather.len() as u64;
+            if entry.record.first_byte_us.is_none() {
+                entry.first_byte();
+            }
+            if !gather.is_empty() {
+                gather = client.send(gather, self.timeouts.stream_idle).await?;
+            }
+            bytes = std::mem::take(&mut gather.theirs);
+            at = 0;
+            if progress.done {
+                entry.ended(Outcome::Completed);
+                if self.keep && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose {
+                    upstream.give_back(worker);
+                }
+                gather.theirs = bytes;
+                client.recycle(gather, Vec::new());
+                return Ok(if keep_alive { Then::Next } else { Then::Linger });
+            }
+            upstream.socket().set_deadline(self.deadline.min(worker.ring.now() + self.timeouts.stream_idle));
+            match upstream.fill_for(&client.socket, &mut bytes).await? {
+                Ok(0) => body.end_of_stream().map_err(|_| Fault::Cut)?,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Fault::CutSlow),
+                Err(_) => return Err(Fault::Cut),
+            }
+        }
+    }
+
+    fn answer_head(
+        &self,
+        entry: &Entry,
+        head: &ResponseHead,
+        bytes: &[u8],
+        chunked: bool,
+        keep_alive: bool,
+        out: &mut Vec<u8>,
+    ) {
+        write::status_line(out, head.status);
+        let (rule, share) = (&self.to.rule.filters.response_headers, &self.to.edits.response_headers);
+        write::copy_end_to_end(out, bytes, &head.headers, |_, name| !rule.keeps(name) || !share.keeps(name));
+        for (name, value) in rule.written().chain(share.written()) {
+            write::header(out, name.as_bytes(), value.as_bytes());
+        }
+        limit_headers(out, &entry.standings(self.to.rule));
+        write::via(out, head.version, PSEUDONYM);
+        if !keep_alive {
+            out.extend_from_slice(write::CONNECTION_CLOSE);
+        }
+        // Also where there is no body (HEAD, 304): the length is then that of the body that GET would have.
+        if let Some(length) = head.content_length(bytes) {
+            write::header(out, b"content-length", length);
+        } else if chunked {
+            out.extend_from_slice(write::TRANSFER_ENCODING_CHUNKED);
+        }
+        write::end(out);
+    }
+}
+
+/// Frames one part of a body behind what `gather.ours` holds: `spans` of `bytes`, as one chunk or as they are.
+fn frame(gather: &mut Gather, bytes: Vec<u8>, spans: &mut Vec<Span>, chunked: bool, last: Option<&[u8]>) {
+    let payload: usize = spans.iter().map(|span| span.len()).sum();
+    if spans.len() + 2 > PIECES_MAX {
+        let copied: Vec<u8> = spans.drain(..).flat_map(|span| span.of(&bytes)).copied().collect();
+        spans.push(Span::new(0, copied.len()));
+        return frame(gather, copied, spans, chunked, last);
+    }
+    if chunked && payload > 0 {
+        write::chunk_head(&mut gather.ours, payload);
+    }
+    let front = Span::new(0, gather.ours.len());
+    if chunked && payload > 0 {
+        gather.ours.extend_from_slice(write::CHUNK_END);
+    }
+    if let Some(trailers) = last.filter(|_| chunked) {
+        write::last_chunk(&mut gather.ours, trailers);
+    }
+    let back = Span::new(front.end as usize, gather.ours.len());
+    gather.theirs = bytes;
+    let mut fits = gather.push_ours(front);
+    for span in spans.drain(..) {
+        fits &= gather.push_theirs(span);
+    }
+    fits &= gather.push_ours(back);
+    debug_assert!(fits, "spans were counted above");
+}
