@@ -39,10 +39,12 @@ fn what_is_said_about_every_case() {
         let text = std::fs::read_to_string(&file).expect("a case file");
         let mut blessed = String::new();
         for case in text.split("\n== ").map(|case| case.strip_prefix("== ").unwrap_or(case)) {
-            let (asked, expected) = case.split_once("\nexpect").unwrap_or_else(|| panic!("no expect: {case}"));
+            let (asked, expected) =
+                case.split_once("\nexpect").unwrap_or_else(|| panic!("no expect: {case}"));
             let said = said_about(asked);
             let shown: String = said.lines().map(|line| format!(">{line}\n")).collect();
-            let _ = write!(blessed, "{}== {asked}\nexpect\n{shown}", if blessed.is_empty() { "" } else { "\n" });
+            let _ =
+                write!(blessed, "{}== {asked}\nexpect\n{shown}", if blessed.is_empty() { "" } else { "\n" });
             if std::env::var_os("BLESS").is_none() {
                 assert_eq!(expected.trim(), shown.trim(), "{}: {asked}", file.display());
             }
@@ -58,12 +60,19 @@ fn what_is_said_about_every_case() {
 #[test]
 fn the_example_and_the_prices_are_without_fault() {
     let env = |name: &str| name.ends_with("_API_KEY").then(|| format!("key-of-{name}"));
-    let sources = [Source { name: "prices.yaml", text: PRICES }, Source { name: "example.yaml", text: EXAMPLE }];
+    let sources =
+        [Source { name: "prices.yaml", text: PRICES }, Source { name: "example.yaml", text: EXAMPLE }];
     let snapshot = load(&sources, &env, &Overrides::default()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(snapshot.warnings, []);
     assert_eq!(snapshot.settings, Default::default(), "the example shows the defaults");
+    let report = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config/example.report");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&report, snapshot.report.to_string()).expect("a report that can be written");
+    }
+    assert_eq!(snapshot.report.to_string(), std::fs::read_to_string(&report).expect("the report"));
     assert_eq!(snapshot.prices, load_prices(&sources[..1]).unwrap_or_else(|faults| panic!("{faults}")));
-    let haiku = snapshot.prices.iter().find(|row| row.model == "claude-3-5-haiku*").expect("the walkthrough's model");
+    let haiku =
+        snapshot.prices.iter().find(|row| row.model == "claude-3-5-haiku*").expect("the walkthrough's model");
     let nano = (haiku.input, haiku.cached_input, haiku.cache_write, haiku.output);
     assert_eq!(nano, (800_000_000, 80_000_000, 1_000_000_000, 4_000_000_000));
 }
@@ -122,11 +131,14 @@ fn said_about(asked: &str) -> String {
 
 fn said(case: &Case) -> String {
     let sources: Vec<Source<'_>> = case.files.iter().map(|(name, text)| Source { name, text }).collect();
-    let env = |name: &str| (name.ends_with("_KEY") && !case.unset.iter().any(|unset| unset == name)).then(|| "sk-test".into());
+    let env = |name: &str| {
+        (name.ends_with("_KEY") && !case.unset.iter().any(|unset| unset == name)).then(|| "sk-test".into())
+    };
     match load(&sources, &env, &case.overrides) {
         Err(faults) => faults.to_string(),
         Ok(snapshot) => {
-            let warnings: String = snapshot.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            let warnings: String =
+                snapshot.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
             let report = if case.wants_report { snapshot.report.to_string() } else { String::new() };
             format!("ok\n{warnings}{report}")
         }
@@ -140,7 +152,8 @@ fn everything() -> String {
 
 fn load_one(text: &str) -> usize {
     let env = |_: &str| Some("x".to_owned());
-    load(&[Source { name: "x", text }], &env, &Overrides::default()).map_or_else(|faults| faults.count(), |_| 0)
+    load(&[Source { name: "x", text }], &env, &Overrides::default())
+        .map_or_else(|faults| faults.count(), |_| 0)
 }
 
 proptest! {

@@ -9,7 +9,10 @@ const WALKTHROUGH: [Source<'static>; 5] = [
     Source { name: "2-gateway.yaml", text: include_str!("../../config/walkthrough/2-gateway.yaml") },
     Source { name: "3-backend.yaml", text: include_str!("../../config/walkthrough/3-backend.yaml") },
     Source { name: "4-httproute.yaml", text: include_str!("../../config/walkthrough/4-httproute.yaml") },
-    Source { name: "5-trafficpolicy.yaml", text: include_str!("../../config/walkthrough/5-trafficpolicy.yaml") },
+    Source {
+        name: "5-trafficpolicy.yaml",
+        text: include_str!("../../config/walkthrough/5-trafficpolicy.yaml"),
+    },
 ];
 
 fn loaded(sources: &[Source<'_>], overrides: &Overrides) -> Snapshot {
@@ -36,7 +39,9 @@ fn with_backend(llm: &str) -> Snapshot {
 
 fn ai(snapshot: &Snapshot) -> (&Provider, Option<&str>, &Credential, &str) {
     match &snapshot.backends[0].kind {
-        BackendKind::Ai { provider, model, credential, path } => (provider, model.as_deref(), credential, path),
+        BackendKind::Ai { provider, model, credential, path } => {
+            (provider, model.as_deref(), credential, path)
+        }
         BackendKind::Static => panic!("not an AI backend"),
     }
 }
@@ -60,7 +65,10 @@ fn the_walkthrough_is_accepted_unchanged_and_means_what_it_says() {
     let [rule] = snapshot.rules.as_slice() else { panic!("one rule") };
     assert_eq!((&*rule.route, &*rule.name), ("kgateway-system/claude", "kgateway-system/claude/0"));
     assert_eq!(rule.limits, [0]);
-    assert_eq!(rule.timeouts, RuleTimeouts { request: Some(Duration::from_secs(600)), backend_request: None });
+    assert_eq!(
+        rule.timeouts,
+        RuleTimeouts { request: Some(Duration::from_secs(600)), backend_request: None }
+    );
     let path = rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.path.clone());
     assert_eq!(path, Some(PathRewrite::Full("/v1/chat/completions".into())));
     assert!(matches!(rule.backends.pick(0), Some(BackendChoice::Backend { index: 0, .. })));
@@ -73,7 +81,10 @@ fn the_walkthrough_is_accepted_unchanged_and_means_what_it_says() {
     assert_eq!(snapshot.targets, [Target { host: "api.anthropic.com".into(), port: 443, tls }]);
 
     let [limit] = snapshot.limits.as_slice() else { panic!("one limit") };
-    assert_eq!((&*limit.name, limit.unit, limit.capacity), ("kgateway-system/anthropic-ratelimit", Unit::Requests, 1));
+    assert_eq!(
+        (&*limit.name, limit.unit, limit.capacity),
+        ("kgateway-system/anthropic-ratelimit", Unit::Requests, 1)
+    );
     assert_eq!(limit.rate, Rate { per_fill: 1, fill: Duration::from_secs(100) });
     assert_eq!(snapshot.settings, Settings::default());
 }
@@ -114,7 +125,10 @@ fn both_shapes_of_a_backend_and_its_overrides() {
              {headerName: API-Key, prefix: ''}, provider: {openai: {authToken: {kind: Inline, inline: abc}}}}",
             "openai - api-key: abc /y [::1]",
         ),
-        ("{anthropic: {authToken: {kind: Passthrough}}}", "anthropic - passthrough /v1/messages api.anthropic.com"),
+        (
+            "{anthropic: {authToken: {kind: Passthrough}}}",
+            "anthropic - passthrough /v1/messages api.anthropic.com",
+        ),
         ("{openai: {}, host: 127.0.0.1, port: 11434}", "openai - none /v1/chat/completions 127.0.0.1:11434"),
         (
             "{anthropic: {authToken: {kind: Inline, inline: sk-ant-oat01-x}, apiVersion: '2023-06-01'}}",
@@ -128,7 +142,8 @@ fn both_shapes_of_a_backend_and_its_overrides() {
         let snapshot = with_backend(llm);
         let (provider, model, credential, path) = ai(&snapshot);
         let host = &snapshot.backends[0].host_header;
-        let found = format!("{} {} {} {path} {host}", provider.name(), model.unwrap_or("-"), header(credential));
+        let found =
+            format!("{} {} {} {path} {host}", provider.name(), model.unwrap_or("-"), header(credential));
         assert_eq!(found, expected, "{llm}");
     }
 }
@@ -186,7 +201,10 @@ spec:
         snapshot.rules.iter().map(|rule| (&*rule.name, rule.limits.as_slice())).collect();
     let one = "kgateway-system/claude/0";
     assert_eq!(rules, [(one, &[0u32][..]), ("kgateway-system/r/0", &[]), ("kgateway-system/r/0", &[1])]);
-    assert_eq!(snapshot.listeners.iter().map(|listener| listener.port).collect::<Vec<_>>(), [8080, 9001, 9002, 9003]);
+    assert_eq!(
+        snapshot.listeners.iter().map(|listener| listener.port).collect::<Vec<_>>(),
+        [8080, 9001, 9002, 9003]
+    );
 }
 
 #[test]
@@ -204,11 +222,11 @@ fn a_list_of_kubectl_is_its_items() {
 
 #[test]
 fn credentials_are_never_in_faults() {
-    let sources = ["stringData: {Authorization: sk-very-secret$}", "data: {Authorization: sk-very-secret}"].map(|data| {
-        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ntype: Opaque\n{data}\n")
-    });
+    let sources = ["stringData: {Authorization: sk-very-secret$}", "data: {Authorization: sk-very-secret}"]
+        .map(|data| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ntype: Opaque\n{data}\n"));
     for text in &sources {
-        let faults = load(&[Source { name: "s", text }], &|_| None, &Overrides::default()).err().expect("a fault");
+        let faults =
+            load(&[Source { name: "s", text }], &|_| None, &Overrides::default()).err().expect("a fault");
         assert!(!faults.to_string().contains("very-secret"), "{faults}");
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut total) = (text, Duration::ZERO);
     for _ in 0..PARTS_MAX {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number = ascii::decimal(rest[..digits].as_bytes()).filter(|_| digits <= 5)?;
+        let number = ascii::decimal(&rest.as_bytes()[..digits]).filter(|_| digits <= 5)?;
         let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
         let after = &rest[digits..];
         let (left, unit_ms) = units.iter().find_map(|(unit, ms)| Some((after.strip_prefix(unit)?, *ms)))?;
@@ -109,7 +109,8 @@ pub(crate) fn hostname(text: &str, wildcard: bool) -> Result<String, String> {
 /// A host to connect to: an IP address (IPv6 without brackets) or a DNS name; lower case in the result.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
-    let is_host = lower.parse::<std::net::IpAddr>().is_ok() || is_name(lower.strip_suffix('.').unwrap_or(&lower));
+    let is_host =
+        lower.parse::<std::net::IpAddr>().is_ok() || is_name(lower.strip_suffix('.').unwrap_or(&lower));
     match is_host {
         true => Ok(lower),
         false => Err("must be a DNS name or an IP address, without scheme, port or path".into()),
@@ -249,9 +250,15 @@ mod tests {
             ("-a.com", false, false),
             ("", false, false),
         ] {
-            assert_eq!((hostname(text, false).is_ok(), hostname(text, true).is_ok()), (plain, wild), "{text:?}");
+            assert_eq!(
+                (hostname(text, false).is_ok(), hostname(text, true).is_ok()),
+                (plain, wild),
+                "{text:?}"
+            );
         }
-        for (text, is) in [("::1", true), ("API.Example.com", true), ("a b", false), ("http://a", false), ("", false)] {
+        for (text, is) in
+            [("::1", true), ("API.Example.com", true), ("a b", false), ("http://a", false), ("", false)]
+        {
             assert_eq!(host(text).is_ok(), is, "{text:?}");
         }
         assert!(is_instant("2025-09-01T10:00:00Z") && !is_instant("2025-09-01T10:00:00+02:00"));

@@ -8,8 +8,8 @@ use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
 use crate::config::resources::{Meta, Resource};
 use crate::config::snapshot::{Listener, Rule};
-use crate::route::matches::RouteMatch;
 use crate::route::intersect;
+use crate::route::matches::RouteMatch;
 use crate::route::table::{Candidate, Table};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -151,7 +151,9 @@ fn entrances<'a>(world: &World<'a>, meta: &Meta, route: &HttpRoute) -> Vec<Entra
     for parent in &route.parents {
         let namespace = parent.gateway.namespace.as_deref().unwrap_or(&meta.namespace);
         let wanted = (namespace, parent.gateway.name.value.as_str());
-        let Some(gateway) = world.find(&world.all.gateways, "Gateway", wanted, parent.gateway.at()) else { continue };
+        let Some(gateway) = world.find(&world.all.gateways, "Gateway", wanted, parent.gateway.at()) else {
+            continue;
+        };
         let Some(spec) = &gateway.spec else { continue };
         for entrance in through(world, meta, route, parent, gateway, spec) {
             let is_known = |known: &Entrance<'_>| std::ptr::eq(known.door.listener, entrance.door.listener);
@@ -187,7 +189,9 @@ fn through<'a>(
     }
     let doors = open.iter().map(|listener| Door { gateway: &gateway.meta, listener });
     let found: Vec<_> = doors.filter_map(|door| entrance(world, door, route)).collect();
-    if let (true, Some(first)) = (found.is_empty() && !open.is_empty() && !spec.is_partial, route.hostnames.first()) {
+    if let (true, Some(first)) =
+        (found.is_empty() && !open.is_empty() && !spec.is_partial, route.hostnames.first())
+    {
         let names = open.iter().filter_map(|listener| listener_host(listener));
         let message = format!("no hostname of the route is one of Gateway {}", gateway.meta);
         world.faults.fault_with_help(first.at, message, format!("its listeners have: {}", listing(names)));
@@ -207,7 +211,8 @@ fn named<'a>(
         listeners.retain(|listener| listener.name.value == section.value);
         if listeners.is_empty() && !spec.is_partial {
             let names = || spec.listeners.iter().map(|listener| listener.name.value.as_str());
-            let message = format!("Gateway {} has no listener named {}", gateway.meta, quoted(&section.value));
+            let message =
+                format!("Gateway {} has no listener named {}", gateway.meta, quoted(&section.value));
             let help = match nearest(&section.value, names()) {
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => format!("its listeners are named: {}", listing(names())),
@@ -219,7 +224,8 @@ fn named<'a>(
     if let Some(port) = parent.port {
         listeners.retain(|listener| listener.port.value == port.value);
         if listeners.is_empty() && !spec.is_partial {
-            let ports: Vec<String> = spec.listeners.iter().map(|listener| listener.port.value.to_string()).collect();
+            let ports: Vec<String> =
+                spec.listeners.iter().map(|listener| listener.port.value.to_string()).collect();
             let message = format!("Gateway {} has no such listener on port {}", gateway.meta, port.value);
             let help = format!("its ports are: {}", listing(ports.iter().map(String::as_str)));
             world.faults.fault_with_help(port.at, message, help);
@@ -252,12 +258,18 @@ fn is_owner(world: &World<'_>, door: &Door<'_>, host: Option<&str>) -> bool {
     let is_closer = |other: &str| intersect(own, other).as_deref() == Some(other) && own != Some(other);
     let covers = |other: &str| intersect(Some(other), host).as_deref() == Some(host);
     let specs = world.all.gateways.iter().filter_map(|gateway| gateway.spec.as_ref());
-    let rivals = specs.flat_map(|spec| &spec.listeners).filter(|other| other.port.value == door.listener.port.value);
+    let rivals =
+        specs.flat_map(|spec| &spec.listeners).filter(|other| other.port.value == door.listener.port.value);
     !rivals.filter_map(listener_host).any(|other| is_closer(other) && covers(other))
 }
 
 /// Builds tables and addresses. A listener without routes is opened all the same, and said.
-fn open(world: &World<'_>, ports: BTreeMap<u16, Port<'_>>, rules: Vec<Rule>, effective: &Effective) -> Attached {
+fn open(
+    world: &World<'_>,
+    ports: BTreeMap<u16, Port<'_>>,
+    rules: Vec<Rule>,
+    effective: &Effective,
+) -> Attached {
     let mut attached = Attached { listeners: Vec::new(), rules, told: Vec::new() };
     for (port, Port { doors, candidates, told }) in ports {
         let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
@@ -265,7 +277,10 @@ fn open(world: &World<'_>, ports: BTreeMap<u16, Port<'_>>, rules: Vec<Rule>, eff
         let names: Vec<String> =
             doors.iter().map(|door| format!("{}/{}", door.gateway, door.listener.name.value)).collect();
         if let (true, Some(door)) = (candidates.is_empty(), doors.first()) {
-            world.faults.warn(door.listener.at, format!("no route attaches to port {port}: all its requests get 404"));
+            world.faults.warn(
+                door.listener.at,
+                format!("no route attaches to port {port}: all its requests get 404"),
+            );
         }
         let name = names.join("+").into();
         attached.listeners.push(Listener { name, bind, port, table: Table::new(candidates) });

@@ -31,11 +31,16 @@ impl Backends {
 
 /// Compiles every Backend, referred to or not. Hosts that nobody connects to but an override names are
 /// reported as warnings.
-pub(super) fn compile(world: &World<'_>, secrets: &Secrets, hosts: &Replacements<String, Origin>) -> Backends {
+pub(super) fn compile(
+    world: &World<'_>,
+    secrets: &Secrets,
+    hosts: &Replacements<String, Origin>,
+) -> Backends {
     let mut backends = Backends { list: Vec::new(), targets: Vec::new(), indices: HashMap::new() };
     let mut known = HashMap::new();
     for resource in &world.all.backends {
-        let Some((kind, origin)) = resource.spec.as_ref().and_then(|spec| one(world, secrets, &resource.meta, spec))
+        let Some((kind, origin)) =
+            resource.spec.as_ref().and_then(|spec| one(world, secrets, &resource.meta, spec))
         else {
             continue;
         };
@@ -56,7 +61,9 @@ pub(super) fn compile(world: &World<'_>, secrets: &Secrets, hosts: &Replacements
         backends.indices.insert(key, index_of_last(backends.list.len()));
     }
     for host in hosts.unused() {
-        world.faults.warn(host.at, format!("no Backend connects to {:?}: its override has no effect", host.value));
+        world
+            .faults
+            .warn(host.at, format!("no Backend connects to {:?}: its override has no effect", host.value));
     }
     backends
 }

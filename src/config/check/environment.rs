@@ -3,11 +3,12 @@ use crate::config::diagnostic::Located;
 use crate::config::resources::secret::SecretText;
 use std::collections::HashMap;
 
-/// The values of all Secrets: `(namespace, name)` to keys to bytes. A key whose value has a fault is absent
-/// from `values` and present in `keys`.
+/// The values of all Secrets: `(namespace, name)` to keys to bytes, `None` for a value that had a fault.
 pub(super) struct Secrets {
-    values: HashMap<(String, String), HashMap<String, Option<Vec<u8>>>>,
+    values: HashMap<(String, String), Keys>,
 }
+
+type Keys = HashMap<String, Option<Vec<u8>>>;
 
 impl Secrets {
     /// The value of `key`; `Some(None)` when it had a fault that was reported.
@@ -22,9 +23,10 @@ impl Secrets {
 pub(super) fn secrets(world: &World<'_>) -> Secrets {
     let mut values = HashMap::new();
     for secret in &world.all.secrets {
-        let mut keys = HashMap::new();
+        let mut keys = Keys::new();
         for entry in secret.spec.iter().flat_map(|spec| &spec.entries) {
             let bytes = match &entry.value.value {
+                SecretText::Refused => None,
                 SecretText::Bytes(bytes) => Some(bytes.clone()),
                 SecretText::Template(text) => {
                     let template = Located { value: text.as_str(), at: entry.value.at };
@@ -77,7 +79,8 @@ fn variable(rest: &str) -> Option<(&str, &str)> {
         Some(braced) => braced.split_once('}')?,
         None => rest.split_at(rest.find(|c| !is_inner(c)).unwrap_or(rest.len())),
     };
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_inner);
+    let is_name =
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_inner);
     is_name.then_some((name, after))
 }
 
@@ -112,7 +115,8 @@ mod tests {
         ] {
             let (all, faults) = (Default::default(), Faults::new(["x"].into_iter()));
             let world = World { all: &all, faults: &faults, env: &env };
-            let found = substitute(&world, Located { value: text, at: Place { file: 0, line: 1, column: 1 } });
+            let found =
+                substitute(&world, Located { value: text, at: Place { file: 0, line: 1, column: 1 } });
             assert_eq!(found.as_deref(), filled, "{text}");
             let shown = faults.finish().map_or_else(|faults| faults.to_string(), |_| String::new());
             assert!(shown.contains(fault) && shown.is_empty() == fault.is_empty(), "{text}: {shown}");

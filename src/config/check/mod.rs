@@ -85,7 +85,9 @@ impl World<'_> {
             }
         };
         let help = match self.all.unread.first() {
-            Some(at) => format!("{help}; or it stands in what could not be read at {}", self.faults.name(*at)),
+            Some(at) => {
+                format!("{help}; or it stands in what could not be read at {}", self.faults.name(*at))
+            }
             None => help,
         };
         self.faults.fault_with_help(at, message, help);

@@ -51,7 +51,8 @@ pub(super) fn compile(world: &World<'_>) -> Policies {
         let mut told = Vec::new();
         for target in &policy.targets {
             let Some(scope) = scope(world, &resource.meta, target) else { continue };
-            let section = scope.section.as_ref().map(|section| format!(" section {section}")).unwrap_or_default();
+            let section =
+                scope.section.as_ref().map(|section| format!(" section {section}")).unwrap_or_default();
             told.push(format!("{} {}/{}{section}", scope.kind.name(), scope.namespace, scope.name));
             policies.scopes.push((scope, index));
         }
@@ -85,12 +86,16 @@ fn scope(world: &World<'_>, meta: &Meta, target: &Target) -> Option<Scope> {
     let (namespace, name) = (meta.namespace.as_str(), target.name.value.as_str());
     let sections: Option<Vec<&str>> = match target.kind {
         TargetKind::Gateway => {
-            let found = world.find(&world.all.gateways, target.kind.name(), (namespace, name), target.name.at)?;
+            let found =
+                world.find(&world.all.gateways, target.kind.name(), (namespace, name), target.name.at)?;
             let complete = found.spec.as_ref().filter(|gateway| !gateway.is_partial);
-            complete.map(|gateway| gateway.listeners.iter().map(|listener| listener.name.value.as_str()).collect())
+            complete.map(|gateway| {
+                gateway.listeners.iter().map(|listener| listener.name.value.as_str()).collect()
+            })
         }
         TargetKind::HttpRoute => {
-            let found = world.find(&world.all.routes, target.kind.name(), (namespace, name), target.name.at)?;
+            let found =
+                world.find(&world.all.routes, target.kind.name(), (namespace, name), target.name.at)?;
             found.spec.as_ref().map(|route| route.rules.iter().filter_map(rule_name).collect())
         }
     };
@@ -98,7 +103,8 @@ fn scope(world: &World<'_>, meta: &Meta, target: &Target) -> Option<Scope> {
         && !sections.contains(&section.value.as_str())
     {
         let what = if target.kind == TargetKind::Gateway { "listener" } else { "rule" };
-        let message = format!("{} {name:?} has no {what} named {}", target.kind.name(), quoted(&section.value));
+        let message =
+            format!("{} {name:?} has no {what} named {}", target.kind.name(), quoted(&section.value));
         let help = match nearest(&section.value, sections.iter().copied()) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("its {what}s are named: {}", listing(sections)),

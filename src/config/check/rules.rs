@@ -26,10 +26,15 @@ pub(super) fn compile(
         world.faults.fault_with_help(first.backend.at(), "a rule with RequestRedirect has no backend", help);
     }
     if filters.redirect.is_none() && rule.backends.iter().all(|backend| backend.weight == 0) {
-        world.faults.warn(rule.at, "the rule has no backend with a weight: its requests are answered with 500");
+        world
+            .faults
+            .warn(rule.at, "the rule has no backend with a weight: its requests are answered with 500");
     }
-    let choices =
-        rule.backends.iter().map(|backend| (backend.weight, choice(world, backends, route, backend))).collect();
+    let choices = rule
+        .backends
+        .iter()
+        .map(|backend| (backend.weight, choice(world, backends, route, backend)))
+        .collect();
     Rule {
         route: route.to_string().into(),
         name: format!("{route}/{number}").into(),

@@ -197,7 +197,10 @@ fn token(fields: &mut Fields<'_>) -> Option<Token> {
     for (field_name, field) in [("secretRef", &secret), ("inline", &inline_field)] {
         match field {
             Some(field) if field_name != kind => {
-                field.fault_with_help("does not belong to this kind of authToken", "remove it, or change kind");
+                field.fault_with_help(
+                    "does not belong to this kind of authToken",
+                    "remove it, or change kind",
+                );
             }
             None if field_name == kind => {
                 fields.faults().fault(fields.at(), format!("authToken lacks the field {field_name:?}"));

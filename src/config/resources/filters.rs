@@ -80,7 +80,11 @@ pub(crate) fn read_for_backend(field: &Cursor<'_>) -> Vec<Located<Filter>> {
     for filter in &filters {
         if matches!(filter.value, Filter::Rewrite { .. } | Filter::Redirect(_)) {
             let help = "move it to the filters of the rule";
-            field.faults().fault_with_help(filter.at, "this filter is not supported on a single backend", help);
+            field.faults().fault_with_help(
+                filter.at,
+                "this filter is not supported on a single backend",
+                help,
+            );
         }
     }
     filters
@@ -122,7 +126,8 @@ fn kind(field: &Cursor<'_>) -> Option<(&'static str, &'static str, Kind)> {
     let rows = KINDS.map(|row| (row.0, row));
     let row = field.one_of(&rows)?.value;
     if row.2 == Kind::Foreign {
-        let help = "supported are RequestHeaderModifier, ResponseHeaderModifier, URLRewrite and RequestRedirect";
+        let help =
+            "supported are RequestHeaderModifier, ResponseHeaderModifier, URLRewrite and RequestRedirect";
         field.fault_with_help(format!("is {}, which is not supported yet", row.0), help);
     }
     Some(row)
@@ -138,7 +143,11 @@ fn refuse_repeated(field: &Cursor<'_>, filters: &[Located<Filter>]) {
         };
         if earlier().any(same) {
             let help = "put both into one filter";
-            field.faults().fault_with_help(filter.at, "a filter of this type stands in the list already", help);
+            field.faults().fault_with_help(
+                filter.at,
+                "a filter of this type stands in the list already",
+                help,
+            );
         }
     }
     let is = |is: fn(&Filter) -> bool| filters.iter().find(|filter| is(&filter.value));
@@ -184,7 +193,8 @@ fn header_value(text: &str) -> Result<String, String> {
 }
 
 fn rewrite(fields: &mut Fields<'_>) -> Option<Filter> {
-    let hostname = fields.get("hostname").and_then(|field| field.parsed(|text| values::hostname(text, false)));
+    let hostname =
+        fields.get("hostname").and_then(|field| field.parsed(|text| values::hostname(text, false)));
     let path = fields.get("path").and_then(|field| field.fields(path_modifier));
     Some(Filter::Rewrite { hostname: hostname.map(|hostname| hostname.value), path })
 }
@@ -215,7 +225,8 @@ fn path_modifier(fields: &mut Fields<'_>) -> Option<PathModifier> {
 fn redirect(fields: &mut Fields<'_>) -> Option<Redirect> {
     const STATUS: [(u64, u16); 5] = [(301, 301), (302, 302), (303, 303), (307, 307), (308, 308)];
     let scheme = fields.get("scheme").and_then(|field| field.one_of(&[("http", "http"), ("https", "https")]));
-    let hostname = fields.get("hostname").and_then(|field| field.parsed(|text| values::hostname(text, false)));
+    let hostname =
+        fields.get("hostname").and_then(|field| field.parsed(|text| values::hostname(text, false)));
     let port = fields.get("port").and_then(|field| field.port());
     let path = fields.get("path").and_then(|field| field.fields(path_modifier));
     let status = fields.get("statusCode").and_then(|field| {

@@ -47,11 +47,14 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
             if field.is_empty_list() {
                 field.fault("must name at least one listener");
             }
-            let is_partial = written > listeners.len();
+            let is_partial = written > listeners.len() || listeners.is_empty();
             (listeners, is_partial)
         });
         fields.pass_over(&["infrastructure"]); // how a cluster provisions; there is nothing to provision
-        fields.unsupported(&["addresses"], "remove it; the address of a port is set by listenerOverrides of Settings");
+        fields.unsupported(
+            &["addresses"],
+            "remove it; the address of a port is set by listenerOverrides of Settings",
+        );
         fields.unsupported(&["backendTLS", "allowedListeners", "tls", "defaultScope"], "remove it");
         let (listeners, is_partial) = listeners?;
         refuse_twins(&listeners, fields);

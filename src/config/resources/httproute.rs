@@ -69,7 +69,12 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<HttpRoute> {
         let hostname = |item: Cursor<'_>| item.parsed(|text| values::hostname(text, true));
         let hostnames = fields.list("hostnames", HOSTNAMES_MAX, hostname);
         let rules = match fields.get("rules") {
-            Some(field) => field.list(RULES_MAX, |item| item.fields(rule)),
+            Some(field) => {
+                if field.is_empty_list() {
+                    field.fault("must name at least one rule");
+                }
+                field.list(RULES_MAX, |item| item.fields(rule))
+            }
             None => vec![Rule::bare(spec.at())],
         };
         if rules.iter().map(|rule| rule.matches.len()).sum::<usize>() > MATCHES_MAX {
@@ -190,7 +195,9 @@ fn value_matches(field: &Cursor<'_>, is_header: bool) -> Vec<(String, ValueMatch
     };
     for (at, (name, value)) in field.list(VALUES_MAX, read) {
         match matches.iter().any(|(known, _)| *known == name) {
-            true => field.faults().warn(at, format!("{name:?} is matched already; only the first entry counts")),
+            true => {
+                field.faults().warn(at, format!("{name:?} is matched already; only the first entry counts"))
+            }
             false => matches.push((name, value)),
         }
     }
@@ -244,7 +251,8 @@ fn backend(fields: &mut Fields<'_>) -> Option<BackendRef> {
         field.port(); // means something for a Service only; a Backend has its own
     });
     let filters = fields.get("filters").map_or_else(Vec::new, |field| filters::read_for_backend(&field));
-    let is = |field: &Option<(Cursor<'_>, Option<Located<String>>)>, default: &str, wanted: &str| match field {
+    let is = |field: &Option<(Cursor<'_>, Option<Located<String>>)>, default: &str, wanted: &str| match field
+    {
         None => default == wanted,
         Some((_, text)) => text.as_ref().is_none_or(|text| text.value == wanted),
     };

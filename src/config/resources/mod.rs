@@ -66,7 +66,11 @@ const KINDS: [(&str, Kind, &[&str]); 9] = [
     ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("Backend", Kind::Backend, &["gateway.kgateway.dev/v1alpha1"]),
     ("TrafficPolicy", Kind::TrafficPolicy, &["gateway.kgateway.dev/v1alpha1"]),
-    ("ReferenceGrant", Kind::ReferenceGrant, &["gateway.networking.k8s.io/v1beta1", "gateway.networking.k8s.io/v1"]),
+    (
+        "ReferenceGrant",
+        Kind::ReferenceGrant,
+        &["gateway.networking.k8s.io/v1beta1", "gateway.networking.k8s.io/v1"],
+    ),
     ("Settings", Kind::Settings, &["tollgate.dev/v1alpha1"]),
     ("Prices", Kind::Prices, &["tollgate.dev/v1alpha1"]),
     ("List", Kind::List, &["v1"]),
@@ -78,7 +82,7 @@ const LIST_MAX: usize = 10_000;
 impl Resources {
     /// Reads one document, which is a resource or a list of them.
     pub(crate) fn read(&mut self, root: &Node, faults: &Faults) {
-        self.read_resource(&Cursor::new(root, "the document", faults), true);
+        self.read_resource(&Cursor::new(root, "document", faults), true);
     }
 
     fn read_resource(&mut self, cursor: &Cursor<'_>, lists_allowed: bool) {
@@ -86,6 +90,10 @@ impl Resources {
             let kind = kind(fields);
             match kind {
                 Some(Kind::List) if lists_allowed => self.read_items(fields),
+                Some(Kind::List) => {
+                    fields.faults().fault(fields.at(), "a List must not stand in a List");
+                    fields.give_up();
+                }
                 Some(kind) => self.read_kind(kind, fields),
                 None => {}
             }
@@ -108,13 +116,15 @@ impl Resources {
     fn read_kind(&mut self, kind: Kind, fields: &mut Fields<'_>) {
         let metadata = fields.need("metadata");
         let meta = metadata.and_then(|metadata| Meta::read(&metadata));
+        if meta.is_none() {
+            self.unread.push(fields.at());
+        }
         fields.pass_over(&["status"]); // what a cluster observed; `kubectl get -o yaml` writes it
         if kind == Kind::Secret {
             let spec = secret::read(fields);
             return self.add(kind, meta, spec, fields.faults(), |all| &mut all.secrets);
         }
         let (spec, faults) = (fields.need("spec"), fields.faults());
-        let at = fields.at();
         match (kind, spec.as_ref()) {
             (Kind::Gateway, spec) => {
                 self.add(kind, meta, spec.and_then(gateway::read), faults, |all| &mut all.gateways);
@@ -138,7 +148,7 @@ impl Resources {
             (Kind::Prices, spec) => {
                 self.add(kind, meta, spec.and_then(prices::read), faults, |all| &mut all.prices);
             }
-            (Kind::List | Kind::Secret, _) => faults.fault(at, "a List must not stand in a List"),
+            (Kind::List | Kind::Secret, _) => {} // read above
         }
     }
 
@@ -153,10 +163,15 @@ impl Resources {
     ) {
         let Some(meta) = meta else { return };
         let identity = (kind, meta.namespace.clone(), meta.name.value.clone());
-        if let Some(first) = self.seen.get(&identity) {
+        // Lists of prices are joined, and a copy of the built-in one keeps its name.
+        if let Some(first) = self.seen.get(&identity).filter(|_| kind != Kind::Prices) {
             let message = format!("{} {meta} is defined twice", kind.name());
             let first = faults.name(*first);
-            return faults.fault_with_help(meta.name.at, message, format!("it stands at {first} already; keep one"));
+            return faults.fault_with_help(
+                meta.name.at,
+                message,
+                format!("it stands at {first} already; keep one"),
+            );
         }
         self.seen.insert(identity, meta.name.at);
         list(self).push(Resource { meta, spec });
@@ -184,7 +199,8 @@ fn kind(fields: &mut Fields<'_>) -> Option<Kind> {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("supported kinds are: {}", listing(known())),
         };
-        let message = format!("the kind {} ({}) is not supported", quoted(&name.value), quoted(&version.value));
+        let message =
+            format!("the kind {} ({}) is not supported", quoted(&name.value), quoted(&version.value));
         fields.faults().fault_with_help(name.at, message, help);
         return None;
     };

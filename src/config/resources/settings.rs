@@ -77,7 +77,8 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             }
         });
         let hosts = fields.list("hostOverrides", OVERRIDES_MAX, |item| item.fields(host_override));
-        let listeners = fields.list("listenerOverrides", OVERRIDES_MAX, |item| item.fields(listener_override));
+        let listeners =
+            fields.list("listenerOverrides", OVERRIDES_MAX, |item| item.fields(listener_override));
         Some(SettingsSpec { settings, hosts, listeners })
     })
 }
@@ -129,7 +130,8 @@ fn roots(field: &Cursor<'_>) -> Option<Roots> {
     }
     let files = field.list(OVERRIDES_MAX, |item| item.word().map(|file| file.value));
     if files.is_empty() {
-        field.fault_with_help("names no file: nobody would be trusted", "write system or a list of PEM files");
+        field
+            .fault_with_help("names no file: nobody would be trusted", "write system or a list of PEM files");
         return None;
     }
     Some(Roots::Files(files))
@@ -190,7 +192,12 @@ fn section(fields: &mut Fields<'_>, name: &'static str, read: impl FnOnce(&mut F
     }
 }
 
-fn number<T: TryFrom<u64>>(fields: &mut Fields<'_>, name: &'static str, range: RangeInclusive<u64>, to: &mut T) {
+fn number<T: TryFrom<u64>>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+    to: &mut T,
+) {
     let given = fields.get(name).and_then(|field| field.integer(range));
     if let Some(given) = given.and_then(|given| T::try_from(given.value).ok()) {
         *to = given;
@@ -214,7 +221,12 @@ fn power_of_two<T: TryFrom<u64>>(
     }
 }
 
-fn size<T: TryFrom<u64>>(fields: &mut Fields<'_>, name: &'static str, range: RangeInclusive<u64>, to: &mut T) {
+fn size<T: TryFrom<u64>>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+    to: &mut T,
+) {
     let given = fields.get(name).and_then(|field| field.size(range));
     if let Some(given) = given.and_then(|given| T::try_from(given).ok()) {
         *to = given;
@@ -245,7 +257,9 @@ mod tests {
         ] {
             assert_eq!(origin(text), Ok(Origin { host: host.into(), port, tls }), "{text}");
         }
-        for bad in ["127.0.0.1:1", "ftp://a", "http://", "http://a:0", "http://a:65536", "http://a/b", "http://a:b"] {
+        for bad in
+            ["127.0.0.1:1", "ftp://a", "http://", "http://a:0", "http://a:65536", "http://a/b", "http://a:b"]
+        {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }

@@ -66,8 +66,9 @@ const FILL_MIN: Duration = Duration::from_millis(50);
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
     spec.fields(|fields| {
         let targets = fields.list("targetRefs", TARGETS_MAX, |item| item.fields(target));
-        if !fields.has("targetRefs") && !fields.has("targetSelectors") {
-            fields.faults().fault(fields.at(), "the policy applies to nothing: targetRefs is missing");
+        let names_none = fields.get("targetRefs").is_none_or(|field| field.is_empty_list());
+        if names_none && !fields.has("targetSelectors") {
+            fields.faults().fault(fields.at(), "the policy applies to nothing: targetRefs names no target");
         }
         fields.unsupported(&["targetSelectors"], "name the targets under targetRefs");
         let others_given = OTHERS.iter().any(|name| fields.has(name));
@@ -86,7 +87,8 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
 }
 
 fn target(fields: &mut Fields<'_>) -> Option<Target> {
-    const KINDS: [(&str, TargetKind); 2] = [("Gateway", TargetKind::Gateway), ("HTTPRoute", TargetKind::HttpRoute)];
+    const KINDS: [(&str, TargetKind); 2] =
+        [("Gateway", TargetKind::Gateway), ("HTTPRoute", TargetKind::HttpRoute)];
     if let Some(group) = fields.need("group") {
         group.one_of(&[(GATEWAY_API, ())]);
     }
@@ -118,7 +120,8 @@ fn token_bucket(fields: &mut Fields<'_>) -> Option<TokenBucket> {
         Some(given) => {
             let given = given?;
             if given.value > max {
-                let message = format!("\"tokensPerFill\" is {}, above maxTokens, which is {max}", given.value);
+                let message =
+                    format!("\"tokensPerFill\" is {}, above maxTokens, which is {max}", given.value);
                 let help = format!("the bucket holds {max}: write at most {max}, or raise maxTokens");
                 fields.faults().fault_with_help(given.at, message, help);
             }
@@ -139,10 +142,7 @@ fn fill_interval(field: &Cursor<'_>) -> Option<Duration> {
 }
 
 /// The unit that stands in an annotation, for a faulty one a fault.
-pub(crate) fn annotated_unit(
-    text: &Located<String>,
-    faults: &Faults,
-) -> Option<Located<Unit>> {
+pub(crate) fn annotated_unit(text: &Located<String>, faults: &Faults) -> Option<Located<Unit>> {
     let found = UNITS.iter().find(|(name, _)| *name == text.value);
     if found.is_none() {
         let names = listing(UNITS.iter().map(|(name, _)| *name));
