@@ -65,6 +65,11 @@ fn the_example_and_the_prices_are_without_fault() {
     let snapshot = load(&sources, &env, &Overrides::default()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(snapshot.warnings, []);
     assert_eq!(snapshot.settings, Default::default(), "the example shows the defaults");
+    let report = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config/example.report");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&report, snapshot.report.to_string()).expect("a report that can be written");
+    }
+    assert_eq!(snapshot.report.to_string(), std::fs::read_to_string(&report).expect("the report"));
     assert_eq!(snapshot.prices, load_prices(&sources[..1]).unwrap_or_else(|faults| panic!("{faults}")));
     let haiku =
         snapshot.prices.iter().find(|row| row.model == "claude-3-5-haiku*").expect("the walkthrough's model");

@@ -25,6 +25,7 @@ pub(crate) struct Fields<'a> {
     name: String,
     entries: &'a [(Key, Node)],
     asked: Vec<&'static str>,
+    missing: Vec<&'static str>,
     passed_over: bool,
     faults: &'a Faults,
 }
@@ -185,7 +186,8 @@ impl<'a> Cursor<'a> {
         let found = choices.iter().find(|(name, _)| *name == text.value);
         if found.is_none() {
             let names = || choices.iter().map(|(name, _)| *name);
-            let what = format!("is {}, but must be one of {}", quoted(&text.value), listing(names()));
+            let must = if choices.len() == 1 { "must be" } else { "must be one of" };
+            let what = format!("is {}, but {must} {}", quoted(&text.value), listing(names()));
             match nearest(&text.value, names()) {
                 Some(meant) => self.fault_with_help(what, format!("did you mean {meant:?}?")),
                 None => self.fault(what),
@@ -208,7 +210,7 @@ impl<'a> Cursor<'a> {
             self.fault(format!("has {} items; at most {max} are allowed", items.len()));
         }
         let cursor = |(index, item)| Cursor::new(item, format!("{}[{index}]", self.name), self.faults);
-        items.iter().take(max).enumerate().map(cursor).filter_map(|item| read(item)).collect()
+        items.iter().take(max).enumerate().map(cursor).filter_map(&mut read).collect()
     }
 
     /// A map whose fields `read` asks for; every field that it did not ask for is reported afterwards, so
@@ -216,10 +218,11 @@ impl<'a> Cursor<'a> {
     pub(crate) fn fields<T>(&self, read: impl FnOnce(&mut Fields<'a>) -> Option<T>) -> Option<T> {
         let Value::Map(entries) = &self.node.value else { return self.wrong("a map") };
         let (at, name) = (self.at(), self.name.clone());
+        let (asked, missing) = (Vec::new(), Vec::new());
         let mut fields =
-            Fields { at, name, entries, asked: Vec::new(), passed_over: false, faults: self.faults };
+            Fields { at, name, entries, asked, missing, passed_over: false, faults: self.faults };
         let value = read(&mut fields);
-        fields.report_unknown();
+        fields.report();
         value
     }
 
@@ -256,7 +259,9 @@ impl<'a> Fields<'a> {
 
     /// The field, unless it is absent or null, which Kubernetes takes for absent.
     pub(crate) fn get(&mut self, name: &'static str) -> Option<Cursor<'a>> {
-        self.asked.push(name);
+        if !self.asked.contains(&name) {
+            self.asked.push(name);
+        }
         let (_, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
         (!node.is_null()).then(|| Cursor::new(node, name, self.faults))
     }
@@ -265,7 +270,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn need(&mut self, name: &'static str) -> Option<Cursor<'a>> {
         let field = self.get(name);
         if field.is_none() {
-            self.faults.fault(self.at, format!("{} lacks the field {name:?}", self.name));
+            self.missing.push(name);
         }
         field
     }
@@ -304,22 +309,29 @@ impl<'a> Fields<'a> {
         self.entries.iter().any(|(key, node)| key.text == name && !node.is_null())
     }
 
-    fn report_unknown(&self) {
-        if self.passed_over {
-            return;
+    /// Reports fields that nobody asked for and fields that are missing; one that is only misspelt is
+    /// reported once, as unknown.
+    fn report(&mut self) {
+        if !self.passed_over {
+            self.report_unknown();
         }
+        for name in &self.missing {
+            self.faults.fault(self.at, format!("{} lacks the field {name:?}", self.name));
+        }
+    }
+
+    fn report_unknown(&mut self) {
         for (key, _) in self.entries.iter().filter(|(key, _)| !self.asked.contains(&key.text.as_str())) {
             let message = format!("unknown field {} in {}", quoted(&key.text), self.name);
             let unused = self.asked.iter().copied().filter(|name| !self.has(name));
-            match nearest(&key.text, unused) {
+            let help = match nearest(&key.text, unused) {
                 Some(meant) => {
-                    self.faults.fault_with_help(key.at, message, format!("did you mean {meant:?}?"));
+                    self.missing.retain(|missing| *missing != meant);
+                    format!("did you mean {meant:?}?")
                 }
-                None => {
-                    let known = format!("known are: {}", listing(self.asked.iter().copied()));
-                    self.faults.fault_with_help(key.at, message, known);
-                }
-            }
+                None => format!("known are: {}", listing(self.asked.iter().copied())),
+            };
+            self.faults.fault_with_help(key.at, message, help);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut total) = (text, Duration::ZERO);
     for _ in 0..PARTS_MAX {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number = ascii::decimal(rest[..digits].as_bytes()).filter(|_| digits <= 5)?;
+        let number = ascii::decimal(&rest.as_bytes()[..digits]).filter(|_| digits <= 5)?;
         let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
         let after = &rest[digits..];
         let (left, unit_ms) = units.iter().find_map(|(unit, ms)| Some((after.strip_prefix(unit)?, *ms)))?;

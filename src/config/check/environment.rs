@@ -3,11 +3,12 @@ use crate::config::diagnostic::Located;
 use crate::config::resources::secret::SecretText;
 use std::collections::HashMap;
 
-/// The values of all Secrets: `(namespace, name)` to keys to bytes. A key whose value has a fault is absent
-/// from `values` and present in `keys`.
+/// The values of all Secrets: `(namespace, name)` to keys to bytes, `None` for a value that had a fault.
 pub(super) struct Secrets {
-    values: HashMap<(String, String), HashMap<String, Option<Vec<u8>>>>,
+    values: HashMap<(String, String), Keys>,
 }
+
+type Keys = HashMap<String, Option<Vec<u8>>>;
 
 impl Secrets {
     /// The value of `key`; `Some(None)` when it had a fault that was reported.
@@ -22,9 +23,10 @@ impl Secrets {
 pub(super) fn secrets(world: &World<'_>) -> Secrets {
     let mut values = HashMap::new();
     for secret in &world.all.secrets {
-        let mut keys = HashMap::new();
+        let mut keys = Keys::new();
         for entry in secret.spec.iter().flat_map(|spec| &spec.entries) {
             let bytes = match &entry.value.value {
+                SecretText::Refused => None,
                 SecretText::Bytes(bytes) => Some(bytes.clone()),
                 SecretText::Template(text) => {
                     let template = Located { value: text.as_str(), at: entry.value.at };

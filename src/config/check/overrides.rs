@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 /// What the command line says in place of the Settings resource; each entry goes before the resource's.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Host and `http://host:port` or `https://host:port`: as `hostOverrides`.
+    /// Host and `http://host:port` or `https://host:port`: as `hostOverrides`. The target takes the host's
+    /// place altogether: in the connection, in `Host`, and as the name that its certificate must have.
     pub hosts: Vec<(String, String)>,
     /// Port of a Gateway and the address to open in its place: as `listenerOverrides`.
     pub listeners: Vec<(u16, String)>,

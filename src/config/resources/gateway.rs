@@ -47,7 +47,7 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
             if field.is_empty_list() {
                 field.fault("must name at least one listener");
             }
-            let is_partial = written > listeners.len();
+            let is_partial = written > listeners.len() || listeners.is_empty();
             (listeners, is_partial)
         });
         fields.pass_over(&["infrastructure"]); // how a cluster provisions; there is nothing to provision

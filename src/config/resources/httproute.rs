@@ -69,7 +69,12 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<HttpRoute> {
         let hostname = |item: Cursor<'_>| item.parsed(|text| values::hostname(text, true));
         let hostnames = fields.list("hostnames", HOSTNAMES_MAX, hostname);
         let rules = match fields.get("rules") {
-            Some(field) => field.list(RULES_MAX, |item| item.fields(rule)),
+            Some(field) => {
+                if field.is_empty_list() {
+                    field.fault("must name at least one rule");
+                }
+                field.list(RULES_MAX, |item| item.fields(rule))
+            }
             None => vec![Rule::bare(spec.at())],
         };
         if rules.iter().map(|rule| rule.matches.len()).sum::<usize>() > MATCHES_MAX {

@@ -82,7 +82,7 @@ const LIST_MAX: usize = 10_000;
 impl Resources {
     /// Reads one document, which is a resource or a list of them.
     pub(crate) fn read(&mut self, root: &Node, faults: &Faults) {
-        self.read_resource(&Cursor::new(root, "the document", faults), true);
+        self.read_resource(&Cursor::new(root, "document", faults), true);
     }
 
     fn read_resource(&mut self, cursor: &Cursor<'_>, lists_allowed: bool) {
@@ -90,6 +90,10 @@ impl Resources {
             let kind = kind(fields);
             match kind {
                 Some(Kind::List) if lists_allowed => self.read_items(fields),
+                Some(Kind::List) => {
+                    fields.faults().fault(fields.at(), "a List must not stand in a List");
+                    fields.give_up();
+                }
                 Some(kind) => self.read_kind(kind, fields),
                 None => {}
             }
@@ -112,13 +116,15 @@ impl Resources {
     fn read_kind(&mut self, kind: Kind, fields: &mut Fields<'_>) {
         let metadata = fields.need("metadata");
         let meta = metadata.and_then(|metadata| Meta::read(&metadata));
+        if meta.is_none() {
+            self.unread.push(fields.at());
+        }
         fields.pass_over(&["status"]); // what a cluster observed; `kubectl get -o yaml` writes it
         if kind == Kind::Secret {
             let spec = secret::read(fields);
             return self.add(kind, meta, spec, fields.faults(), |all| &mut all.secrets);
         }
         let (spec, faults) = (fields.need("spec"), fields.faults());
-        let at = fields.at();
         match (kind, spec.as_ref()) {
             (Kind::Gateway, spec) => {
                 self.add(kind, meta, spec.and_then(gateway::read), faults, |all| &mut all.gateways);
@@ -142,7 +148,7 @@ impl Resources {
             (Kind::Prices, spec) => {
                 self.add(kind, meta, spec.and_then(prices::read), faults, |all| &mut all.prices);
             }
-            (Kind::List | Kind::Secret, _) => faults.fault(at, "a List must not stand in a List"),
+            (Kind::List | Kind::Secret, _) => {} // read above
         }
     }
 
@@ -157,7 +163,8 @@ impl Resources {
     ) {
         let Some(meta) = meta else { return };
         let identity = (kind, meta.namespace.clone(), meta.name.value.clone());
-        if let Some(first) = self.seen.get(&identity) {
+        // Lists of prices are joined, and a copy of the built-in one keeps its name.
+        if let Some(first) = self.seen.get(&identity).filter(|_| kind != Kind::Prices) {
             let message = format!("{} {meta} is defined twice", kind.name());
             let first = faults.name(*first);
             return faults.fault_with_help(

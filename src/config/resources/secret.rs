@@ -20,6 +20,8 @@ pub(crate) enum SecretText {
     Template(String),
     /// From `data`: taken as it is.
     Bytes(Vec<u8>),
+    /// A value that was refused: the key is there all the same.
+    Refused,
 }
 
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
@@ -33,24 +35,23 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
     let plain = fields.get("stringData").map_or_else(Vec::new, |field| field.entries());
     let mut entries: Vec<Entry> = Vec::new();
     for (key, value) in plain {
-        if let Some(text) = value.text() {
-            entries.push(Entry { key: key.value, value: text.map(SecretText::Template) });
-        }
+        let refused = Located { value: SecretText::Refused, at: value.at() };
+        let value = value.text().map_or(refused, |text| text.map(SecretText::Template));
+        entries.push(Entry { key: key.value, value });
     }
     for (key, value) in data {
-        let bytes = decode(&value);
-        if let Some(value) = bytes.filter(|_| entries.iter().all(|entry| entry.key != key.value)) {
+        let value = Located { value: decode(&value).unwrap_or(SecretText::Refused), at: value.at() };
+        if entries.iter().all(|entry| entry.key != key.value) {
             entries.push(Entry { key: key.value, value });
         }
     }
     Some(Secret { entries })
 }
 
-fn decode(value: &Cursor<'_>) -> Option<Located<SecretText>> {
-    let text = value.text()?;
-    let bytes = values::base64(&text.value);
+fn decode(value: &Cursor<'_>) -> Option<SecretText> {
+    let bytes = values::base64(&value.text()?.value);
     if bytes.is_none() {
         value.fault_with_help("must be base64", "write plain text under stringData instead of data");
     }
-    Some(Located { value: SecretText::Bytes(bytes?), at: text.at })
+    bytes.map(SecretText::Bytes)
 }

@@ -66,8 +66,9 @@ const FILL_MIN: Duration = Duration::from_millis(50);
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
     spec.fields(|fields| {
         let targets = fields.list("targetRefs", TARGETS_MAX, |item| item.fields(target));
-        if !fields.has("targetRefs") && !fields.has("targetSelectors") {
-            fields.faults().fault(fields.at(), "the policy applies to nothing: targetRefs is missing");
+        let names_none = fields.get("targetRefs").is_none_or(|field| field.is_empty_list());
+        if names_none && !fields.has("targetSelectors") {
+            fields.faults().fault(fields.at(), "the policy applies to nothing: targetRefs names no target");
         }
         fields.unsupported(&["targetSelectors"], "name the targets under targetRefs");
         let others_given = OTHERS.iter().any(|name| fields.has(name));

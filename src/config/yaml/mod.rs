@@ -7,7 +7,7 @@
 //! What Kubernetes manifests do not need is refused by name, because it hides what is in force: anchors,
 //! aliases, tags, duplicate keys, keys that are not scalars. JSON is YAML and needs nothing special.
 
-use super::diagnostic::{Faults, Place, quoted};
+use crate::config::diagnostic::{Faults, Place, quoted};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use std::collections::HashMap;
 
@@ -86,7 +86,8 @@ impl Node {
             Value::Scalar(scalar) => match scalar.kind() {
                 Kind::Null => "nothing",
                 Kind::Bool(_) => "true or false",
-                Kind::Integer | Kind::Float => "a number",
+                Kind::Integer => "a number",
+                Kind::Float => "a number with decimals",
                 Kind::Text => "a text",
             },
         }
@@ -206,11 +207,15 @@ impl Builder<'_> {
                 None => Ok(()),
             },
             Event::Alias(_) => {
+<<<<<<< HEAD:src/config/yaml.rs
                 self.faults.fault_with_help(
                     at,
                     "aliases (*name) are not supported",
                     "write the value out here",
                 );
+=======
+                self.refuse_alias(at);
+>>>>>>> room-config:src/config/yaml/mod.rs
                 self.attach(Node { at, value: Value::Refused })
             }
             _ => Ok(()),
@@ -224,6 +229,10 @@ impl Builder<'_> {
         }
         self.open.push(open);
         Ok(())
+    }
+
+    fn refuse_alias(&self, at: Place) {
+        self.faults.fault_with_help(at, "aliases (*name) are not supported", "write the value out here");
     }
 
     fn too_deep(&self, at: Place) {
@@ -283,6 +292,7 @@ impl Builder<'_> {
         let at = self.place(marker.line(), marker.col());
         match error.info() {
             "recursion limit exceeded" => self.too_deep(at), // the parser's own bound, met before ours
+            info if info.contains("unknown anchor") => self.refuse_alias(at),
             info => self.faults.fault(at, format!("this is not YAML: {info}")),
         }
         at
@@ -335,6 +345,7 @@ fn is_float(text: &str) -> bool {
 }
 
 #[cfg(test)]
+<<<<<<< HEAD:src/config/yaml.rs
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -457,3 +468,6 @@ mod tests {
         }
     }
 }
+=======
+mod tests;
+>>>>>>> room-config:src/config/yaml/mod.rs
