@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     stated: Option<Usage>,
     /// The client will send no more.
     eof: bool,
+    /// How often the output may still be filled before the other connections have their turn.
+    fillings_left: u32,
     idle_timeout: Option<Duration>,
     /// When to be woken, and the earliest wake-up asked for.
     deadline: Option<Instant>,
@@ -118,6 +120,7 @@ impl Connection {
             open_answers: 0,
             stated: None,
             eof: false,
+            fillings_left: limits::FILLINGS_PER_TURN,
             idle_timeout: None,
             deadline: None,
             armed: None,
@@ -200,6 +203,7 @@ impl Connection {
         if !matches!(self.phase, Phase::Lingering) {
             self.deadline = None;
         }
+        self.fillings_left = limits::FILLINGS_PER_TURN;
         loop {
             let goes_on = match &mut self.phase {
                 Phase::Head => self.read_head(world),
@@ -236,7 +240,8 @@ impl Connection {
             }
             Produced::Full => {
                 self.flush(&mut world.ledger).map_err(|_| Fate::Close)?;
-                Ok(self.output.len() < limits::OUTPUT_HIGH_WATER)
+                self.fillings_left = self.fillings_left.saturating_sub(1);
+                Ok(self.output.len() < limits::OUTPUT_HIGH_WATER && self.fillings_left > 0)
             }
             Produced::Cut(ending) => {
                 self.flush(&mut world.ledger).map_err(|_| Fate::Close)?;
@@ -325,7 +330,10 @@ impl Connection {
 
     /// Nothing more can be done now: judges an end of input, and says what to wait for.
     fn rest(&mut self, world: &World) -> Fate {
-        if self.eof && (self.output.is_empty() || matches!(self.phase, Phase::Lingering)) {
+        // After its last filling it goes on when the socket is writable, which it is, after the others.
+        let yielded = self.fillings_left == 0;
+        let drained = self.output.is_empty() && !yielded;
+        if self.eof && (drained || matches!(self.phase, Phase::Lingering)) {
             return Fate::Close;
         }
         if let (Phase::Head, Some(timeout)) = (&self.phase, self.idle_timeout)
@@ -333,7 +341,7 @@ impl Connection {
         {
             self.deadline = Some(later(world.now, timeout));
         }
-        let (reads, writes) = (self.wants_read(), !self.output.is_empty());
+        let (reads, writes) = (self.wants_read(), !drained);
         match self.socket.set_interest(reads, writes) {
             Ok(()) => Fate::Keep,
             Err(_) => Fate::Close,

@@ -18,6 +18,8 @@ pub const PENDING_BYTES_MAX: usize = 128 * 1024;
 pub const CHUNK_LINE_MAX: usize = 4 * 1024;
 /// Output produced and not yet taken by the kernel; beyond it nothing more is produced.
 pub const OUTPUT_HIGH_WATER: usize = 256 * 1024;
+/// How often in a row one connection may fill its output before the others have their turn: 4 MiB.
+pub const FILLINGS_PER_TURN: u32 = 16;
 /// Capacity that a connection's buffers keep from one request to the next.
 pub const BUFFER_KEPT_MAX: usize = 512 * 1024;
 /// Requests remembered by [`crate::Simulator::requests`].

@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "simulate" => cli::simulate::run(rest),
+        Some((command, rest)) if command == "hop" => cli::hop::run(rest),
         Some((command, _)) if command == "--help" || command == "-h" || command == "help" => {
             println!("{HELP}");
             Ok(())
@@ -28,4 +29,6 @@ const HELP: &str = "\
 loadtest: the simulated provider of tollgate, and measurements on loopback
 
   loadtest simulate [--port N] [settings]   be a provider until SIGINT, SIGTERM or the end of stdin
-  loadtest simulate --help                  the settings";
+  loadtest simulate --help                  the settings
+  loadtest hop --tollgate PATH --out DIR    CPU per proxied request of tollgate beside nginx
+  loadtest hop --help                       how it is measured";

@@ -1,3 +1,4 @@
 //! The commands.
 
+pub(crate) mod hop;
 pub(crate) mod simulate;

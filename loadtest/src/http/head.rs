@@ -109,7 +109,7 @@ impl Head {
         for line in request.headers.iter() {
             head.field(&mut fields, bytes, line)?;
         }
-        head.conclude(fields, method, target)?;
+        head.conclude(fields, request.headers, method, target)?;
         Ok(head)
     }
 
@@ -146,7 +146,6 @@ impl Head {
             }
             _ => {}
         }
-        fields.names.push(name);
         Ok(())
     }
 
@@ -158,7 +157,13 @@ impl Head {
     }
 
     /// Judges the head as a whole.
-    fn conclude(&mut self, fields: Fields<'_>, method: &str, target: &str) -> Result<(), String> {
+    fn conclude(
+        &mut self,
+        fields: Fields<'_>,
+        lines: &[httparse::Header<'_>],
+        method: &str,
+        target: &str,
+    ) -> Result<(), String> {
         if !self.http_1_1 {
             self.faults.push("the request is HTTP/1.0".into());
         }
@@ -178,12 +183,12 @@ impl Head {
         if fields.content_types > 1 {
             self.faults.push("content-type is there more than once".into());
         }
-        self.connection_options(&fields);
+        self.connection_options(&fields, lines);
         Ok(())
     }
 
     /// RFC 9110, section 7.6.1: a proxy removes Connection, what it names, and the fields known to be hop-by-hop.
-    fn connection_options(&mut self, fields: &Fields<'_>) {
+    fn connection_options(&mut self, fields: &Fields<'_>, lines: &[httparse::Header<'_>]) {
         for value in &fields.connection {
             for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|o| !o.is_empty()) {
                 if option.eq_ignore_ascii_case(b"close") {
@@ -204,8 +209,8 @@ impl Head {
         }
         for value in &fields.connection {
             for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-                let left = fields.names.iter().find(|n| n.as_bytes().eq_ignore_ascii_case(option));
-                self.faults.extend(left.map(|n| format!("{n} is named by connection")));
+                let left = lines.iter().find(|line| line.name.as_bytes().eq_ignore_ascii_case(option));
+                self.faults.extend(left.map(|line| format!("{} is named by connection", line.name)));
             }
         }
     }
@@ -219,7 +224,6 @@ struct Fields<'b> {
     coding: Vec<&'b [u8]>,
     connection: Vec<&'b [u8]>,
     hop_by_hop: Vec<&'static str>,
-    names: Vec<&'b str>,
     content_types: usize,
 }
 

@@ -13,7 +13,7 @@ pub(super) fn set(script: &mut Script, name: &str, value: &str) -> Result<(), St
         "cached-input-tokens" => number(value).map(|v| script.cached_input_tokens = v),
         "cache-write-tokens" => number(value).map(|v| script.cache_write_tokens = v),
         "reasoning-tokens" => number(value).map(|v| script.reasoning_tokens = v),
-        "reply" => Ok(script.reply = reply(value)),
+        "reply" => Ok(reply(value)).map(|v| script.reply = v),
         "chunks" => number(value).map(|v| script.chunks = v),
         "chunk-bytes" => number(value).map(|v| script.chunk_bytes = v),
         "tool-call" => optional(value, |v| Ok(v.to_string())).map(|v| script.tool_call = v),

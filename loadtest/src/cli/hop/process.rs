@@ -1,0 +1,187 @@
+//! Processes: pinned, watched through /proc, and ended.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A child that is ended when this is dropped.
+pub(super) struct Process {
+    child: Child,
+}
+
+/// CPU time of a process and its descendants so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cpu {
+    /// Sum over all threads that are alive.
+    pub(super) schedstat_ns: u64,
+    /// User and system time in clock ticks, ended threads included: the coarser witness.
+    pub(super) user_ticks: u64,
+    pub(super) system_ticks: u64,
+}
+
+impl Process {
+    /// Starts `program` on one CPU; its output goes to `log`. It runs under `timeout`, so that it ends by itself
+    /// after `life` whatever becomes of this process.
+    pub(super) fn pinned(
+        cpu: u32,
+        program: &str,
+        arguments: &[String],
+        log: &Path,
+        life: Duration,
+    ) -> Result<Process, String> {
+        let fail = |why: std::io::Error| format!("{program}: {why}");
+        let out = fs::File::create(log).map_err(fail)?;
+        let errors = out.try_clone().map_err(fail)?;
+        let child = Command::new("timeout")
+            .args(["-k", "3", &life.as_secs().to_string(), "taskset", "-c", &cpu.to_string(), program])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(errors)
+            .spawn()
+            .map_err(fail)?;
+        Ok(Process { child })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// It has ended already.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// SIGTERM, which `timeout` hands on, adding SIGKILL when it is not heard within three seconds.
+    fn end(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        let _ = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        let patience = Instant::now() + Duration::from_secs(6);
+        while Instant::now() < patience {
+            if self.has_ended() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Cpu {
+    /// What `pid` and its descendants have used.
+    pub(super) fn of(pid: u32) -> Result<Cpu, String> {
+        let mut sum = Cpu::default();
+        for pid in family(pid) {
+            sum.add(pid);
+        }
+        if sum.schedstat_ns == 0 {
+            return Err(format!("process {pid} has ended, or /proc/{pid}/task/*/schedstat cannot be read"));
+        }
+        Ok(sum)
+    }
+
+    pub(super) fn since(&self, before: &Cpu) -> Cpu {
+        Cpu {
+            schedstat_ns: self.schedstat_ns.saturating_sub(before.schedstat_ns),
+            user_ticks: self.user_ticks.saturating_sub(before.user_ticks),
+            system_ticks: self.system_ticks.saturating_sub(before.system_ticks),
+        }
+    }
+
+    fn add(&mut self, pid: u32) {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        for task in tasks {
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            self.schedstat_ns += number(text.split(' ').next());
+        }
+        // Fields 14 and 15; the second field is the name in parentheses, which may hold spaces.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let mut fields = after_name(&stat).skip(11);
+        self.user_ticks += number(fields.next());
+        self.system_ticks += number(fields.next());
+    }
+}
+
+/// A process and all its descendants.
+fn family(root: u32) -> Vec<u32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids: Vec<u32> = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let parents: Vec<(u32, u32)> = pids.into_iter().map(|pid| (pid, parent(pid))).collect();
+    let mut family = vec![root];
+    let mut at = 0;
+    while let Some(&elder) = family.get(at) {
+        family.extend(parents.iter().filter(|(_, parent)| *parent == elder).map(|(pid, _)| pid));
+        at += 1;
+    }
+    family
+}
+
+fn parent(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    after_name(&stat).nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
+}
+
+/// The fields of /proc/PID/stat from the third.
+fn after_name(stat: &str) -> impl Iterator<Item = &str> {
+    stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ')
+}
+
+fn number(field: Option<&str>) -> u64 {
+    field.and_then(|field| field.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The thread of this process with this name.
+pub(super) fn own_thread(name: &str) -> Option<u32> {
+    let tasks = fs::read_dir("/proc/self/task").ok()?.flatten();
+    let is_it = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+    };
+    tasks.filter(is_it).find_map(|task| task.file_name().to_str()?.parse().ok())
+}
+
+/// Pins a running thread.
+pub(super) fn pin(thread: u32, cpu: u32) -> Result<(), String> {
+    let taskset = Command::new("taskset").args(["-c", "-p", &cpu.to_string(), &thread.to_string()]).output();
+    match taskset {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(why) => Err(format!("taskset: {why}")),
+    }
+}
+
+/// The first line of what a program prints, for the record.
+pub(super) fn first_line(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").to_string()
+}
+
+/// The load average over a minute: who else was busy.
+pub(super) fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_cpu_time_is_found() {
+        let pid = std::process::id();
+        let before = Cpu::of(pid).unwrap();
+        assert!(before.schedstat_ns > 0 && family(pid).contains(&pid));
+        assert!(Cpu::of(pid).unwrap().schedstat_ns >= before.schedstat_ns);
+        assert_eq!(after_name("12 (a b) c) S 1 2").collect::<Vec<_>>(), ["S", "1", "2"]);
+    }
+}
