@@ -1,1 +1,41 @@
-//! app
+//! Layer 7: assembly and command line. The one place that names everything, and that speaks to a person.
+//!
+//! * [`gateway`] puts the threads together and takes them apart; tests and benches start it too.
+//! * [`run`] is `tollgate run`, [`check`] is `tollgate check`, [`demo`] is `tollgate demo`.
+#![allow(clippy::print_stdout)] // this is where a person is spoken to
+
+pub mod check;
+pub mod cli;
+pub mod demo;
+pub mod files;
+pub mod gateway;
+pub mod run;
+
+use std::process::ExitCode;
+
+/// The version, as `--version` and metrics say it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Exit code for a configuration or an environment that tollgate cannot work with.
+pub const EXIT_UNUSABLE: u8 = 2;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(cli::Command::Help(text)) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(cli::Command::Version) => {
+            println!("tollgate {VERSION}");
+            ExitCode::SUCCESS
+        }
+        Ok(cli::Command::Run(options)) => run::run(&options),
+        Ok(cli::Command::Check(options)) => check::check(&options),
+        Ok(cli::Command::Demo { serve }) => demo::demo(serve),
+        Err(error) => {
+            eprintln!("tollgate: {error}\n\nTry `tollgate --help`.");
+            ExitCode::from(EXIT_UNUSABLE)
+        }
+    }
+}

@@ -8,6 +8,7 @@
 
 mod buffers;
 pub mod clock;
+pub mod cores;
 pub mod executor;
 mod gather;
 mod listener;

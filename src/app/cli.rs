@@ -1,0 +1,168 @@
+//! The command line.
+
+use crate::config::Overrides;
+use lexopt::prelude::*;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the user wants.
+#[derive(Debug)]
+pub enum Command {
+    /// Read this.
+    Help(&'static str),
+    /// The version.
+    Version,
+    /// Serve until told to stop.
+    Run(Options),
+    /// Say whether a configuration is sound and what it means.
+    Check(Options),
+    /// Show the main job on loopback.
+    Demo {
+        /// Keep running afterwards.
+        serve: bool,
+    },
+}
+
+/// Where the configuration is, and what goes before it.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Files, and directories whose `.yaml`, `.yml` and `.json` files are read.
+    pub paths: Vec<PathBuf>,
+    /// What replaces values of the Settings resource.
+    pub overrides: Overrides,
+}
+
+const HELP: &str = "\
+tollgate: an LLM gateway whose limits on tokens and money hold exactly
+
+usage:
+  tollgate run [OPTIONS] DIR-or-FILE...     serve
+  tollgate check [OPTIONS] DIR-or-FILE...   validate, and print what is in force
+  tollgate demo [--serve]                   the walkthrough on loopback: no API key, nothing to install
+
+options of run and check:
+  --host NAME=URL     send what goes to the provider NAME to URL, http:// or https:// (repeatable)
+  --listen PORT=ADDR  open ADDR:PORT in place of the Gateway's port PORT (repeatable)
+  --roots FILE        verify providers against the certificates in this PEM file (repeatable)
+  --admin ADDR        where /healthz, /readyz and /metrics are (default 127.0.0.1:15000), or none
+
+signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration again
+
+exit codes: 0 well; 1 failed while running; 2 the configuration or this machine cannot be used";
+
+/// Reads the arguments, without the program's name.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    read(&mut parser).map_err(|error| error.to_string())
+}
+
+fn read(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let command = match parser.next()? {
+        None | Some(Long("help") | Short('h')) => return Ok(Command::Help(HELP)),
+        Some(Long("version") | Short('V')) => return Ok(Command::Version),
+        Some(Value(command)) => command.string()?,
+        Some(other) => return Err(other.unexpected()),
+    };
+    match command.as_str() {
+        "run" => Ok(match options(parser)? {
+            Some(options) => Command::Run(options),
+            None => Command::Help(HELP),
+        }),
+        "check" => Ok(match options(parser)? {
+            Some(options) => Command::Check(options),
+            None => Command::Help(HELP),
+        }),
+        "demo" => demo(parser),
+        "help" => Ok(Command::Help(HELP)),
+        other => Err(format!("there is no command {other:?}: write run, check or demo").into()),
+    }
+}
+
+/// Options and paths up to the end; `None` when help is wanted.
+fn options(parser: &mut lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
+    let mut options = Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(None),
+            Long("host") => {
+                let (name, url) =
+                    pair("--host", "api.anthropic.com=http://127.0.0.1:18081", parser.value()?)?;
+                options.overrides.hosts.push((name, url));
+            }
+            Long("listen") => {
+                let (port, address) = pair("--listen", "8080=127.0.0.1:18080", parser.value()?)?;
+                let port = port.parse().map_err(|_| format!("--listen: {port:?} is no port"))?;
+                options.overrides.listeners.push((port, address));
+            }
+            Long("roots") => options.overrides.roots.push(parser.value()?.string()?),
+            Long("admin") => options.overrides.admin = Some(parser.value()?.string()?),
+            Value(path) => options.paths.push(path.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if options.paths.is_empty() {
+        return Err("no configuration: name a directory or files, `tollgate run config/walkthrough`".into());
+    }
+    Ok(Some(options))
+}
+
+fn demo(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut serve = false;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("serve") => serve = true,
+            Long("help") | Short('h') => return Ok(Command::Help(HELP)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Demo { serve })
+}
+
+fn pair(option: &str, example: &str, value: OsString) -> Result<(String, String), lexopt::Error> {
+    let value = value.string()?;
+    match value.split_once('=') {
+        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
+            Ok((left.to_owned(), right.to_owned()))
+        }
+        _ => Err(format!("{option} wants NAME=VALUE, for instance {option} {example}; got {value:?}").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn commands_and_options_are_read() {
+        let line = "run --host a.b=http://127.0.0.1:1 --listen 8080=127.0.0.1:0 --roots ca.pem --admin none dir f.yaml";
+        let Ok(Command::Run(options)) = parsed(line) else { panic!("a run") };
+        assert_eq!(options.paths, [PathBuf::from("dir"), PathBuf::from("f.yaml")]);
+        assert_eq!(options.overrides.hosts, [("a.b".to_owned(), "http://127.0.0.1:1".to_owned())]);
+        assert_eq!(options.overrides.listeners, [(8080, "127.0.0.1:0".to_owned())]);
+        assert_eq!((options.overrides.roots.len(), options.overrides.admin.as_deref()), (1, Some("none")));
+        assert!(matches!(parsed("demo --serve"), Ok(Command::Demo { serve: true })));
+        assert!(matches!(parsed(""), Ok(Command::Help(_))));
+        assert!(matches!(parsed("--version"), Ok(Command::Version)));
+    }
+
+    #[test]
+    fn mistakes_are_answered_with_what_to_write() {
+        for (line, part) in [
+            ("run", "no configuration"),
+            ("walk dir", "write run, check or demo"),
+            ("run --host api.anthropic.com dir", "--host wants NAME=VALUE"),
+            ("run --listen http=x dir", "is no port"),
+            ("demo --port 1", "invalid option"),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}

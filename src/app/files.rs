@@ -1,0 +1,90 @@
+//! Configuration from files.
+
+use super::cli::Options;
+use crate::config::{self, Diagnostics, Snapshot, Source};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The price list that is built in; a configuration's own Prices go before its rows.
+const PRICES: (&str, &str) = ("prices.yaml (built in)", include_str!("../../config/prices.yaml"));
+
+/// The largest file that is read; more than config accepts, so that config can say what is too much.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// Reads all files of `options`, checks them, compiles them.
+///
+/// # Errors
+/// Everything that is wrong, for the operator, one fault per line.
+pub fn load(options: &Options) -> Result<Snapshot, String> {
+    let texts = read(&options.paths)?;
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    compile(&texts, options, &|name| std::env::var(name).ok())
+        .map_err(|faults| format!("{faults}").trim_end().to_owned())
+}
+
+/// Compiles texts that are in memory, with the built-in prices under them.
+///
+/// # Errors
+/// As [`config::load`].
+pub fn compile(
+    texts: &[(&str, &str)],
+    options: &Options,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Snapshot, Diagnostics> {
+    let all = std::iter::once(&PRICES).chain(texts);
+    let sources: Vec<Source<'_>> = all.map(|(name, text)| Source { name, text }).collect();
+    config::load(&sources, env, &options.overrides)
+}
+
+fn read(paths: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
+    let mut faults = Vec::new();
+    let mut texts = Vec::new();
+    for path in paths {
+        match files_of(path) {
+            Ok(files) => {
+                for file in files {
+                    match read_file(&file) {
+                        Ok(text) => texts.push((file.display().to_string(), text)),
+                        Err(fault) => faults.push(fault),
+                    }
+                }
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(texts) } else { Err(faults.join("\n")) }
+}
+
+/// The file itself, or a directory's `.yaml`, `.yml` and `.json` files by name.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let shown = path.display();
+    let kind = fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
+    if kind.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(|error| format!("{shown}: {error}"))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|file| matches!(file.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json")))
+        .filter(|file| file.is_file())
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(format!("{shown}: no .yaml, .yml or .json file in this directory"));
+    }
+    Ok(files)
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let size = fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(format!("{shown}: {size} bytes are too many for a configuration"));
+    }
+    let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line =
+            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        format!("{shown}:{line}: not UTF-8")
+    })
+}

@@ -1,0 +1,379 @@
+//! What the live tests share: a gateway and a simulated provider in this process, and a raw client.
+#![allow(dead_code)] // every test binary uses a part of it
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use tollgate::app::cli::Options;
+use tollgate::app::files;
+use tollgate::app::gateway::{Gateway, Life};
+use tollgate::config::Overrides;
+use tollgate_loadtest::{Ledger, Script, Simulator};
+
+/// A gateway in front of a simulated provider, both on loopback, both ended when this is dropped.
+pub struct Rig {
+    pub simulator: Simulator,
+    pub gateway: Option<Gateway>,
+    pub address: SocketAddr,
+}
+
+/// What a gateway counted, summed over its workers, once nothing is in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    pub input: u64,
+    pub cached_input: u64,
+    pub cache_write: u64,
+    pub output: u64,
+    pub reasoning: u64,
+    /// Exchanges whose usage no provider reported to the end: counted from bytes.
+    pub counted: u64,
+}
+
+/// Routes of the usual rig, by path prefix: `/anthropic` (OpenAI clients, translated), `/messages` (Anthropic
+/// clients, native), `/openai` (OpenAI clients, native), `/cross` (Anthropic clients, translated to OpenAI),
+/// `/plain` (a plain host). Both providers and the plain host are the simulator. `policies` is appended.
+pub fn manifests(policies: &str) -> String {
+    let route = |name: &str, path: &str, target: &str, backend: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: {name}, namespace: llm}}\n\
+             spec:\n  parentRefs: [{{name: edge}}]\n  rules:\n  - matches: [{{path: {{type: PathPrefix, value: {path}}}}}]\n    \
+             filters: [{{type: URLRewrite, urlRewrite: {{path: {{{target}}}}}}}]\n    \
+             backendRefs: [{{group: gateway.kgateway.dev, kind: Backend, name: {backend}}}]\n"
+        )
+    };
+    let full = |path: &str| format!("type: ReplaceFullPath, replaceFullPath: {path}");
+    let mut text = String::from(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: keys, namespace: llm}\nstringData: {Authorization: sk-live-secret}\n\
+         ---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: llm}\nspec:\n  \
+         gatewayClassName: agentgateway\n  listeners: [{name: http, protocol: HTTP, port: 8080}]\n\
+         ---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: Backend\nmetadata: {name: anthropic, namespace: llm}\nspec:\n  \
+         type: AI\n  ai: {llm: {anthropic: {authToken: {kind: SecretRef, secretRef: {name: keys}}}}}\n\
+         ---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: Backend\nmetadata: {name: openai, namespace: llm}\nspec:\n  \
+         type: AI\n  ai: {llm: {openai: {authToken: {kind: SecretRef, secretRef: {name: keys}}}}}\n\
+         ---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: Backend\nmetadata: {name: host, namespace: llm}\nspec:\n  \
+         type: Static\n  static: {hosts: [{host: plain.example, port: 80}]}\n",
+    );
+    text += &route("translated", "/anthropic", &full("/v1/chat/completions"), "anthropic");
+    text += &route("messages", "/messages", &full("/v1/messages"), "anthropic");
+    text += &route("openai", "/openai", &full("/v1/chat/completions"), "openai");
+    text += &route("cross", "/cross", &full("/v1/messages"), "openai");
+    text += &route("plain", "/plain", "type: ReplacePrefixMatch, replacePrefixMatch: /", "host");
+    text + policies
+}
+
+/// A TrafficPolicy on one route.
+pub fn bucket(route: &str, max: u64, per_fill: u64, fill: &str, unit: &str) -> String {
+    format!(
+        "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: {route}-limit, \
+         namespace: llm, annotations: {{tollgate.dev/unit: {unit}}}}}\nspec:\n  targetRefs: [{{group: \
+         gateway.networking.k8s.io, kind: HTTPRoute, name: {route}}}]\n  rateLimit: {{local: {{tokenBucket: {{maxTokens: \
+         {max}, tokensPerFill: {per_fill}, fillInterval: {fill}}}}}}}\n"
+    )
+}
+
+/// A Settings resource; `spec` is its body, indented by two spaces.
+pub fn settings(spec: &str) -> String {
+    format!(
+        "---\napiVersion: tollgate.dev/v1alpha1\nkind: Settings\nmetadata: {{name: test}}\nspec:\n{spec}\n"
+    )
+}
+
+impl Rig {
+    /// The usual routes with these policies, two unpinned workers, no records.
+    pub fn start(script: Script, policies: &str) -> Rig {
+        let quiet = "  records: {to: none}\n  workers: {cores: 2, pin: false}\n  timeouts: {drain: 2s}";
+        Rig::start_with(script, &manifests(policies), &settings(quiet))
+    }
+
+    /// These manifests, and this Settings resource.
+    pub fn start_with(script: Script, manifests: &str, settings: &str) -> Rig {
+        let simulator = Simulator::start(script).expect("the simulator starts");
+        let to = format!("http://{}", simulator.addr());
+        let hosts = ["api.anthropic.com", "api.openai.com", "plain.example"];
+        let overrides = Overrides {
+            hosts: hosts.iter().map(|host| ((*host).to_owned(), to.clone())).collect(),
+            listeners: vec![(8080, "127.0.0.1:0".to_owned())],
+            admin: Some("none".to_owned()),
+            ..Overrides::default()
+        };
+        let gateway = gateway(&[("manifests.yaml", manifests), ("settings.yaml", settings)], overrides);
+        let address = gateway.addresses[0];
+        Rig { simulator, gateway: Some(gateway), address }
+    }
+
+    pub fn gateway(&self) -> &Gateway {
+        self.gateway.as_ref().expect("it runs")
+    }
+
+    /// A connection to the gateway.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Waits until no exchange is in flight, then says what was settled.
+    pub fn settled(&self) -> Settled {
+        let desks = &self.gateway().board.desks;
+        until("no exchange is in flight", || {
+            desks.iter().all(|desk| desk.counters.requests_in_flight.get() == 0)
+        });
+        let mut sum = Settled::default();
+        for counters in desks.iter().map(|desk| &desk.counters) {
+            sum.input += counters.tokens_input.get();
+            sum.cached_input += counters.tokens_cached_input.get();
+            sum.cache_write += counters.tokens_cache_write.get();
+            sum.output += counters.tokens_output.get();
+            sum.reasoning += counters.tokens_reasoning.get();
+            sum.counted += counters.usage_missing.get();
+        }
+        sum
+    }
+
+    /// Asserts that gateway and provider agree to the token, and that the provider saw nothing malformed.
+    pub fn assert_ledgers_agree(&self) -> Ledger {
+        let settled = self.settled();
+        let ledger = self.simulator.ledger();
+        let theirs = ledger.reported;
+        let of_provider = Settled {
+            input: theirs.input,
+            cached_input: theirs.cached_input,
+            cache_write: theirs.cache_write,
+            output: theirs.output,
+            reasoning: theirs.reasoning,
+            counted: settled.counted,
+        };
+        assert_eq!(settled, of_provider, "gateway and provider disagree");
+        assert_clean(&ledger);
+        ledger
+    }
+
+    /// The balance of the account at this place.
+    pub fn balance(&self, index: usize) -> i64 {
+        let now = tollgate::runtime::clock::now();
+        self.gateway().board.in_force().accounts[index].bucket().balance(now)
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            gateway.stop();
+            gateway.stop(); // at once: tests do not wait for connections to drain
+            let ended = gateway.join();
+            assert!(std::thread::panicking() || ended.is_ok(), "{ended:?}");
+        }
+    }
+}
+
+/// Asserts that the provider saw nothing malformed.
+pub fn assert_clean(ledger: &Ledger) {
+    assert_eq!((ledger.malformed, ledger.protocol_faults), (0, 0), "{:?}", ledger.reasons);
+}
+
+/// Starts a gateway on these texts.
+pub fn gateway(texts: &[(&str, &str)], overrides: Overrides) -> Gateway {
+    let options = Options { overrides, ..Options::default() };
+    let env = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-live-secret".to_owned());
+    let snapshot = files::compile(texts, &options, &env).unwrap_or_else(|faults| panic!("{faults}"));
+    Gateway::start(snapshot, Life::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Waits until `holds`, at most ten seconds.
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < patience, "still waiting: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A client that says exactly what it is told and reads exactly what comes.
+pub struct Client {
+    pub stream: TcpStream,
+    buf: Vec<u8>,
+}
+
+/// An answer, its framing taken off.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Whether the body came to the end that its framing promised.
+    pub complete: bool,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The data of each event of a stream.
+    pub fn events(&self) -> Vec<String> {
+        let text = self.text();
+        let data =
+            |event: &str| event.lines().find_map(|line| line.strip_prefix("data: ").map(str::to_owned));
+        text.split("\n\n").filter_map(data).collect()
+    }
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("the gateway accepts");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+        stream.set_nodelay(true).expect("no delay");
+        Client { stream, buf: Vec::new() }
+    }
+
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the gateway reads");
+    }
+
+    /// Sends a POST with a JSON body and these further header lines (each with its CRLF).
+    pub fn post(&mut self, path: &str, headers: &str, body: &str) {
+        let length = body.len();
+        self.write(format!(
+            "POST {path} HTTP/1.1\r\nHost: gateway.test\r\nContent-Type: application/json\r\n{headers}Content-Length: \
+             {length}\r\n\r\n{body}"
+        ));
+    }
+
+    /// Sends a POST and reads the answer.
+    pub fn ask(&mut self, path: &str, headers: &str, body: &str) -> Answer {
+        self.post(path, headers, body);
+        self.answer()
+    }
+
+    /// Reads one answer, skipping interim ones.
+    pub fn answer(&mut self) -> Answer {
+        loop {
+            let answer = self.any_answer();
+            if answer.status >= 200 {
+                return answer;
+            }
+        }
+    }
+
+    /// Reads one answer, interim or not. Panics when the connection ends before its head does.
+    pub fn any_answer(&mut self) -> Answer {
+        self.try_answer().expect("an answer")
+    }
+
+    /// Reads one answer; `None` when the connection ends or resets before one begins.
+    pub fn try_answer(&mut self) -> Option<Answer> {
+        let end = loop {
+            if let Some(at) = self.buf.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if !self.fill() {
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.buf.drain(..end).collect()).expect("a head in ASCII");
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().expect("a status");
+        let field = |line: &str| line.split_once(':').map(|(n, v)| (n.to_owned(), v.trim().to_owned()));
+        let headers: Vec<_> = lines.filter_map(field).collect();
+        let mut answer = Answer { status, headers, ..Answer::default() };
+        self.read_body(&mut answer);
+        Some(answer)
+    }
+
+    fn read_body(&mut self, answer: &mut Answer) {
+        let chunked = answer.header("transfer-encoding").is_some_and(|te| te == "chunked");
+        let length = answer.header("content-length").map(|n| n.parse::<usize>().expect("a length"));
+        if answer.status < 200 || answer.status == 204 || answer.status == 304 {
+            answer.complete = true;
+        } else if chunked {
+            answer.complete = self.read_chunks(&mut answer.body);
+        } else if let Some(length) = length {
+            while self.buf.len() < length && self.fill() {}
+            let there = length.min(self.buf.len());
+            answer.body.extend(self.buf.drain(..there));
+            answer.complete = there == length;
+        } else {
+            while self.fill() {}
+            answer.body.append(&mut self.buf);
+            answer.complete = true;
+        }
+    }
+
+    fn read_chunks(&mut self, body: &mut Vec<u8>) -> bool {
+        loop {
+            let Some(line) = self.line() else { return false };
+            let size = usize::from_str_radix(line.trim_end(), 16).expect("a chunk size");
+            while self.buf.len() < size + 2 {
+                if !self.fill() {
+                    body.append(&mut self.buf);
+                    return false;
+                }
+            }
+            body.extend(self.buf.drain(..size));
+            assert_eq!(self.buf.drain(..2).collect::<Vec<_>>(), b"\r\n", "a chunk ends where it says");
+            if size == 0 {
+                return true;
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = self.buf.windows(2).position(|two| two == b"\r\n") {
+                return String::from_utf8(self.buf.drain(..at + 2).collect()).ok();
+            }
+            if !self.fill() {
+                return None;
+            }
+        }
+    }
+
+    /// Reads what is there; `false` at the end of the stream. Panics on a time-out.
+    pub fn fill(&mut self) -> bool {
+        let mut piece = [0; 16 << 10];
+        match self.stream.read(&mut piece) {
+            Ok(0) => false,
+            Ok(n) => {
+                self.buf.extend_from_slice(&piece[..n]);
+                true
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                panic!("nothing came in 20 s")
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Reads until `n` bytes are there in all, framing included; for tests that stop in the middle.
+    pub fn fill_to(&mut self, n: usize) -> &[u8] {
+        while self.buf.len() < n && self.fill() {}
+        &self.buf
+    }
+
+    /// Whether the gateway has ended the connection: nothing more comes.
+    pub fn is_over(&mut self) -> bool {
+        self.buf.is_empty() && !self.fill()
+    }
+}
+
+/// An OpenAI chat request.
+pub fn chat(model: &str, stream: bool) -> String {
+    let stream = if stream { r#","stream":true"# } else { "" };
+    format!(
+        r#"{{"model":"{model}","messages":[{{"role":"user","content":"How long is a minute?"}}]{stream}}}"#
+    )
+}
+
+/// An Anthropic messages request.
+pub fn message(model: &str, stream: bool) -> String {
+    let stream = if stream { r#","stream":true"# } else { "" };
+    format!(
+        r#"{{"model":"{model}","max_tokens":100,"messages":[{{"role":"user","content":"How long is a minute?"}}]{stream}}}"#
+    )
+}
