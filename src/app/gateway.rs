@@ -1,6 +1,6 @@
 //! Puts the threads together: workers, coordinator, admin; and takes them apart.
 
-use crate::admin::AdminServer;
+use crate::admin::{self, AdminServer};
 use crate::config::{Roots, Settings, Snapshot};
 use crate::coordinator::{self, Coordinator, Reload, Seed};
 use crate::mail::{Board, Desk, ToWorker, WORKER_MAIL_MAX};
@@ -188,7 +188,7 @@ fn wait_for_addresses(board: &Board) {
 }
 
 fn start_admin(address: SocketAddr, board: &Arc<Board>) -> Result<AdminServer, String> {
-    AdminServer::start(address, board.clone(), super::VERSION, clock::now).map_err(|error| {
+    admin::start(address, board.clone(), clock::now, super::VERSION).map_err(|error| {
         let change = "choose another with admin.address in Settings or with --admin ADDR, or none";
         format!("the admin address {address} cannot be opened: {}; {change}", error)
     })

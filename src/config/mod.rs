@@ -16,7 +16,6 @@
 
 mod check;
 mod diagnostic;
-mod prices;
 mod reader;
 mod resources;
 mod secret;
@@ -30,7 +29,6 @@ mod tests;
 
 pub use check::Overrides;
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use prices::PriceRow;
 pub use secret::Secret;
 pub use settings::{
     Admin, Connections, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls, Upstream, Workers,
@@ -67,19 +65,6 @@ pub fn load(
     let mut snapshot = check::compile(&all, env, overrides, &faults);
     snapshot.warnings = faults.finish()?;
     Ok(snapshot)
-}
-
-/// Reads the lists of prices among `sources`, joined as [`load`] joins them; other kinds are checked by
-/// themselves, references between them are not.
-///
-/// # Errors
-/// Every fault that was found.
-pub fn load_prices(sources: &[Source<'_>]) -> Result<Vec<PriceRow>, Diagnostics> {
-    let faults = Faults::new(sources.iter().map(|source| source.name));
-    let all = read(sources, &faults);
-    let lists = all.prices.into_iter().filter_map(|list| list.spec).map(|list| list.rows);
-    let rows = prices::join(lists);
-    faults.finish().map(|_| rows)
 }
 
 fn read(sources: &[Source<'_>], faults: &Faults) -> Resources {

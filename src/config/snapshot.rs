@@ -1,9 +1,9 @@
 use super::diagnostic::Diagnostic;
-use super::prices::PriceRow;
 use super::secret::Secret;
 use super::settings::Settings;
 use crate::limit;
 use crate::llm::Format;
+use crate::llm::price::Catalogue;
 use crate::llm::provider::Provider;
 use crate::route::filters::{Filters, HeaderEdits};
 use crate::route::table::Table;
@@ -30,7 +30,7 @@ pub struct Snapshot {
     /// Process settings.
     pub settings: Settings,
     /// What tokens cost; empty when no source held a Prices resource.
-    pub prices: Vec<PriceRow>,
+    pub catalogue: Catalogue,
     /// What is in force, for people.
     pub report: Report,
     /// What is allowed but probably not meant.

@@ -4,6 +4,11 @@
 //! to an instant is a pure function of that instant: the opening balance plus the refill since. So only what
 //! was *spent* has to be stored, and a balance is given minus spent. A bucket is never fuller than its
 //! capacity: what overflows counts as spent, and is written down by the next reservation that looks.
+//!
+//! Refill is continuous, so amounts are kept in *grains*, fractions of a unit so small that one is refilled in
+//! less than a nanosecond: then no instant of a nanosecond clock falls between two grains, and an overflow is
+//! lost to the grain. Counting whole units would keep the refill on a fixed grid from the bucket's birth, and
+//! a unit taken just before a point of the grid would come back at once.
 
 use super::{Rate, Rule};
 use crate::base::Tick;
@@ -13,14 +18,15 @@ use std::time::Duration;
 /// A bucket that refills smoothly and may be in debt. Shared between threads by reference.
 ///
 /// [`take`](Bucket::take) first, [`correct`](Bucket::correct) when the real amount is known. All amounts are
-/// in the rule's unit. Exact as long as the units given since `start` fit 63 bits (10^9 units a second for
-/// 292 years).
+/// in the rule's unit. Exact for 100 years at rates up to one unit per nanosecond; for less at higher ones.
 #[derive(Debug)]
 pub struct Bucket {
-    capacity: i64,
+    capacity: u64,
     rate: Rate,
     start: Tick,
-    /// Units spent or overflown since `start`, measured against `given`.
+    /// Grains per unit.
+    scale: u64,
+    /// Grains spent or overflown since `start`, measured against `given`.
     spent: AtomicI64,
 }
 
@@ -31,11 +37,18 @@ pub struct Short {
     pub wait: Duration,
 }
 
+/// How long the arithmetic is exact. Longer than any process runs; after it, refill stops.
+const LIFETIME_NS: u128 = 100 * 365 * 24 * 3600 * 1_000_000_000;
+
+/// The most grains that refill in a lifetime, and the most that the capacity is; debt may grow to as much.
+const GRAINS_MAX: u128 = 1 << 61;
+
 impl Bucket {
     /// A full bucket.
     pub fn new(rule: &Rule, now: Tick) -> Bucket {
-        let capacity = i64::try_from(rule.capacity).unwrap_or(i64::MAX);
-        Bucket { capacity, rate: rule.rate, start: now, spent: AtomicI64::new(0) }
+        let capacity = rule.capacity.clamp(1, GRAINS_MAX as u64);
+        let scale = scale(capacity, rule.rate);
+        Bucket { capacity, rate: rule.rate, start: now, scale, spent: AtomicI64::new(0) }
     }
 
     /// Takes `amount`, or as much of it as the bucket can ever hold.
@@ -46,17 +59,19 @@ impl Bucket {
     /// # Errors
     /// [`Short`] when the balance does not cover it; nothing is taken then.
     pub fn take(&self, amount: u64, now: Tick) -> Result<u64, Short> {
-        let amount = i64::try_from(amount).unwrap_or(i64::MAX).min(self.capacity);
+        let amount = amount.min(self.capacity);
+        let grains = self.grains(amount);
         let given = self.given(now);
+        let overflow = given - self.grains(self.capacity);
         let mut spent = self.spent.load(Ordering::Relaxed);
         loop {
-            let after = spent.max(given.saturating_sub(self.capacity)).saturating_add(amount);
+            let after = spent.max(overflow).saturating_add(grains);
             if after > given && amount > 0 {
                 return Err(Short { wait: self.when_given(after).since(now) });
             }
             // Relaxed: the number itself is all that threads exchange here.
             match self.spent.compare_exchange_weak(spent, after, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(amount as u64),
+                Ok(_) => return Ok(amount),
                 Err(current) => spent = current,
             }
         }
@@ -64,45 +79,70 @@ impl Bucket {
 
     /// Replaces `taken` by what was really used: the rest comes back, the excess becomes debt.
     pub fn correct(&self, taken: u64, used: u64) {
-        let change = i64::try_from(i128::from(used) - i128::from(taken)).unwrap_or(i64::MAX);
+        let change = (i128::from(used) - i128::from(taken)) * i128::from(self.scale);
+        let change = change.clamp(-(GRAINS_MAX as i128), GRAINS_MAX as i128) as i64;
         if change != 0 {
-            self.spent.fetch_add(change, Ordering::Relaxed);
+            let add = |spent: i64| Some(spent.saturating_add(change));
+            // Always `Ok`: `add` never declines.
+            let _ = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         }
     }
 
-    /// What could be taken now; negative when in debt.
+    /// Whole units that could be taken now; negative when in debt.
     pub fn balance(&self, now: Tick) -> i64 {
-        self.given(now).saturating_sub(self.spent.load(Ordering::Relaxed)).min(self.capacity)
+        self.balance_in_grains(now).div_euclid(self.scale as i64)
     }
 
     /// Time until `amount` (or the capacity, if less) could be taken if nobody else came; zero if now.
     pub fn wait_for(&self, amount: u64, now: Tick) -> Duration {
-        let amount = i64::try_from(amount).unwrap_or(i64::MAX).min(self.capacity);
-        let missing = amount.saturating_sub(self.balance(now));
-        if missing <= 0 {
-            return Duration::ZERO;
+        let missing = self.grains(amount.min(self.capacity)) - self.balance_in_grains(now);
+        match missing > 0 && amount > 0 {
+            true => self.when_given(self.given(now).saturating_add(missing)).since(now),
+            false => Duration::ZERO,
         }
-        self.when_given(self.given(now).saturating_add(missing)).since(now)
     }
 
     /// The most it holds.
     pub fn capacity(&self) -> u64 {
-        self.capacity as u64
+        self.capacity
     }
 
-    /// Units given up to `now`, the opening balance included.
+    fn balance_in_grains(&self, now: Tick) -> i64 {
+        self.given(now).saturating_sub(self.spent.load(Ordering::Relaxed)).min(self.grains(self.capacity))
+    }
+
+    /// Fits: `amount` is at most the capacity, whose grains do.
+    fn grains(&self, amount: u64) -> i64 {
+        (amount * self.scale) as i64
+    }
+
+    /// Grains given up to `now`, the opening balance included.
     fn given(&self, now: Tick) -> i64 {
-        let refill = now.since(self.start).as_nanos() * u128::from(self.rate.per_fill)
-            / self.rate.fill.as_nanos().max(1);
-        self.capacity.saturating_add(i64::try_from(refill).unwrap_or(i64::MAX))
+        let elapsed = now.since(self.start).as_nanos().min(LIFETIME_NS);
+        // Below 2^64 x 2^61: `scale` is chosen so that the quotient of a lifetime is at most 2^61.
+        let refill = elapsed * u128::from(self.rate.per_fill) * u128::from(self.scale) / fill_ns(self.rate);
+        self.grains(self.capacity) + i64::try_from(refill).unwrap_or(i64::MAX).min(GRAINS_MAX as i64)
     }
 
-    /// The first instant at which `given` reaches `units`: the exact inverse.
-    fn when_given(&self, units: i64) -> Tick {
-        let refill = u128::try_from(units.saturating_sub(self.capacity)).unwrap_or(0);
-        let nanos = (refill * self.rate.fill.as_nanos()).div_ceil(u128::from(self.rate.per_fill.max(1)));
+    /// The first instant at which `given` reaches `grains`: the exact inverse.
+    fn when_given(&self, grains: i64) -> Tick {
+        let refill = u128::try_from(grains.saturating_sub(self.grains(self.capacity))).unwrap_or(0);
+        let per_fill = u128::from(self.rate.per_fill.max(1)) * u128::from(self.scale);
+        let nanos = (refill * fill_ns(self.rate)).div_ceil(per_fill);
         self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
+}
+
+/// As many grains per unit as fit, so that a grain takes less than a nanosecond: 100 years are 2^61.5 ns. A
+/// capacity that is huge beside its rate leaves fewer.
+fn scale(capacity: u64, rate: Rate) -> u64 {
+    let units_of_a_lifetime = (LIFETIME_NS * u128::from(rate.per_fill)).div_ceil(fill_ns(rate)).max(1);
+    let most = GRAINS_MAX / units_of_a_lifetime.max(u128::from(capacity));
+    most.clamp(1, u128::from(u32::MAX) << 8) as u64
+}
+
+fn fill_ns(rate: Rate) -> u128 {
+    rate.fill.as_nanos().clamp(1, u128::from(u64::MAX))
 }
 
 #[cfg(test)]
@@ -126,6 +166,34 @@ mod tests {
         assert_eq!(bucket.take(1, later), Err(Short { wait: Duration::from_secs(60) }));
         assert_eq!(bucket.take(1, later + Duration::from_secs(60) - NS), Err(Short { wait: NS }));
         assert_eq!(bucket.take(1, later + Duration::from_secs(60)), Ok(1));
+    }
+
+    #[test]
+    fn a_bucket_that_was_full_for_a_while_refills_from_when_it_was_spent() {
+        let bucket = bucket(1, 1, Duration::from_secs(100));
+        let later = Tick(5_000) + Duration::from_secs(40);
+        assert_eq!(bucket.take(1, later), Ok(1));
+        assert_eq!(bucket.take(1, later), Err(Short { wait: Duration::from_secs(100) }));
+        assert_eq!(bucket.take(1, later + Duration::from_secs(100) - NS), Err(Short { wait: NS }));
+        assert_eq!(bucket.take(1, later + Duration::from_secs(100)), Ok(1));
+    }
+
+    #[test]
+    fn extreme_rules_and_amounts_neither_overflow_nor_panic() {
+        for (capacity, per_fill, fill) in [
+            (u64::MAX, u64::MAX, Duration::from_nanos(1)),
+            (1, u64::MAX, Duration::from_nanos(1)),
+            (u64::MAX, 1, Duration::MAX),
+            (1, 1, Duration::MAX),
+        ] {
+            let bucket = bucket(capacity, per_fill, fill);
+            for now in [Tick(0), Tick(5_000), Tick(u64::MAX)] {
+                let taken = bucket.take(u64::MAX, now).unwrap_or(0);
+                bucket.correct(taken, u64::MAX);
+                bucket.correct(u64::MAX, 0);
+                let _ = (bucket.balance(now), bucket.wait_for(1, now), bucket.wait_for(u64::MAX, now));
+            }
+        }
     }
 
     #[test]
@@ -189,35 +257,33 @@ mod tests {
     }
 
     proptest! {
-        /// The textbook bucket: a balance in exact fractions, refilled at every look, capped.
+        /// The textbook bucket: a balance in exact fractions, refilled at every look, capped. Its units are
+        /// 1/fill; the bucket may differ by the time of one grain, which is below a nanosecond of refill.
         #[test]
         fn like_the_textbook_bucket(
             capacity in 1u64..40, per_fill in 1u64..17, fill in 1u64..3_000_000_000, steps in steps(),
         ) {
             let bucket = bucket(capacity, per_fill, Duration::from_nanos(fill));
-            let scale = i128::from(fill);
-            let (mut now, start) = (Tick(5_000), Tick(5_000));
-            // Both are in units of 1/fill. The oracle sees only whole refilled units, as the bucket does.
-            let whole = |t: Tick| (t.since(start).as_nanos() * u128::from(per_fill) / u128::from(fill)) as i128 * scale;
-            let mut balance = i128::from(capacity) * scale;
+            let (full, one) = (i128::from(capacity) * i128::from(fill), i128::from(fill));
+            let slack = i128::from(per_fill) * (steps.len() as i128 + 1);
+            let (mut now, mut balance) = (Tick(5_000), full);
             for step in steps {
                 match step {
                     Step::Wait(nanos) => {
-                        let before = whole(now);
                         now = now + Duration::from_nanos(nanos);
-                        balance += whole(now) - before;
+                        balance += i128::from(nanos) * i128::from(per_fill);
                     }
                     Step::Take(amount) => {
-                        balance = balance.min(i128::from(capacity) * scale);
-                        let amount = amount.min(capacity);
-                        let fits = amount == 0 || balance >= i128::from(amount) * scale;
+                        balance = balance.min(full);
+                        let cost = i128::from(amount.min(capacity)) * one;
                         match bucket.take(amount, now) {
                             Ok(taken) => {
-                                prop_assert!(fits && taken == amount);
-                                balance -= i128::from(amount) * scale;
+                                prop_assert!(balance + slack >= cost || cost == 0);
+                                prop_assert_eq!(taken, amount.min(capacity));
+                                balance -= cost;
                             }
                             Err(Short { wait }) => {
-                                prop_assert!(!fits);
+                                prop_assert!(balance < cost + slack);
                                 prop_assert!(bucket.wait_for(amount, now) == wait && wait > Duration::ZERO);
                                 prop_assert!(bucket.wait_for(amount, now + wait).is_zero());
                                 prop_assert!(!bucket.wait_for(amount, now + wait - NS).is_zero());
@@ -226,10 +292,37 @@ mod tests {
                     }
                     Step::Correct(taken, used) => {
                         bucket.correct(taken, used);
-                        balance += (i128::from(taken) - i128::from(used)) * scale;
+                        balance += (i128::from(taken) - i128::from(used)) * one;
                     }
                 }
-                prop_assert_eq!(i128::from(bucket.balance(now)) * scale, balance.min(i128::from(capacity) * scale));
+                let (least, most) = (balance.min(full) - slack, balance.min(full) + slack);
+                let shown = i128::from(bucket.balance(now));
+                prop_assert!(shown * one <= most && (shown + 1) * one > least, "{shown} for {balance}/{fill}");
+            }
+        }
+
+        /// I2 for what is taken and not corrected: over any interval, admitted <= capacity + rate x interval.
+        #[test]
+        fn never_more_than_capacity_and_refill_in_any_interval(
+            capacity in 1u64..20, per_fill in 1u64..9, fill in 1u64..2_000_000_000,
+            asks in proptest::collection::vec((0u64..1_500_000_000, 1u64..20), 1..80),
+        ) {
+            let bucket = bucket(capacity, per_fill, Duration::from_nanos(fill));
+            let (mut now, mut admitted) = (Tick(5_000), Vec::new());
+            for (wait, amount) in asks {
+                now = now + Duration::from_nanos(wait);
+                if let Ok(taken) = bucket.take(amount, now) {
+                    admitted.push((now, i128::from(taken)));
+                }
+            }
+            for (first, (from, _)) in admitted.iter().enumerate() {
+                let mut sum = 0;
+                for (to, taken) in &admitted[first..] {
+                    sum += taken * i128::from(fill);
+                    let refill = to.since(*from).as_nanos() as i128 * i128::from(per_fill);
+                    let slack = i128::from(per_fill); // one nanosecond of refill
+                    prop_assert!(sum <= i128::from(capacity) * i128::from(fill) + refill + slack);
+                }
             }
         }
     }

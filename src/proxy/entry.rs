@@ -154,7 +154,7 @@ impl Entry {
     fn price(&self, usage: &Usage) -> Money {
         let Some(provider) = self.record.provider else { return Money::ZERO };
         let models = [self.record.model_used.as_str(), self.record.model_asked.as_str()];
-        let catalogue = &self.serving.catalogue;
+        let catalogue = &self.serving.in_force.snapshot.catalogue;
         let price = models.into_iter().find_map(|model| catalogue.price(provider, model));
         price.map_or(Money::ZERO, |price| cost(price, usage))
     }

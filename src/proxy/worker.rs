@@ -4,7 +4,6 @@ use super::client::Client;
 use super::exchange::{Then, exchange};
 use super::upstream::Pool;
 use crate::limit::Book;
-use crate::llm::price::{Catalogue, Price, PriceRow};
 use crate::mail::{Board, Desk, InForce, Resolved, ToWorker};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, executor, sleep};
 use crate::telemetry::{Latencies, Record};
@@ -54,7 +53,6 @@ pub(super) struct Serving {
     pub(super) in_force: Arc<InForce>,
     pub(super) book: Book,
     pub(super) pools: Vec<Rc<Pool>>,
-    pub(super) catalogue: Catalogue,
 }
 
 /// The life of a worker, to be run by [`executor::start`]: serves until it is told to stop.
@@ -221,16 +219,6 @@ impl Serving {
             known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
-        let catalogue = Catalogue::new(in_force.snapshot.prices.iter().map(|row| PriceRow {
-            provider: row.provider.clone(),
-            model: row.model.clone(),
-            price: Price {
-                input: row.input,
-                cached_input: row.cached_input,
-                cache_write: row.cache_write,
-                output: row.output,
-            },
-        }));
-        Serving { book: Book::new(in_force.accounts.clone()), pools, catalogue, in_force }
+        Serving { book: Book::new(in_force.accounts.clone()), pools, in_force }
     }
 }

@@ -13,9 +13,9 @@ mod rules;
 pub use overrides::Overrides;
 
 use super::diagnostic::{Faults, Place, listing, nearest, quoted};
-use super::prices;
 use super::resources::{Resource, Resources};
 use super::snapshot::Snapshot;
+use crate::llm::price::Catalogue;
 
 /// What every check looks at.
 pub(crate) struct World<'a> {
@@ -38,7 +38,8 @@ pub(crate) fn compile(
     let backends = backends::compile(&world, &credentials, &effective.hosts);
     let policies = policies::compile(&world);
     let attached = attach::compile(&world, &backends, &policies, &effective);
-    let lists = all.prices.iter().filter_map(|list| list.spec.as_ref()).map(|list| list.rows.clone());
+    let rows =
+        all.prices.iter().filter_map(|list| list.spec.as_ref()).flat_map(|list| list.rows.iter().cloned());
     let mut snapshot = Snapshot {
         listeners: attached.listeners,
         rules: attached.rules,
@@ -46,7 +47,7 @@ pub(crate) fn compile(
         limits: policies.limits,
         targets: backends.targets,
         settings: effective.settings,
-        prices: prices::join(lists),
+        catalogue: Catalogue::new(rows),
         report: Default::default(),
         warnings: Vec::new(),
     };

@@ -1,6 +1,6 @@
 use crate::config::diagnostic::{Located, quoted};
-use crate::config::prices::PriceRow;
 use crate::config::reader::{Cursor, Fields};
+use crate::llm::price::{Price, PriceRow};
 
 /// A Prices resource of tollgate.dev: what tokens cost.
 pub(crate) struct PriceList {
@@ -21,7 +21,7 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<PriceList> {
         let field = fields.need("prices")?;
         let mut rows: Vec<PriceRow> = Vec::new();
         for row in field.list(ROWS_MAX, |item| item.fields(row)) {
-            let twin = rows.iter().any(|other| other.has_key_of(&row.value));
+            let twin = rows.iter().any(|other| same_models(other, &row.value));
             match twin {
                 true => {
                     let message = format!("{} has two prices", quoted(&row.value.model));
@@ -32,6 +32,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<PriceList> {
         }
         Some(PriceList { rows })
     })
+}
+
+/// Whether both are about the same models, so that one would replace the other.
+fn same_models(one: &PriceRow, other: &PriceRow) -> bool {
+    (&one.provider, &one.model) == (&other.provider, &other.model)
 }
 
 fn row(fields: &mut Fields<'_>) -> Option<Located<PriceRow>> {
@@ -55,10 +60,12 @@ fn row(fields: &mut Fields<'_>) -> Option<Located<PriceRow>> {
     let value = PriceRow {
         provider: provider?.value.into(),
         model: model?.value,
-        input: input?,
-        cached_input: or_input(cached_input)?,
-        cache_write: or_input(cache_write)?,
-        output: output?,
+        price: Price {
+            input: input?,
+            cached_input: or_input(cached_input)?,
+            cache_write: or_input(cache_write)?,
+            output: output?,
+        },
     };
     Some(Located { value, at: fields.at() })
 }
