@@ -285,12 +285,12 @@ fn the_state_says_what_is_in_force_and_no_secret() {
     });
     assert_eq!(fresh["targets"], serde_json::json!([target]));
 
-    // One request at the frozen clock's 40 s; the next unit comes at 100 s. Two more are debt.
+    // One request; the next unit comes a whole fill later. Two more are debt.
     let book = Book::new(board.in_force().accounts.clone());
     let reservation = book.reserve(&[0], Spend::default(), FROZEN).expect("the account is full");
     reservation.settle(Spend::default(), FROZEN);
     limit["balance"] = 0.into();
-    (limit["wait_seconds"], limit["full_seconds"]) = (60.into(), 60.into());
+    (limit["wait_seconds"], limit["full_seconds"]) = (100.into(), 100.into());
     assert_eq!(state(&server)["limits"], serde_json::json!([limit]));
     book.accounts()[0].bucket().correct(0, 2);
     assert_eq!(state(&server)["limits"][0]["balance"], -2);
