@@ -230,3 +230,31 @@ fn credentials_are_never_in_faults() {
         assert!(!faults.to_string().contains("very-secret"), "{faults}");
     }
 }
+
+#[test]
+fn more_limits_on_a_rule_than_a_reservation_holds_are_a_fault() {
+    let policies = |count: usize| {
+        let policy = |n: usize| {
+            format!(
+                "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: TrafficPolicy\n\
+                 metadata: {{name: limit-{n}, namespace: kgateway-system}}\nspec:\n  \
+                 targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: claude}}]\n  \
+                 rateLimit: {{local: {{tokenBucket: {{maxTokens: 1, fillInterval: 1s}}}}}}\n"
+            )
+        };
+        (0..count).map(policy).collect::<String>()
+    };
+    let most = crate::limit::LIMITS_MAX;
+    assert_eq!(
+        walkthrough_and(&policies(most - 1)).rules[0].limits.len(),
+        most,
+        "the walkthrough's own is one"
+    );
+    let text = policies(most);
+    let sources = [&WALKTHROUGH[..], &[Source { name: "extra.yaml", text: &text }]].concat();
+    let faults = load(&sources, &|_| Some("key".to_owned()), &Overrides::default()).err().expect("a fault");
+    assert!(
+        faults.to_string().starts_with("4-httproute.yaml:4:9: 17 limits apply to one rule; at most 16 may"),
+        "{faults}"
+    );
+}

@@ -8,6 +8,7 @@ use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
 use crate::config::resources::{Meta, Resource};
 use crate::config::snapshot::{Listener, Rule};
+use crate::limit::LIMITS_MAX;
 use crate::route::intersect;
 use crate::route::matches::RouteMatch;
 use crate::route::table::{Candidate, Table};
@@ -74,6 +75,12 @@ pub(super) fn compile(
             let mut shared: Vec<(Vec<u32>, u32)> = Vec::new();
             for Entrance { door, hostnames } in &entrances {
                 let limits = policies.on(door.gateway, &door.listener.name.value, &route.meta, name);
+                if limits.len() > LIMITS_MAX {
+                    let message =
+                        format!("{} limits apply to one rule; at most {LIMITS_MAX} may", limits.len());
+                    let help = "take policies off this route, its listener or its Gateway";
+                    world.faults.fault_with_help(route.meta.name.at, message, help);
+                }
                 let known = shared.iter().find(|(known, _)| *known == limits).map(|(_, target)| *target);
                 let target = known.unwrap_or_else(|| {
                     compiled.push(compile(limits.clone()));
