@@ -37,9 +37,6 @@ pub struct Life {
     pub signals: bool,
 }
 
-/// Bytes that may wait in memory for the reader of one connection before receiving stops.
-const INBOX_BYTES: usize = 64 << 10;
-
 /// How long a worker may take to begin.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -114,7 +111,7 @@ fn ring_config(settings: &Settings) -> RingConfig {
         completion_entries: settings.ring.completion_entries,
         receive_buffers: settings.ring.receive_buffers,
         receive_buffer_bytes: settings.ring.receive_buffer_bytes as usize,
-        inbox_bytes: INBOX_BYTES,
+        inbox_bytes: settings.ring.inbox_bytes as usize,
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Ring {
     pub receive_buffers: u16,
     /// Bytes of each, 4 KiB to 1 MiB.
     pub receive_buffer_bytes: u32,
+    /// Bytes that may wait in memory for the reader of one connection before receiving stops.
+    pub inbox_bytes: u32,
 }
 
 /// `connections`.
@@ -156,6 +158,7 @@ impl Default for Ring {
             completion_entries: 16384,
             receive_buffers: 512,
             receive_buffer_bytes: 16 << 10,
+            inbox_bytes: 64 << 10,
         }
     }
 }

@@ -100,6 +100,7 @@ fn ring(fields: &mut Fields<'_>, ring: &mut Ring) {
     power_of_two(fields, "completionEntries", 128..=65536, &mut ring.completion_entries);
     power_of_two(fields, "receiveBuffers", 16..=32768, &mut ring.receive_buffers);
     size(fields, "receiveBufferBytes", 4 << 10..=1 << 20, &mut ring.receive_buffer_bytes);
+    size(fields, "inboxBytes", 4 << 10..=16 << 20, &mut ring.inbox_bytes);
     if ring.completion_entries < ring.submission_entries {
         let message = "completionEntries is below submissionEntries";
         fields.faults().fault_with_help(fields.at(), message, "the kernel wants at least as many");
