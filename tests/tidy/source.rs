@@ -27,7 +27,7 @@ pub(crate) struct Source {
 }
 
 /// Something that is not as the house wants it: where, which rule, what is wrong and what to do instead.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fault(pub(crate) String);
 
 impl Fault {
@@ -127,7 +127,7 @@ pub(crate) fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = us
     text.match_indices(word).map(|(at, _)| at).filter(move |at| {
         let before = at.checked_sub(1).and_then(|before| text.as_bytes().get(before));
         let after = text.as_bytes().get(at + word.len());
-        !(first && is_part(before)) && !(last && is_part(after))
+        !((first && is_part(before)) || (last && is_part(after)))
     })
 }
 
@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn paths_are_followed_through_groups() {
-        let code = "use crate::{base::{Span, Tick}, wire,\n  llm::x}; crate::limit::f(); xcrate::no; $crate::mail!()";
+        let code = "use crate::{base::{Span, Tick}, wire,\n  llm::x};\n\
+                    crate::limit::f(); xcrate::no; $crate::mail!()";
         let names: Vec<&str> = behind(code, "crate").map(|(_, name)| name).collect();
         assert_eq!(names, ["base", "wire", "llm", "limit", "mail"]);
     }
