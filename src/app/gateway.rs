@@ -2,7 +2,7 @@
 
 use crate::admin::AdminServer;
 use crate::config::{Roots, Settings, Snapshot};
-use crate::coordinator::{self, Coordinator, Helpers, Reload, Seed};
+use crate::coordinator::{self, Coordinator, Helpers, Reload, Seed, Signals};
 use crate::mail::{Board, Desk, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::{self, WorkerSeed, tls};
 use crate::runtime::executor::{self, WorkerThread};
@@ -49,6 +49,8 @@ impl Gateway {
     /// # Errors
     /// One message for the operator: what this machine lacks, which port is in use, which file is not there.
     pub fn start(snapshot: Snapshot, life: Life) -> Result<Gateway, String> {
+        // First of all: a reload that is asked for too early must not end the process.
+        let signals = Signals::listen(life.signals).map_err(told("signals"))?;
         let ring = ring_config(&snapshot.settings);
         probe::check(&ring)?;
         let cores = worker_cores(&snapshot.settings)?;
@@ -81,7 +83,7 @@ impl Gateway {
         wait_for_workers(&board, workers.len())?;
 
         let pulses = workers.iter().map(WorkerThread::pulse).collect();
-        let seed = Seed { pulses, reload: life.reload, signals: life.signals };
+        let seed = Seed { pulses, reload: life.reload, signals };
         let coordinator = Coordinator::start(seed, helpers).map_err(told("the coordinator"))?;
         board.health.set_ready();
         let admin = admin_address.map(|address| start_admin(address, &board)).transpose()?;

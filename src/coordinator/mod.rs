@@ -34,8 +34,8 @@ pub struct Seed {
     pub pulses: Vec<Pulse>,
     /// What SIGHUP does; `None` where there is nothing to read again.
     pub reload: Option<Reload>,
-    /// Whether it listens to the signals of the process.
-    pub signals: bool,
+    /// What it is asked by.
+    pub signals: Signals,
 }
 
 /// What must run before the first worker does: records can be written, addresses are known.
@@ -82,16 +82,11 @@ impl Coordinator {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When a signal cannot be listened to or the thread not be started.
+    /// When the thread cannot be started.
     pub fn start(seed: Seed, helpers: Helpers) -> io::Result<Coordinator> {
-        let stop = Arc::new(Stop::default());
-        let signals = Signals::listen(&stop, seed.signals)?;
-        let shared = stop.clone();
-        let thread = std::thread::Builder::new().name("coordinator".to_owned()).spawn(move || {
-            let journal = run(seed, &shared, helpers);
-            drop(signals);
-            journal
-        })?;
+        let stop = seed.signals.stop.clone();
+        let thread = std::thread::Builder::new().name("coordinator".to_owned());
+        let thread = thread.spawn(move || run(seed, helpers))?;
         Ok(Coordinator { stop, thread })
     }
 
@@ -118,7 +113,8 @@ impl Ending {
     }
 }
 
-fn run(mut seed: Seed, stop: &Stop, mut helpers: Helpers) -> Journal {
+fn run(mut seed: Seed, mut helpers: Helpers) -> Journal {
+    let stop = seed.signals.stop.clone();
     while stop.asked.load(Ordering::Acquire) == 0 {
         std::thread::sleep(BEAT);
         beat(&seed, &helpers.board);
@@ -128,7 +124,7 @@ fn run(mut seed: Seed, stop: &Stop, mut helpers: Helpers) -> Journal {
         }
         helpers.resolver.tick(&helpers.board);
     }
-    drain(&seed, &helpers, stop);
+    drain(&seed, &helpers, &stop);
     tell_all(&helpers.mail, &ToWorker::Stop);
     helpers.journal
 }
@@ -246,19 +242,27 @@ fn tell(text: &str) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// Signal handlers; they go when this is dropped.
-struct Signals(Vec<signal_hook::SigId>);
+/// What a coordinator is asked to do, by [`Coordinator::stop`] or by signals. The handlers go when this is
+/// dropped.
+pub struct Signals {
+    stop: Arc<Stop>,
+    handlers: Vec<signal_hook::SigId>,
+}
 
 impl Signals {
-    fn listen(stop: &Arc<Stop>, wanted: bool) -> io::Result<Signals> {
-        let mut ids = Signals(Vec::new());
+    /// Listens to SIGTERM, SIGINT and SIGHUP if `wanted`. What comes before there is a coordinator waits for it.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed.
+    pub fn listen(wanted: bool) -> io::Result<Signals> {
+        let mut signals = Signals { stop: Arc::new(Stop::default()), handlers: Vec::new() };
         if wanted {
             for signal in [SIGTERM, SIGINT] {
-                ids.0.push(count(signal, stop.clone())?);
+                signals.handlers.push(count(signal, signals.stop.clone())?);
             }
-            ids.0.push(signal_hook::flag::register(SIGHUP, stop.hangup.clone())?);
+            signals.handlers.push(signal_hook::flag::register(SIGHUP, signals.stop.hangup.clone())?);
         }
-        Ok(ids)
+        Ok(signals)
     }
 }
 
@@ -275,7 +279,7 @@ fn count(signal: i32, stop: Arc<Stop>) -> io::Result<signal_hook::SigId> {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for id in self.0.drain(..) {
+        for id in self.handlers.drain(..) {
             signal_hook::low_level::unregister(id);
         }
     }
