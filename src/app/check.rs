@@ -1,6 +1,7 @@
 //! `tollgate check`: says whether a configuration is sound and what it means.
 
 use super::cli::Options;
+use super::screen::{show, tell};
 use super::{EXIT_UNUSABLE, files};
 use std::process::ExitCode;
 
@@ -9,13 +10,13 @@ pub fn check(options: &Options) -> ExitCode {
     match files::load(options) {
         Ok(snapshot) => {
             for warning in &snapshot.warnings {
-                eprintln!("warning: {warning}");
+                tell(format_args!("warning: {warning}"));
             }
-            print!("{}", snapshot.report);
+            show(&snapshot.report);
             ExitCode::SUCCESS
         }
         Err(faults) => {
-            eprintln!("{faults}");
+            tell(faults);
             ExitCode::from(EXIT_UNUSABLE)
         }
     }

@@ -3,6 +3,7 @@
 
 use super::cli::Options;
 use super::gateway::{Gateway, Life};
+use super::screen::{Ink, field, paint, show, tell};
 use super::{EXIT_UNUSABLE, files};
 use crate::base::Money;
 use crate::config::Overrides;
@@ -36,53 +37,77 @@ const SETTINGS: (&str, &str) = (
      timeouts: {drain: 1s}\n",
 );
 
-/// Stands in for the key that the Secret takes from the environment; the simulator accepts any.
+/// Stands in for the key that the Secret takes from the environment; the simulator accepts any, and a real one
+/// has no business here.
 const KEY: &str = "sk-ant-demo-not-a-real-key";
 
 /// Runs the walkthrough; exit code 0 only if the requests were answered 200, then 429.
 pub fn demo(serve: bool) -> ExitCode {
-    match show(serve) {
+    match run(serve) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("tollgate: {error}");
+            tell(format_args!("tollgate: {error}"));
             ExitCode::from(EXIT_UNUSABLE)
         }
     }
 }
 
-fn show(serve: bool) -> Result<bool, String> {
+fn run(serve: bool) -> Result<bool, String> {
     let script = Script { input_tokens: Count::FromBody, output_tokens: 96, ..Script::default() };
     let simulator = Simulator::start(script).map_err(|error| format!("the simulated provider: {error}"))?;
     let gateway = start(simulator.addr(), serve)?;
     let address = gateway.addresses.first().copied().ok_or("the walkthrough has a listener")?;
 
-    println!("tollgate demo: rate limiting LLM usage, the walkthrough's five manifests unchanged\n");
-    println!("  provider  a simulated Anthropic on {} in place of api.anthropic.com", simulator.addr());
-    println!("  gateway   {address}, {} workers on io_uring", gateway.board.desks.len());
-    for line in gateway.board.in_force().snapshot.report.lines.iter().filter(|line| line.contains("limit ")) {
-        println!("  {}", line.trim());
-    }
+    show(introduction(&gateway, address, simulator.addr()));
     let first = ask(&gateway, address, "request 1")?;
     let second = ask(&gateway, address, "request 2")?;
 
     let ledger = simulator.ledger();
     let as_promised = (first, second) == (200, 429) && ledger.malformed + ledger.protocol_faults == 0;
-    println!();
-    match as_promised {
-        true => println!(
-            "200, then 429: as the walkthrough promises. The provider saw {} request.",
-            ledger.requests
-        ),
-        false => println!("FAILED: {first}, then {second}; the walkthrough promises 200, then 429."),
-    }
-    if serve {
-        keep_serving(&gateway, address)?;
-    } else {
-        gateway.stop();
+    show("\n");
+    show(match as_promised {
+        true => {
+            let promise = paint(Ink::Green, "200, then 429");
+            field(
+                2,
+                "result",
+                &format!("{promise}, as the walkthrough promises; the provider saw one request"),
+            )
+        }
+        false => {
+            let failed = paint(Ink::Red, "FAILED");
+            field(
+                2,
+                "result",
+                &format!("{failed}: {first}, then {second}; the walkthrough promises 200, then 429"),
+            )
+        }
+    });
+    match serve {
+        true => keep_serving(&gateway, address),
+        false => gateway.stop(),
     }
     gateway.join()?;
     Ok(as_promised)
+}
+
+fn introduction(gateway: &Gateway, address: SocketAddr, provider: SocketAddr) -> String {
+    let mut text =
+        "tollgate demo: the rate limiting walkthrough on loopback, its five manifests unchanged\n\n"
+            .to_owned();
+    let instead = format!("a simulated Anthropic on {provider}, in place of api.anthropic.com");
+    text += &field(2, "provider", &instead);
+    let workers = gateway.board.desks.len();
+    let plural = if workers == 1 { "" } else { "s" };
+    text += &field(2, "gateway", &format!("http://{address}, {workers} worker{plural} on io_uring"));
+    let in_force = gateway.board.in_force();
+    for rule in in_force.accounts.iter().map(|account| account.rule()) {
+        let (unit, capacity, every) = (rule.unit.name(), rule.capacity, rule.rate.fill.as_secs());
+        let bucket = format!("{capacity} at once, {} back every {every} s", rule.rate.per_fill);
+        text += &field(2, "limit", &format!("{}, in {unit}: {bucket}", rule.name));
+    }
+    text
 }
 
 fn start(provider: SocketAddr, serve: bool) -> Result<Gateway, String> {
@@ -97,7 +122,7 @@ fn start(provider: SocketAddr, serve: bool) -> Result<Gateway, String> {
     };
     let mut texts = WALKTHROUGH.to_vec();
     texts.push(SETTINGS);
-    let env = |name: &str| Some(std::env::var(name).unwrap_or_else(|_| KEY.to_owned()));
+    let env = |_: &str| Some(KEY.to_owned());
     let options = Options { overrides, ..Options::default() };
     let snapshot = files::compile(&texts, &options, &env).map_err(|faults| faults.to_string())?;
     Gateway::start(snapshot, Life { signals: serve, ..Life::default() })
@@ -109,39 +134,50 @@ fn ask(gateway: &Gateway, address: SocketAddr, title: &str) -> Result<u16, Strin
     let started = Instant::now();
     let answer = post(address).map_err(|error| format!("{title}: {error}"))?;
     let took = started.elapsed();
+    let cost = settled(gateway, spent_before);
     let body = answer.body.as_slice();
-    println!("\n  {title}   POST /anthropic");
-    println!("    status  {} {} in {:.2} ms", answer.status, answer.reason, took.as_secs_f64() * 1e3);
+    let ink = if answer.status == 200 { Ink::Green } else { Ink::Yellow };
+    let status = paint(ink, &format!("{} {}", answer.status, answer.reason));
+
+    let mut text = format!("\n  {title}  POST /anthropic\n");
+    text += &field(4, "status", &format!("{status} in {:.2} ms", took.as_secs_f64() * 1e3));
     if answer.status == 200 {
         let used = find::string(body, &["model"]).unwrap_or_default();
         let asked = find::string(REQUEST.as_bytes(), &["model"]).unwrap_or_default();
-        println!("    model   asked {asked}, used {used} (the Backend's model goes first)");
+        text += &field(4, "model", &format!("{used}, the Backend's; the client asked for {asked}"));
         let tokens = |name| find::u64(body, &["usage", name]).unwrap_or_default();
-        println!("    tokens  {} in, {} out", tokens("prompt_tokens"), tokens("completion_tokens"));
-        println!("    cost    {} USD", Money(settled(gateway, spent_before)));
+        let (input, output) = (tokens("prompt_tokens"), tokens("completion_tokens"));
+        text += &field(4, "tokens", &format!("{input} in, {output} out"));
+        text += &field(4, "cost", &format!("{} USD", Money(cost)));
     } else {
-        let says = find::string(body, &["error", "message"]).unwrap_or_default();
-        println!("    says    {says}");
+        text += &field(4, "reason", &find::string(body, &["error", "message"]).unwrap_or_default());
     }
-    println!("    bucket  {before} before, {} after", balance(gateway));
+    text += &field(4, "bucket", &format!("{before} before, {} after", balance(gateway)));
     if let Some(seconds) = &answer.retry_after {
-        println!("    again   in {seconds} s, to the millisecond: retry-after-ms {}", answer.retry_after_ms);
+        text += &field(
+            4,
+            "headers",
+            &format!("retry-after: {seconds}, retry-after-ms: {}", answer.retry_after_ms),
+        );
     }
+    show(text);
     Ok(answer.status)
 }
 
-fn keep_serving(gateway: &Gateway, address: SocketAddr) -> Result<(), String> {
-    let admin = gateway.admin_address.map(|admin| format!("http://{admin}/metrics")).unwrap_or_default();
-    println!("\nServing until Ctrl-C; metrics on {admin}. Try it:\n");
-    println!("  curl -i http://{address}/anthropic -H 'content-type: application/json' \\");
-    println!(
-        "    -d '{{\"model\": \"any\", \"messages\": [{{\"role\": \"user\", \"content\": \"hello\"}}]}}'\n"
+fn keep_serving(gateway: &Gateway, address: SocketAddr) {
+    let mut text = "\n".to_owned();
+    text += &field(2, "serving", "until Ctrl-C; the bucket is empty now and has a request again in 100 s");
+    if let Some(admin) = gateway.admin_address {
+        text += &field(2, "metrics", &format!("http://{admin}/metrics"));
+    }
+    let body = r#"{"messages": [{"role": "user", "content": "hello"}]}"#;
+    text += &format!(
+        "\n  curl -i http://{address}/anthropic -H 'content-type: application/json' \\\n    -d '{body}'\n\n"
     );
-    io::stdout().flush().map_err(|error| error.to_string())?;
+    show(text);
     while gateway.board.health.is_ready() {
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(())
 }
 
 /// What the walkthrough's one account holds.

@@ -2,11 +2,11 @@
 
 use crate::admin::{self, AdminServer};
 use crate::config::{Roots, Settings, Snapshot};
-use crate::coordinator::{self, Coordinator, Reload, Seed};
+use crate::coordinator::{self, Coordinator, Helpers, Reload, Seed, Signals};
 use crate::mail::{Board, Desk, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::{self, WorkerSeed, tls};
 use crate::runtime::executor::{self, WorkerThread};
-use crate::runtime::{RingConfig, bind, clock, cores, mailbox, probe};
+use crate::runtime::{MailReceiver, MailSender, RingConfig, bind, clock, cores, mailbox, probe};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -46,40 +46,42 @@ impl Gateway {
     /// # Errors
     /// One message for the operator: what this machine lacks, which port is in use, which file is not there.
     pub fn start(snapshot: Snapshot, life: Life) -> Result<Gateway, String> {
+        // First of all: a reload that is asked for too early must not end the process.
+        let signals = Signals::listen(life.signals).map_err(told("signals"))?;
         let ring = ring_config(&snapshot.settings);
         probe::check(&ring)?;
         let cores = worker_cores(&snapshot.settings)?;
-        let tls =
-            tls::client_config(roots(&snapshot.settings.tls.roots)?).map_err(|error| error.to_string())?;
+        let roots = roots(&snapshot)?;
+        let tls = tls::client_config(roots).map_err(|error| error.to_string())?;
+        let admin_address = snapshot.settings.admin.address;
         let (addresses, mut sockets) = bind_all(&snapshot, cores.len())?;
+        admin_address.map(admin_is_free).transpose()?;
 
         let queue = snapshot.settings.records.queue as usize;
-        let admin_address = snapshot.settings.admin.address;
         let desks: Vec<Arc<Desk>> = (0..cores.len()).map(|n| Desk::new(n as u16, queue)).collect();
         let in_force = coordinator::first_in_force(snapshot, cores.len());
         let board = Board::new(desks, Arc::new(in_force));
+        let (senders, mut receivers) = mailboxes(cores.len())?;
+        let helpers = Helpers::start(&board, senders)?;
 
-        let (mut workers, mut mail) = (Vec::new(), Vec::new());
+        let mut workers = Vec::new();
         for (number, cpu) in cores.into_iter().enumerate() {
-            let (sender, receiver) = mailbox::<ToWorker>(WORKER_MAIL_MAX).map_err(told("a mailbox"))?;
             let seed = WorkerSeed {
                 desk: board.desks[number].clone(),
                 board: board.clone(),
-                mail: receiver,
+                mail: receivers.remove(0),
                 sockets: sockets.pop().unwrap_or_default(),
                 tls: tls.clone(),
             };
             let name = format!("worker-{number}");
             let worker = executor::start(&name, cpu, ring, move |ring| proxy::run(ring, seed));
             workers.push(worker.map_err(told("a worker thread"))?);
-            mail.push(sender);
         }
-        let pulses = workers.iter().map(WorkerThread::pulse).collect();
         wait_for_workers(&board, workers.len())?;
 
-        let seed = Seed { board: board.clone(), mail, pulses, reload: life.reload, signals: life.signals };
-        let coordinator = Coordinator::start(seed).map_err(told("the coordinator"))?;
-        wait_for_addresses(&board);
+        let pulses = workers.iter().map(WorkerThread::pulse).collect();
+        let seed = Seed { pulses, reload: life.reload, signals };
+        let coordinator = Coordinator::start(seed, helpers).map_err(told("the coordinator"))?;
         board.health.set_ready();
         let admin = admin_address.map(|address| start_admin(address, &board)).transpose()?;
         let admin_address = admin.as_ref().map(AdminServer::addr);
@@ -96,8 +98,9 @@ impl Gateway {
     /// # Errors
     /// When a worker failed.
     pub fn join(self) -> Result<(), String> {
-        self.coordinator.join();
+        let ending = self.coordinator.join();
         let ended: Vec<io::Result<()>> = self.workers.into_iter().map(WorkerThread::join).collect();
+        ending.finish();
         if let Some(admin) = self.admin {
             admin.stop();
         }
@@ -175,13 +178,24 @@ fn wait_for_workers(board: &Board, workers: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives the first look-up of names a moment, so that the first request finds its provider. A name that does
-/// not resolve keeps nobody from starting: its requests are answered 503 until it does.
-fn wait_for_addresses(board: &Board) {
-    let until = clock::now() + Duration::from_secs(2);
-    while board.resolved().is_none() && clock::now() < until {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// One mailbox per worker.
+type Mailboxes = (Vec<MailSender<ToWorker>>, Vec<MailReceiver<ToWorker>>);
+
+fn mailboxes(workers: usize) -> Result<Mailboxes, String> {
+    let boxes = (0..workers).map(|_| mailbox(WORKER_MAIL_MAX)).collect::<io::Result<Vec<_>>>();
+    Ok(boxes.map_err(told("a mailbox"))?.into_iter().unzip())
+}
+
+/// Looks whether the admin endpoint can be opened, so that it is told before anything runs.
+fn admin_is_free(address: SocketAddr) -> Result<(), String> {
+    TcpListener::bind(address).map(drop).map_err(|error| {
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
+            _ => error.to_string(),
+        };
+        let change = "choose another with admin.address in Settings or with --admin ADDR, or none";
+        format!("the admin endpoint cannot open {address}: {reason}; {change}")
+    })
 }
 
 fn start_admin(address: SocketAddr, board: &Arc<Board>) -> Result<AdminServer, String> {
@@ -192,28 +206,47 @@ fn start_admin(address: SocketAddr, board: &Arc<Board>) -> Result<AdminServer, S
 }
 
 /// The certificates that providers are verified against.
-fn roots(roots: &Roots) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    match roots {
-        Roots::System => {
-            let found = rustls_native_certs::load_native_certs();
-            store.add_parsable_certificates(found.certs);
-        }
+fn roots(snapshot: &Snapshot) -> Result<RootCertStore, String> {
+    match &snapshot.settings.tls.roots {
+        Roots::System => system_roots(snapshot),
         Roots::Files(files) => {
-            for file in files {
-                let named = |error: String| format!("tls.roots {file}: {error}");
-                let pem = std::fs::read(file).map_err(|error| named(error.to_string()))?;
-                for certificate in CertificateDer::pem_slice_iter(&pem) {
-                    let certificate = certificate.map_err(|error| named(error.to_string()))?;
-                    store.add(certificate).map_err(|error| named(error.to_string()))?;
-                }
-            }
-            if store.is_empty() {
-                return Err("tls.roots: there is no certificate in these files".to_owned());
-            }
+            let mut store = RootCertStore::empty();
+            files.iter().try_for_each(|file| add_roots(&mut store, file))?;
+            Ok(store)
         }
     }
+}
+
+/// The system's. To have none is a fault only where a provider is reached by TLS.
+fn system_roots(snapshot: &Snapshot) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    store.add_parsable_certificates(found.certs);
+    let needed = snapshot.targets.iter().find(|target| target.tls.is_some());
+    if let Some(target) = needed.filter(|_| store.is_empty()) {
+        let errors: Vec<String> = found.errors.iter().map(|error| format!(" ({error})")).collect();
+        return Err(format!(
+            "https://{} cannot be verified: this system has no root certificates{}; install the package \
+             ca-certificates, or name PEM files in tls.roots of Settings or with --roots FILE",
+            target.host,
+            errors.concat()
+        ));
+    }
     Ok(store)
+}
+
+fn add_roots(store: &mut RootCertStore, file: &str) -> Result<(), String> {
+    let fault = |why: &dyn std::fmt::Display| format!("tls.roots: {file}: {why}");
+    let pem = std::fs::read(file).map_err(|error| fault(&error))?;
+    let before = store.len();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| fault(&error))?;
+        store.add(certificate).map_err(|error| fault(&error))?;
+    }
+    match store.len() > before {
+        true => Ok(()),
+        false => Err(fault(&"there is no certificate in it (PEM: -----BEGIN CERTIFICATE-----)")),
+    }
 }
 
 fn told(what: &'static str) -> impl Fn(io::Error) -> String {

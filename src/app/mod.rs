@@ -2,7 +2,6 @@
 //!
 //! * [`gateway`] puts the threads together and takes them apart; tests and benches start it too.
 //! * [`run`] is `tollgate run`, [`check`] is `tollgate check`, [`demo`] is `tollgate demo`.
-#![allow(clippy::print_stdout)] // this is where a person is spoken to
 
 pub mod check;
 pub mod cli;
@@ -10,6 +9,7 @@ pub mod demo;
 pub mod files;
 pub mod gateway;
 pub mod run;
+mod screen;
 
 use std::process::ExitCode;
 
@@ -23,18 +23,18 @@ pub const EXIT_UNUSABLE: u8 = 2;
 pub fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(cli::Command::Help(text)) => {
-            println!("{text}");
+            screen::show(format_args!("{text}\n"));
             ExitCode::SUCCESS
         }
         Ok(cli::Command::Version) => {
-            println!("tollgate {VERSION}");
+            screen::show(format_args!("tollgate {VERSION}\n"));
             ExitCode::SUCCESS
         }
         Ok(cli::Command::Run(options)) => run::run(&options),
         Ok(cli::Command::Check(options)) => check::check(&options),
         Ok(cli::Command::Demo { serve }) => demo::demo(serve),
         Err(error) => {
-            eprintln!("tollgate: {error}\n\nTry `tollgate --help`.");
+            screen::tell(format_args!("tollgate: {error}\n\nTry `tollgate --help`."));
             ExitCode::from(EXIT_UNUSABLE)
         }
     }

@@ -1,14 +1,16 @@
 //! Access records: one JSON line per exchange, written by a thread of its own. Requests never wait for it:
 //! when the sink is slow the workers' queues fill, and what does not fit is dropped and counted there.
 
+use super::tell;
 use crate::config::RecordsTo;
 use crate::mail::Board;
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a record may wait for the next write.
 const FLUSH: Duration = Duration::from_millis(20);
@@ -16,72 +18,130 @@ const FLUSH: Duration = Duration::from_millis(20);
 /// Bytes after which a write is made although more records wait.
 const WRITE_BYTES: usize = 64 << 10;
 
+/// How long the end of the process waits for a sink that takes nothing.
+const FINISH_MAX: Duration = Duration::from_secs(2);
+
 /// The running journal.
 pub(super) struct Journal {
-    end: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     thread: JoinHandle<()>,
 }
 
+#[derive(Default)]
+struct Orders {
+    end: AtomicBool,
+    reopen: AtomicBool,
+}
+
+type Sink = Box<dyn Write + Send>;
+
 impl Journal {
     /// Opens the sink and starts.
-    pub(super) fn start(to: &RecordsTo, board: Arc<Board>) -> io::Result<Journal> {
-        let sink: Option<Box<dyn Write + Send>> = match to {
-            RecordsTo::None => None,
-            RecordsTo::Stdout => Some(Box::new(io::stdout())),
-            RecordsTo::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                let named =
-                    |error: io::Error| io::Error::new(error.kind(), format!("records file {path}: {error}"));
-                Some(Box::new(file.map_err(named)?))
-            }
-        };
-        let end = Arc::new(AtomicBool::new(false));
-        let ended = end.clone();
-        let name = "journal".to_owned();
-        let thread = std::thread::Builder::new().name(name).spawn(move || write_all(sink, &board, &ended))?;
-        Ok(Journal { end, thread })
+    ///
+    /// # Errors
+    /// A sentence for the operator: the file cannot be opened, or no thread be had.
+    pub(super) fn start(to: &RecordsTo, board: Arc<Board>) -> Result<Journal, String> {
+        let sink = open(to)?;
+        let orders = Arc::new(Orders::default());
+        let (theirs, to) = (orders.clone(), to.clone());
+        let run = move || Writer { sink, to, failing: false }.run(&board, &theirs);
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run);
+        Ok(Journal { orders, thread: thread.map_err(|error| format!("the journal's thread: {error}"))? })
     }
 
-    /// Writes what is left and ends.
+    /// Asks for the file to be opened anew, because it may have been moved away.
+    pub(super) fn reopen(&self) {
+        self.orders.reopen.store(true, Ordering::Release);
+    }
+
+    /// Writes what is left and ends. A sink that takes nothing is given up after two seconds.
     pub(super) fn finish(self) {
-        self.end.store(true, Ordering::Release);
-        self.thread.join().ok();
+        self.orders.end.store(true, Ordering::Release);
+        let until = Instant::now() + FINISH_MAX;
+        while !self.thread.is_finished() {
+            if Instant::now() > until {
+                return tell("the last records are lost: nobody takes them");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
-fn write_all(mut sink: Option<Box<dyn Write + Send>>, board: &Board, end: &AtomicBool) {
-    let mut lines = Vec::new();
-    let mut failing = false;
-    loop {
-        // Read before the queues: what is pushed before the end is asked for is still written.
-        let last = end.load(Ordering::Acquire);
-        for desk in &board.desks {
-            while let Some(record) = desk.records.pop() {
-                if sink.is_some() {
-                    record.json_line(&mut lines);
-                }
-                if lines.len() >= WRITE_BYTES {
-                    put(&mut sink, &mut lines, &mut failing);
+fn open(to: &RecordsTo) -> Result<Option<Sink>, String> {
+    Ok(match to {
+        RecordsTo::None => None,
+        RecordsTo::Stdout => Some(Box::new(io::stdout())),
+        RecordsTo::File(path) => {
+            let file = open_file(path).map_err(|error| {
+                format!("records cannot be written to {path}: {error}; see records.to in Settings")
+            })?;
+            Some(Box::new(file))
+        }
+    })
+}
+
+/// Opens for appending. A FIFO is opened for both directions, which on Linux neither waits for a reader nor
+/// fails without one.
+fn open_file(path: &str) -> io::Result<File> {
+    let is_fifo = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
+    let mut options = OpenOptions::new();
+    match is_fifo {
+        true => options.read(true).write(true),
+        false => options.append(true).create(true),
+    };
+    options.open(path)
+}
+
+struct Writer {
+    sink: Option<Sink>,
+    to: RecordsTo,
+    failing: bool,
+}
+
+impl Writer {
+    fn run(mut self, board: &Board, orders: &Orders) {
+        let mut lines = Vec::new();
+        loop {
+            // Read before the queues: what is pushed before the end is asked for is still written.
+            let last = orders.end.load(Ordering::Acquire);
+            if orders.reopen.swap(false, Ordering::AcqRel) {
+                self.reopen();
+            }
+            for desk in &board.desks {
+                while let Some(record) = desk.records.pop() {
+                    if self.sink.is_some() {
+                        record.json_line(&mut lines);
+                    }
+                    if lines.len() >= WRITE_BYTES {
+                        self.put(&mut lines);
+                    }
                 }
             }
+            self.put(&mut lines);
+            if last {
+                return;
+            }
+            std::thread::sleep(FLUSH);
         }
-        put(&mut sink, &mut lines, &mut failing);
-        if last {
-            return;
-        }
-        std::thread::sleep(FLUSH);
     }
-}
 
-/// Writes and forgets `lines`. A sink that fails is reported when it begins to, and when it works again.
-fn put(sink: &mut Option<Box<dyn Write + Send>>, lines: &mut Vec<u8>, failing: &mut bool) {
-    let Some(sink) = sink.as_mut().filter(|_| !lines.is_empty()) else { return };
-    let written = sink.write_all(lines).and_then(|()| sink.flush());
-    lines.clear();
-    match (&written, *failing) {
-        (Err(error), false) => eprintln!("records cannot be written and are lost: {error}"),
-        (Ok(()), true) => eprintln!("records are written again"),
-        _ => {}
+    fn reopen(&mut self) {
+        match open(&self.to) {
+            Ok(sink) => self.sink = sink,
+            Err(why) => tell(&format!("{why}; they go on to the file that was open")),
+        }
     }
-    *failing = written.is_err();
+
+    /// Writes and forgets `lines`. A sink that fails is reported when it begins to, and when it works again.
+    fn put(&mut self, lines: &mut Vec<u8>) {
+        let Some(sink) = self.sink.as_mut().filter(|_| !lines.is_empty()) else { return };
+        let written = sink.write_all(lines).and_then(|()| sink.flush());
+        lines.clear();
+        match (&written, self.failing) {
+            (Err(error), false) => tell(&format!("records cannot be written and are lost: {error}")),
+            (Ok(()), true) => tell("records are written again"),
+            _ => {}
+        }
+        self.failing = written.is_err();
+    }
 }

@@ -2,21 +2,21 @@
 //!
 //! It hears the signals (SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads), watches over the
 //! workers' executors, and gathers their latencies. Two helpers of its own do what blocks: [`journal`] writes
-//! access records, `resolve` looks names up.
+//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`].
 
 mod journal;
 mod resolve;
 
-use crate::config::{RecordsTo, Snapshot};
+use crate::config::{Settings, Snapshot};
 use crate::limit::carry_over;
-use crate::mail::{Board, InForce, ToWorker};
+use crate::mail::{Board, InForce, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
 use crate::telemetry::LimitCounters;
 use journal::Journal;
 use resolve::Resolver;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -30,22 +30,44 @@ pub type Reload = Box<dyn FnMut() -> Result<Snapshot, String> + Send>;
 
 /// What a coordinator is started with.
 pub struct Seed {
-    /// What everybody reads.
-    pub board: Arc<Board>,
-    /// The mailbox of each worker.
-    pub mail: Vec<MailSender<ToWorker>>,
     /// The executor of each worker.
     pub pulses: Vec<Pulse>,
     /// What SIGHUP does; `None` where there is nothing to read again.
     pub reload: Option<Reload>,
-    /// Whether it listens to the signals of the process.
-    pub signals: bool,
+    /// What it is asked by.
+    pub signals: Signals,
+}
+
+/// What must run before the first worker does: records can be written, addresses are known.
+pub struct Helpers {
+    board: Arc<Board>,
+    mail: Vec<MailSender<ToWorker>>,
+    journal: Journal,
+    resolver: Resolver,
+}
+
+impl Helpers {
+    /// Opens the sink of the records, and looks all names up; the slow ones are left for later.
+    ///
+    /// # Errors
+    /// A sentence for the operator: the file of the records cannot be opened, or a thread not be started.
+    pub fn start(board: &Arc<Board>, mail: Vec<MailSender<ToWorker>>) -> Result<Helpers, String> {
+        let in_force = board.in_force();
+        let journal = Journal::start(&in_force.snapshot.settings.records.to, board.clone())?;
+        let resolver = Resolver::start(board.clone(), mail.clone());
+        let resolver = resolver.map_err(|error| format!("the resolver's thread: {error}"))?;
+        match resolver.look_up(&in_force) {
+            Some(resolved) => board.set_resolved(resolved),
+            None => resolver.wake(),
+        }
+        Ok(Helpers { board: board.clone(), mail, journal, resolver })
+    }
 }
 
 /// A running coordinator.
 pub struct Coordinator {
     stop: Arc<Stop>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<Journal>,
 }
 
 /// How the process was asked to end.
@@ -57,23 +79,15 @@ struct Stop {
 }
 
 impl Coordinator {
-    /// Looks all names up, starts the journal, and then the thread.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the file of the records cannot be opened or a thread not be started.
-    pub fn start(seed: Seed) -> io::Result<Coordinator> {
-        let in_force = seed.board.in_force();
-        let journal = Journal::start(&in_force.snapshot.settings.records.to, seed.board.clone())?;
-        let resolver = Resolver::start(seed.board.clone(), seed.mail.clone())?;
-        let stop = Arc::new(Stop::default());
-        let signals = Signals::listen(&stop, seed.signals)?;
-        let shared = stop.clone();
-        let thread = std::thread::Builder::new().name("coordinator".to_owned()).spawn(move || {
-            run(seed, &shared, resolver);
-            drop(signals);
-            journal.finish();
-        })?;
-        Ok(Coordinator { stop, thread: Some(thread) })
+    /// When the thread cannot be started.
+    pub fn start(seed: Seed, helpers: Helpers) -> io::Result<Coordinator> {
+        let stop = seed.signals.stop.clone();
+        let thread = std::thread::Builder::new().name("coordinator".to_owned());
+        let thread = thread.spawn(move || run(seed, helpers))?;
+        Ok(Coordinator { stop, thread })
     }
 
     /// Asks for the end: the first call drains, a second one ends at once.
@@ -81,65 +95,117 @@ impl Coordinator {
         self.stop.asked.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Waits until the workers were told to stop and all records are written.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
+    /// Waits until the workers were told to stop. Their last records are written by [`Ending::finish`].
+    pub fn join(self) -> Ending {
+        Ending(self.thread.join().ok())
+    }
+}
+
+/// What is left to do when the workers have ended.
+pub struct Ending(Option<Journal>);
+
+impl Ending {
+    /// Writes the last records, for at most two seconds.
+    pub fn finish(self) {
+        if let Some(journal) = self.0 {
+            journal.finish();
         }
     }
 }
 
-fn run(mut seed: Seed, stop: &Stop, mut resolver: Resolver) {
+fn run(mut seed: Seed, mut helpers: Helpers) -> Journal {
+    let stop = seed.signals.stop.clone();
     while stop.asked.load(Ordering::Acquire) == 0 {
         std::thread::sleep(BEAT);
-        beat(&seed);
+        beat(&seed, &helpers.board);
         if stop.hangup.swap(false, Ordering::AcqRel) {
-            reload(&mut seed, &resolver);
+            helpers.journal.reopen();
+            reload(&mut seed, &helpers);
         }
-        resolver.tick(&seed.board);
+        helpers.resolver.tick(&helpers.board);
     }
-    drain(&seed, stop);
-    tell_all(&seed, &ToWorker::Stop);
+    drain(&seed, &helpers, &stop);
+    tell_all(&helpers.mail, &ToWorker::Stop);
+    helpers.journal
 }
 
-fn beat(seed: &Seed) {
+fn beat(seed: &Seed, board: &Board) {
     seed.pulses.iter().for_each(Pulse::beat);
-    seed.board.collect_latencies();
+    board.collect_latencies();
 }
 
 /// Waits until every connection has ended, a second request to stop comes, or the time for it is over.
-fn drain(seed: &Seed, stop: &Stop) {
-    seed.board.health.set_draining();
-    tell_all(seed, &ToWorker::Drain);
-    let until = clock::now() + seed.board.in_force().snapshot.settings.timeouts.drain;
-    let open = || seed.board.desks.iter().map(|desk| desk.counters.connections_open.get()).sum::<u64>();
+fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
+    let board = &helpers.board;
+    board.health.set_draining();
+    tell_all(&helpers.mail, &ToWorker::Drain);
+    let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
+    let open = || board.desks.iter().map(|desk| desk.counters.connections_open.get()).sum::<u64>();
     while open() > 0 && stop.asked.load(Ordering::Acquire) < 2 && clock::now() < until {
         std::thread::sleep(Duration::from_millis(5));
-        beat(seed);
+        beat(seed, board);
     }
 }
 
 /// Adopts a configuration that was read again, if it is sound; a bad one changes nothing.
-fn reload(seed: &mut Seed, resolver: &Resolver) {
+fn reload(seed: &mut Seed, helpers: &Helpers) {
     let Some(read) = &mut seed.reload else { return };
-    let before = seed.board.in_force();
-    match read().and_then(|snapshot| next_in_force(&before, snapshot, seed.board.desks.len())) {
+    let board = &helpers.board;
+    let before = board.in_force();
+    match read().and_then(|snapshot| next_in_force(&before, snapshot, board.desks.len())) {
         Ok(next) => {
             let next = Arc::new(next);
-            eprintln!("reload: configuration {} is in force", next.generation);
-            seed.board.adopt(next.clone());
-            tell_all(seed, &ToWorker::Adopt(next));
-            resolver.wake();
+            let resolved = helpers.resolver.look_up(&next);
+            board.adopt(next.clone());
+            tell_all(&helpers.mail, &ToWorker::Adopt(next.clone()));
+            match resolved {
+                Some(resolved) => publish(board, &helpers.mail, resolved),
+                None => helpers.resolver.wake(),
+            }
+            tell(&adopted(&before, &next));
         }
-        Err(faults) => eprintln!("reload: the configuration in force stays\n{faults}"),
+        Err(faults) => {
+            tell(&format!("reload: configuration {} stays in force\n{faults}", before.generation));
+        }
     }
+}
+
+/// What the operator is told of a configuration that took the place of `before`.
+fn adopted(before: &InForce, next: &InForce) -> String {
+    let mut text = format!("reload: configuration {} is in force\n{}", next.generation, next.snapshot.report);
+    for account in &next.accounts {
+        let is_kept = before.accounts.iter().any(|old| Arc::ptr_eq(old, account));
+        let balance = if is_kept { "is unchanged and keeps its balance" } else { "is new and begins full" };
+        text += &format!("limit {} {balance}\n", account.rule().name);
+    }
+    for warning in &next.snapshot.warnings {
+        text += &format!("warning: {warning}\n");
+    }
+    let fixed = fixed_changes(&before.snapshot.settings, &next.snapshot.settings);
+    if !fixed.is_empty() {
+        text += &format!("warning: changed, but read at the start only: {}; restart\n", fixed.join(", "));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Settings that differ and take a restart.
+fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
+    let sections = [
+        ("workers", before.workers == next.workers),
+        ("ring", before.ring == next.ring),
+        ("admin", before.admin == next.admin),
+        ("records", before.records == next.records),
+        ("tls", before.tls == next.tls),
+    ];
+    sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
 /// What `snapshot` becomes after `before`: limits whose rule is unchanged keep their balance.
 fn next_in_force(before: &InForce, snapshot: Snapshot, workers: usize) -> Result<InForce, String> {
     let addresses = |snapshot: &Snapshot| snapshot.listeners.iter().map(|l| l.bind).collect::<Vec<_>>();
     if addresses(&before.snapshot) != addresses(&snapshot) {
-        return Err("listeners were added, removed or moved: that takes a restart".to_owned());
+        return Err("listeners were added, removed or moved, which takes a restart".to_owned());
     }
     let accounts = carry_over(&before.accounts, &snapshot.limits, clock::now());
     let limit_counters = counters(workers, accounts.len());
@@ -159,25 +225,44 @@ fn counters(workers: usize, limits: usize) -> Vec<Vec<LimitCounters>> {
 }
 
 /// A full mailbox means that the worker does not run; the pulse is what helps it then, not more mail.
-fn tell_all(seed: &Seed, message: &ToWorker) {
-    for mail in &seed.mail {
+fn tell_all(mail: &[MailSender<ToWorker>], message: &ToWorker) {
+    for mail in mail {
         mail.send(message.clone()).ok();
     }
 }
 
-/// Signal handlers; they go when this is dropped.
-struct Signals(Vec<signal_hook::SigId>);
+/// Makes addresses known to everybody.
+fn publish(board: &Board, mail: &[MailSender<ToWorker>], resolved: Arc<Resolved>) {
+    board.set_resolved(resolved.clone());
+    tell_all(mail, &ToWorker::Resolved(resolved));
+}
+
+/// Says something to the operator. Nobody may be there to read it, which must end no thread.
+fn tell(text: &str) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// What a coordinator is asked to do, by [`Coordinator::stop`] or by signals. The handlers go when this is
+/// dropped.
+pub struct Signals {
+    stop: Arc<Stop>,
+    handlers: Vec<signal_hook::SigId>,
+}
 
 impl Signals {
-    fn listen(stop: &Arc<Stop>, wanted: bool) -> io::Result<Signals> {
-        let mut ids = Signals(Vec::new());
+    /// Listens to SIGTERM, SIGINT and SIGHUP if `wanted`. What comes before there is a coordinator waits for it.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed.
+    pub fn listen(wanted: bool) -> io::Result<Signals> {
+        let mut signals = Signals { stop: Arc::new(Stop::default()), handlers: Vec::new() };
         if wanted {
             for signal in [SIGTERM, SIGINT] {
-                ids.0.push(count(signal, stop.clone())?);
+                signals.handlers.push(count(signal, signals.stop.clone())?);
             }
-            ids.0.push(signal_hook::flag::register(SIGHUP, stop.hangup.clone())?);
+            signals.handlers.push(signal_hook::flag::register(SIGHUP, signals.stop.hangup.clone())?);
         }
-        Ok(ids)
+        Ok(signals)
     }
 }
 
@@ -194,13 +279,8 @@ fn count(signal: i32, stop: Arc<Stop>) -> io::Result<signal_hook::SigId> {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for id in self.0.drain(..) {
+        for id in self.handlers.drain(..) {
             signal_hook::low_level::unregister(id);
         }
     }
-}
-
-/// Whether access records leave through standard output, which then belongs to them.
-pub fn writes_to_stdout(snapshot: &Snapshot) -> bool {
-    snapshot.settings.records.to == RecordsTo::Stdout
 }

@@ -190,7 +190,8 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u
     }
 }
 
-fn strip_bearer(value: &[u8]) -> &[u8] {
+/// The token of an `Authorization` value, without its scheme.
+pub(super) fn strip_bearer(value: &[u8]) -> &[u8] {
     match value.get(..7) {
         Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => ascii::trim(&value[7..]),
         _ => value,

@@ -5,7 +5,7 @@ use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::worker::{Serving, Worker};
-use super::{plain, relay, reply};
+use super::{caller, plain, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, client_format};
 use crate::limit::Spend;
 use crate::llm::estimate::{Ratio, input_tokens};
@@ -258,6 +258,7 @@ fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8]) {
     record.method = bounded(head.method_text.of(bytes));
     record.set_path(head.path_of(bytes));
     record.bytes_in = head.len as u64;
+    record.key = caller::key_id(head, bytes);
 }
 
 /// Answers a head that could not be read. There is nothing to settle and no next request.

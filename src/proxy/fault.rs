@@ -1,6 +1,6 @@
 //! Everything that can keep a request from its answer, who is to blame, and what the client is told.
 
-use crate::limit::Refused;
+use crate::limit::{Refused, Unit};
 use crate::llm::refusal::RefusalKind;
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyFault, HeadFault};
@@ -147,10 +147,19 @@ fn refusal(refused: &Refused) -> String {
         "rate limit exceeded: limit {} allows {} {} at once and {} more every {}; retry after {seconds:.3} s",
         rule.name,
         rule.capacity,
-        rule.unit.name(),
+        noun(rule.unit, rule.capacity),
         rule.rate.per_fill,
         Every(rule.rate.fill),
     )
+}
+
+/// The unit's name, as it stands after `number`.
+fn noun(unit: Unit, number: u64) -> &'static str {
+    match (unit, number) {
+        (Unit::Requests, 1) => "request",
+        (Unit::Tokens, 1) => "token",
+        (unit, _) => unit.name(),
+    }
 }
 
 struct Every(std::time::Duration);

@@ -3,9 +3,11 @@
 //! Read [`exchange`] first: it is one request, told in order. Around it: [`client`] reads requests, `call`
 //! writes them upstream and waits for an answer's head over a connection from `upstream` (and [`tls`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
-//! that we make ourselves, `fault` what can go wrong, and `entry` the books: whatever happens, it settles.
+//! that we make ourselves, `caller` who asks, `fault` what can go wrong, and `entry` the books: whatever
+//! happens, it settles.
 
 mod call;
+mod caller;
 mod client;
 mod entry;
 mod exchange;

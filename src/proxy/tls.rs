@@ -33,9 +33,17 @@ struct Session {
     raw: Vec<u8>,
     /// The plaintext of the send under way, kept because a failed request may be sent again.
     sending: Gather,
+    /// Bytes of `sending` that were encrypted.
+    taken: usize,
     /// The buffer that the ciphertext of a send goes out in.
     sealed: Vec<u8>,
+    /// The peer has said that nothing more comes.
+    ended: bool,
 }
+
+/// Plaintext that is encrypted at a time: four records. A large request goes out piece by piece, so that it
+/// neither keeps other connections waiting nor stands in memory twice.
+const SEAL_BYTES: usize = 64 << 10;
 
 impl TlsStream {
     /// Makes the handshake on a connected socket; `name` is what the certificate must be for.
@@ -47,10 +55,11 @@ impl TlsStream {
     ) -> io::Result<TlsStream> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        // The bound on what waits to be sent is that of the request, which is checked before.
+        // What waits to be sent is bounded by `SEAL_BYTES`.
         tls.set_buffer_limit(None);
         socket.set_deadline(deadline);
-        let mut session = Session { tls, raw: Vec::new(), sending: Gather::default(), sealed: Vec::new() };
+        let mut session = Session::new(tls);
+        let mut early = Vec::new();
         while session.tls.is_handshaking() {
             session.flush(&socket).await?;
             if session.tls.is_handshaking() && session.tls.wants_read() {
@@ -58,11 +67,14 @@ impl TlsStream {
                 if socket.fill(&mut session.raw).await? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                if let Err(error) = session.unseal(&mut Vec::new()) {
+                if let Err(error) = session.unseal(&mut early) {
                     session.flush(&socket).await.ok(); // the alert that says why
                     return Err(error);
                 }
             }
+        }
+        if !early.is_empty() {
+            return Err(io::Error::other("it spoke before it was asked"));
         }
         session.flush(&socket).await?;
         socket.clear_deadline();
@@ -74,65 +86,91 @@ impl TlsStream {
         &self.socket
     }
 
+    /// Whether it can carry another request: as [`Socket::is_quiet`], and the peer has not said goodbye.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.socket.is_quiet() && !self.session.borrow().ended
+    }
+
     /// As [`Socket::start_send`]. The plaintext is kept and comes back with `poll_sent`.
     pub(super) fn start_send(&self, gather: Gather) -> io::Result<()> {
         let mut session = self.session.borrow_mut();
-        let session = &mut *session;
-        for slice in gather.slices() {
-            session.tls.writer().write_all(slice)?;
-        }
         session.sending = gather;
-        self.socket.start_send(session.seal()?);
+        session.taken = 0;
+        self.socket.start_send(session.seal_next()?);
         Ok(())
     }
 
     /// As [`Socket::poll_sent`].
     pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<(Gather, io::Result<()>)> {
-        let Poll::Ready((mut sealed, result)) = self.socket.poll_sent(cx) else { return Poll::Pending };
-        let mut session = self.session.borrow_mut();
-        sealed.clear();
-        session.sealed = sealed.ours;
-        Poll::Ready((std::mem::take(&mut session.sending), result))
-    }
-
-    /// As [`Socket::poll_fill`]. An end of the stream without TLS's own goodbye is an end all the same: what
-    /// it cut off, the framing of the answer finds out.
-    pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let mut session = self.session.borrow_mut();
         loop {
-            session.raw.clear();
-            let mut raw = std::mem::take(&mut session.raw);
-            let filled = self.socket.poll_fill(cx, &mut raw);
-            session.raw = raw;
-            match filled {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(_)) => {}
-            }
-            let before = buf.len();
-            let ended = session.unseal(buf)?;
-            if buf.len() > before || ended {
-                return Poll::Ready(Ok(buf.len() - before));
+            let Poll::Ready((mut sealed, result)) = self.socket.poll_sent(cx) else { return Poll::Pending };
+            sealed.clear();
+            session.sealed = sealed.ours;
+            let next = match result {
+                Ok(()) if session.taken < session.sending.len() => session.seal_next(),
+                result => return Poll::Ready((std::mem::take(&mut session.sending), result)),
+            };
+            match next {
+                Ok(gather) => self.socket.start_send(gather),
+                Err(error) => return Poll::Ready((std::mem::take(&mut session.sending), Err(error))),
             }
         }
+    }
+
+    /// As [`Socket::poll_fill`]; `Ok(0)` only after TLS's own goodbye. Without it the stream was cut, perhaps
+    /// by somebody between: an answer that its end delimits is not complete then (RFC 9112 section 9.8).
+    pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let mut session = self.session.borrow_mut();
+        let before = buf.len();
+        while buf.len() == before {
+            if session.ended {
+                return Poll::Ready(Ok(0));
+            }
+            session.raw.clear();
+            match self.socket.poll_fill(cx, &mut session.raw) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(_)) => session.unseal(buf)?,
+            }
+        }
+        Poll::Ready(Ok(buf.len() - before))
     }
 }
 
 impl Session {
-    /// Decrypts all of `raw` to the end of `plain`; whether the peer said goodbye.
-    fn unseal(&mut self, plain: &mut Vec<u8>) -> io::Result<bool> {
+    fn new(tls: ClientConnection) -> Session {
+        let (raw, sealed, sending) = (Vec::new(), Vec::new(), Gather::default());
+        Session { tls, raw, sending, taken: 0, sealed, ended: false }
+    }
+
+    /// Decrypts all of `raw` to the end of `plain`, and notes the peer's goodbye.
+    fn unseal(&mut self, plain: &mut Vec<u8>) -> io::Result<()> {
         let mut rest = self.raw.as_slice();
-        let mut ended = false;
-        while !rest.is_empty() && !ended {
+        while !rest.is_empty() && !self.ended {
             self.tls.read_tls(&mut rest)?;
             let state = self.tls.process_new_packets().map_err(io::Error::other)?;
             let (start, arrived) = (plain.len(), state.plaintext_bytes_to_read());
             plain.resize(start + arrived, 0);
             self.tls.reader().read_exact(&mut plain[start..])?;
-            ended = state.peer_has_closed();
+            self.ended = state.peer_has_closed();
         }
-        Ok(ended)
+        Ok(())
+    }
+
+    /// The ciphertext of the next piece of what is being sent.
+    fn seal_next(&mut self) -> io::Result<Gather> {
+        let (mut skip, mut room) = (self.taken, SEAL_BYTES);
+        for slice in self.sending.slices() {
+            let passed = skip.min(slice.len());
+            skip -= passed;
+            let piece = &slice[passed..slice.len().min(passed + room)];
+            self.tls.writer().write_all(piece)?;
+            room -= piece.len();
+        }
+        self.taken += SEAL_BYTES - room;
+        self.seal()
     }
 
     /// All ciphertext that waits to go out.

@@ -169,7 +169,7 @@ impl Stream {
     fn is_quiet(&self) -> bool {
         match self {
             Stream::Plain(socket) => socket.is_quiet(),
-            Stream::Tls(tls) => tls.socket().is_quiet(),
+            Stream::Tls(tls) => tls.is_quiet(),
         }
     }
 }

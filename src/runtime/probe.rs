@@ -50,6 +50,18 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
+/// Raises the number of files that this process may have open to what an administrator allows (the soft limit
+/// of RLIMIT_NOFILE to the hard one), and returns it; `None` when the system does not say.
+pub fn raise_open_files() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one `rlimit`, which is there.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: reads one `rlimit`, which is there.
+    let raised = known && unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0;
+    known.then_some(if raised { wanted.rlim_cur } else { limit.rlim_cur })
+}
+
 fn memlock_limit() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: writes one `rlimit`, which is there.

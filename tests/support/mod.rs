@@ -377,3 +377,5 @@ pub fn message(model: &str, stream: bool) -> String {
         r#"{{"model":"{model}","max_tokens":100,"messages":[{{"role":"user","content":"How long is a minute?"}}]{stream}}}"#
     )
 }
+
+pub mod process;
