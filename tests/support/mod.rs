@@ -425,7 +425,8 @@ impl Route {
 
     /// Reads an answer in the client's format.
     pub fn read(self, answer: &Answer) -> Said {
-        let streamed = answer.header("content-type").is_some_and(|media| media.starts_with("text/event-stream"));
+        let streamed =
+            answer.header("content-type").is_some_and(|media| media.starts_with("text/event-stream"));
         let mut said = Said::default();
         if !streamed {
             said.take(&answer.json(), self.openai_client);
