@@ -583,3 +583,44 @@ impl Rig {
         self.totals().outcomes[outcome as usize]
     }
 }
+
+// === providers that do what the simulator does not ===
+
+/// A provider that hands every connection, numbered from 0, to `serve` on a thread of its own.
+pub fn provider(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serve = std::sync::Arc::new(serve);
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(number, stream));
+        }
+    });
+    address
+}
+
+/// Reads the head of a request to its end, and its body as far as it came with it; what was read. Empty when
+/// the connection ends first.
+pub fn read_head(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+    while !read.windows(4).any(|four| four == b"\r\n\r\n") {
+        match stream.read(&mut piece) {
+            Ok(n @ 1..) => read.extend_from_slice(&piece[..n]),
+            _ => return Vec::new(),
+        }
+    }
+    read
+}
+
+/// Reads a request with a Content-Length to its end; `None` when the connection ends first.
+pub fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut read = read_head(stream);
+    let head = read.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
+    let length: usize = text.split("content-length: ").nth(1)?.lines().next()?.parse().ok()?;
+    let mut rest = vec![0; (head + length).saturating_sub(read.len())];
+    stream.read_exact(&mut rest).ok()?;
+    read.append(&mut rest);
+    Some(read)
+}
