@@ -37,8 +37,9 @@ pub(super) struct Message {
 /// Buffers above this are not kept for the next exchange.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes that are read and thrown away while a connection lingers.
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// Bytes that are read and thrown away while a connection lingers: a client that sends a body beyond the
+/// bound reads why it was refused only after it has sent all of it, unless it looks up meanwhile.
+const LINGER_BYTES_MAX: usize = 128 << 20;
 
 impl Client {
     pub(super) fn new(socket: Socket, peer: SocketAddr, listener: usize) -> Client {
@@ -154,13 +155,17 @@ impl Client {
 
     /// Ends the connection so that the client still reads our last answer although it goes on sending: closing
     /// with unread input makes the kernel reset the connection, and the reset destroys the answer on its way
-    /// (RFC 9112 section 9.6).
+    /// (RFC 9112 section 9.6). It may pause for the linger time, and go on for no longer than a body may take.
     pub(super) async fn linger(mut self, worker: &Worker) {
         let timeouts = worker.serving().in_force.snapshot.settings.timeouts.clone();
         self.socket.shutdown_write();
-        self.socket.deadline_in(timeouts.linger);
-        let mut thrown = 0;
-        while thrown < LINGER_BYTES_MAX {
+        let (started, mut thrown) = (worker.ring.now(), 0);
+        loop {
+            let patience = if worker.is_draining() { timeouts.linger } else { timeouts.body };
+            if thrown >= LINGER_BYTES_MAX || worker.ring.now().since(started) >= patience {
+                return;
+            }
+            self.socket.deadline_in(timeouts.linger);
             self.buf.clear();
             match self.socket.fill(&mut self.buf).await {
                 Ok(0) | Err(_) => return,

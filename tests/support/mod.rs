@@ -88,7 +88,13 @@ impl Rig {
     /// These manifests, and this Settings resource.
     pub fn start_with(script: Script, manifests: &str, settings: &str) -> Rig {
         let simulator = Simulator::start(script).expect("the simulator starts");
-        let to = format!("http://{}", simulator.addr());
+        let provider = simulator.addr();
+        Rig::assemble(simulator, provider, manifests, settings)
+    }
+
+    /// A gateway whose providers are all at `provider`.
+    fn assemble(simulator: Simulator, provider: SocketAddr, manifests: &str, settings: &str) -> Rig {
+        let to = format!("http://{provider}");
         let hosts = ["api.anthropic.com", "api.openai.com", "plain.example"];
         let overrides = Overrides {
             hosts: hosts.iter().map(|host| ((*host).to_owned(), to.clone())).collect(),
@@ -379,3 +385,243 @@ pub fn message(model: &str, stream: bool) -> String {
 }
 
 pub mod process;
+// === what answers say, in either format ===
+
+/// Who speaks what on a route of the usual rig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub path: &'static str,
+    /// The name of the HTTPRoute, for policies.
+    pub name: &'static str,
+    /// Whether the client speaks OpenAI's format; else Anthropic's.
+    pub openai_client: bool,
+    /// Whether the provider does.
+    pub openai_provider: bool,
+}
+
+/// The four routes to models.
+pub const ROUTES: [Route; 4] = [
+    Route { path: "/anthropic", name: "translated", openai_client: true, openai_provider: false },
+    Route { path: "/messages", name: "messages", openai_client: false, openai_provider: false },
+    Route { path: "/openai", name: "openai", openai_client: true, openai_provider: true },
+    Route { path: "/cross", name: "cross", openai_client: false, openai_provider: true },
+];
+
+/// What the user says in [`chat`] and [`message`].
+pub const USER_TEXT: &str = "How long is a minute?";
+
+impl Route {
+    pub fn is_native(self) -> bool {
+        self.openai_client == self.openai_provider
+    }
+
+    /// A request in the client's format; an OpenAI client asks for the usage of a stream.
+    pub fn body(self, model: &str, stream: bool) -> String {
+        match (self.openai_client, stream) {
+            (true, true) => with(&chat(model, true), r#""stream_options":{"include_usage":true}"#),
+            (true, false) => chat(model, false),
+            (false, _) => message(model, stream),
+        }
+    }
+
+    /// Reads an answer in the client's format.
+    pub fn read(self, answer: &Answer) -> Said {
+        let streamed =
+            answer.header("content-type").is_some_and(|media| media.starts_with("text/event-stream"));
+        let mut said = Said::default();
+        if !streamed {
+            said.take(&answer.json(), self.openai_client);
+            return said;
+        }
+        for data in answer.events() {
+            match serde_json::from_str(&data) {
+                Ok(event) => said.take(&event, self.openai_client),
+                Err(_) => {
+                    assert_eq!(data, "[DONE]", "in {}", answer.text());
+                    said.done = true;
+                }
+            }
+        }
+        said
+    }
+}
+
+/// `body`, a JSON object, with one more member.
+pub fn with(body: &str, member: &str) -> String {
+    format!("{},{member}}}", &body[..body.len() - 1])
+}
+
+/// What an answer says, the same for both formats and for streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    pub model: String,
+    pub text: String,
+    pub thinking: String,
+    /// Name and arguments of a tool call.
+    pub tool: (String, String),
+    pub finish: String,
+    /// Input, cached input, cache write, output, reasoning.
+    pub usage: Option<[u64; 5]>,
+    /// `error.type`.
+    pub error: Option<String>,
+    /// A stream's terminator came.
+    pub done: bool,
+}
+
+impl Said {
+    /// Adds what a whole answer or one event says.
+    fn take(&mut self, value: &serde_json::Value, openai: bool) {
+        if let Some(error) = value.get("error") {
+            self.error = Some(error["type"].as_str().expect("errors have a type").to_owned());
+        } else if openai {
+            self.take_openai(value);
+        } else {
+            self.take_anthropic(value);
+        }
+    }
+
+    fn take_openai(&mut self, value: &serde_json::Value) {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        self.model = text(&value["model"]);
+        let choice = &value["choices"][0];
+        let message = if choice["message"].is_object() { &choice["message"] } else { &choice["delta"] };
+        self.text += &text(&message["content"]);
+        self.thinking += &text(&message["reasoning_content"]);
+        self.tool.0 += &text(&message["tool_calls"][0]["function"]["name"]);
+        self.tool.1 += &text(&message["tool_calls"][0]["function"]["arguments"]);
+        self.finish += &text(&choice["finish_reason"]);
+        let usage = &value["usage"];
+        if usage.is_object() {
+            let count = |value: &serde_json::Value| value.as_u64().unwrap_or_default();
+            let prompt = &usage["prompt_tokens_details"];
+            self.usage = Some([
+                count(&usage["prompt_tokens"]),
+                count(&prompt["cached_tokens"]),
+                count(&prompt["cache_write_tokens"]),
+                count(&usage["completion_tokens"]),
+                count(&usage["completion_tokens_details"]["reasoning_tokens"]),
+            ]);
+        }
+    }
+
+    fn take_anthropic(&mut self, value: &serde_json::Value) {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        match text(&value["type"]).as_str() {
+            "message" => {
+                value["content"].as_array().expect("blocks").iter().for_each(|block| self.take_block(block));
+                self.model = text(&value["model"]);
+                self.finish = text(&value["stop_reason"]);
+                self.take_anthropic_usage(&value["usage"]);
+            }
+            "message_start" => {
+                self.model = text(&value["message"]["model"]);
+                self.take_anthropic_usage(&value["message"]["usage"]);
+            }
+            "content_block_start" => self.take_block(&value["content_block"]),
+            "content_block_delta" => {
+                let delta = &value["delta"];
+                self.text += &text(&delta["text"]);
+                self.thinking += &text(&delta["thinking"]);
+                self.tool.1 += &text(&delta["partial_json"]);
+            }
+            "message_delta" => {
+                self.finish += &text(&value["delta"]["stop_reason"]);
+                self.take_anthropic_usage(&value["usage"]);
+            }
+            "message_stop" => self.done = true,
+            "content_block_stop" | "ping" => {}
+            other => panic!("an event of type {other}"),
+        }
+    }
+
+    fn take_block(&mut self, block: &serde_json::Value) {
+        self.text += block["text"].as_str().unwrap_or_default();
+        self.thinking += block["thinking"].as_str().unwrap_or_default();
+        self.tool.0 += block["name"].as_str().unwrap_or_default();
+        if block["input"].as_object().is_some_and(|input| !input.is_empty()) {
+            self.tool.1 += &block["input"].to_string();
+        }
+    }
+
+    fn take_anthropic_usage(&mut self, usage: &serde_json::Value) {
+        if !usage.is_object() {
+            return;
+        }
+        let count = |name: &str| usage[name].as_u64().unwrap_or_default();
+        let (cached, written) = (count("cache_read_input_tokens"), count("cache_creation_input_tokens"));
+        self.usage =
+            Some([count("input_tokens") + cached + written, cached, written, count("output_tokens"), 0]);
+    }
+}
+
+// === more of the rig ===
+
+/// No records, two workers that share the machine with the test.
+const QUIET: &str = "  records: {to: none}\n  workers: {cores: 2, pin: false}\n";
+
+impl Rig {
+    /// The usual rig with more settings: `spec` as in [`settings`], beside no records and two workers.
+    pub fn start_set(script: Script, policies: &str, spec: &str) -> Rig {
+        Rig::start_with(script, &manifests(policies), &settings(&format!("{QUIET}{spec}")))
+    }
+
+    /// The same, but every provider is at `provider` instead of being the simulator.
+    pub fn start_towards(provider: SocketAddr, policies: &str, spec: &str) -> Rig {
+        let simulator = Simulator::start(Script::default()).expect("the simulator starts");
+        Rig::assemble(simulator, provider, &manifests(policies), &settings(&format!("{QUIET}{spec}")))
+    }
+
+    /// Everything that the workers count, summed, once nothing is in flight.
+    pub fn totals(&self) -> tollgate::telemetry::Totals {
+        self.settled();
+        let mut totals = tollgate::telemetry::Totals::default();
+        self.gateway().board.desks.iter().for_each(|desk| totals.add(&desk.counters));
+        totals
+    }
+
+    /// How many exchanges ended so.
+    pub fn ended(&self, outcome: tollgate::telemetry::Outcome) -> u64 {
+        self.totals().outcomes[outcome as usize]
+    }
+}
+
+// === providers that do what the simulator does not ===
+
+/// A provider that hands every connection, numbered from 0, to `serve` on a thread of its own.
+pub fn provider(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serve = std::sync::Arc::new(serve);
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(number, stream));
+        }
+    });
+    address
+}
+
+/// Reads the head of a request to its end, and its body as far as it came with it; what was read. Empty when
+/// the connection ends first.
+pub fn read_head(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+    while !read.windows(4).any(|four| four == b"\r\n\r\n") {
+        match stream.read(&mut piece) {
+            Ok(n @ 1..) => read.extend_from_slice(&piece[..n]),
+            _ => return Vec::new(),
+        }
+    }
+    read
+}
+
+/// Reads a request with a Content-Length to its end; `None` when the connection ends first.
+pub fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut read = read_head(stream);
+    let head = read.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
+    let length: usize = text.split("content-length: ").nth(1)?.lines().next()?.parse().ok()?;
+    let mut rest = vec![0; (head + length).saturating_sub(read.len())];
+    stream.read_exact(&mut rest).ok()?;
+    read.append(&mut rest);
+    Some(read)
+}
