@@ -124,7 +124,8 @@ fn standings(criterion: &mut Criterion) {
     for count in [1, 4] {
         let (book, limits) = open(count, 1_000_000);
         // Not full, so that the time until it is has to be computed.
-        book.reserve(&limits, Spend { tokens: 900_000 }, NOW).expect("all full").settle(ESTIMATE, NOW);
+        let reservation = book.reserve(&limits, Spend { tokens: 900_000 }, NOW).expect("all full");
+        book.settle(reservation, ESTIMATE, NOW, |_| {});
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             bencher.iter(|| book.standings(black_box(&limits), black_box(NOW)));
         });
@@ -133,7 +134,9 @@ fn standings(criterion: &mut Criterion) {
 
 fn exchange(book: &Book, limits: &[u32]) {
     let reservation = book.reserve(limits, black_box(ESTIMATE), black_box(NOW)).expect("plenty is there");
-    black_box(reservation.settle(black_box(USED), black_box(NOW)));
+    book.settle(reservation, black_box(USED), black_box(NOW), |settled| {
+        black_box(settled);
+    });
 }
 
 /// A book of `count` accounts, limits on requests and on tokens by turns, and the list of all of them.

@@ -288,7 +288,7 @@ fn the_state_says_what_is_in_force_and_no_secret() {
     // One request; the next unit comes a whole fill later. Two more are debt.
     let book = Book::new(board.in_force().accounts.clone());
     let reservation = book.reserve(&[0], Spend::default(), FROZEN).expect("the account is full");
-    reservation.settle(Spend::default(), FROZEN);
+    book.settle(reservation, Spend::default(), FROZEN, |_| {});
     limit["balance"] = 0.into();
     (limit["wait_seconds"], limit["full_seconds"]) = (100.into(), 100.into());
     assert_eq!(state(&server)["limits"], serde_json::json!([limit]));

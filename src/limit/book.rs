@@ -32,10 +32,8 @@ pub struct Book {
     accounts: Vec<Arc<Account>>,
 }
 
-/// Credit taken from accounts before a request goes upstream. Settled exactly once: by [`settle`], or, when
-/// it is dropped because its exchange died, at what it reserved.
-///
-/// [`settle`]: Reservation::settle
+/// Credit taken from the accounts of a [`Book`] before a request goes upstream. Settled exactly once: by
+/// [`Book::settle`], or, when it is dropped because its exchange died, at what it reserved.
 #[must_use = "a reservation holds credit until it is settled"]
 #[derive(Debug, Default)]
 pub struct Reservation {
@@ -44,8 +42,8 @@ pub struct Reservation {
 
 #[derive(Debug)]
 struct Hold {
+    /// Position of the account in the book.
     index: u32,
-    account: Arc<Account>,
     reserved: u64,
 }
 
@@ -64,12 +62,12 @@ pub struct Refused {
 }
 
 /// One account of a settled reservation, for the record.
-#[derive(Clone, Debug)]
-pub struct Settled {
+#[derive(Clone, Copy, Debug)]
+pub struct Settled<'a> {
     /// Position of the account in the configuration.
     pub index: u32,
     /// The account.
-    pub account: Arc<Account>,
+    pub account: &'a Arc<Account>,
     /// What had been reserved.
     pub reserved: u64,
     /// What was spent.
@@ -94,18 +92,35 @@ impl Book {
             let wanted = estimate.amount(account.rule().unit);
             match account.bucket().take(wanted, now) {
                 Ok(reserved) => {
-                    let hold = Hold { index, account: account.clone(), reserved };
+                    let hold = Hold { index, reserved };
                     // Configuration holds lists to LIMITS_MAX; one more would go uncounted, never unsettled.
                     debug_assert!(!reservation.holds.is_full());
                     let _ = reservation.holds.try_push(hold);
                 }
                 Err(_) => {
-                    reservation.give_back();
+                    self.give_back(reservation);
                     return Err(self.refusal(limits, estimate, now, index));
                 }
             }
         }
         Ok(reservation)
+    }
+
+    /// Ends a reservation of this book with what was really spent: refunds go back, overspend becomes debt.
+    /// Tells `note` of each account.
+    pub fn settle<'a>(
+        &'a self,
+        reservation: Reservation,
+        spend: Spend,
+        now: Tick,
+        mut note: impl FnMut(Settled<'a>),
+    ) {
+        for Hold { index, reserved } in reservation.holds {
+            let Some(account) = self.accounts.get(index as usize) else { continue };
+            let spent = spend.amount(account.rule().unit);
+            account.bucket().correct(reserved, spent);
+            note(Settled { index, account, reserved, spent, balance: account.bucket().balance(now) });
+        }
     }
 
     /// How the tightest account of each unit stands.
@@ -127,6 +142,14 @@ impl Book {
         &self.accounts
     }
 
+    fn give_back(&self, reservation: Reservation) {
+        for Hold { index, reserved } in reservation.holds {
+            if let Some(account) = self.accounts.get(index as usize) {
+                account.bucket().correct(reserved, 0);
+            }
+        }
+    }
+
     fn accounts_of<'a>(&'a self, limits: &'a [u32]) -> impl Iterator<Item = (u32, &'a Arc<Account>)> {
         limits.iter().filter_map(|index| Some((*index, self.accounts.get(*index as usize)?)))
     }
@@ -144,33 +167,9 @@ impl Book {
 }
 
 impl Reservation {
-    /// Ends the reservation with what was really spent: refunds go back, overspend becomes debt.
-    pub fn settle(mut self, spend: Spend, now: Tick) -> ArrayVec<Settled, LIMITS_MAX> {
-        let holds = std::mem::take(&mut self.holds);
-        let settle = |hold: Hold| {
-            let spent = spend.amount(hold.account.rule().unit);
-            hold.account.bucket().correct(hold.reserved, spent);
-            let balance = hold.account.bucket().balance(now);
-            Settled { index: hold.index, account: hold.account, reserved: hold.reserved, spent, balance }
-        };
-        holds.into_iter().map(settle).collect()
-    }
-
     /// What is held: the position of each account and what was taken from it.
     pub fn held(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         self.holds.iter().map(|hold| (hold.index, hold.reserved))
-    }
-
-    /// Tokens reserved in the account that holds most of them; zero without a limit on tokens.
-    pub fn tokens(&self) -> Tokens {
-        let tokens = self.holds.iter().filter(|hold| hold.account.rule().unit == Unit::Tokens);
-        tokens.map(|hold| hold.reserved).max().unwrap_or(0)
-    }
-
-    fn give_back(&mut self) {
-        for hold in self.holds.drain(..) {
-            hold.account.bucket().correct(hold.reserved, 0);
-        }
     }
 }
 
@@ -215,7 +214,7 @@ mod tests {
         let both = book.reserve(&[0, 1], Spend::default(), Tick(0)).expect("both full");
         let refused = book.reserve(&[0, 1], Spend::default(), Tick(0)).expect_err("both empty");
         assert_eq!((refused.index, refused.wait), (1, Duration::from_secs(50)));
-        both.settle(Spend::default(), Tick(0));
+        drop(both);
     }
 
     #[test]

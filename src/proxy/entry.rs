@@ -4,12 +4,12 @@ use super::fault::Fault;
 use super::worker::{Serving, Worker};
 use crate::base::{Money, Tick, Tokens};
 use crate::config::Rule;
-use crate::limit::{LIMITS_MAX, Reservation, Settled, Spend, Standing};
+use crate::limit::{Reservation, Settled, Spend, Standing};
 use crate::llm::estimate::{Ratio, output_tokens};
 use crate::llm::price::cost;
 use crate::llm::{Meter, Usage};
 use crate::telemetry::record::bounded;
-use crate::telemetry::{Decision, Outcome, Record, UsageCounts, UsageSource};
+use crate::telemetry::{Decision, LimitCounters, Outcome, Record, UsageCounts, UsageSource};
 use arrayvec::ArrayVec;
 use std::rc::Rc;
 
@@ -131,9 +131,12 @@ impl Entry {
         }
         let cost = self.price(&usage);
         let reservation = std::mem::take(&mut self.reservation);
-        let settled = reservation.settle(Spend { tokens: usage.total() }, self.worker.ring.now());
-        self.note_settled(&settled);
-        let record = &mut self.record;
+        let spend = Spend { tokens: usage.total() };
+        let Entry { serving, record, worker, .. } = self;
+        let counters = &serving.in_force.limit_counters[usize::from(worker.desk.worker)];
+        serving.book.settle(reservation, spend, worker.ring.now(), |settled| {
+            note_settled(settled, &counters[settled.index as usize], record);
+        });
         record.usage_source = source;
         record.cost_nano_usd = u64::try_from(cost.0).unwrap_or(0);
         record.usage = UsageCounts {
@@ -159,28 +162,7 @@ impl Entry {
         price.map_or(Money::ZERO, |price| cost(price, usage))
     }
 
-    fn note_settled(&mut self, settled: &ArrayVec<Settled, LIMITS_MAX>) {
-        for part in settled {
-            let counts = self.counts(part.index);
-            counts.settled.add(part.spent);
-            counts.refunded.add(part.reserved.saturating_sub(part.spent));
-            counts.overspent.add(part.spent.saturating_sub(part.reserved));
-            counts.debt.set(u64::try_from(part.balance.saturating_neg()).unwrap_or(0));
-            let rule = part.account.rule();
-            // A record shows as many as it has room for; the counters above have them all.
-            let _ = self.record.decisions.try_push(Decision {
-                rule: rule.name.clone(),
-                unit: rule.unit.name(),
-                admitted: true,
-                reserved: part.reserved,
-                settled: part.spent,
-                balance_after: part.balance,
-                retry_after_ms: 0,
-            });
-        }
-    }
-
-    fn counts(&self, limit: u32) -> &crate::telemetry::LimitCounters {
+    fn counts(&self, limit: u32) -> &LimitCounters {
         &self.serving.in_force.limit_counters[usize::from(self.worker.desk.worker)][limit as usize]
     }
 }
@@ -207,6 +189,23 @@ impl Entry {
     pub(super) fn ended(&mut self, outcome: Outcome) {
         self.record.outcome = outcome;
     }
+}
+
+/// Counts a settled account, and notes it in the record as far as there is room; the counters have them all.
+fn note_settled(settled: Settled<'_>, counts: &LimitCounters, record: &mut Record) {
+    counts.settled.add(settled.spent);
+    counts.refunded.add(settled.reserved.saturating_sub(settled.spent));
+    counts.overspent.add(settled.spent.saturating_sub(settled.reserved));
+    let rule = settled.account.rule();
+    let _ = record.decisions.try_push(Decision {
+        rule: rule.name.clone(),
+        unit: rule.unit.name(),
+        admitted: true,
+        reserved: settled.reserved,
+        settled: settled.spent,
+        balance_after: settled.balance,
+        retry_after_ms: 0,
+    });
 }
 
 fn micros(time: std::time::Duration) -> u64 {
