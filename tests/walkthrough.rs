@@ -70,7 +70,11 @@ fn with_the_unit_tokens_the_same_bucket_is_exhausted_by_any_usage_and_debt_is_ca
     assert_eq!(rig.balance(0), 1 - 50, "what was spent beyond the bucket is debt");
     let refused = client.ask("/anthropic", "", &chat("claude-3-5-haiku-latest", false));
     assert_eq!(refused.status, 429);
-    assert!(refused.json()["error"]["message"].as_str().unwrap().contains("tokens"));
+    assert!(
+        refused.json()["error"]["message"].as_str().unwrap().contains("1 token at once"),
+        "{}",
+        refused.text()
+    );
     let millis: u64 = refused.header("retry-after-ms").unwrap().parse().unwrap();
     assert!((4_990_000..=5_000_000).contains(&millis), "50 tokens at 100 s each: {millis}");
 }
