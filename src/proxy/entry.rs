@@ -169,6 +169,9 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        if self.worker.is_stopping() && self.record.outcome == Outcome::default() {
+            self.record.outcome = Outcome::Shutdown;
+        }
         self.settle();
         let duration = self.worker.ring.now().since(self.started);
         self.worker.latencies.borrow_mut().request.record(duration);

@@ -39,6 +39,8 @@ struct Session {
     sealed: Vec<u8>,
     /// The peer has said that nothing more comes.
     ended: bool,
+    /// What made the rest unreadable; told when everything before it was taken.
+    failed: Option<io::Error>,
 }
 
 /// Plaintext that is encrypted at a time: four records. A large request goes out piece by piece, so that it
@@ -88,7 +90,7 @@ impl TlsStream {
 
     /// Whether it can carry another request: as [`Socket::is_quiet`], and the peer has not said goodbye.
     pub(super) fn is_quiet(&self) -> bool {
-        self.socket.is_quiet() && !self.session.borrow().ended
+        self.socket.is_quiet() && self.session.borrow().is_open()
     }
 
     /// As [`Socket::start_send`]. The plaintext is kept and comes back with `poll_sent`.
@@ -124,6 +126,9 @@ impl TlsStream {
         let mut session = self.session.borrow_mut();
         let before = buf.len();
         while buf.len() == before {
+            if let Some(error) = session.failed.take() {
+                return Poll::Ready(Err(error));
+            }
             if session.ended {
                 return Poll::Ready(Ok(0));
             }
@@ -132,7 +137,7 @@ impl TlsStream {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(_)) => session.unseal(buf)?,
+                Poll::Ready(Ok(_)) => session.failed = session.unseal(buf).err(),
             }
         }
         Poll::Ready(Ok(buf.len() - before))
@@ -142,19 +147,32 @@ impl TlsStream {
 impl Session {
     fn new(tls: ClientConnection) -> Session {
         let (raw, sealed, sending) = (Vec::new(), Vec::new(), Gather::default());
-        Session { tls, raw, sending, taken: 0, sealed, ended: false }
+        Session { tls, raw, sending, taken: 0, sealed, ended: false, failed: None }
     }
 
-    /// Decrypts all of `raw` to the end of `plain`, and notes the peer's goodbye.
+    fn is_open(&self) -> bool {
+        !self.ended && self.failed.is_none()
+    }
+
+    /// Decrypts all of `raw` to the end of `plain`, and notes the peer's goodbye. What stands before a fault
+    /// is decrypted too.
     fn unseal(&mut self, plain: &mut Vec<u8>) -> io::Result<()> {
         let mut rest = self.raw.as_slice();
         while !rest.is_empty() && !self.ended {
             self.tls.read_tls(&mut rest)?;
-            let state = self.tls.process_new_packets().map_err(io::Error::other)?;
-            let (start, arrived) = (plain.len(), state.plaintext_bytes_to_read());
-            plain.resize(start + arrived, 0);
-            self.tls.reader().read_exact(&mut plain[start..])?;
-            self.ended = state.peer_has_closed();
+            match self.tls.process_new_packets() {
+                Ok(state) => {
+                    let (start, arrived) = (plain.len(), state.plaintext_bytes_to_read());
+                    plain.resize(start + arrived, 0);
+                    self.tls.reader().read_exact(&mut plain[start..])?;
+                    self.ended = state.peer_has_closed();
+                }
+                Err(error) => {
+                    // It always ends with an error of its own, after what there was.
+                    let _ = self.tls.reader().read_to_end(plain);
+                    return Err(io::Error::other(error));
+                }
+            }
         }
         Ok(())
     }

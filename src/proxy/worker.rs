@@ -9,10 +9,11 @@ use crate::runtime::{Listener, MailReceiver, Ring, Socket, executor, sleep};
 use crate::telemetry::{Latencies, Record};
 use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// How often idle connections are looked over and latencies handed out.
@@ -45,6 +46,7 @@ pub(super) struct Worker {
     pub(super) idle_upstreams: Cell<u32>,
     serving: RefCell<Rc<Serving>>,
     draining: Cell<bool>,
+    stopping: Cell<bool>,
     random: Cell<u64>,
 }
 
@@ -65,6 +67,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         idle_upstreams: Cell::new(0),
         serving: RefCell::new(Rc::new(serving)),
         draining: Cell::new(false),
+        stopping: Cell::new(false),
         ring: ring.clone(),
         desk,
         tls,
@@ -87,7 +90,12 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
                 worker.draining.set(true);
                 ring.nudge();
             }
-            ToWorker::Stop => return executor::stop(),
+            ToWorker::Stop => {
+                // The tasks that this wakes run before the worker ends.
+                worker.stopping.set(true);
+                ring.nudge();
+                return executor::stop();
+            }
         }
     }
 }
@@ -117,13 +125,23 @@ async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
 /// Serves one connection, exchange by exchange.
 async fn serve(worker: Rc<Worker>, socket: Socket, listener: usize) {
     let _open = Open::count(&worker.desk);
+    let mut served = pin!(serve_all(&worker, socket, listener));
+    // A worker that stops drops its exchanges where they stand: each settles and writes its record.
+    let until_stopped = |cx: &mut Context<'_>| match worker.is_stopping() {
+        true => Poll::Ready(()),
+        false => served.as_mut().poll(cx),
+    };
+    poll_fn(until_stopped).await;
+}
+
+async fn serve_all(worker: &Rc<Worker>, socket: Socket, listener: usize) {
     let Some(peer) = socket.peer() else { return };
     let mut client = Client::new(socket, peer, listener);
     loop {
-        match exchange(&worker, &mut client).await {
+        match exchange(worker, &mut client).await {
             Then::Next => {}
             Then::Close => return,
-            Then::Linger => return client.linger(&worker).await,
+            Then::Linger => return client.linger(worker).await,
         }
     }
 }
@@ -167,6 +185,11 @@ impl Worker {
     /// Whether connections end after the exchange they are in.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether the worker ends now, whatever is under way.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     /// A number that is even over all its bits (xorshift64*); for weighted choices, not for secrets.

@@ -201,11 +201,12 @@ impl Ring {
         !self.inner.borrow().wheel.is_empty()
     }
 
-    /// Wakes every task that waits to receive or to accept, so that it looks at what changed elsewhere: that
-    /// the worker drains, say.
+    /// Wakes every task that waits to receive, to send or to accept, so that it looks at what changed
+    /// elsewhere: that the worker drains, say.
     pub fn nudge(&self) {
         let wakes: Vec<Waker> = self.with(|inner| {
-            let sockets = inner.sockets.iter_mut().filter_map(|slot| slot.receive_waker.take());
+            let of_socket = |slot: &mut Slot| [slot.receive_waker.take(), slot.send_waker.take()];
+            let sockets = inner.sockets.iter_mut().flat_map(of_socket).flatten();
             let listeners = inner.listeners.iter_mut().filter_map(|listener| listener.waker.take());
             sockets.chain(listeners).collect()
         });
