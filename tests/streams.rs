@@ -442,6 +442,39 @@ fn a_head_that_stalls_is_a_504() {
 }
 
 #[test]
+fn a_stream_whose_framing_goes_wrong_is_cut_and_nothing_is_said_in_its_middle() {
+    let event = r#"data: {"type":"message_start","message":{"model":"m","usage":{"input_tokens":9,"output_tokens":1}}}"#;
+    let chunk = format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let provider = provider(move |_, mut stream| {
+        read_request(&mut stream);
+        stream.write_all(format!("{head}{chunk}").as_bytes()).expect("it is read");
+        until("the client has the first event", || seen_by_client().load(Ordering::SeqCst) > 0);
+        seen_by_client().store(0, Ordering::SeqCst);
+        let _ = stream.write_all(b"what? this is no chunk\r\n");
+    });
+    for route in [ROUTES[0], ROUTES[1]] {
+        let rig = Rig::start_towards(provider, &limit(route), "");
+        let mut client = rig.client();
+        client.post(route.path, "", &route.body(MODEL, true));
+        read_to(&mut client, "data: ");
+        seen_by_client().store(1, Ordering::SeqCst);
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.complete), (200, !route.is_native()), "{}", answer.text());
+        assert_eq!(route.read(&answer).error.is_some(), !route.is_native(), "{}", answer.text());
+        assert!(client.is_over());
+        assert_settled(&rig, route, 9, 1, "");
+        assert_eq!(rig.ended(Outcome::UpstreamCut), 1);
+    }
+}
+
+/// How the test above tells its provider to go on.
+fn seen_by_client() -> &'static AtomicU64 {
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+    &SEEN
+}
+
+#[test]
 fn answers_in_crumbs_come_whole() {
     for route in ROUTES {
         let crumbs = Fault::SlowBody { bytes: 3, gap: Duration::from_micros(1) };
