@@ -222,7 +222,8 @@ pub(super) async fn ask(
         match attempt(&upstream, &client.socket, gather, entry).await {
             Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
             Err(Failure::Final(fault)) => {
-                worker.desk.counters.upstream_failures.add(1);
+                let theirs = !matches!(fault, Fault::ClientGone);
+                worker.desk.counters.upstream_failures.add(theirs.into());
                 return Err(fault);
             }
             Err(Failure::Broken { request, unsent }) => {

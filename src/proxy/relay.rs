@@ -87,7 +87,9 @@ pub(super) async fn answer(
         if progress.done {
             let rest = bytes.len() - at;
             let reusable = sent && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
-            out.finish(entry, call, &head)?;
+            if let Err(fault) = out.finish(entry, call, &head) {
+                return broken_off(worker, out, client, entry, fault, timeouts).await;
+            }
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
             entry.ended(if streamed || head.status < 400 {
                 Outcome::Completed
