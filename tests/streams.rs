@@ -6,11 +6,11 @@ mod support;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use support::{ROUTES, Rig, Route, USER_TEXT, bucket, provider, read_head, read_request, until};
+use support::{ROUTES, Rig, Route, USER_TEXT, bucket, provider, read_head, read_request, read_to, until};
 use tollgate::telemetry::Outcome;
-use tollgate_loadtest::{Count, Ending, Fault, Framing, Ledger, Script, reply_text};
+use tollgate_loadtest::{Count, Ending, Fault, Framing, Script, reply_text};
 
 const MODEL: &str = "claude-3-5-haiku-latest";
 
@@ -48,11 +48,13 @@ fn error_type(route: Route) -> &'static str {
 #[test]
 fn a_stream_that_breaks_off_is_told_and_settled_at_what_passed() {
     for route in ROUTES {
+        let rig = Rig::start(script(Fault::None), &limit(route));
+        let (mut cuts, mut input, mut output) = (0, 0, 0);
         for ending in [Ending::Fin, Ending::Rst] {
             for events in [1, 4, 7] {
                 let fault = Fault::CutAfterChunks(events, ending);
                 let what = format!("{} {fault}", route.path);
-                let rig = Rig::start(script(fault), &limit(route));
+                rig.simulator.set_script(script(fault));
                 let mut client = rig.client();
                 let answer = client.ask(route.path, "", &route.body(MODEL, true));
                 let said = route.read(&answer);
@@ -61,14 +63,16 @@ fn a_stream_that_breaks_off_is_told_and_settled_at_what_passed() {
                 let error = (!route.is_native()).then(|| error_type(route).to_owned());
                 assert_eq!((said.error, said.done), (error, false), "{what}: {}", answer.text());
                 assert!(client.is_over(), "{what}");
-                assert!(reply_text(MODEL, USER_TEXT, 1, &script(fault)).starts_with(&said.text), "{what}");
+                cuts += 1;
+                assert!(reply_text(MODEL, USER_TEXT, cuts, &script(fault)).starts_with(&said.text), "{what}");
                 let first = u64::from(!route.openai_provider); // `message_start` reports one token of output
-                let output = (said.text.len().div_ceil(4) as u64).max(first);
-                assert_settled(&rig, route, input_known(route), output, &what);
-                assert_eq!(rig.settled().counted, 1, "{what}");
-                assert_eq!(rig.ended(Outcome::UpstreamCut), 1, "{what}");
-                assert_eq!(rig.totals().upstream_failures, 1, "{what}");
-                assert_eq!(rig.simulator.ledger().cut, 1, "{what}");
+                input += input_known(route);
+                output += (said.text.len().div_ceil(4) as u64).max(first);
+                assert_settled(&rig, route, input, output, &what);
+                assert_eq!(rig.settled().counted, cuts, "{what}");
+                assert_eq!(rig.ended(Outcome::UpstreamCut), cuts, "{what}");
+                assert_eq!(rig.totals().upstream_failures, cuts, "{what}");
+                assert_eq!(rig.simulator.ledger().cut, cuts, "{what}");
             }
         }
     }
@@ -105,62 +109,67 @@ fn a_cut_stream_that_ends_with_its_connection_is_a_cut_all_the_same() {
     }
 }
 
-/// How answers that come to nothing are told, on a connection that is new or was used before.
 #[test]
 fn an_answer_that_comes_to_nothing_is_a_502_and_is_not_asked_for_again() {
     let endings = [Ending::Fin, Ending::Rst];
     let faults =
         endings.map(|ending| [Fault::NoAnswer(ending), Fault::CutInHead(ending), Fault::Truncate(ending)]);
     for route in ROUTES {
+        let rig = Rig::start(script(Fault::None), &limit(route));
+        let (mut good, mut bad) = (0, 0);
         for fault in faults.into_iter().flatten() {
             for reused in [false, true] {
-                let what = format!("{fault} reused: {reused}");
-                let rig = Rig::start(script(Fault::None), &limit(route));
+                let what = format!("{} {fault} reused: {reused}", route.path);
                 let mut client = rig.client();
                 if reused {
-                    assert_eq!(client.ask(route.path, "", &route.body(MODEL, false)).status, 200);
+                    rig.simulator.set_script(script(Fault::None));
+                    assert_eq!(client.ask(route.path, "", &route.body(MODEL, false)).status, 200, "{what}");
+                    good += 1;
+                } else {
+                    rig.simulator.reset_connections();
                 }
-                let before = rig.assert_ledgers_agree().requests;
+                rig.settled();
                 rig.simulator.set_script(script(fault));
                 let answer = client.ask(route.path, "", &route.body(MODEL, false));
-                let passes = route.is_native() && matches!(fault, Fault::Truncate(_));
-                if passes {
-                    assert_eq!((answer.status, answer.complete), (200, false), "{} {what}", route.path);
+                bad += 1;
+                if route.is_native() && matches!(fault, Fault::Truncate(_)) {
+                    assert_eq!((answer.status, answer.complete), (200, false), "{what}");
                 } else {
-                    assert_eq!((answer.status, answer.complete), (502, true), "{} {what}", route.path);
+                    assert_eq!((answer.status, answer.complete), (502, true), "{what}");
                     assert_eq!(route.read(&answer).error.as_deref(), Some(error_type(route)), "{what}");
                 }
-                let ledger = rig.simulator.ledger();
-                assert_eq!((ledger.requests, ledger.cut), (before + 1, 1), "{} {what}", route.path);
                 let settled = rig.settled();
-                assert_eq!(settled.input, 1_000 * before + ESTIMATE, "{} {what}", route.path);
-                assert_eq!(settled.counted, 1, "{} {what}: the provider may have worked", route.path);
+                let ledger = rig.simulator.ledger();
+                assert_eq!((ledger.requests, ledger.cut), (good + bad, bad), "{what}");
+                assert_eq!(settled.input, 1_000 * good + ESTIMATE * bad, "{what}");
+                assert_eq!(settled.counted, bad, "{what}: the provider may have worked");
                 assert_eq!(rig.balance(0), CAPACITY as i64 - (settled.input + settled.output) as i64);
-                assert_eq!(rig.totals().retries, 0, "{} {what}", route.path);
-                assert_eq!(rig.totals().upstream_failures, 1, "{} {what}", route.path);
-                rig.simulator.set_script(script(Fault::None));
-                assert_eq!(rig.client().ask(route.path, "", &route.body(MODEL, false)).status, 200, "{what}");
+                assert_eq!(rig.totals().upstream_failures, bad, "{what}");
             }
         }
+        assert_eq!(rig.totals().retries, 0, "{}", route.path);
     }
 }
 
 #[test]
 fn a_request_with_an_idempotency_key_is_sent_again_after_a_connection_died() {
     for route in ROUTES {
+        let rig = Rig::start(script(Fault::None), &limit(route));
+        let mut client = rig.client();
+        assert_eq!(client.ask(route.path, "", &route.body(MODEL, false)).status, 200);
+        let mut again = 0;
         for streamed in [false, true] {
             for ending in [Ending::Fin, Ending::Rst] {
                 let what = format!("{} {ending:?} streamed: {streamed}", route.path);
-                let rig = Rig::start(script(Fault::None), &limit(route));
-                let mut client = rig.client();
-                assert_eq!(client.ask(route.path, "", &route.body(MODEL, streamed)).status, 200);
                 rig.settled();
                 rig.simulator.set_script(Script { fault_times: 1, ..script(Fault::NoAnswer(ending)) });
                 let key = "Idempotency-Key: 7\r\n";
                 let answer = client.ask(route.path, key, &route.body(MODEL, streamed));
+                again += 1;
                 assert_eq!((answer.status, answer.complete), (200, true), "{what}: {}", answer.text());
-                assert_eq!((rig.totals().retries, rig.simulator.ledger().requests), (1, 3), "{what}");
-                assert_settled(&rig, route, 2_000, 154, &what);
+                let ledger = rig.simulator.ledger();
+                assert_eq!((rig.totals().retries, ledger.requests), (again, 1 + 2 * again), "{what}");
+                assert_settled(&rig, route, 1_000 * (1 + again), 77 * (1 + again), &what);
                 assert_eq!(rig.settled().counted, 0, "{what}: what is answered is settled, once");
             }
         }
@@ -225,19 +234,6 @@ fn a_client_that_leaves_a_stream_stops_the_provider_and_pays_for_what_passed() {
             let output = (facts.len() + 6).div_ceil(4) as u64;
             assert_settled(&rig, route, input_known(route), output, &what);
             assert_eq!(rig.ended(Outcome::ClientGone), 1, "{} {what}", route.path);
-        }
-    }
-}
-
-/// Reads of an answer until `text` has come.
-fn read_to(client: &mut support::Client, text: &str) {
-    let mut have = 0;
-    loop {
-        let bytes = client.fill_to(have + 1);
-        assert!(bytes.len() > have, "the answer ended: {}", String::from_utf8_lossy(bytes));
-        have = bytes.len();
-        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
-            return;
         }
     }
 }
@@ -442,6 +438,39 @@ fn a_head_that_stalls_is_a_504() {
 }
 
 #[test]
+fn a_stream_whose_framing_goes_wrong_is_cut_and_nothing_is_said_in_its_middle() {
+    let event = r#"data: {"type":"message_start","message":{"model":"m","usage":{"input_tokens":9,"output_tokens":1}}}"#;
+    let chunk = format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let provider = provider(move |_, mut stream| {
+        read_request(&mut stream);
+        stream.write_all(format!("{head}{chunk}").as_bytes()).expect("it is read");
+        until("the client has the first event", || seen_by_client().load(Ordering::SeqCst) > 0);
+        seen_by_client().store(0, Ordering::SeqCst);
+        let _ = stream.write_all(b"what? this is no chunk\r\n");
+    });
+    for route in [ROUTES[0], ROUTES[1]] {
+        let rig = Rig::start_towards(provider, &limit(route), "");
+        let mut client = rig.client();
+        client.post(route.path, "", &route.body(MODEL, true));
+        read_to(&mut client, "data: ");
+        seen_by_client().store(1, Ordering::SeqCst);
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.complete), (200, !route.is_native()), "{}", answer.text());
+        assert_eq!(route.read(&answer).error.is_some(), !route.is_native(), "{}", answer.text());
+        assert!(client.is_over());
+        assert_settled(&rig, route, 9, 1, "");
+        assert_eq!(rig.ended(Outcome::UpstreamCut), 1);
+    }
+}
+
+/// How the test above tells its provider to go on.
+fn seen_by_client() -> &'static AtomicU64 {
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+    &SEEN
+}
+
+#[test]
 fn answers_in_crumbs_come_whole() {
     for route in ROUTES {
         let crumbs = Fault::SlowBody { bytes: 3, gap: Duration::from_micros(1) };
@@ -475,12 +504,4 @@ fn many_tiny_chunks_at_once_pass_in_order() {
         let answer = client.ask("/openai", "", &ROUTES[2].body(MODEL, false));
         assert!(answer.complete && answer.text() == text, "{}", answer.text());
     }
-}
-
-// === backpressure ===
-
-/// Bytes of memory that this process has, of its own.
-fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    pages.split(' ').nth(1).expect("a second number").parse::<u64>().expect("a number") * 4096
 }

@@ -223,7 +223,8 @@ pub(super) async fn ask(
         match attempt(&upstream, &client.socket, gather, entry).await {
             Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
             Err(Failure::Final(fault)) => {
-                worker.desk.counters.upstream_failures.add(1);
+                let theirs = !matches!(fault, Fault::ClientGone);
+                worker.desk.counters.upstream_failures.add(theirs.into());
                 return Err(fault);
             }
             Err(Failure::Broken { request, unsent }) => {
@@ -264,66 +265,98 @@ async fn attempt(
     if upstream.start_send(gather).is_err() {
         return Err(Failure::Broken { request: None, unsent: true });
     }
-    let (mut bytes, mut scan, mut interim) = (Vec::new(), HeadScan::default(), 0);
-    let mut request: Option<Gather> = None;
+    let (mut bytes, mut heads) = (Vec::new(), Heads::default());
+    // The request when its send is over, and whether some of it was not taken.
+    let (mut request, mut unsent) = (None, false);
     loop {
-        let event = poll_fn(|cx| {
-            if request.is_none()
-                && let Poll::Ready((gather, result)) = upstream.poll_sent(cx)
-            {
-                return Poll::Ready(Event::Sent(gather, result));
-            }
-            if let Poll::Ready(filled) = upstream.poll_fill(cx, &mut bytes) {
-                return Poll::Ready(Event::Filled(filled));
-            }
-            client.poll_gone(cx).map(|()| Event::ClientGone)
-        })
-        .await;
-        match event {
+        match next_event(upstream, client, request.is_none(), &mut bytes).await {
             Event::Sent(gather, Ok(())) => {
                 entry.reached = Reached::Provider;
                 request = Some(gather);
             }
-            Event::Sent(_, Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+            Event::Sent(_, Err(error)) | Event::Filled(Err(error)) if is_timeout(&error) => {
                 return Err(Failure::Final(Fault::ProviderSlow));
             }
-            Event::Sent(gather, Err(_)) => {
-                return Err(Failure::Broken { request: Some(gather), unsent: true });
-            }
-            Event::Filled(Ok(0)) | Event::Filled(Err(_)) if bytes.is_empty() => {
-                if let Event::Filled(Err(error)) = event
-                    && error.kind() == io::ErrorKind::TimedOut
-                {
-                    return Err(Failure::Final(Fault::ProviderSlow));
+            // A provider that will not read all of a request may have said why before it closed.
+            Event::Sent(gather, Err(_)) => (request, unsent) = (Some(gather), true),
+            Event::Filled(Ok(0) | Err(_)) if bytes.is_empty() => {
+                if request.is_none() {
+                    let (gather, sent) = take_back(upstream).await?;
+                    (request, unsent) = (Some(gather), !sent);
                 }
-                return Err(Failure::Broken { request, unsent: false });
+                return Err(Failure::Broken { request, unsent });
             }
-            Event::Filled(Ok(0)) | Event::Filled(Err(_)) => {
+            Event::Filled(Ok(0) | Err(_)) => {
                 return Err(Failure::Final(Fault::ProviderMalformed("it ended inside its head")));
             }
             Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
             Event::Filled(Ok(_)) => {
-                while let Some(head) = scan
-                    .response(&bytes, &HeadLimits::default(), Method::Post)
-                    .map_err(|fault| Failure::Final(Fault::ProviderMalformed(fault.reason())))?
-                {
-                    if !head.is_interim() {
-                        if head.status == 101 {
-                            let why = "it switches protocols, which nobody asked for";
-                            return Err(Failure::Final(Fault::ProviderMalformed(why)));
-                        }
-                        return Ok(Began { head, bytes, sent: request.is_some() });
-                    }
-                    interim += 1;
-                    if interim > INTERIM_MAX {
-                        return Err(Failure::Final(Fault::ProviderMalformed("too many interim answers")));
-                    }
-                    bytes.drain(..head.len);
-                    scan = HeadScan::default();
+                if let Some(head) = heads.read(&mut bytes).map_err(Failure::Final)? {
+                    return Ok(Began { head, bytes, sent: request.is_some() && !unsent });
                 }
             }
         }
     }
+}
+
+/// What happens next to an attempt; the send is watched as long as it is `sending`.
+async fn next_event(upstream: &Upstream, client: &Socket, sending: bool, bytes: &mut Vec<u8>) -> Event {
+    poll_fn(|cx| {
+        if sending && let Poll::Ready((gather, result)) = upstream.poll_sent(cx) {
+            return Poll::Ready(Event::Sent(gather, result));
+        }
+        if let Poll::Ready(filled) = upstream.poll_fill(cx, bytes) {
+            return Poll::Ready(Event::Filled(filled));
+        }
+        client.poll_gone(cx).map(|()| Event::ClientGone)
+    })
+    .await
+}
+
+/// Ends the send to a provider that has ended its side; the request, and whether all of it had left after all.
+async fn take_back(upstream: &Upstream) -> Result<(Gather, bool), Failure> {
+    upstream.socket().shutdown_write();
+    match poll_fn(|cx| upstream.poll_sent(cx)).await {
+        (_, Err(error)) if is_timeout(&error) => Err(Failure::Final(Fault::ProviderSlow)),
+        (gather, result) => Ok((gather, result.is_ok())),
+    }
+}
+
+/// Finds the head of the answer behind any interim ones.
+#[derive(Default)]
+struct Heads {
+    scan: HeadScan,
+    interim: u32,
+}
+
+impl Heads {
+    /// The head that `bytes` begin with, once it is there; interim ones are taken away.
+    fn read(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ResponseHead>, Fault> {
+        let limits = HeadLimits::default();
+        loop {
+            let head = self.scan.response(bytes, &limits, Method::Post);
+            let Some(head) = head.map_err(|fault| Fault::ProviderMalformed(fault.reason()))? else {
+                return Ok(None);
+            };
+            match head.status {
+                101 => {
+                    let why = "it switches protocols, which nobody asked for";
+                    return Err(Fault::ProviderMalformed(why));
+                }
+                _ if !head.is_interim() => return Ok(Some(head)),
+                _ if self.interim == INTERIM_MAX => {
+                    return Err(Fault::ProviderMalformed("too many interim answers"));
+                }
+                _ => self.interim += 1,
+            }
+            bytes.drain(..head.len);
+            self.scan = HeadScan::default();
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut
 }
 
 enum Event {

@@ -78,13 +78,18 @@ pub(super) async fn answer(
     loop {
         let progress = match out.take(&mut body, &bytes, at, entry) {
             Ok(progress) => progress,
-            Err(fault) => return broken_off(out, client, entry, fault, timeouts).await,
+            Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
         };
         at += progress.consumed;
+        if progress.done && head.framing == Framing::UntilClose && breaks_off(streamed, entry) {
+            return broken_off(worker, out, client, entry, Fault::Cut, timeouts).await;
+        }
         if progress.done {
             let rest = bytes.len() - at;
             let reusable = sent && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
-            out.finish(entry, call, &head)?;
+            if let Err(fault) = out.finish(entry, call, &head) {
+                return broken_off(worker, out, client, entry, fault, timeouts).await;
+            }
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
             entry.ended(if streamed || head.status < 400 {
                 Outcome::Completed
@@ -98,9 +103,15 @@ pub(super) async fn answer(
         }
         bytes = out.pass_on(client, entry, bytes, timeouts).await?;
         at = 0;
-        upstream.socket().set_deadline(last.min(worker.ring.now() + timeouts.stream_idle));
-        if let Err(fault) = next_bytes(&upstream, client, entry, &mut body, &mut bytes).await {
-            return broken_off(out, client, entry, fault, timeouts).await;
+        let now = worker.ring.now();
+        upstream.socket().set_deadline(last.min(now + timeouts.stream_idle));
+        // A provider that never pauses is never waited for, so the clock is looked at here too.
+        let more = match now < last {
+            true => next_bytes(&upstream, client, &mut body, &mut bytes).await,
+            false => Err(Fault::CutSlow),
+        };
+        if let Err(fault) = more {
+            return broken_off(worker, out, client, entry, fault, timeouts).await;
         }
     }
 }
@@ -109,7 +120,6 @@ pub(super) async fn answer(
 async fn next_bytes(
     upstream: &Upstream,
     client: &Client,
-    entry: &mut Entry,
     body: &mut BodyReader,
     bytes: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -119,12 +129,18 @@ async fn next_bytes(
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Fault::CutSlow),
         Err(_) => Err(Fault::Cut),
     }
-    .inspect_err(|fault| entry.ended(fault.outcome()))
+}
+
+/// Whether a stream that ended with its connection lacks the end that its format has: nothing else tells a
+/// cut from an end there.
+fn breaks_off(streamed: bool, entry: &Entry) -> bool {
+    streamed && entry.meter.as_ref().is_some_and(|meter| !meter.complete() && !meter.failed())
 }
 
 /// The answer broke off. A client that has seen nothing gets an error; one in the middle of a translated
 /// stream gets the error event of its format; else closing is all that can be said.
 async fn broken_off(
+    worker: &Worker,
     mut out: Outflow,
     client: &mut Client,
     entry: &mut Entry,
@@ -134,12 +150,16 @@ async fn broken_off(
     if matches!(fault, Fault::ClientGone) {
         return Err(fault);
     }
+    worker.desk.counters.upstream_failures.add(1);
     if !out.begun {
         return Err(match fault {
             Fault::CutSlow => Fault::ProviderSlow,
-            _ => Fault::ProviderMalformed("it broke off"),
+            Fault::Cut => Fault::ProviderMalformed("it broke off"),
+            other => other,
         });
     }
+    // Nothing may be answered in the middle of an answer, whatever was wrong with it.
+    let fault = if fault.status().is_some() { Fault::Cut } else { fault };
     if let Passage::Stream(translation) = &mut out.passage {
         entry.ended(fault.outcome());
         translation.translator.finish(&mut out.gather.ours);

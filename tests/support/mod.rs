@@ -585,6 +585,19 @@ impl Rig {
     }
 }
 
+/// Reads of an answer until `text` has come.
+pub fn read_to(client: &mut Client, text: &str) {
+    let mut have = 0;
+    loop {
+        let bytes = client.fill_to(have + 1);
+        assert!(bytes.len() > have, "the answer ended: {}", String::from_utf8_lossy(bytes));
+        have = bytes.len();
+        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+            return;
+        }
+    }
+}
+
 // === providers that do what the simulator does not ===
 
 /// A provider that hands every connection, numbered from 0, to `serve` on a thread of its own.
