@@ -75,7 +75,19 @@ pub struct Coordinator {
 struct Stop {
     /// Requests to end: one drains, two end at once.
     asked: AtomicUsize,
+    /// A signal asked for the end since the last look. Two within one beat count once.
+    signalled: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// How often the end was asked for, by calls and by signals.
+    fn asked(&self) -> usize {
+        if self.signalled.swap(false, Ordering::AcqRel) {
+            self.asked.fetch_add(1, Ordering::AcqRel);
+        }
+        self.asked.load(Ordering::Acquire)
+    }
 }
 
 impl Coordinator {
@@ -115,7 +127,7 @@ impl Ending {
 
 fn run(mut seed: Seed, mut helpers: Helpers) -> Journal {
     let stop = seed.signals.stop.clone();
-    while stop.asked.load(Ordering::Acquire) == 0 {
+    while stop.asked() == 0 {
         std::thread::sleep(BEAT);
         beat(&seed, &helpers.board);
         if stop.hangup.swap(false, Ordering::AcqRel) {
@@ -141,7 +153,7 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     tell_all(&helpers.mail, &ToWorker::Drain);
     let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
     let open = || board.desks.iter().map(|desk| desk.counters.connections_open.get()).sum::<u64>();
-    while open() > 0 && stop.asked.load(Ordering::Acquire) < 2 && clock::now() < until {
+    while open() > 0 && stop.asked() < 2 && clock::now() < until {
         std::thread::sleep(Duration::from_millis(5));
         beat(seed, board);
     }
@@ -257,23 +269,16 @@ impl Signals {
     pub fn listen(wanted: bool) -> io::Result<Signals> {
         let mut signals = Signals { stop: Arc::new(Stop::default()), handlers: Vec::new() };
         if wanted {
-            for signal in [SIGTERM, SIGINT] {
-                signals.handlers.push(count(signal, signals.stop.clone())?);
+            let flags = [
+                (SIGTERM, &signals.stop.signalled),
+                (SIGINT, &signals.stop.signalled),
+                (SIGHUP, &signals.stop.hangup),
+            ];
+            for (signal, flag) in flags {
+                signals.handlers.push(signal_hook::flag::register(signal, flag.clone())?);
             }
-            signals.handlers.push(signal_hook::flag::register(SIGHUP, signals.stop.hangup.clone())?);
         }
         Ok(signals)
-    }
-}
-
-/// Counts `signal` as a request to end.
-#[allow(unsafe_code)] // the crate's own interface for a handler that does more than set a flag
-fn count(signal: i32, stop: Arc<Stop>) -> io::Result<signal_hook::SigId> {
-    // SAFETY: the handler makes one atomic addition, which is async-signal-safe: no lock, no allocation.
-    unsafe {
-        signal_hook::low_level::register(signal, move || {
-            stop.asked.fetch_add(1, Ordering::AcqRel);
-        })
     }
 }
 

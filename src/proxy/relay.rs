@@ -172,7 +172,7 @@ async fn broken_off(
 fn passage(call: &Call<'_>, head: &ResponseHead, streamed: bool, entry: &Entry) -> Passage {
     if !call.translates() {
         return match streamed && call.injects_usage() && head.status < 300 {
-            true => Passage::Strip(Box::new(UsageStripper::new())),
+            true => Passage::Strip(Box::default()),
             false => Passage::AsIs,
         };
     }
