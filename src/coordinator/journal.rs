@@ -4,13 +4,14 @@
 use super::tell;
 use crate::config::RecordsTo;
 use crate::mail::Board;
+use crate::runtime::clock;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a record may wait for the next write.
 const FLUSH: Duration = Duration::from_millis(20);
@@ -57,9 +58,9 @@ impl Journal {
     /// Writes what is left and ends. A sink that takes nothing is given up after two seconds.
     pub(super) fn finish(self) {
         self.orders.end.store(true, Ordering::Release);
-        let until = Instant::now() + FINISH_MAX;
+        let until = clock::now() + FINISH_MAX;
         while !self.thread.is_finished() {
-            if Instant::now() > until {
+            if clock::now() > until {
                 return tell("the last records are lost: nobody takes them");
             }
             std::thread::sleep(Duration::from_millis(1));

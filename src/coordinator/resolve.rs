@@ -10,7 +10,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How old addresses get before they are looked up again.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -113,9 +113,9 @@ impl Names {
         let mut order: Vec<&Target> = targets.iter().collect();
         order.sort_by_key(|target| self.failing.contains(&target.host));
         for target in order {
-            let started = Instant::now();
+            let started = clock::now();
             self.look_up(target);
-            if started.elapsed() > SLOW {
+            if clock::now().since(started) > SLOW {
                 slow(self);
             }
         }

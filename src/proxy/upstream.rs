@@ -84,8 +84,8 @@ impl Upstream {
         pool: &Rc<Pool>,
         may_reuse: bool,
     ) -> Result<Upstream, Fault> {
-        while may_reuse {
-            let Some(idle) = pool.idle.borrow_mut().pop() else { break };
+        let next_idle = || if may_reuse { pool.idle.borrow_mut().pop() } else { None };
+        while let Some(idle) = next_idle() {
             worker.idle_upstreams.set(worker.idle_upstreams.get() - 1);
             if idle.until > worker.ring.now() && idle.stream.is_quiet() {
                 worker.desk.counters.upstream_reuses.add(1);
