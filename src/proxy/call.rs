@@ -49,8 +49,8 @@ pub(super) struct Answered {
     pub(super) head: ResponseHead,
     /// The head's bytes and what came with them.
     pub(super) bytes: Vec<u8>,
-    /// Whether the request was sent in full; if not, the connection cannot be used again.
-    pub(super) sent: bool,
+    /// The request's buffers if it was sent in full; if not, the connection cannot be used again.
+    pub(super) sent: Option<Gather>,
 }
 
 /// Interim answers (1xx) that are skipped before the provider is called malformed.
@@ -74,12 +74,17 @@ impl Call<'_> {
 
 // === the request ===
 
-/// Writes the request: head, and the body as it came with edits over spans, or translated.
+/// Writes the request into `gather`, which is empty: head, and the body as it came with edits over spans, or
+/// translated.
 ///
 /// # Errors
 /// What the provider's format cannot express.
-pub(super) fn write(call: &Call<'_>, head: &RequestHead, message: &mut Message) -> Result<Outgoing, Fault> {
-    let mut gather = Gather::default();
+pub(super) fn write(
+    call: &Call<'_>,
+    head: &RequestHead,
+    message: &mut Message,
+    mut gather: Gather,
+) -> Result<Outgoing, Fault> {
     let replayable = head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
         let terms = RequestTerms { model: call.model, default_max_tokens: DEFAULT_MAX_TOKENS };
@@ -207,7 +212,7 @@ pub(super) fn strip_bearer(value: &[u8]) -> &[u8] {
 pub(super) async fn ask(
     worker: &Worker,
     serving: &Serving,
-    client: &Client,
+    client: &mut Client,
     entry: &mut Entry,
     call: &Call<'_>,
     outgoing: Outgoing,
@@ -218,9 +223,10 @@ pub(super) async fn ask(
     loop {
         entry.record.attempts += 1;
         let upstream = Upstream::checkout(worker, pool, reuse).await?;
+        let bytes = client.scratch();
         upstream.socket().set_deadline(first_byte_deadline(worker, serving, entry, call));
         let again = upstream.is_reused();
-        match attempt(&upstream, &client.socket, gather, entry).await {
+        match attempt(&upstream, &client.socket, gather, bytes, entry).await {
             Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
             Err(Failure::Final(fault)) => {
                 let theirs = !matches!(fault, Fault::ClientGone);
@@ -243,7 +249,7 @@ pub(super) async fn ask(
 struct Began {
     head: ResponseHead,
     bytes: Vec<u8>,
-    sent: bool,
+    sent: Option<Gather>,
 }
 
 enum Failure {
@@ -255,17 +261,18 @@ enum Failure {
     Final(Fault),
 }
 
-/// One attempt: sends, and meanwhile listens for an early answer and for the client's leaving.
+/// One attempt: sends, and meanwhile listens for an early answer, into `bytes`, and for the client's leaving.
 async fn attempt(
     upstream: &Upstream,
     client: &Socket,
     gather: Gather,
+    mut bytes: Vec<u8>,
     entry: &mut Entry,
 ) -> Result<Began, Failure> {
     if upstream.start_send(gather).is_err() {
         return Err(Failure::Broken { request: None, unsent: true });
     }
-    let (mut bytes, mut heads) = (Vec::new(), Heads::default());
+    let mut heads = Heads::default();
     // The request when its send is over, and whether some of it was not taken.
     let (mut request, mut unsent) = (None, false);
     loop {
@@ -292,7 +299,7 @@ async fn attempt(
             Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
             Event::Filled(Ok(_)) => {
                 if let Some(head) = heads.read(&mut bytes).map_err(Failure::Final)? {
-                    return Ok(Began { head, bytes, sent: request.is_some() && !unsent });
+                    return Ok(Began { head, bytes, sent: request.filter(|_| !unsent) });
                 }
             }
         }

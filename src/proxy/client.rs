@@ -22,8 +22,10 @@ pub(super) struct Client {
     pub(super) listener: usize,
     /// Received and not consumed: the head that is being read, or what a client that pipelines sent ahead.
     buf: Vec<u8>,
-    /// Buffers for the next answer.
+    /// Buffers for the next answer; `theirs` for what the provider says.
     spare: Gather,
+    /// The buffer for the next request upstream.
+    request: Vec<u8>,
 }
 
 /// A request as received: its head, and as much of its body as has been read.
@@ -35,7 +37,10 @@ pub(super) struct Message {
 }
 
 /// Buffers above this are not kept for the next exchange.
-const KEPT_BYTES_MAX: usize = 64 << 10;
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
+/// Room that the head of a request upstream hardly ever exceeds.
+const REQUEST_HEAD_BYTES: usize = 1 << 10;
 
 /// Bytes that are read and thrown away while a connection lingers: a client that sends a body beyond the
 /// bound reads why it was refused only after it has sent all of it, unless it looks up meanwhile.
@@ -43,7 +48,7 @@ const LINGER_BYTES_MAX: usize = 128 << 20;
 
 impl Client {
     pub(super) fn new(socket: Socket, peer: SocketAddr, listener: usize) -> Client {
-        Client { socket, peer, listener, buf: Vec::new(), spare: Gather::default() }
+        Client { socket, peer, listener, buf: Vec::new(), spare: Gather::default(), request: Vec::new() }
     }
 
     /// The next request head; `None` when the client is done, or idle for too long, or the worker drains.
@@ -136,14 +141,40 @@ impl Client {
         std::mem::take(&mut self.spare)
     }
 
+    /// A buffer for the bytes of the provider's answer.
+    pub(super) fn scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare.theirs)
+    }
+
+    /// Buffers for a request upstream.
+    pub(super) fn spare_request(&mut self) -> Gather {
+        let mut ours = std::mem::take(&mut self.request);
+        ours.reserve(REQUEST_HEAD_BYTES);
+        Gather::of(ours, Vec::new())
+    }
+
+    /// Keeps the buffers of a request that was sent for the next one.
+    pub(super) fn keep_request(&mut self, sent: Gather) {
+        let Gather { mut ours, theirs, .. } = sent;
+        ours.clear();
+        if ours.capacity() <= KEPT_BYTES_MAX {
+            self.request = ours;
+        }
+        self.keep_message(theirs);
+    }
+
     /// Gives buffers back for the next exchange; `message` is the request's.
-    pub(super) fn recycle(&mut self, mut spare: Gather, mut message: Vec<u8>) {
+    pub(super) fn recycle(&mut self, mut spare: Gather, message: Vec<u8>) {
         spare.clear();
         if spare.ours.capacity() + spare.theirs.capacity() <= KEPT_BYTES_MAX {
             self.spare = spare;
         }
+        self.keep_message(message);
+    }
+
+    fn keep_message(&mut self, mut message: Vec<u8>) {
         message.clear();
-        if self.buf.is_empty() && message.capacity() <= KEPT_BYTES_MAX {
+        if self.buf.capacity() == 0 && message.capacity() <= KEPT_BYTES_MAX {
             self.buf = message;
         }
     }

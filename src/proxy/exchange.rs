@@ -148,7 +148,7 @@ async fn serve<'a>(
         keep_alive: head.keep_alive,
         http10: head.version == Version::Http10,
     };
-    let outgoing = call::write(&call, head, message)?;
+    let outgoing = call::write(&call, head, message, client.spare_request())?;
     let started = worker.ring.now();
     worker.latencies.borrow_mut().processing.record(started.since(entry.started));
     let answered = call::ask(worker, serving, client, entry, &call, outgoing).await?;

@@ -86,7 +86,8 @@ pub(super) async fn answer(
         }
         if progress.done {
             let rest = bytes.len() - at;
-            let reusable = sent && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
+            let reusable =
+                sent.is_some() && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
             if let Err(fault) = out.finish(entry, call, &head) {
                 return broken_off(worker, out, client, entry, fault, timeouts).await;
             }
@@ -98,6 +99,9 @@ pub(super) async fn answer(
             });
             if reusable {
                 upstream.give_back(worker);
+            }
+            if let Some(request) = sent {
+                client.keep_request(request);
             }
             return Ok(then);
         }
