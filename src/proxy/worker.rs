@@ -198,7 +198,7 @@ impl Worker {
         let before = self.serving();
         let next = Serving::of(in_force, &before.pools);
         let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
-        let closed: u32 = gone.map(|pool| pool.clear()).sum();
+        let closed: u32 = gone.map(|pool| pool.retire()).sum();
         self.idle_upstreams.set(self.idle_upstreams.get() - closed);
         self.desk.counters.config_generation.set(next.in_force.generation);
         *self.serving.borrow_mut() = Rc::new(next);
