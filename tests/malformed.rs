@@ -229,7 +229,8 @@ fn what_is_too_large_is_refused_by_its_own_status() {
     let lines = |n: usize| (0..n).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
     let (long, longer) = ("a".repeat(9000), "a".repeat(HEAD_MAX));
     let chunk = format!("{:x}\r\n{}\r\n", BODY_MAX, "b".repeat(BODY_MAX));
-    let chunked = |body: &str| format!("POST $P HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let chunked =
+        |body: &str| format!("POST $P HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     let rows: Vec<(u16, String)> = vec![
         (414, format!("GET $P?{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
         (414, format!("GET $P?{longer} HTTP/1.1\r\nHost: a\r\n\r\n")),
@@ -240,7 +241,13 @@ fn what_is_too_large_is_refused_by_its_own_status() {
         (431, format!("GET $P HTTP/1.1\r\nHost: a\r\n{}\r\n", lines(HEADERS_MAX))),
         (413, format!("POST $P HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", BODY_MAX + 1)),
         (413, "POST $P HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n".to_owned()),
-        (413, format!("POST $P HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", BODY_MAX + 1)),
+        (
+            413,
+            format!(
+                "POST $P HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+                BODY_MAX + 1
+            ),
+        ),
         (413, chunked(&format!("{:x}\r\n", BODY_MAX + 1))),
         (413, chunked(&format!("{chunk}1\r\n"))),
         (400, chunked(&format!("2;{}\r\n", "e".repeat(5000)))),

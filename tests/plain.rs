@@ -64,7 +64,7 @@ fn bodies_pass_whole_however_they_are_framed_and_cut() {
             "hello, and so long",
             "chunked",
         ),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: y\r\n\r\n", 200, "", "chunked"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, "", "chunked"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", 204, "", ""),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", 204, "", ""),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\nETag: x\r\n\r\n", 304, "", "content-length"),
@@ -86,7 +86,11 @@ fn bodies_pass_whole_however_they_are_framed_and_cut() {
                 client.write(GET);
                 let got = client.answer();
                 let shown = format!("{} round {round}", answer.escape_ascii());
-                assert_eq!((got.status, got.text().as_str(), got.complete), (*status, *body, true), "{shown}");
+                assert_eq!(
+                    (got.status, got.text().as_str(), got.complete),
+                    (*status, *body, true),
+                    "{shown}"
+                );
                 let length = got.header("content-length").map(str::to_owned);
                 match *mark {
                     "chunked" => assert_eq!(got.header("transfer-encoding"), Some("chunked"), "{shown}"),
@@ -272,9 +276,18 @@ fn what_concerns_one_hop_stays_there_and_the_way_is_told() {
     );
     let got = client.answer();
     let head = told.recv().unwrap();
-    for gone in
-        ["x-hop", "close-not", "keep-alive", "te:", "upgrade", "proxy-", "gopher", "evil", "connection:", "expect"]
-    {
+    for gone in [
+        "x-hop",
+        "close-not",
+        "keep-alive",
+        "te:",
+        "upgrade",
+        "proxy-",
+        "gopher",
+        "evil",
+        "connection:",
+        "expect",
+    ] {
         assert!(!head.contains(gone), "{gone} in {head}");
     }
     for kept in [
@@ -306,7 +319,9 @@ fn the_interim_answer_comes_when_it_is_waited_for_and_only_then() {
     let body = support::chat("gpt-4o", false);
     for (path, body) in [("/plain/echo", "hello"), ("/openai", body.as_str())] {
         let head = |length: usize| {
-            format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n")
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+            )
         };
         let mut client = rig.client();
         client.write(head(body.len()));
@@ -372,6 +387,30 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
+fn an_answer_of_a_host_that_then_resets_the_upload_is_not_lost() {
+    let _shared = among_others();
+    // Closing with unread input resets the connection: the next piece of the upload cannot be sent.
+    let address = host(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    });
+    let rig = Rig::with_plain_host(address, "  records: {to: none}\n  workers: {cores: 1, pin: false}");
+    for _ in 0..10 {
+        let mut client = rig.client();
+        client.write("POST /plain/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4194304\r\n\r\n");
+        let piece = vec![b'x'; 64 << 10];
+        for _ in 0..64 {
+            if client.stream.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        let got = client.answer();
+        assert_eq!((got.status, got.text().as_str(), got.complete), (403, "no", true));
+    }
+}
+
+#[test]
 fn an_answer_before_the_request_was_sent_costs_the_connection_to_the_host() {
     let _shared = among_others();
     // The host answers when it has the head, and reads the body later, so that it is still on its way.
@@ -413,7 +452,8 @@ fn pooled_connections_are_used_again_and_dead_ones_replaced() {
         client.write(get);
         assert_eq!(client.answer().status, 200);
     }
-    let (connects, reuses) = (rig.count(|c| c.upstream_connects.get()), rig.count(|c| c.upstream_reuses.get()));
+    let (connects, reuses) =
+        (rig.count(|c| c.upstream_connects.get()), rig.count(|c| c.upstream_reuses.get()));
     assert!(connects + reuses >= 20 && reuses > 0, "{connects} {reuses}");
     for _ in 0..3 {
         until("the host has closed the idle connection", || rig.simulator.open_connections() == 0);
@@ -562,7 +602,8 @@ fn big_bodies_pass_exactly_and_memory_stays_small() {
     });
     let rig = Rig::with_plain_host(address, spec);
     let mut client = rig.client();
-    client.write(GET.replace("GET", "POST").replace("\r\n\r\n", &format!("\r\nContent-Length: {BIG}\r\n\r\n")));
+    client
+        .write(GET.replace("GET", "POST").replace("\r\n\r\n", &format!("\r\nContent-Length: {BIG}\r\n\r\n")));
     let (piece, mut sum) = (plain_body(95 * 1024), Sum::default());
     let grown = growth(|| {
         let mut left = BIG;
@@ -582,7 +623,8 @@ fn big_bodies_pass_exactly_and_memory_stays_small() {
     let rig = Rig::start_with(Script::default(), &manifests(""), &settings(spec));
     let mut client = rig.client();
     let grown = growth(|| {
-        client.write(format!("GET /plain/plain?bytes={BIG} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        client
+            .write(format!("GET /plain/plain?bytes={BIG} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
         read_slowly(&mut client.stream);
     });
     assert!(grown < GROWTH_MAX, "{grown} bytes for a download");
@@ -629,4 +671,3 @@ fn read_slowly(stream: &mut TcpStream) {
     }
     assert_eq!(at, BIG);
 }
-

@@ -262,14 +262,18 @@ impl AnswerHead {
         if upstream.start_send(gather).is_err() {
             return Err(Fault::Broken);
         }
+        let mut refused = false;
         poll_fn(|cx| {
-            if let Poll::Ready((mut gather, sent)) = upstream.poll_sent(cx) {
+            if !refused && let Poll::Ready((mut gather, sent)) = upstream.poll_sent(cx) {
                 gather.clear();
-                return Poll::Ready(match sent {
-                    Ok(()) => Ok(Sending::Sent(gather)),
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Fault::ProviderSlow),
-                    Err(_) => Err(Fault::Broken),
-                });
+                match sent {
+                    Ok(()) => return Poll::Ready(Ok(Sending::Sent(gather))),
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                        return Poll::Ready(Err(Fault::ProviderSlow));
+                    }
+                    // It takes no more, but may have said why before: an answer or the end is what comes next.
+                    Err(_) => refused = true,
+                }
             }
             self.poll(upstream, cx, method).map(|began| began.map(Sending::Answered))
         })
