@@ -6,7 +6,7 @@ use crate::base::{Span, Tick};
 use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::{Gather, Socket};
-use crate::wire::http1::{BodyReader, HeadLimits, HeadScan, RequestHead, write};
+use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, RequestHead, write};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
     /// Where the body stands, once it is complete.
     pub(super) body: Span,
+    /// Whether all of the request was read, so that the next one can be found on the connection.
+    pub(super) complete: bool,
 }
 
 /// Buffers above this are not kept for the next exchange.
@@ -42,8 +44,8 @@ const KEPT_BYTES_MAX: usize = 16 << 10;
 /// Room that the head of a request upstream hardly ever exceeds.
 const REQUEST_HEAD_BYTES: usize = 1 << 10;
 
-/// Bytes that are read and thrown away while a connection lingers: a client that sends a body beyond the
-/// bound reads why it was refused only after it has sent all of it, unless it looks up meanwhile.
+/// Bytes that are read and thrown away while a connection lingers: what a client can have on its way that does
+/// not look for an answer before it has sent everything. Its time is bounded by `timeouts.linger`.
 const LINGER_BYTES_MAX: usize = 128 << 20;
 
 impl Client {
@@ -77,9 +79,15 @@ impl Client {
         }
     }
 
-    /// Takes over the bytes of the request whose head was read, with whatever follows it already.
-    pub(super) fn take_message(&mut self) -> Message {
-        Message { bytes: std::mem::take(&mut self.buf), body: Span::default() }
+    /// Takes over the bytes of the request whose head was read, with what has come of its body already. What
+    /// follows a request without a body is the next one and stays here, whatever becomes of this one.
+    pub(super) fn take_message(&mut self, head: &RequestHead) -> Message {
+        let mut bytes = std::mem::take(&mut self.buf);
+        let complete = matches!(head.framing, Framing::None | Framing::Length(0));
+        if complete {
+            self.buf = bytes.split_off(head.len);
+        }
+        Message { bytes, body: Span::default(), complete }
     }
 
     /// Reads the whole body into `message`, right behind the head, chunk framing taken out, inspecting it as
@@ -113,17 +121,19 @@ impl Client {
                 decoded += span.len();
             }
             raw += progress.consumed;
-            inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
             if progress.done {
                 break;
             }
+            inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
             let arrived = self.socket.fill(&mut message.bytes).await;
             arrival(arrived, "body")?;
         }
-        // What follows belongs to the next request.
+        // What follows belongs to the next request, also when this one is refused for what its body says.
         self.buf.extend_from_slice(&message.bytes[raw..]);
         message.bytes.truncate(decoded);
         message.body = Span::new(head.len, decoded);
+        message.complete = true;
+        inspector.feed(message.body.of(&message.bytes)).map_err(|fault| bad_body(fault.into()))?;
         inspector.finish(message.body.of(&message.bytes)).map_err(bad_body)
     }
 
@@ -220,12 +230,11 @@ impl Client {
         arrival(filled, what)
     }
 
+    /// A request that has arrived before the worker hears of draining is served.
     async fn fill_unless_draining(&mut self, worker: &Worker) -> io::Result<usize> {
-        poll_fn(|cx| {
-            if worker.is_draining() {
-                return Poll::Ready(Ok(0));
-            }
-            self.socket.poll_fill(cx, &mut self.buf)
+        poll_fn(|cx| match self.socket.poll_fill(cx, &mut self.buf) {
+            Poll::Pending if worker.is_draining() => Poll::Ready(Ok(0)),
+            filled => filled,
         })
         .await
     }

@@ -4,9 +4,12 @@ use super::call::{self, Call};
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
+use super::reply::Manner;
 use super::worker::{Serving, Worker};
 use super::{caller, plain, relay, reply};
-use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, client_format};
+use crate::config::{
+    Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts, client_format,
+};
 use crate::limit::Spend;
 use crate::llm::estimate::{Ratio, input_tokens};
 use crate::llm::{Ask, Format, Inspector};
@@ -15,7 +18,7 @@ use crate::route::table::{HeaderLookup, Request};
 use crate::runtime::clock;
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
-use crate::wire::http1::{Framing, Method, RequestHead, Version};
+use crate::wire::http1::{Method, RequestHead, Version};
 use crate::wire::url;
 use std::rc::Rc;
 
@@ -35,8 +38,6 @@ pub(super) enum Then {
 pub(super) struct Known<'a> {
     format: Option<Format>,
     rule: Option<&'a Rule>,
-    /// Whether all of the request was read, so that the next one can be found.
-    read_to_end: bool,
 }
 
 /// Serves one request. Whatever happens in it, its [`Entry`] settles and records it.
@@ -49,18 +50,18 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
     };
     let serving = worker.serving();
     let mut entry = Entry::begin(worker, &serving, begin_record(worker, client));
-    let mut message = client.take_message();
+    let mut message = client.take_message(&head);
     note_request(&mut entry.record, &head, &message.bytes);
 
-    let mut known = Known { read_to_end: head.framing == Framing::None, ..Known::default() };
+    let mut known = Known::default();
     let served = serve(worker, &serving, client, &head, &mut message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
     let then = match served {
         Ok(then) => then,
         Err(fault) => {
             let standings = known.rule.map(|rule| entry.standings(rule)).unwrap_or_default();
-            let keep_alive = head.keep_alive && known.read_to_end && !worker.is_draining();
-            reply::fault(client, &mut entry, &fault, known.format, &standings, keep_alive, timeouts).await
+            let manner = manner(worker, &head, &message, timeouts);
+            reply::fault(client, &mut entry, &fault, known.format, &standings, &manner).await
         }
     };
     // 10: settled and recorded, as `entry` goes.
@@ -91,9 +92,9 @@ async fn serve<'a>(
     entry.record.route = Some(rule.route.clone());
     entry.record.rule = rule_index;
     if let Some(redirect) = &rule.filters.redirect {
-        let keep_alive = head.keep_alive && known.read_to_end;
         let location = location(redirect, listener, head, &message.bytes);
-        return Ok(reply::redirect(client, entry, redirect.status, &location, keep_alive, timeouts).await);
+        let manner = manner(worker, head, message, timeouts);
+        return Ok(reply::redirect(client, entry, redirect.status, &location, &manner).await);
     }
 
     // 7, its first half: which backend; it decides what the bytes of the body mean.
@@ -124,7 +125,6 @@ async fn serve<'a>(
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
     let bytes_max = snapshot.settings.requests.body_bytes;
     let ask = client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?;
-    known.read_to_end = true;
     entry.record.bytes_in = message.bytes.len() as u64;
     entry.record.streamed = ask.stream.unwrap_or(false);
     entry.record.model_asked = asked_model(&ask, message);
@@ -145,7 +145,8 @@ async fn serve<'a>(
         client: format,
         ask,
         asked_model: entry.record.model_asked,
-        keep_alive: head.keep_alive,
+        // Nothing in such an answer tells an HTTP/1.0 client that the connection persists.
+        keep_alive: head.keep_alive && head.version == Version::Http11,
         http10: head.version == Version::Http10,
     };
     let outgoing = call::write(&call, head, message, client.spare_request())?;
@@ -266,5 +267,16 @@ async fn refuse_unread(worker: &Rc<Worker>, client: &mut Client, fault: Fault) -
     let serving = worker.serving();
     let mut entry = Entry::begin(worker, &serving, begin_record(worker, client));
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
-    reply::fault(client, &mut entry, &fault, None, &[], false, timeouts).await
+    let manner = Manner { keep_alive: false, head_only: false, version: Version::Http11, timeouts };
+    reply::fault(client, &mut entry, &fault, None, &[], &manner).await
+}
+
+/// How an answer of ours goes out to this request.
+fn manner<'a>(worker: &Worker, head: &RequestHead, message: &Message, timeouts: &'a Timeouts) -> Manner<'a> {
+    Manner {
+        keep_alive: head.keep_alive && message.complete && !worker.is_draining(),
+        head_only: head.method == Method::Head,
+        version: head.version,
+        timeouts,
+    }
 }

@@ -4,12 +4,12 @@ use super::client::{Client, Message, arrival, whole_deadline};
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
 use super::fault::Fault;
-use super::reply::limit_headers;
+use super::reply::{connection, limit_headers};
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick};
 use crate::config::{Backend, BackendFilters, Rule, Timeouts};
-use crate::runtime::{Gather, PIECES_MAX};
+use crate::runtime::{Gather, PIECES_MAX, Ring};
 use crate::telemetry::Outcome;
 use crate::wire::http1::{
     BodyReader, Framing, HeadLimits, HeadScan, Known, Method, RequestHead, ResponseHead, Version, write,
@@ -17,6 +17,7 @@ use crate::wire::http1::{
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
+use std::time::Duration;
 
 /// Where a request goes.
 pub(super) struct To<'a> {
@@ -48,30 +49,50 @@ pub(super) async fn serve(
     let pool = serving.pools.get(to.backend.target as usize).ok_or(Fault::NoBackend)?;
     let mut request = Vec::new();
     request_head(&to, client, head, &message.bytes, &mut request);
-    let deadline = whole_deadline(entry.started, to.rule.timeouts.request);
-    let mut upload = Upload { body, framing: head.framing, at: head.len, spans: Vec::new(), done: false };
+    let times = Times {
+        ring: &worker.ring,
+        whole: whole_deadline(entry.started, to.rule.timeouts.request),
+        timeouts: &settings.timeouts,
+    };
+    let mut upload = Upload { body, framing: head.framing, at: head.len, spans: Vec::new() };
     let mut reuse = true;
     loop {
         entry.record.attempts += 1;
         let upstream = Upstream::checkout(worker, pool, reuse).await?;
-        let first_byte = worker.ring.now() + settings.timeouts.first_byte;
-        upstream.socket().set_deadline(deadline.min(first_byte));
         // Only a request without a body can be sent again: a body that left is gone.
         let again = upstream.is_reused() && head.framing == Framing::None && head.method.is_idempotent();
-        let began = upload.run(&upstream, client, head, message, &request, entry, &settings.timeouts).await;
-        match began {
-            Ok(Began { head: answer, bytes }) => {
-                let passing =
-                    Passing { to: &to, head, deadline, keep: upload.done, timeouts: &settings.timeouts };
-                return passing.answer(worker, client, entry, upstream, answer, bytes).await;
+        match upload.run(&upstream, client, head, message, &request, entry, &times).await {
+            Ok(began) => {
+                let passing = Passing { to: &to, head, keep: message.complete, times: &times };
+                return passing.answer(worker, client, entry, upstream, began).await;
             }
-            Err(Fault::Broken) if again => {
+            Err(fault) => {
+                let theirs = matches!(fault.outcome(), Outcome::UpstreamFailed)
+                    || matches!(fault, Fault::ProviderSlow);
+                worker.desk.counters.upstream_failures.add(u64::from(theirs));
+                if !(again && matches!(fault, Fault::Broken)) {
+                    return Err(fault);
+                }
                 worker.desk.counters.retries.add(1);
-                worker.desk.counters.upstream_failures.add(1);
                 reuse = false;
             }
-            Err(fault) => return Err(fault),
         }
+    }
+}
+
+/// How long each wait of an exchange may last; none longer than the whole.
+///
+/// A body and an answer pass piece by piece, at the speed of the slower side, so their times are those of one
+/// piece; only the whole exchange bounds their sum.
+struct Times<'a> {
+    ring: &'a Ring,
+    whole: Tick,
+    timeouts: &'a Timeouts,
+}
+
+impl Times<'_> {
+    fn within(&self, time: Duration) -> Tick {
+        self.whole.min(self.ring.now() + time)
     }
 }
 
@@ -116,12 +137,13 @@ struct Upload {
     /// Where what is not read yet begins in the message's bytes.
     at: usize,
     spans: Vec<Span>,
-    done: bool,
 }
 
 struct Began {
     head: ResponseHead,
     bytes: Vec<u8>,
+    /// Whether all of the request has left; if not, the connection cannot be used again.
+    sent: bool,
 }
 
 impl Upload {
@@ -135,38 +157,38 @@ impl Upload {
         message: &mut Message,
         request: &[u8],
         entry: &mut Entry,
-        timeouts: &Timeouts,
+        times: &Times<'_>,
     ) -> Result<Began, Fault> {
         let mut answer = AnswerHead::default();
         let mut gather = Gather::default();
         gather.ours.extend_from_slice(request);
         if head.expects_continue && message.bytes.len() == head.len {
-            client.send_continue(timeouts).await?;
+            client.send_continue(times.timeouts).await?;
         }
         loop {
-            self.load(&mut gather, message)?;
-            if self.done {
+            let done = self.load(&mut gather, message, entry)?;
+            if done && !message.complete {
                 client.put_back(&message.bytes[self.at..]);
-                message.bytes.truncate(self.at);
+                message.complete = true;
             }
-            entry.record.bytes_in += gather.theirs.len() as u64;
             if !gather.is_empty() {
+                upstream.socket().set_deadline(times.within(times.timeouts.stream_idle));
                 gather = match answer.while_sending(upstream, gather, head.method).await? {
                     Sending::Sent(gather) => gather,
                     Sending::Answered(began) => return Ok(began),
                 };
             }
-            if self.done {
+            if done {
                 entry.reached = entry.reached.max(Reached::Provider);
-                return answer.wait(upstream, client, head.method).await;
+                upstream.socket().set_deadline(times.within(times.timeouts.first_byte));
+                let began = answer.wait(upstream, client, head.method).await?;
+                return Ok(Began { sent: true, ..began });
             }
-            // The buffer of the part just sent takes the next part.
-            let mut next = std::mem::take(&mut gather.theirs);
-            gather.clear();
-            next.clear();
-            message.bytes = next;
+            message.bytes.clear();
             self.at = 0;
-            client.socket.deadline_in(timeouts.body);
+            // It is the client's turn: what it takes is not held against the host.
+            upstream.socket().clear_deadline();
+            client.socket.set_deadline(times.within(times.timeouts.body));
             let arrived = poll_fn(|cx| {
                 if let Poll::Ready(found) = answer.poll(upstream, cx, head.method) {
                     return Poll::Ready(Arrived::Answer(found));
@@ -181,15 +203,15 @@ impl Upload {
         }
     }
 
-    /// Readies what has arrived of the body for sending, behind what `gather` holds already.
-    fn load(&mut self, gather: &mut Gather, message: &mut Message) -> Result<(), Fault> {
+    /// Readies what has arrived of the body for sending, behind what `gather` holds already; whether that was
+    /// the last of it.
+    fn load(&mut self, gather: &mut Gather, message: &Message, entry: &mut Entry) -> Result<bool, Fault> {
         let at = self.at;
         let progress = self
             .body
             .read(&message.bytes[at..], |span| self.spans.push(span.shifted(at)))
             .map_err(Fault::Body)?;
         self.at += progress.consumed;
-        self.done = progress.done;
         let chunked = self.framing == Framing::Chunked;
         let payload: usize = self.spans.iter().map(|span| span.len()).sum();
         if chunked && payload > 0 {
@@ -203,11 +225,12 @@ impl Upload {
         if chunked && payload > 0 {
             gather.ours.extend_from_slice(write::CHUNK_END);
         }
-        if chunked && self.done {
+        if chunked && progress.done {
             write::last_chunk(&mut gather.ours, self.body.trailers());
         }
         gather.whole();
-        Ok(())
+        entry.record.bytes_in += payload as u64;
+        Ok(progress.done)
     }
 }
 
@@ -239,14 +262,18 @@ impl AnswerHead {
         if upstream.start_send(gather).is_err() {
             return Err(Fault::Broken);
         }
+        let mut refused = false;
         poll_fn(|cx| {
-            if let Poll::Ready((mut gather, sent)) = upstream.poll_sent(cx) {
+            if !refused && let Poll::Ready((mut gather, sent)) = upstream.poll_sent(cx) {
                 gather.clear();
-                return Poll::Ready(match sent {
-                    Ok(()) => Ok(Sending::Sent(gather)),
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Fault::ProviderSlow),
-                    Err(_) => Err(Fault::Broken),
-                });
+                match sent {
+                    Ok(()) => return Poll::Ready(Ok(Sending::Sent(gather))),
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                        return Poll::Ready(Err(Fault::ProviderSlow));
+                    }
+                    // It takes no more, but may have said why before: an answer or the end is what comes next.
+                    Err(_) => refused = true,
+                }
             }
             self.poll(upstream, cx, method).map(|began| began.map(Sending::Answered))
         })
@@ -290,7 +317,8 @@ impl AnswerHead {
                     )));
                 }
                 if !head.is_interim() {
-                    return Poll::Ready(Ok(Began { head, bytes: std::mem::take(&mut self.bytes) }));
+                    let bytes = std::mem::take(&mut self.bytes);
+                    return Poll::Ready(Ok(Began { head, bytes, sent: false }));
                 }
                 self.interim += 1;
                 if self.interim > INTERIM_MAX {
@@ -307,10 +335,9 @@ impl AnswerHead {
 struct Passing<'a> {
     to: &'a To<'a>,
     head: &'a RequestHead,
-    deadline: Tick,
-    /// Whether the request was read to its end, so that the connection can go on.
+    /// Whether the request was read to its end, so that the client's connection can go on.
     keep: bool,
-    timeouts: &'a Timeouts,
+    times: &'a Times<'a>,
 }
 
 impl Passing<'_> {
@@ -320,9 +347,9 @@ impl Passing<'_> {
         client: &mut Client,
         entry: &mut Entry,
         upstream: Upstream,
-        head: ResponseHead,
-        mut bytes: Vec<u8>,
+        began: Began,
     ) -> Result<Then, Fault> {
+        let Began { head, mut bytes, sent } = began;
         entry.reached = Reached::Refusal; // there is nothing to meter
         entry.record.status = head.status;
         let mut body =
@@ -334,10 +361,12 @@ impl Passing<'_> {
         self.answer_head(entry, &head, &bytes, rechunk && !by_close, keep_alive, &mut gather.ours);
         let (mut at, mut spans) = (head.len, Vec::new());
         loop {
-            let progress = body
-                .read(&bytes[at..], |span| spans.push(span.shifted(at)))
-                .map_err(|_| Fault::Cut)
-                .inspect_err(|_| entry.ended(Outcome::UpstreamCut))?;
+            let progress = match body.read(&bytes[at..], |span| spans.push(span.shifted(at))) {
+                Ok(progress) => progress,
+                // Nothing has gone to the client yet: it can be told.
+                Err(fault) if at > 0 => return Err(Fault::ProviderMalformed(fault.reason())),
+                Err(_) => return Err(Fault::Cut),
+            };
             at += progress.consumed;
             let rest = bytes.len() - at;
             frame(
@@ -352,20 +381,22 @@ impl Passing<'_> {
                 entry.first_byte();
             }
             if !gather.is_empty() {
-                gather = client.send(gather, self.timeouts.stream_idle).await?;
+                gather = client.send(gather, self.times.timeouts.stream_idle).await?;
             }
             bytes = std::mem::take(&mut gather.theirs);
+            // Also when there was nothing to send: all of it was framing, which is dealt with.
+            bytes.clear();
             at = 0;
             if progress.done {
                 entry.ended(Outcome::Completed);
-                if self.keep && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose {
+                if sent && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose {
                     upstream.give_back(worker);
                 }
                 gather.theirs = bytes;
                 client.recycle(gather, Vec::new());
                 return Ok(if keep_alive { Then::Next } else { Then::Linger });
             }
-            upstream.socket().set_deadline(self.deadline.min(worker.ring.now() + self.timeouts.stream_idle));
+            upstream.socket().set_deadline(self.times.within(self.times.timeouts.stream_idle));
             match upstream.fill_for(&client.socket, &mut bytes).await? {
                 Ok(0) => body.end_of_stream().map_err(|_| Fault::Cut)?,
                 Ok(_) => {}
@@ -392,11 +423,10 @@ impl Passing<'_> {
         }
         limit_headers(out, &entry.standings(self.to.rule));
         write::via(out, head.version, PSEUDONYM);
-        if !keep_alive {
-            out.extend_from_slice(write::CONNECTION_CLOSE);
-        }
-        // Also where there is no body (HEAD, 304): the length is then that of the body that GET would have.
-        if let Some(length) = head.content_length(bytes) {
+        connection(out, keep_alive, self.head.version);
+        // Also where there is no body (HEAD, 304): the length is then that of the body that GET would have. Not
+        // with 204 (RFC 9110 section 8.6).
+        if let Some(length) = head.content_length(bytes).filter(|_| head.status != 204) {
             write::header(out, b"content-length", length);
         } else if chunked {
             out.extend_from_slice(write::TRANSFER_ENCODING_CHUNKED);

@@ -10,12 +10,24 @@ use crate::limit::{Standing, Unit};
 use crate::llm::Format;
 use crate::llm::refusal::{self, Refusal};
 use crate::telemetry::Outcome;
-use crate::wire::http1::write;
+use crate::wire::http1::{Version, write};
 use std::io::Write;
 use std::time::Duration;
 
 /// Headers that say how limits stand; a provider's own are not passed on where ours are written.
 pub(super) const LIMIT_HEADERS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+
+/// How an answer of ours goes out.
+pub(super) struct Manner<'a> {
+    /// Whether the client's connection goes on after it.
+    pub(super) keep_alive: bool,
+    /// The request is HEAD: its answer has no body, though it says how long that would be (RFC 9110 section
+    /// 9.3.2). Bytes of one would be taken for the next answer.
+    pub(super) head_only: bool,
+    /// The version the client speaks.
+    pub(super) version: Version,
+    pub(super) timeouts: &'a Timeouts,
+}
 
 /// Answers a fault, in the format the client speaks if that is known, with what `standings` tell.
 pub(super) async fn fault(
@@ -24,13 +36,12 @@ pub(super) async fn fault(
     fault: &Fault,
     format: Option<Format>,
     standings: &[Standing],
-    keep_alive: bool,
-    timeouts: &Timeouts,
+    manner: &Manner<'_>,
 ) -> Then {
     entry.ended(fault.outcome());
     let Some(status) = fault.status() else { return Then::Close };
     entry.record.status = status;
-    let keep_alive = keep_alive && fault.keeps_connection();
+    let keep_alive = manner.keep_alive && fault.keeps_connection();
     let mut gather = client.spare();
     let mut body = std::mem::take(&mut gather.theirs);
     let message = fault.message();
@@ -54,17 +65,17 @@ pub(super) async fn fault(
         write::header(out, b"allow", b"POST");
     }
     limit_headers(out, standings);
-    if !keep_alive {
-        out.extend_from_slice(write::CONNECTION_CLOSE);
-    }
+    connection(out, keep_alive, manner.version);
     write::content_length(out, body.len() as u64);
     write::end(out);
-    out.extend_from_slice(&body);
+    if !manner.head_only {
+        out.extend_from_slice(&body);
+    }
     body.clear();
     gather.theirs = body;
     entry.record.bytes_out = gather.ours.len() as u64;
     gather.whole();
-    finish(client, gather, keep_alive, timeouts).await
+    finish(client, gather, keep_alive, manner.timeouts).await
 }
 
 /// Answers with a redirect to `location`.
@@ -73,8 +84,7 @@ pub(super) async fn redirect(
     entry: &mut Entry,
     status: u16,
     location: &[u8],
-    keep_alive: bool,
-    timeouts: &Timeouts,
+    manner: &Manner<'_>,
 ) -> Then {
     entry.ended(Outcome::Answered);
     entry.record.status = status;
@@ -82,13 +92,22 @@ pub(super) async fn redirect(
     let out = &mut gather.ours;
     write::status_line(out, status);
     write::header(out, b"location", location);
-    if !keep_alive {
-        out.extend_from_slice(write::CONNECTION_CLOSE);
-    }
+    connection(out, manner.keep_alive, manner.version);
     write::content_length(out, 0);
     write::end(out);
+    entry.record.bytes_out = gather.ours.len() as u64;
     gather.whole();
-    finish(client, gather, keep_alive, timeouts).await
+    finish(client, gather, manner.keep_alive, manner.timeouts).await
+}
+
+/// Writes the `Connection` line of an answer, if it needs one. A client of HTTP/1.0 that asked for a persistent
+/// connection has one only if it is told so (RFC 9112 section 9.3).
+pub(super) fn connection(out: &mut Vec<u8>, keep_alive: bool, version: Version) {
+    match (keep_alive, version) {
+        (false, _) => out.extend_from_slice(write::CONNECTION_CLOSE),
+        (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, Version::Http11) => {}
+    }
 }
 
 async fn finish(

@@ -24,6 +24,8 @@ pub(super) struct Pool {
     /// Where the next connection goes, so that several addresses share the load.
     turn: Cell<usize>,
     idle: RefCell<Vec<Idle>>,
+    /// The configuration has gone on without this target: nothing is kept any more.
+    retired: Cell<bool>,
 }
 
 struct Idle {
@@ -51,7 +53,7 @@ impl Pool {
     pub(super) fn new(target: Target) -> Rc<Pool> {
         let nowhere: Arc<[SocketAddr]> = Arc::new([]);
         let (addresses, turn, idle) = (RefCell::new(nowhere), Cell::new(0), RefCell::new(Vec::new()));
-        Rc::new(Pool { target, addresses, turn, idle })
+        Rc::new(Pool { target, addresses, turn, idle, retired: Cell::new(false) })
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -70,9 +72,11 @@ impl Pool {
         (before - idle.len()) as u32
     }
 
-    /// Drops everything that is idle; how many connections that were.
-    pub(super) fn clear(&self) -> u32 {
-        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+    /// Drops everything that is idle, for good: exchanges that still hold a connection will not give it back.
+    /// How many connections that were.
+    pub(super) fn retire(&self) -> u32 {
+        self.retired.set(true);
+        let idle = self.idle.take();
         idle.len() as u32
     }
 }
@@ -92,7 +96,8 @@ impl Upstream {
                 return Ok(Upstream { stream: idle.stream, pool: pool.clone(), reused: true });
             }
         }
-        let stream = connect(worker, pool).await?;
+        let failed = |_: &Fault| worker.desk.counters.upstream_failures.add(1);
+        let stream = connect(worker, pool).await.inspect_err(failed)?;
         worker.desk.counters.upstream_connects.add(1);
         Ok(Upstream { stream, pool: pool.clone(), reused: false })
     }
@@ -106,7 +111,7 @@ impl Upstream {
     pub(super) fn give_back(self, worker: &Worker) {
         let settings = &worker.serving().in_force.snapshot.settings.upstream;
         let room = worker.idle_upstreams.get() < settings.idle_per_worker;
-        if !room || worker.is_draining() || !self.stream.is_quiet() {
+        if !room || worker.is_draining() || self.pool.retired.get() || !self.stream.is_quiet() {
             return;
         }
         self.socket().clear_deadline();

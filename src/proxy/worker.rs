@@ -219,7 +219,7 @@ impl Worker {
         let before = self.serving();
         let next = Serving::of(in_force, &before.pools);
         let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
-        let closed: u32 = gone.map(|pool| pool.clear()).sum();
+        let closed: u32 = gone.map(|pool| pool.retire()).sum();
         self.idle_upstreams.set(self.idle_upstreams.get() - closed);
         self.desk.counters.config_generation.set(next.in_force.generation);
         *self.serving.borrow_mut() = Rc::new(next);
@@ -243,5 +243,44 @@ impl Serving {
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
         Serving { book: Book::new(in_force.accounts.clone()), pools, in_force }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::RingConfig;
+
+    #[test]
+    fn a_panic_in_a_connection_is_counted_and_no_other_connection_notices() {
+        let desk = Desk::new(0, 16);
+        let theirs = desk.clone();
+        let config = RingConfig {
+            submission_entries: 64,
+            completion_entries: 128,
+            receive_buffers: 16,
+            receive_buffer_bytes: 4096,
+            inbox_bytes: 4096,
+        };
+        let worker = executor::start("test", None, config, move |ring| async move {
+            let (doomed, other, panicked) = (Open::count(&theirs), Open::count(&theirs), theirs.clone());
+            let fails = async move {
+                let _open = doomed;
+                panic!("planted");
+            };
+            executor::spawn(fails, move |_| panicked.counters.connections_panicked.add(1));
+            while theirs.counters.connections_panicked.get() == 0 {
+                sleep(&ring, Duration::from_millis(1)).await;
+            }
+            let open = theirs.counters.connections_open.get();
+            drop(other);
+            theirs.counters.connections_turned_away.add(open);
+            executor::stop();
+        });
+        worker.expect("a worker starts").join().expect("it ends cleanly");
+        let counters = &desk.counters;
+        assert_eq!(counters.connections_panicked.get(), 1);
+        assert_eq!(counters.connections_turned_away.get(), 1, "the other was open when the panic was over");
+        assert_eq!(counters.connections_open.get(), 0);
     }
 }
