@@ -174,12 +174,12 @@ fn serve(
             }
         }
         Manner::HangUp => {
-            client.read(&mut [0; 4096]).ok();
+            let _ = client.read(&mut [0; 4096]);
         }
         Manner::Plain => {
-            client.read(&mut [0; 4096]).ok();
+            let _ = client.read(&mut [0; 4096]);
             client.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").ok();
-            client.read(&mut [0; 4096]).ok();
+            let _ = client.read(&mut [0; 4096]);
         }
         _ => relay(client, config, provider, manner, note, end),
     }
