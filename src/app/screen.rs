@@ -24,7 +24,7 @@ pub(super) fn field(indent: usize, label: &str, text: &str) -> String {
     let mut out = format!("{:indent$}{label:1$}", "", start - indent);
     let mut column = start;
     for word in text.split(' ') {
-        let wide = word.chars().count() + 1;
+        let wide = columns(word) + 1;
         match column {
             _ if column == start => {}
             _ if column + wide <= WIDTH => out.push(' '),
@@ -37,6 +37,18 @@ pub(super) fn field(indent: usize, label: &str, text: &str) -> String {
         column += wide;
     }
     out + "\n"
+}
+
+/// Columns of a word; what [`paint`] puts around it takes none.
+fn columns(word: &str) -> usize {
+    let mut is_colour = false;
+    let seen = word.chars().filter(|character| {
+        is_colour |= *character == '\x1b';
+        let shown = !is_colour;
+        is_colour &= *character != 'm';
+        shown
+    });
+    seen.count()
 }
 
 /// How a word stands out.
@@ -75,6 +87,7 @@ mod tests {
         assert!(long.lines().all(|line| line.len() <= WIDTH), "{long}");
         assert!(long.lines().skip(1).all(|line| line.starts_with("             word")), "{long}");
         assert_eq!(long.matches("word").count(), 40);
+        assert_eq!(columns("\x1b[1;32m200,\x1b[0mm"), 5, "colours take no room");
         assert!(!long.contains(" \n"), "{long}");
     }
 }
