@@ -234,11 +234,14 @@ impl Upload {
     }
 }
 
+// One of each lives at a time, on the task's frame; a box would cost an allocation per answer.
+#[allow(clippy::large_enum_variant)]
 enum Arrived {
     Answer(Result<Began, Fault>),
     Body(io::Result<usize>),
 }
 
+#[allow(clippy::large_enum_variant)] // as above
 enum Sending {
     Sent(Gather),
     Answered(Began),

@@ -5,7 +5,7 @@ use super::tls::TlsStream;
 use super::worker::Worker;
 use crate::base::Tick;
 use crate::config::Target;
-use crate::runtime::{Gather, Socket};
+use crate::runtime::{Gather, Socket, sleep};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// The connections of one worker to one target.
 ///
@@ -20,7 +21,8 @@ use std::task::{Context, Poll};
 /// never handed out again.
 pub(super) struct Pool {
     target: Target,
-    addresses: RefCell<Arc<[SocketAddr]>>,
+    /// `None` until its name was looked up for the first time; empty when it does not resolve.
+    addresses: RefCell<Option<Arc<[SocketAddr]>>>,
     /// Where the next connection goes, so that several addresses share the load.
     turn: Cell<usize>,
     idle: RefCell<Vec<Idle>>,
@@ -46,13 +48,15 @@ enum Stream {
     Tls(Box<TlsStream>),
 }
 
+/// How often a connection that waits for the first look-up of a name asks whether it is done.
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(5);
+
 /// Addresses of a target that are tried before a connection is given up.
 const ADDRESSES_TRIED_MAX: usize = 3;
 
 impl Pool {
     pub(super) fn new(target: Target) -> Rc<Pool> {
-        let nowhere: Arc<[SocketAddr]> = Arc::new([]);
-        let (addresses, turn, idle) = (RefCell::new(nowhere), Cell::new(0), RefCell::new(Vec::new()));
+        let (addresses, turn, idle) = (RefCell::new(None), Cell::new(0), RefCell::new(Vec::new()));
         Rc::new(Pool { target, addresses, turn, idle, retired: Cell::new(false) })
     }
 
@@ -61,7 +65,21 @@ impl Pool {
     }
 
     pub(super) fn set_addresses(&self, addresses: Arc<[SocketAddr]>) {
-        *self.addresses.borrow_mut() = addresses;
+        *self.addresses.borrow_mut() = Some(addresses);
+    }
+
+    /// Where the target is. After a start, or when a new configuration brought the target, the look-up may still
+    /// be under way: that is waited for.
+    async fn addresses(&self, worker: &Worker, deadline: Tick) -> Result<Arc<[SocketAddr]>, Fault> {
+        loop {
+            let known = self.addresses.borrow().clone();
+            match known {
+                Some(addresses) if addresses.is_empty() => return Err(Fault::Unresolved),
+                Some(addresses) => return Ok(addresses),
+                None if worker.ring.now() >= deadline => return Err(Fault::Unresolved),
+                None => sleep(&worker.ring, LOOK_UP_PAUSE).await,
+            }
+        }
     }
 
     /// Drops what is over its time or was ended by the provider; how many connections that were.
@@ -181,12 +199,9 @@ impl Stream {
 
 async fn connect(worker: &Worker, pool: &Pool) -> Result<Stream, Fault> {
     let timeouts = worker.serving().in_force.snapshot.settings.timeouts.clone();
-    let addresses = pool.addresses.borrow().clone();
-    if addresses.is_empty() {
-        return Err(Fault::Unresolved);
-    }
     let started = worker.ring.now();
     let deadline = started + timeouts.connect;
+    let addresses = pool.addresses(worker, deadline).await?;
     let first = pool.turn.get();
     pool.turn.set(first.wrapping_add(1));
     let mut last = Fault::Unresolved;
