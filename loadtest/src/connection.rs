@@ -241,11 +241,19 @@ impl Connection {
             Produced::Full => {
                 self.flush(&mut world.ledger).map_err(|_| Fate::Close)?;
                 self.fillings_left = self.fillings_left.saturating_sub(1);
-                Ok(self.output.len() < limits::OUTPUT_HIGH_WATER && self.fillings_left > 0)
+                if self.output.len() >= limits::OUTPUT_HIGH_WATER {
+                    // On when the socket is writable, even if the flush at the end of this turn takes it all.
+                    self.fillings_left = 0;
+                }
+                Ok(self.fillings_left > 0)
             }
             Produced::Cut(ending) => {
                 self.flush(&mut world.ledger).map_err(|_| Fate::Close)?;
-                if self.output.is_empty() { self.cut(ending, world) } else { Ok(false) }
+                if self.output.is_empty() {
+                    return self.cut(ending, world);
+                }
+                self.fillings_left = 0; // as above
+                Ok(false)
             }
         }
     }

@@ -224,6 +224,7 @@ pub(super) async fn ask(
         entry.record.attempts += 1;
         let upstream = Upstream::checkout(worker, pool, reuse).await?;
         let bytes = client.scratch();
+        worker.desk.counters.upstream_bytes_out.add(gather.len() as u64);
         upstream.socket().set_deadline(first_byte_deadline(worker, serving, entry, call));
         let again = upstream.is_reused();
         match attempt(&upstream, &client.socket, gather, bytes, entry).await {

@@ -177,6 +177,8 @@ impl Drop for Entry {
         self.worker.latencies.borrow_mut().request.record(duration);
         let counters = &self.worker.desk.counters;
         counters.requests_in_flight.sub(1);
+        counters.downstream_bytes_in.add(self.record.bytes_in);
+        counters.downstream_bytes_out.add(self.record.bytes_out);
         counters.outcomes.count(self.record.outcome);
         if self.record.status != 0 {
             counters.statuses.count(self.record.status);

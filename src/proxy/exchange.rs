@@ -145,8 +145,7 @@ async fn serve<'a>(
         client: format,
         ask,
         asked_model: entry.record.model_asked,
-        // Nothing in such an answer tells an HTTP/1.0 client that the connection persists.
-        keep_alive: head.keep_alive && head.version == Version::Http11,
+        keep_alive: head.keep_alive,
         http10: head.version == Version::Http10,
     };
     let outgoing = call::write(&call, head, message, client.spare_request())?;

@@ -5,7 +5,7 @@ use super::client::Client;
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
 use super::fault::Fault;
-use super::reply::{LIMIT_HEADERS, limit_headers};
+use super::reply::{LIMIT_HEADERS, connection, limit_headers};
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::base::Span;
@@ -15,7 +15,7 @@ use crate::llm::translate::{self, ReplyTerms, StreamTerms, StreamTranslator};
 use crate::llm::{Meter, UsageStripper};
 use crate::runtime::{Gather, PIECES_MAX};
 use crate::telemetry::Outcome;
-use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, write};
+use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, Version, write};
 use crate::wire::sse;
 use std::io;
 
@@ -74,6 +74,8 @@ pub(super) async fn answer(
     let mut out = Outflow::new(client.spare(), passage, &head, call.keep_alive && !worker.is_draining());
     out.begin(entry, call, &head, &bytes);
     let mut at = head.len;
+    let from_provider = &worker.desk.counters.upstream_bytes_in;
+    from_provider.add(bytes.len() as u64);
     let last = deadline(entry, call, worker.ring.now());
     loop {
         let progress = match out.take(&mut body, &bytes, at, entry) {
@@ -117,6 +119,7 @@ pub(super) async fn answer(
         if let Err(fault) = more {
             return broken_off(worker, out, client, entry, fault, timeouts).await;
         }
+        from_provider.add(bytes.len() as u64);
     }
 }
 
@@ -293,9 +296,7 @@ impl Outflow {
             write::header(out, name.as_bytes(), value.as_bytes());
         }
         limit_headers(out, standings);
-        if !*keep_alive {
-            out.extend_from_slice(write::CONNECTION_CLOSE);
-        }
+        connection(out, *keep_alive, if call.http10 { Version::Http10 } else { Version::Http11 });
     }
 
     /// Takes what has arrived of the body: meters it and readies it for the client.

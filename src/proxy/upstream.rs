@@ -82,6 +82,10 @@ impl Pool {
         }
     }
 
+    fn take_idle(&self) -> Option<Idle> {
+        self.idle.borrow_mut().pop()
+    }
+
     /// Drops what is over its time or was ended by the provider; how many connections that were.
     pub(super) fn sweep(&self, now: Tick) -> u32 {
         let mut idle = self.idle.borrow_mut();
@@ -106,8 +110,7 @@ impl Upstream {
         pool: &Rc<Pool>,
         may_reuse: bool,
     ) -> Result<Upstream, Fault> {
-        let next_idle = || if may_reuse { pool.idle.borrow_mut().pop() } else { None };
-        while let Some(idle) = next_idle() {
+        while let Some(idle) = if may_reuse { pool.take_idle() } else { None } {
             worker.idle_upstreams.set(worker.idle_upstreams.get() - 1);
             if idle.until > worker.ring.now() && idle.stream.is_quiet() {
                 worker.desk.counters.upstream_reuses.add(1);
