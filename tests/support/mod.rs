@@ -1,5 +1,5 @@
 //! What the live tests share: a gateway and a simulated provider in this process, and a raw client.
-#![allow(dead_code, unreachable_pub)] // every test binary includes it and uses a part of it
+#![allow(dead_code, unreachable_pub, unused_imports)] // every test binary includes it and uses a part of it
 
 mod hosts;
 pub mod process;
