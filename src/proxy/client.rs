@@ -173,16 +173,16 @@ impl Client {
         self.keep_message(theirs);
     }
 
-    /// Gives buffers back for the next exchange; `message` is the request's.
-    pub(super) fn recycle(&mut self, mut spare: Gather, message: Vec<u8>) {
+    /// Gives the buffers of an answer back for the next one.
+    pub(super) fn recycle(&mut self, mut spare: Gather) {
         spare.clear();
         if spare.ours.capacity() + spare.theirs.capacity() <= KEPT_BYTES_MAX {
             self.spare = spare;
         }
-        self.keep_message(message);
     }
 
-    fn keep_message(&mut self, mut message: Vec<u8>) {
+    /// Keeps the buffer of a request for the next one.
+    pub(super) fn keep_message(&mut self, mut message: Vec<u8>) {
         message.clear();
         if self.buf.capacity() == 0 && message.capacity() <= KEPT_BYTES_MAX {
             self.buf = message;

@@ -66,9 +66,7 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
     };
     // 10: settled and recorded, as `entry` goes.
     drop(entry);
-    if !message.bytes.is_empty() {
-        client.recycle(Default::default(), message.bytes);
-    }
+    client.keep_message(message.bytes);
     then
 }
 

@@ -396,7 +396,7 @@ impl Passing<'_> {
                     upstream.give_back(worker);
                 }
                 gather.theirs = bytes;
-                client.recycle(gather, Vec::new());
+                client.recycle(gather);
                 return Ok(if keep_alive { Then::Next } else { Then::Linger });
             }
             upstream.socket().set_deadline(self.times.within(self.times.timeouts.stream_idle));

@@ -388,7 +388,7 @@ impl Outflow {
         bytes.clear();
         let mut gather = std::mem::take(&mut self.gather);
         gather.theirs = bytes;
-        client.recycle(gather, Vec::new());
+        client.recycle(gather);
         Ok(if self.keep_alive { Then::Next } else { Then::Linger })
     }
 

@@ -118,7 +118,7 @@ async fn finish(
 ) -> Then {
     match client.send(gather, timeouts.stream_idle).await {
         Ok(gather) => {
-            client.recycle(gather, Vec::new());
+            client.recycle(gather);
             if keep_alive { Then::Next } else { Then::Linger }
         }
         Err(_) => Then::Close,
