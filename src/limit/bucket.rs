@@ -18,7 +18,7 @@ use std::time::Duration;
 /// A bucket that refills smoothly and may be in debt. Shared between threads by reference.
 ///
 /// [`take`](Bucket::take) first, [`correct`](Bucket::correct) when the real amount is known. All amounts are
-/// in the rule's unit. Exact for 100 years at rates up to one unit per nanosecond; for less at higher ones.
+/// in the rule's unit. Exact for ten years at rates up to one unit per nanosecond; for less at higher ones.
 #[derive(Debug)]
 pub struct Bucket {
     capacity: u64,
@@ -38,10 +38,13 @@ pub struct Short {
 }
 
 /// How long the arithmetic is exact. Longer than any process runs; after it, refill stops.
-const LIFETIME_NS: u128 = 100 * 365 * 24 * 3600 * 1_000_000_000;
+const LIFETIME_NS: u128 = 10 * 365 * 24 * 3600 * 1_000_000_000;
 
-/// The most grains that refill in a lifetime, and the most that the capacity is; debt may grow to as much.
-const GRAINS_MAX: u128 = 1 << 61;
+/// The most grains that refill in a lifetime, and the most that the capacity is.
+const GRAINS_MAX: u128 = 1 << 59;
+
+/// The most grains that one correction moves: eight times the capacity, or eighty years of refill.
+const CORRECTION_MAX: i128 = 1 << 62;
 
 impl Bucket {
     /// A full bucket.
@@ -80,7 +83,7 @@ impl Bucket {
     /// Replaces `taken` by what was really used: the rest comes back, the excess becomes debt.
     pub fn correct(&self, taken: u64, used: u64) {
         let change = (i128::from(used) - i128::from(taken)) * i128::from(self.scale);
-        let change = change.clamp(-(GRAINS_MAX as i128), GRAINS_MAX as i128) as i64;
+        let change = change.clamp(-CORRECTION_MAX, CORRECTION_MAX) as i64;
         if change != 0 {
             let add = |spent: i64| Some(spent.saturating_add(change));
             // Always `Ok`: `add` never declines.
@@ -119,7 +122,7 @@ impl Bucket {
     /// Grains given up to `now`, the opening balance included.
     fn given(&self, now: Tick) -> i64 {
         let elapsed = now.since(self.start).as_nanos().min(LIFETIME_NS);
-        // Below 2^64 x 2^61: `scale` is chosen so that the quotient of a lifetime is at most 2^61.
+        // The product fits: `scale` is chosen so that the quotient of a lifetime is at most 2^59.
         let refill = elapsed * u128::from(self.rate.per_fill) * u128::from(self.scale) / fill_ns(self.rate);
         self.grains(self.capacity) + i64::try_from(refill).unwrap_or(i64::MAX).min(GRAINS_MAX as i64)
     }
@@ -133,7 +136,7 @@ impl Bucket {
     }
 }
 
-/// As many grains per unit as fit, so that a grain takes less than a nanosecond: 100 years are 2^61.5 ns. A
+/// As many grains per unit as fit, so that a grain takes less than a nanosecond: ten years are 2^58.1 ns. A
 /// capacity that is huge beside its rate leaves fewer.
 fn scale(capacity: u64, rate: Rate) -> u64 {
     let units_of_a_lifetime = (LIFETIME_NS * u128::from(rate.per_fill)).div_ceil(fill_ns(rate)).max(1);
@@ -219,6 +222,14 @@ mod tests {
         assert_eq!(bucket.balance(start + Duration::from_secs(1000)), 10);
         assert_eq!(bucket.take(11, start + Duration::from_secs(1000)), Ok(10));
         assert_eq!(bucket.balance(start + Duration::from_secs(1000)), 0, "overflow is not kept");
+    }
+
+    #[test]
+    fn debt_beyond_the_capacity_is_kept_where_the_capacity_is_large_beside_the_rate() {
+        let bucket = bucket(1_000_000, 1, Duration::from_secs(3600));
+        assert_eq!(bucket.take(1_000_000, Tick(5_000)), Ok(1_000_000));
+        bucket.correct(1_000_000, 6_000_000);
+        assert_eq!(bucket.balance(Tick(5_000)), -5_000_000);
     }
 
     #[test]
