@@ -299,7 +299,7 @@ async fn attempt(
             }
             Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
             Event::Filled(Ok(_)) => {
-                if let Some(head) = heads.read(&mut bytes).map_err(Failure::Final)? {
+                if let Some(head) = heads.read(&mut bytes, Method::Post).map_err(Failure::Final)? {
                     return Ok(Began { head, bytes, sent: request.filter(|_| !unsent) });
                 }
             }
@@ -332,17 +332,18 @@ async fn take_back(upstream: &Upstream) -> Result<(Gather, bool), Failure> {
 
 /// Finds the head of the answer behind any interim ones.
 #[derive(Default)]
-struct Heads {
+pub(super) struct Heads {
     scan: HeadScan,
     interim: u32,
 }
 
 impl Heads {
-    /// The head that `bytes` begin with, once it is there; interim ones are taken away.
-    fn read(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ResponseHead>, Fault> {
+    /// The head that `bytes` begin with, once it is there, of an answer to a request with method `to`; interim
+    /// ones are taken away.
+    pub(super) fn read(&mut self, bytes: &mut Vec<u8>, to: Method) -> Result<Option<ResponseHead>, Fault> {
         let limits = HeadLimits::default();
         loop {
-            let head = self.scan.response(bytes, &limits, Method::Post);
+            let head = self.scan.response(bytes, &limits, to);
             let Some(head) = head.map_err(|fault| Fault::ProviderMalformed(fault.reason()))? else {
                 return Ok(None);
             };

@@ -1,5 +1,6 @@
 //! Plain hosts: bytes pass both ways as they are, streamed, with backpressure; nothing is inspected.
 
+use super::call::Heads;
 use super::client::{Client, Message, arrival, whole_deadline};
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
@@ -11,9 +12,7 @@ use crate::base::{Span, Tick};
 use crate::config::{Backend, BackendFilters, Rule, Timeouts};
 use crate::runtime::{Gather, PIECES_MAX, Ring};
 use crate::telemetry::Outcome;
-use crate::wire::http1::{
-    BodyReader, Framing, HeadLimits, HeadScan, Known, Method, RequestHead, ResponseHead, Version, write,
-};
+use crate::wire::http1::{BodyReader, Framing, Known, Method, RequestHead, ResponseHead, Version, write};
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -27,9 +26,6 @@ pub(super) struct To<'a> {
     /// Path and query after the rule's rewrite.
     pub(super) target: &'a [u8],
 }
-
-/// Interim answers (1xx) that are skipped before the host is called malformed.
-const INTERIM_MAX: u32 = 16;
 
 /// How we are called in `Via`.
 const PSEUDONYM: &[u8] = b"tollgate";
@@ -251,8 +247,7 @@ enum Sending {
 #[derive(Default)]
 struct AnswerHead {
     bytes: Vec<u8>,
-    scan: HeadScan,
-    interim: u32,
+    heads: Heads,
 }
 
 impl AnswerHead {
@@ -308,27 +303,13 @@ impl AnswerHead {
                     return Poll::Ready(Err(Fault::ProviderMalformed("it ended inside its head")));
                 }
             }
-            loop {
-                let head = match self.scan.response(&self.bytes, &HeadLimits::default(), method) {
-                    Ok(Some(head)) => head,
-                    Ok(None) => break,
-                    Err(fault) => return Poll::Ready(Err(Fault::ProviderMalformed(fault.reason()))),
-                };
-                if head.status == 101 {
-                    return Poll::Ready(Err(Fault::ProviderMalformed(
-                        "it switches protocols, which nobody asked for",
-                    )));
-                }
-                if !head.is_interim() {
+            match self.heads.read(&mut self.bytes, method) {
+                Ok(Some(head)) => {
                     let bytes = std::mem::take(&mut self.bytes);
                     return Poll::Ready(Ok(Began { head, bytes, sent: false }));
                 }
-                self.interim += 1;
-                if self.interim > INTERIM_MAX {
-                    return Poll::Ready(Err(Fault::ProviderMalformed("too many interim answers")));
-                }
-                self.bytes.drain(..head.len);
-                self.scan = HeadScan::default();
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Err(fault)),
             }
         }
     }

@@ -5,6 +5,7 @@ use super::read::Decoder;
 use super::stream_to_anthropic::ToAnthropic;
 use super::stream_to_openai::ToOpenAi;
 use crate::llm::{Format, Usage};
+use crate::wire::sse;
 
 /// What the gateway knows about a stream before its first event.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +75,7 @@ impl StreamTranslator {
         }
         let progress = match &mut self.direction {
             Direction::Same => {
-                copy(event_name, data, out);
+                sse::write(out, if event_name == "message" { "" } else { event_name }, data);
                 Progress::More
             }
             Direction::ToOpenAi(to) => {
@@ -135,21 +136,6 @@ impl StreamTranslator {
             Direction::ToAnthropic(to) => to.usage(),
         }
     }
-}
-
-/// One SSE event as it was: name, then a `data` line per line.
-fn copy(event_name: &str, data: &[u8], out: &mut Vec<u8>) {
-    if !matches!(event_name, "" | "message") {
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(event_name.as_bytes());
-        out.push(b'\n');
-    }
-    for line in data.split(|byte| *byte == b'\n') {
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(line);
-        out.push(b'\n');
-    }
-    out.push(b'\n');
 }
 
 /// The first 256 bytes of an id or a model name, which is more than any has.
