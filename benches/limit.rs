@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tollgate::base::Tick;
-use tollgate::limit::{Account, Book, Bucket, Rate, Rule, Spend, Unit};
+use tollgate::limit::{Account, Book, Bucket, Measure, Rate, Rule, Spend, Unit};
 
 criterion_group!(benches, bucket, book, refusal, hot_account, standings);
 criterion_main!(benches);
@@ -148,5 +148,5 @@ fn open(count: u32, capacity: u64) -> (Book, Vec<u32>) {
 }
 
 fn rule(n: u32, unit: Unit, capacity: u64) -> Rule {
-    Rule { name: format!("default/policy/limit-{n}").into(), unit, capacity, rate: RATE }
+    Rule::new(&format!("default/policy/limit-{n}"), unit, Measure::Bucket { capacity, rate: RATE })
 }

@@ -5,7 +5,7 @@
 
 use crate::base::Tick;
 use crate::config::Snapshot;
-use crate::limit::Account;
+use crate::limit::{Account, Measure};
 use crate::mail::{Board, Desk, Resolved};
 use crate::wire::json::write::{Array, Object};
 use std::time::Duration;
@@ -54,9 +54,10 @@ fn limit(mut to: Object<'_>, account: &Account, now: Tick) {
     let (rule, bucket) = (account.rule(), account.bucket());
     to.string("name", &rule.name).string("unit", rule.unit.name());
     to.integer("capacity", bucket.capacity());
-    let mut rate = to.object("rate");
-    rate.integer("per_fill", rule.rate.per_fill).raw("fill_seconds", seconds(rule.rate.fill).as_bytes());
-    drop(rate);
+    if let Measure::Bucket { rate: given, .. } = rule.measure {
+        let mut rate = to.object("rate");
+        rate.integer("per_fill", given.per_fill).raw("fill_seconds", seconds(given.fill).as_bytes());
+    }
     to.raw("balance", bucket.balance(now).to_string().as_bytes());
     to.raw("wait_seconds", seconds(bucket.wait_for(1, now)).as_bytes());
     to.raw("full_seconds", seconds(bucket.wait_for(bucket.capacity(), now)).as_bytes());

@@ -103,9 +103,7 @@ fn introduction(gateway: &Gateway, address: SocketAddr, provider: SocketAddr) ->
     text += &field(2, "gateway", &format!("http://{address}, {workers} worker{plural} on io_uring"));
     let in_force = gateway.board.in_force();
     for rule in in_force.accounts.iter().map(|account| account.rule()) {
-        let (unit, capacity, every) = (rule.unit.name(), rule.capacity, rule.rate.fill.as_secs());
-        let bucket = format!("{capacity} at once, {} back every {every} s", rule.rate.per_fill);
-        text += &field(2, "limit", &format!("{}, in {unit}: {bucket}", rule.name));
+        text += &field(2, "limit", &format!("{}: {}", rule.name, rule.allowance()));
     }
     text
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::limit::{Rate, Unit};
+use crate::limit::{Measure, Rate, Unit};
 use crate::llm::provider::Provider;
 use crate::route::filters::PathRewrite;
 use std::time::Duration;
@@ -81,11 +81,9 @@ fn the_walkthrough_is_accepted_unchanged_and_means_what_it_says() {
     assert_eq!(snapshot.targets, [Target { host: "api.anthropic.com".into(), port: 443, tls }]);
 
     let [limit] = snapshot.limits.as_slice() else { panic!("one limit") };
-    assert_eq!(
-        (&*limit.name, limit.unit, limit.capacity),
-        ("kgateway-system/anthropic-ratelimit", Unit::Requests, 1)
-    );
-    assert_eq!(limit.rate, Rate { per_fill: 1, fill: Duration::from_secs(100) });
+    assert_eq!((&*limit.name, limit.unit), ("kgateway-system/anthropic-ratelimit", Unit::Requests));
+    let rate = Rate { per_fill: 1, fill: Duration::from_secs(100) };
+    assert_eq!(limit.measure, Measure::Bucket { capacity: 1, rate });
     assert_eq!(snapshot.settings, Settings::default());
 }
 
@@ -166,7 +164,9 @@ fn limits_of_gateway_listener_route_and_rule_add_up() {
     .concat();
     let snapshot = walkthrough_and(&text);
     assert_eq!(snapshot.rules[0].limits, [0, 1, 2, 3]);
-    assert!(snapshot.limits[1..].iter().all(|limit| limit.unit == Unit::Tokens && limit.rate.per_fill == 1));
+    let is_slow = |measure: &Measure| matches!(measure, Measure::Bucket { rate, .. } if rate.per_fill == 1);
+    let others = &snapshot.limits[1..];
+    assert!(others.iter().all(|limit| limit.unit == Unit::Tokens && is_slow(&limit.measure)));
 }
 
 #[test]

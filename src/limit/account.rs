@@ -62,12 +62,12 @@ pub fn carry_over(before: &[Arc<Account>], rules: &[Rule], now: Tick) -> Vec<Arc
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rate;
+    use super::super::{Measure, Rate};
     use super::*;
 
     fn rule(name: &str, capacity: u64) -> Rule {
         let rate = Rate { per_fill: 1, fill: Duration::from_secs(10) };
-        Rule { name: name.into(), unit: Unit::Requests, capacity, rate }
+        Rule::new(name, Unit::Requests, Measure::Bucket { capacity, rate })
     }
 
     #[test]

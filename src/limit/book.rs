@@ -22,6 +22,7 @@ impl Spend {
         match unit {
             Unit::Requests => 1,
             Unit::Tokens => self.tokens,
+            Unit::Cost | Unit::Concurrency => 0,
         }
     }
 }
@@ -175,16 +176,14 @@ impl Reservation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Rate, Rule};
+    use super::super::{Measure, Rate, Rule};
     use super::*;
 
     fn book(rules: &[(Unit, u64, u64)]) -> Book {
         let rules = rules.iter().enumerate().map(|(i, (unit, capacity, seconds))| {
             let rate = Rate { per_fill: 1, fill: Duration::from_secs(*seconds) };
-            Account::open(
-                &Rule { name: format!("ns/{i}").into(), unit: *unit, capacity: *capacity, rate },
-                Tick(0),
-            )
+            let measure = Measure::Bucket { capacity: *capacity, rate };
+            Account::open(&Rule::new(&format!("ns/{i}"), *unit, measure), Tick(0))
         });
         Book::new(rules.collect())
     }

@@ -10,7 +10,7 @@
 //! lost to the grain. Counting whole units would keep the refill on a fixed grid from the bucket's birth, and
 //! a unit taken just before a point of the grid would come back at once.
 
-use super::{Rate, Rule};
+use super::{Measure, Rate, Rule};
 use crate::base::Tick;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -49,9 +49,13 @@ const CORRECTION_MAX: i128 = 1 << 62;
 impl Bucket {
     /// A full bucket.
     pub fn new(rule: &Rule, now: Tick) -> Bucket {
-        let capacity = rule.capacity.clamp(1, GRAINS_MAX as u64);
-        let scale = scale(capacity, rule.rate);
-        Bucket { capacity, rate: rule.rate, start: now, scale, spent: AtomicI64::new(0) }
+        let rate = match rule.measure {
+            Measure::Bucket { rate, .. } => rate,
+            _ => Rate { per_fill: 1, fill: Duration::MAX },
+        };
+        let capacity = rule.measure.capacity().clamp(1, GRAINS_MAX as u64);
+        let scale = scale(capacity, rate);
+        Bucket { capacity, rate, start: now, scale, spent: AtomicI64::new(0) }
     }
 
     /// Takes `amount`, or as much of it as the bucket can ever hold.
@@ -157,7 +161,8 @@ mod tests {
     const NS: Duration = Duration::from_nanos(1);
 
     fn bucket(capacity: u64, per_fill: u64, fill: Duration) -> Bucket {
-        let rule = Rule { name: "ns/p".into(), unit: Unit::Tokens, capacity, rate: Rate { per_fill, fill } };
+        let rate = Rate { per_fill, fill };
+        let rule = Rule::new("ns/p", Unit::Tokens, Measure::Bucket { capacity, rate });
         Bucket::new(&rule, Tick(5_000))
     }
 

@@ -8,9 +8,15 @@
 mod account;
 mod book;
 mod bucket;
+mod describe;
+mod key;
 mod rule;
+mod window;
 
 pub use account::{Account, Standing, carry_over};
 pub use book::{Book, LIMITS_MAX, Refused, Reservation, Settled, Spend};
 pub use bucket::{Bucket, Short};
-pub use rule::{Rate, Rule, Unit};
+pub use describe::{Allowance, Amount};
+pub use key::KeyText;
+pub use rule::{Every, KeyPart, Measure, MissingKey, Mode, OnExhausted, Override, Rate, Rule, Unit, Weights};
+pub use window::{Window, Zone};

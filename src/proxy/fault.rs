@@ -1,6 +1,6 @@
 //! Everything that can keep a request from its answer, who is to blame, and what the client is told.
 
-use crate::limit::{Refused, Unit};
+use crate::limit::Refused;
 use crate::llm::refusal::RefusalKind;
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyFault, HeadFault};
@@ -144,31 +144,8 @@ fn refusal(refused: &Refused) -> String {
     let rule = refused.account.rule();
     let seconds = refused.wait.as_secs_f64();
     format!(
-        "rate limit exceeded: limit {} allows {} {} at once and {} more every {}; retry after {seconds:.3} s",
+        "rate limit exceeded: limit {} allows {}; retry after {seconds:.3} s",
         rule.name,
-        rule.capacity,
-        noun(rule.unit, rule.capacity),
-        rule.rate.per_fill,
-        Every(rule.rate.fill),
+        rule.allowance(),
     )
-}
-
-/// The unit's name, as it stands after `number`.
-fn noun(unit: Unit, number: u64) -> &'static str {
-    match (unit, number) {
-        (Unit::Requests, 1) => "request",
-        (Unit::Tokens, 1) => "token",
-        (unit, _) => unit.name(),
-    }
-}
-
-struct Every(std::time::Duration);
-
-impl std::fmt::Display for Every {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.0.as_secs(), self.0.subsec_millis()) {
-            (seconds, 0) if seconds > 0 => write!(f, "{seconds} s"),
-            _ => write!(f, "{} ms", self.0.as_millis()),
-        }
-    }
 }

@@ -139,6 +139,7 @@ pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing]) {
         let unit = match standing.unit {
             Unit::Requests => "requests",
             Unit::Tokens => "tokens",
+            Unit::Cost | Unit::Concurrency => continue,
         };
         let numbers = [("limit", standing.limit), ("remaining", standing.remaining)];
         for (what, number) in numbers {

@@ -3,7 +3,7 @@ use super::backends::index_of_last;
 use crate::config::diagnostic::{Located, listing, nearest, quoted};
 use crate::config::resources::trafficpolicy::{Target, TargetKind, TrafficPolicy, annotated_unit};
 use crate::config::resources::{Meta, Resource};
-use crate::limit::{Rate, Rule, Unit};
+use crate::limit::{Measure, Rate, Rule, Unit};
 
 /// Limits in force and what they apply to.
 pub(super) struct Policies {
@@ -73,12 +73,8 @@ fn limit(world: &World<'_>, resource: &Resource<TrafficPolicy>, policy: &Traffic
         (Some(Located { value, .. }), _) | (None, Some(Located { value, .. })) => *value,
         (None, None) => Unit::Requests, // as kgateway counts
     };
-    Rule {
-        name: resource.meta.to_string().into(),
-        unit,
-        capacity: bucket.max,
-        rate: Rate { per_fill: bucket.per_fill, fill: bucket.fill },
-    }
+    let rate = Rate { per_fill: bucket.per_fill, fill: bucket.fill };
+    Rule::new(&resource.meta.to_string(), unit, Measure::Bucket { capacity: bucket.max, rate })
 }
 
 /// What a target means; policies apply within their own namespace only.

@@ -1,6 +1,5 @@
 use super::attach::Told;
 use crate::config::snapshot::{Backend, BackendChoice, BackendKind, Rule, Snapshot, Target};
-use crate::config::values::show_duration;
 use crate::limit::{self, Unit};
 use crate::route::matches::{PathMatch, RouteMatch};
 
@@ -74,17 +73,9 @@ fn show_target(target: &Target) -> String {
 }
 
 fn limit_line(limit: &limit::Rule, on: &str) -> String {
-    let (one, many, hint) = match limit.unit {
-        Unit::Requests => ("request", "requests", "; write \"unit: tokens\" for LLM tokens"),
-        Unit::Tokens => ("token", "tokens", ""),
+    let hint = match limit.unit {
+        Unit::Requests => "; write \"unit: tokens\" for LLM tokens",
+        _ => "",
     };
-    let noun = if limit.capacity == 1 { one } else { many };
-    format!(
-        "limit {}: {} {noun} at once, {} back every {} (unit: {}{hint}) on {on}",
-        limit.name,
-        limit.capacity,
-        limit.rate.per_fill,
-        show_duration(limit.rate.fill),
-        limit.unit.name(),
-    )
+    format!("limit {}: {} (unit: {}{hint}) on {on}", limit.name, limit.allowance(), limit.unit.name())
 }
