@@ -5,9 +5,11 @@
 //! * [`Meter`] reads usage out of a passing answer; [`estimate`] guesses where there is none.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
 //! * [`provider`] is the data about each provider: host, path, how it wants its credential.
+//! * [`Cutter`] ends a passing stream before its provider does, well-formed.
 //! * [`translate`] turns requests, answers, errors and streams of one API format into another's.
 //! * [`refusal`] writes the errors that the gateway itself makes; [`price`] says what usage costs.
 
+mod cut;
 mod edit;
 pub mod estimate;
 mod format;
@@ -20,6 +22,7 @@ mod strip;
 pub mod translate;
 mod usage;
 
+pub use cut::{Cutter, NAME_BYTES_MAX};
 pub use edit::{Edits, PIECES_MAX, Piece};
 pub use format::Format;
 pub use inspect::{Ask, BadBody, Braces, Inspector};
