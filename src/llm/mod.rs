@@ -3,6 +3,7 @@
 //! * [`Format`] is the wire shape of a request; [`Usage`] is what a provider says it counted.
 //! * [`Inspector`] reads out of a passing request what it asks for; [`Edits`] changes it without rebuilding it.
 //! * [`Meter`] reads usage out of a passing answer; [`estimate`] guesses where there is none.
+//! * [`learn`] learns what to estimate from what providers report.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
 //! * [`provider`] is the data about each provider: host, path, how it wants its credential.
 //! * [`Cutter`] ends a passing stream before its provider does, well-formed.
@@ -14,6 +15,7 @@ mod edit;
 pub mod estimate;
 mod format;
 mod inspect;
+pub mod learn;
 mod meter;
 pub mod price;
 pub mod provider;
