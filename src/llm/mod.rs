@@ -4,6 +4,7 @@
 //! * [`Inspector`] reads out of a passing request what it asks for; [`Edits`] changes it without rebuilding it.
 //! * [`Meter`] reads usage out of a passing answer; [`estimate`] guesses where there is none.
 //! * [`learn`] learns what to estimate from what providers report.
+//! * [`Tokenizer`] counts the tokens of a request exactly, where a route asks for it.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
 //! * [`provider`] is the data about each provider: host, path, how it wants its credential.
 //! * [`Cutter`] ends a passing stream before its provider does, well-formed.
@@ -21,6 +22,7 @@ pub mod price;
 pub mod provider;
 pub mod refusal;
 mod strip;
+pub mod tokenizer;
 pub mod translate;
 mod usage;
 
@@ -30,4 +32,5 @@ pub use format::Format;
 pub use inspect::{Ask, BadBody, Braces, Inspector};
 pub use meter::Meter;
 pub use strip::{HELD_BYTES_MAX, UsageStripper};
+pub use tokenizer::Tokenizer;
 pub use usage::Usage;
