@@ -26,8 +26,8 @@ pub use table::NAME_BYTES_MAX;
 /// is expected would refuse what it could cover, and what is missing becomes debt.
 ///
 /// Only observing makes an entry; asking makes none, so that names that no provider knows take no room. When a table is
-/// full, the entry that was observed the longest ago makes room. An entry of the input's table is about 0.3 KiB, one of
-/// the output's 0.9 KiB. Nothing is allocated for a name that is known.
+/// full, the entry that was observed the longest ago makes room. Besides its names, an entry for input is about 0.3 KiB, one
+/// for output 0.9 KiB. Nothing is allocated for a name that is known.
 #[derive(Debug)]
 pub struct Learned {
     /// By model.
