@@ -56,8 +56,7 @@ pub(crate) fn read(field: &Cursor<'_>) -> Option<Vec<KeyPart>> {
         let mut parts: Vec<Option<Located<KeyPart>>> = Vec::new();
         for (name, part) in PLAIN {
             let Some(field) = fields.get(name) else { continue };
-            let is_empty = field.fields(|_| Some(()));
-            parts.push(is_empty.map(|()| Located { value: part, at: field.at() }));
+            parts.push(empty(&field).map(|()| Located { value: part, at: field.at() }));
         }
         let header = |field: &Cursor<'_>| header(field).map(|name| KeyPart::Header(name.into()));
         named(fields, "header", &mut parts, header);
@@ -68,9 +67,20 @@ pub(crate) fn read(field: &Cursor<'_>) -> Option<Vec<KeyPart>> {
     check(field, parts)
 }
 
+/// The value of a part that says nothing more.
+fn empty(field: &Cursor<'_>) -> Option<()> {
+    match field.is_map() {
+        true => field.fields(|_| Some(())),
+        false => {
+            field.fault_with_help("must be an empty map", "write {}");
+            None
+        }
+    }
+}
+
 fn check(field: &Cursor<'_>, mut parts: Vec<Located<KeyPart>>) -> Option<Vec<KeyPart>> {
     parts.sort_by_key(|part| part.at);
-    if parts.is_empty() {
+    if field.entries().is_empty() {
         field.fault_with_help("names no part", "write apiKey: {}, header: x-team or another, or remove it");
     }
     if parts.len() > PARTS_MAX {
@@ -167,7 +177,7 @@ fn in_order(field: &Cursor<'_>, parts: &[KeyPart]) -> Option<Vec<(KeyPart, Locat
         Some((part.clone(), one(&item, part)?))
     });
     if field.is_list() && count != parts.len() {
-        field.fault(format!("has {count} values, but the key has {} parts", parts.len()));
+        field.fault(format!("must have {} values, one for each part, not {count}", parts.len()));
     }
     (values.len() == parts.len() && count == parts.len()).then_some(values)
 }

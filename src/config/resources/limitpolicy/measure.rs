@@ -105,55 +105,31 @@ pub(super) fn read<'a>(fields: &mut Fields<'a>, given: &Given<'a>, unit: Unit) -
 
 /// What an override allows in place of `base`.
 pub(super) fn replaced<'a>(fields: &mut Fields<'a>, unit: Unit, base: &Measure) -> Option<Measure> {
-    let given = Given::amounts(fields);
-    let Given { rate, burst, budget, max, .. } = &given;
-    let says_nothing = |fields: &Fields<'_>, what: &str| {
-        let message = "it allows no other amount than the limit";
-        fields.faults().fault_with_help(fields.at(), message, format!("write {what}, as the limit has"));
+    let Given { rate, burst, budget, max, .. } = Given::amounts(fields);
+    let (wanted, foreign) = match base {
+        Measure::Bucket { .. } => ("rate, burst or both", [&budget, &max].to_vec()),
+        Measure::Calendar { .. } | Measure::Sliding { .. } => ("budget", [&rate, &burst, &max].to_vec()),
+        Measure::Concurrent { .. } => ("max", [&rate, &burst, &budget].to_vec()),
     };
+    refuse(&foreign, "is not what the limit has", &format!("write {wanted}"));
+    if [&rate, &burst, &budget, &max].iter().all(|field| field.is_none()) {
+        let message = "it allows no other amount than the limit";
+        fields.faults().fault_with_help(fields.at(), message, format!("write {wanted}, as the limit has"));
+    }
     match base {
-        Measure::Bucket { rate: usual, .. } => {
-            refuse(&[budget, max], "is not what the limit has", "write rate, burst or both");
-            match (rate, burst) {
-                (Some(rate), burst) => bucket(rate, burst.as_ref(), unit),
-                (None, Some(burst)) => {
-                    amount(burst, unit).map(|capacity| Measure::Bucket { capacity, rate: *usual })
-                }
-                (None, None) => {
-                    says_nothing(fields, "rate, burst or both");
-                    None
-                }
-            }
-        }
+        Measure::Bucket { rate: usual, .. } => match &rate {
+            Some(rate) => bucket(rate, burst.as_ref(), unit),
+            None => Some(Measure::Bucket { capacity: amount(burst.as_ref()?, unit)?, rate: *usual }),
+        },
         Measure::Calendar { every, zone, .. } => {
-            let budget = other_budget(fields, &given, unit, says_nothing)?;
+            let budget = amount(budget.as_ref()?, unit)?;
             Some(Measure::Calendar { budget, every: *every, zone: zone.clone() })
         }
         Measure::Sliding { length, .. } => {
-            let budget = other_budget(fields, &given, unit, says_nothing)?;
-            Some(Measure::Sliding { budget, length: *length })
+            Some(Measure::Sliding { budget: amount(budget.as_ref()?, unit)?, length: *length })
         }
-        Measure::Concurrent { .. } => {
-            refuse(&[rate, burst, budget], "is not what the limit has", "write max");
-            if max.is_none() {
-                says_nothing(fields, "max");
-            }
-            concurrent(max.as_ref()?)
-        }
+        Measure::Concurrent { .. } => concurrent(max.as_ref()?),
     }
-}
-
-fn other_budget(
-    fields: &Fields<'_>,
-    given: &Given<'_>,
-    unit: Unit,
-    says_nothing: impl Fn(&Fields<'_>, &str),
-) -> Option<u64> {
-    refuse(&[&given.rate, &given.burst, &given.max], "is not what the limit has", "write budget");
-    if given.budget.is_none() {
-        says_nothing(fields, "budget");
-    }
-    amount(given.budget.as_ref()?, unit)
 }
 
 fn concurrent(max: &Cursor<'_>) -> Option<Measure> {
@@ -182,7 +158,8 @@ fn rate(field: &Cursor<'_>, unit: Unit) -> Option<Rate> {
     let time = time.trim();
     let Some((_, fill)) = TIMES.iter().find(|(name, _)| *name == time) else {
         let names = TIMES.map(|(name, _)| name);
-        let help = match nearest(time, names) {
+        let begins = names.into_iter().find(|name| !time.is_empty() && name.starts_with(time));
+        let help = match begins.or_else(|| nearest(time, names)) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("write it such as {example}"),
         };

@@ -43,26 +43,10 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<LimitPolicy> {
         if field.is_empty_list() {
             field.fault_with_help("names no limit", "write at least one, or remove the policy");
         }
-        refuse_twins(fields, &limits);
         Some(LimitPolicy { targets, limits, tokenizer })
     })
 }
 
 fn estimate(fields: &mut Fields<'_>) -> Option<Located<Tokenizer>> {
     fields.need("tokenizer")?.one_of(&Tokenizer::ALL.map(|tokenizer| (tokenizer.name(), tokenizer)))
-}
-
-/// Accounts go by the limit's name across reloads: no two may share one.
-fn refuse_twins(fields: &Fields<'_>, limits: &[Limit]) {
-    for (index, limit) in limits.iter().enumerate() {
-        if let Some(twin) = limits[..index].iter().find(|twin| twin.name.value == limit.name.value) {
-            let message = format!("two limits are named {}", quoted(&limit.name.value));
-            let twin = fields.faults().name(twin.name.at);
-            fields.faults().fault_with_help(
-                limit.name.at,
-                message,
-                format!("the other is at {twin}; rename one"),
-            );
-        }
-    }
 }
