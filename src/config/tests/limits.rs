@@ -113,6 +113,7 @@ fn overrides_name_the_accounts_of_their_keys() {
         ("{header: x-team}", "red", digest(&[(team.clone(), "red")]), "red"),
         ("{header: x-team}", "$red", digest(&[(team.clone(), "$red")]), "$red"),
         ("{header: X-Team}", "{header: red}", digest(&[(team.clone(), "red")]), "red"),
+        ("{header: x-team}", "{header: {X-Team: red}}", digest(&[(team.clone(), "red")]), "red"),
         // A list is in the order in which the key is written, accounts are not.
         ("{header: [x-user, x-team]}", "[ann, red]", both, "red,ann"),
         ("{header: [x-team, x-user]}", "[red, ann]", both, "red,ann"),
@@ -224,4 +225,31 @@ spec:
     let token = settings.admin.token.as_ref().expect("a token");
     assert!(token.is(b"sk-ant-api03-x-sk-ant-api03-x"));
     assert!(!format!("{settings:?}").contains("sk-ant"));
+}
+
+#[test]
+fn api_keys_are_in_no_fault_and_no_snapshot() {
+    let faulty = |text: String| {
+        let sources = [&WALKTHROUGH[..], &[Source { name: "x", text: &text }]].concat();
+        load(&sources, &|_| Some("very-secret".into()), &Overrides::default()).err().expect("a fault")
+    };
+    let limit = |rest: &str| {
+        format!(
+            "apiVersion: tollgate.dev/v1alpha1\nkind: LimitPolicy\nmetadata: {{name: p, namespace: kgateway-system}}\n\
+             spec: {{targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: claude}}], \
+             limits: [{{name: l, unit: requests, rate: 1/second, key: {{apiKey: {{}}, model: {{}}}}, {rest}}}]}}\n"
+        )
+    };
+    for key in
+        ["[very-secret$, m]", "['very-secret x', m]", "very-secret", "[very-secret]", "[very-secret, '']"]
+    {
+        let faults = faulty(limit(&format!("overrides: [{{key: {key}, burst: 2}}]"))).to_string();
+        assert!(!faults.contains("very-secret"), "{faults}");
+    }
+    let token = "apiVersion: tollgate.dev/v1alpha1\nkind: Settings\nmetadata: {name: s}\n\
+                 spec: {admin: {token: $SHORT}}\n";
+    assert!(!faulty(token.into()).to_string().contains("very-secret"));
+    let sound = walkthrough_and(&limit("overrides: [{key: [very-secret, m], burst: 2}]"));
+    let shown = format!("{:?} {}", sound.limits, sound.report);
+    assert!(!shown.contains("very-secret") && shown.contains("1 override"), "{shown}");
 }

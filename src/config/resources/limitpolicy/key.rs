@@ -197,7 +197,9 @@ fn by_name(field: &Cursor<'_>, parts: &[KeyPart]) -> Option<KeyValue> {
         for part in parts {
             let is_alone = parts.iter().filter(|other| name_of(other) == name_of(part)).count() == 1;
             let value = fields.need(name_of(part)).and_then(|field| match part {
-                KeyPart::Header(name) | KeyPart::Claim(name) if !is_alone => under(&field, name, part, parts),
+                KeyPart::Header(name) | KeyPart::Claim(name) if !is_alone || field.is_map() => {
+                    under(&field, name, part, parts)
+                }
                 _ => one(&field, part),
             });
             values.push(value.map(|value| (part.clone(), value)));

@@ -276,6 +276,17 @@ fn zone(field: &Cursor<'_>) -> Option<Zone> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Money;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is shown of an amount is read back as the same amount.
+        #[test]
+        fn money_survives_being_shown(nano in 0..=COST_MAX) {
+            let shown = Money(i64::try_from(nano).expect("far below")).to_string();
+            prop_assert_eq!(dollars(&format!("{shown} USD")).ok(), Some(nano));
+        }
+    }
 
     #[test]
     fn money_is_exact_and_numbers_are_whole() {
