@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use support::process::directory;
 use support::{Answer, Client, Rig, chat, manifests, message, settings, until};
 use tollgate::admin::{self, AdminServer};
@@ -14,8 +15,8 @@ use tollgate::app::cli::Options;
 use tollgate::app::files;
 use tollgate::base::{Moment, Tick};
 use tollgate::config::{Secret, Snapshot};
-use tollgate::limit::{Account, Accounts, KeyPart, KeyText, Tuning, Wanted};
-use tollgate::mail::{Board, Desk, InForce};
+use tollgate::limit::{Account, Accounts, KeyPart, KeyText, Measure, Rate, Tuning, Wanted};
+use tollgate::mail::{Board, ControlChange, Desk, InForce};
 use tollgate::runtime::clock;
 use tollgate_loadtest::Script;
 
@@ -384,8 +385,7 @@ fn pages_hold_every_account_once_in_order() {
     board.accounts.sweep(NOW);
     assert_eq!(board.accounts.len(), debtors.len());
     let left = ask(&server, "GET", "/accounts", "").json();
-    let left: Vec<_> =
-        left["accounts"].as_array().expect("a list").iter().map(|a| a["id"].clone()).collect();
+    let left: Vec<_> = left["accounts"].as_array().expect("a list").iter().map(|a| a["id"].clone()).collect();
     assert!(
         left.len() == debtors.len() + 1 && left.contains(&json!(forgotten.trim_start_matches("/accounts/")))
     );
@@ -471,7 +471,7 @@ fn an_override_is_for_one_key_and_outlives_reloads_and_sweeps() {
     };
     reload(&TEAMS.replace("100/hour", "50/hour"));
     assert_eq!((capacity("red"), capacity("blue")), (400, 50));
-    board.accounts.sweep(NOW.later(std::time::Duration::from_secs(7200)));
+    board.accounts.sweep(NOW.later(Duration::from_secs(7200)));
     assert_eq!(board.accounts.len(), 0);
     assert_eq!((capacity("red"), capacity("blue")), (400, 50));
     // Of a limit that counts something else it says nothing.
@@ -485,6 +485,41 @@ fn an_override_is_for_one_key_and_outlives_reloads_and_sweeps() {
     assert_eq!((capacity("red"), board.accounts.controlled()), (100, 0));
     let told = audited(&board);
     assert_eq!((&told[0]["audit"], &told[0]["after"]), (&json!("remove-override"), &Value::Null));
+}
+
+#[test]
+fn what_is_decided_holds_though_workers_open_the_account_at_that_moment() {
+    let board = board();
+    let in_force = board.in_force();
+    let (place, ready) = in_force.rules.named(REQUESTS).expect("a rule");
+    for key in 1..=500u128 {
+        let wanted = Wanted { rules: &in_force.rules, rule: place, key };
+        let change = ControlChange {
+            account: wanted.id(),
+            rule: REQUESTS.into(),
+            label: String::new(),
+            blocked: true,
+            measure: Some(Measure::Bucket {
+                capacity: 7,
+                rate: Rate { per_fill: 7, fill: Duration::from_secs(1) },
+            }),
+            by: "".into(),
+            unix_ms: 0,
+        };
+        let begin = std::sync::Barrier::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    begin.wait();
+                    board.accounts.find(&wanted, &String::new, NOW);
+                });
+            }
+            begin.wait();
+            assert!(change.follow(&in_force.rules, &board.accounts, NOW));
+        });
+        let account = board.accounts.get(key ^ ready.salt).expect("it is open");
+        assert!(account.is_blocked() && account.terms().capacity() == 7, "{key}");
+    }
 }
 
 #[test]
@@ -523,7 +558,7 @@ fn the_store_hears_of_blocks_and_overrides_before_they_hold() {
     // Where it cannot be told, nothing is changed.
     let block = || ask(&server, "POST", &format!("{path}/block"), &named(json!({})).to_string());
     let red = account(&board, REQUESTS, team("red"), "red");
-    let filler = tollgate::mail::ControlChange {
+    let filler = ControlChange {
         account: 0,
         rule: "".into(),
         label: String::new(),
