@@ -7,7 +7,7 @@
 mod journal;
 mod resolve;
 
-use crate::config::{Settings, Snapshot};
+use crate::config::{Limits, Settings, Snapshot};
 use crate::mail::{Board, InForce, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
@@ -212,12 +212,19 @@ fn adopted(before: &InForce, next: &InForce) -> String {
 
 /// Settings that differ and take a restart.
 fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
+    let fixed = |limits: &Limits| Limits {
+        in_flight_per_worker: 0,
+        output_reserve: 0,
+        stream_chunk: 0,
+        ..limits.clone()
+    };
     let sections = [
         ("workers", before.workers == next.workers),
         ("ring", before.ring == next.ring),
         ("admin", before.admin == next.admin),
         ("records", before.records == next.records),
         ("tls", before.tls == next.tls),
+        ("limits (all but reserve and inFlightPerWorker)", fixed(&before.limits) == fixed(&next.limits)),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
