@@ -6,6 +6,12 @@
 
 mod journal;
 mod resolve;
+mod store;
+
+pub use store::{
+    Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,
+    StoreFault, TEXT_MAX, WINDOWS_KEPT,
+};
 
 use crate::config::{Settings, Snapshot};
 use crate::limit::carry_over;
