@@ -7,10 +7,13 @@ use super::false_disk::{Chance, Crash, FalseDisk, Lie};
 use super::{Control, Entry, Known, Recovered, Store, WINDOWS_KEPT};
 use std::collections::BTreeMap;
 
+/// Rule, label, windows and what is known of them.
+type Kept = (String, String, Vec<(i64, Known)>);
+
 /// What is known, kept in the simplest way.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Naive {
-    accounts: BTreeMap<u128, (String, String, Vec<(i64, Known)>)>,
+    accounts: BTreeMap<u128, Kept>,
     controls: BTreeMap<(u128, u8), Control>,
     clean: bool,
 }
@@ -63,7 +66,7 @@ impl Naive {
 
     /// Every figure: account, window, what is known.
     pub(super) fn figures(&self) -> impl Iterator<Item = (u128, i64, Known)> {
-        let of = |(id, known): (&u128, &(String, String, Vec<(i64, Known)>))| {
+        let of = |(id, known): (&u128, &Kept)| {
             let id = *id;
             known.2.clone().into_iter().map(move |(window, known)| (id, window, known))
         };
