@@ -84,7 +84,7 @@ struct Inode {
 
 enum Change {
     Link(String, usize),
-    Rename(String, String),
+    Rename(String, String, usize),
     Unlink(String),
 }
 
@@ -94,10 +94,9 @@ impl Change {
             Change::Link(name, file) => {
                 names.insert(name.clone(), *file);
             }
-            Change::Rename(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
-                }
+            Change::Rename(from, to, file) => {
+                names.remove(from);
+                names.insert(to.clone(), *file);
             }
             Change::Unlink(name) => {
                 names.remove(name);
@@ -163,9 +162,14 @@ impl World {
     /// What the power takes with it.
     fn lose(&mut self) {
         const SECTOR: usize = 16;
-        let kept = self.chance.below(self.changes.len() as u64 + 1) as usize;
-        self.changes[..kept].iter().for_each(|change| change.apply(&mut self.durable_names));
-        self.changes.clear();
+        // A file system may, but need not, keep the order of what was done to names.
+        let until = self.chance.below(self.changes.len() as u64 + 1) as usize;
+        let is_orderly = self.chance.percent(50);
+        for (at, change) in std::mem::take(&mut self.changes).iter().enumerate() {
+            if if is_orderly { at < until } else { self.chance.percent(50) } {
+                change.apply(&mut self.durable_names);
+            }
+        }
         self.names = self.durable_names.clone();
         for file in &mut self.files {
             let loose = file.live.len() - file.durable;
@@ -271,7 +275,9 @@ impl Disk for FalseDisk {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.0.borrow_mut().name(Change::Rename(from.to_owned(), to.to_owned()))
+        let world = &mut *self.0.borrow_mut();
+        let file = *world.names.get(from).ok_or(ErrorKind::NotFound)?;
+        world.name(Change::Rename(from.to_owned(), to.to_owned(), file))
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {

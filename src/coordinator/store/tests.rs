@@ -260,6 +260,29 @@ fn a_directory_keeps_everything_and_takes_one_store() {
 }
 
 #[test]
+fn many_accounts_are_written_in_pieces() {
+    let scratch = Scratch::new("many");
+    let many = 20_000;
+    let (mut store, _) = Store::open_at(&scratch.0, 1).expect("a new directory");
+    for account in 0..many {
+        let label = format!("key-{account}");
+        store.append(&[
+            Entry::Name { account, rule: "ns/a", label: &label },
+            grant(account, 3, account as u64),
+        ]);
+    }
+    assert_eq!(store.commit(), Ok(()));
+    drop(store);
+    let (store, recovered) = Store::open_at(&scratch.0, 2).expect("it is free");
+    assert!(store.journal_bytes() > CHUNK as u64, "{} bytes", store.journal_bytes());
+    drop(store);
+    let (_, again) = Store::open_at(&scratch.0, 3).expect("it is free");
+    assert_eq!((recovered.accounts.len() as u128, again.torn_bytes, &again.corrupt), (many, 0, &None));
+    assert_eq!(recovered.accounts, again.accounts);
+    assert_eq!(&*again.accounts[19_999].label, "key-19999");
+}
+
+#[test]
 fn another_process_is_refused() {
     if let Some(path) = std::env::var_os(TRY) {
         // This is that process.
