@@ -198,16 +198,17 @@ impl Run {
 
 #[test]
 fn whatever_crashes_nothing_committed_is_forgotten_and_nothing_invented() {
-    const SEEDS: u64 = 6000;
+    // The long mode is `SIM_SEEDS=100000`.
+    let seeds = std::env::var("SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(6000);
     let (mut commits, mut cut_short) = (0, 0);
-    for seed in 0..SEEDS {
+    for seed in 0..seeds {
         let mut run = Run::new(seed, Lie::None);
         run.go().unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
         (commits, cut_short) = (commits + run.commits, cut_short + run.cut_short);
     }
     // The histories are about something.
-    assert!(commits > 10 * SEEDS, "{commits} commits");
-    assert!(cut_short > SEEDS / 2, "{cut_short} lives were cut short");
+    assert!(commits > 10 * seeds, "{commits} commits");
+    assert!(cut_short > seeds / 2, "{cut_short} lives were cut short");
 }
 
 #[test]
