@@ -2,10 +2,17 @@
 //!
 //! It hears the signals (SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads), watches over the
 //! workers' executors, and gathers their latencies. Two helpers of its own do what blocks: [`journal`] writes
-//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`].
+//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`]. [`Store`]
+//! keeps budgets on disk.
 
 mod journal;
 mod resolve;
+mod store;
+
+pub use store::{
+    Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,
+    StoreFault, TEXT_MAX, WINDOWS_KEPT,
+};
 
 use crate::config::{Limits, Settings, Snapshot};
 use crate::mail::{Board, InForce, Resolved, ToWorker};
