@@ -1,7 +1,7 @@
 use super::Resolved;
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
-use crate::telemetry::{Counters, Latencies, LimitCounters, Record};
+use crate::telemetry::{Counters, Estimates, Latencies, LimitCounters, Record};
 use crossbeam::queue::ArrayQueue;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -52,13 +52,16 @@ pub struct Desk {
     pub records: ArrayQueue<Record>,
     /// Latencies of the last second or so, on their way to the board.
     pub latencies: ArrayQueue<Box<Latencies>>,
+    /// What the worker has learned so far, on its way to the board; the newest takes the place of the last.
+    pub estimates: ArrayQueue<Box<Estimates>>,
 }
 
 impl Desk {
     /// A desk with room for `records` records.
     pub fn new(worker: u16, records: usize) -> Arc<Desk> {
         let latencies = ArrayQueue::new(4);
-        Arc::new(Desk { worker, counters: Counters::default(), records: ArrayQueue::new(records), latencies })
+        let (counters, records) = (Counters::default(), ArrayQueue::new(records));
+        Arc::new(Desk { worker, counters, records, latencies, estimates: ArrayQueue::new(1) })
     }
 }
 
@@ -138,6 +141,8 @@ pub struct Board {
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     latencies: Mutex<Latencies>,
+    /// By worker.
+    estimates: Mutex<Vec<Estimates>>,
 }
 
 impl Board {
@@ -152,6 +157,7 @@ impl Board {
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
+            estimates: Mutex::default(),
         })
     }
 
@@ -200,6 +206,20 @@ impl Board {
         for part in self.desks.iter().flat_map(|desk| std::iter::from_fn(|| desk.latencies.pop())) {
             sums.merge(&part);
         }
+    }
+
+    /// What all workers have learned, added.
+    pub fn estimates(&self) -> Estimates {
+        let mut known = open(&self.estimates);
+        known.resize_with(self.desks.len(), Estimates::default);
+        let mut sum = Estimates::default();
+        for (desk, known) in self.desks.iter().zip(known.iter_mut()) {
+            if let Some(newest) = desk.estimates.pop() {
+                *known = *newest;
+            }
+            sum.add(known);
+        }
+        sum
     }
 
     /// The latencies of all workers so far.

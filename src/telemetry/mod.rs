@@ -7,6 +7,7 @@
 
 mod cells;
 pub mod counters;
+pub mod estimates;
 pub mod export;
 pub mod histogram;
 mod json;
@@ -20,6 +21,7 @@ mod time;
 mod tests;
 
 pub use counters::{Counter, Counters, Gauge, LimitCounters, LimitTotals, Totals, UsageCounts};
-pub use export::{LatencySeries, LimitSeries, View, render};
+pub use estimates::{Estimates, InputEstimate, OutputEstimate};
+pub use export::{Keeping, LatencySeries, LimitSeries, View, render};
 pub use histogram::{Buckets, Latencies, Latency};
 pub use record::{Decision, Outcome, Record, UsageSource};
