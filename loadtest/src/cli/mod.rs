@@ -1,5 +1,7 @@
 //! The commands.
 
+pub(crate) mod fit;
 pub(crate) mod hop;
-pub(crate) mod kit;
+mod kit;
 pub(crate) mod simulate;
+pub(crate) mod storm;

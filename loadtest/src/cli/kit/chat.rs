@@ -101,7 +101,8 @@ mod tests {
         let answers = simulator.take_answers();
         assert_eq!(answers.lost, 0);
         let seen: Vec<_> = answers.list.iter().map(|a| (a.tag, a.end, a.usage.unwrap())).collect();
-        let seen: Vec<_> = seen.iter().map(|(tag, end, usage)| (*tag, *end, usage.input, usage.output)).collect();
+        let seen: Vec<_> =
+            seen.iter().map(|(tag, end, usage)| (*tag, *end, usage.input, usage.output)).collect();
         assert_eq!(seen, [(5, AnswerEnd::Completed, 9, 300), (6, AnswerEnd::Completed, 9, 40)]);
         assert!(simulator.take_answers().list.is_empty(), "taken once");
     }

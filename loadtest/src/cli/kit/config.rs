@@ -61,6 +61,8 @@ metadata: {{name: test}}
 spec:
   workers: {{cores: {}, pin: false}}
   timeouts: {{drain: 5s}}
+  listenerOverrides:
+  - {{port: {}, address: \"127.0.0.1:{}\"}}
   admin: {{address: \"127.0.0.1:{}\"}}
   records: {{to: \"{records}\", queue: 65536}}
   limits:
@@ -68,7 +70,7 @@ spec:
     reserve: {{output: {}, streamChunk: {}}}
 ---
 ",
-            self.workers, setup.admin, self.output_reserve, self.stream_chunk
+            self.workers, setup.port, setup.port, setup.admin, self.output_reserve, self.stream_chunk
         );
     }
 
@@ -83,7 +85,7 @@ spec:
   currency: USD
   perTokens: 1000000
   prices:
-  - {{provider: openai, model: {MODEL}, input: \"{}\", output: \"{}\", asOf: \"2026-01-01\"}}
+  - {{provider: openai, model: {MODEL}, input: \"{}\", output: \"{}\", asOf: \"2026-01-01\", source: \"https://example.com/test\"}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway

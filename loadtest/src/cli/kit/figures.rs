@@ -58,7 +58,8 @@ impl Figures {
     fn json(&self) -> Value {
         let figures: Map<String, Value> = self.rows.iter().cloned().collect();
         let checks = self.checks.iter();
-        let checks = checks.map(|(name, holds, found)| json!({"check": name, "holds": holds, "found": found}));
+        let checks =
+            checks.map(|(name, holds, found)| json!({"check": name, "holds": holds, "found": found}));
         json!({"command": self.command, "figures": figures, "checks": checks.collect::<Vec<_>>()})
     }
 

@@ -114,7 +114,9 @@ impl Gateway {
         loop {
             match self.ended() {
                 Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(format!("tollgate ended with {status}; it said\n{}", self.said())),
+                Some(status) => {
+                    return Err(format!("tollgate ended with {status}; it said\n{}", self.said()));
+                }
                 None if Instant::now() > patience => {
                     return Err(format!("tollgate does not end after SIGTERM; it said\n{}", self.said()));
                 }
@@ -160,7 +162,8 @@ pub(crate) fn end_after(life: Duration) {
 fn two_free_ports() -> Result<(u16, u16), String> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|why| why.to_string());
     let (one, other) = (bind()?, bind()?);
-    let port = |listener: &TcpListener| listener.local_addr().map(|a| a.port()).map_err(|why| why.to_string());
+    let port =
+        |listener: &TcpListener| listener.local_addr().map(|a| a.port()).map_err(|why| why.to_string());
     Ok((port(&one)?, port(&other)?))
 }
 

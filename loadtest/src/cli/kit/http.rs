@@ -88,7 +88,7 @@ impl Client {
             if wanted < length {
                 return Ok((body, false));
             }
-        } else if !self.to_end(&mut body, enough)? {
+        } else if !self.until_end(&mut body, enough)? {
             return Ok((body, false));
         }
         if head.closes() {
@@ -164,7 +164,7 @@ impl Client {
         }
     }
 
-    fn to_end(&mut self, body: &mut Vec<u8>, enough: usize) -> Result<bool> {
+    fn until_end(&mut self, body: &mut Vec<u8>, enough: usize) -> Result<bool> {
         loop {
             body.append(&mut self.buffer);
             if body.len() >= enough.min(BODY_BYTES_MAX) {
@@ -241,7 +241,8 @@ mod tests {
     use tollgate_loadtest::{Script, Simulator};
 
     const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}]}"#;
-    const STREAM: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}],"stream":true}"#;
+    const STREAM: &str =
+        r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}],"stream":true}"#;
 
     #[test]
     fn whole_streamed_and_broken_off() {

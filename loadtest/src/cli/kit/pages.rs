@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn samples_are_summed_by_labels() {
-        let text = "# HELP a x\na{rule=\"ns/p/tokens\",unit=\"tokens\"} 5\na{rule=\"ns/p/requests\"} 7\nab 3\na 1\n";
+        let text =
+            "# HELP a x\na{rule=\"ns/p/tokens\",unit=\"tokens\"} 5\na{rule=\"ns/p/requests\"} 7\nab 3\na 1\n";
         let metrics = Metrics(text.to_string());
         assert_eq!(metrics.sum("a", &["/tokens\""]), Some(5));
         assert_eq!(metrics.sum("a", &[]), Some(13));
