@@ -6,12 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 use tollgate::admin::{self, AdminServer, CONNECTIONS_MAX};
-use tollgate::base::Tick;
+use tollgate::base::{Moment, Tick};
 use tollgate::config::{self, Overrides, Source};
-use tollgate::limit::{Book, Spend, carry_over};
+use tollgate::limit::{Account, Accounts, Book, Caller, KeyPart, Spend, Tuning, Wanted};
 use tollgate::mail::{Board, Desk, InForce, Resolved};
 use tollgate::runtime::clock;
-use tollgate::telemetry::{Latencies, LimitCounters};
+use tollgate::telemetry::Latencies;
 use tollgate::wire::http1::{self, HeadLimits, Known, Method};
 
 const SECRET: &str = "sk-ant-do-not-show";
@@ -34,22 +34,42 @@ fn board(generation: u64, workers: u16) -> Arc<Board> {
     ];
     let env = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| SECRET.to_owned());
     let snapshot = config::load(&sources, &env, &Overrides::default()).expect("the walkthrough is accepted");
-    let accounts = carry_over(&[], &snapshot.limits, Tick(0));
-    let counters = || snapshot.limits.iter().map(|_| LimitCounters::default()).collect();
-    let limit_counters = (0..workers).map(|_| counters()).collect();
-    let in_force = InForce { generation, snapshot, accounts, limit_counters };
-    Board::new((0..workers).map(|worker| Desk::new(worker, 16)).collect(), Arc::new(in_force))
+    let mut in_force = InForce::after(None, snapshot, usize::from(workers));
+    in_force.generation = generation;
+    let accounts = Arc::new(Accounts::new(1000, false, Tuning::default()));
+    let wanted = Wanted { rules: &in_force.rules, rule: 0, key: 0 };
+    accounts.find(&wanted, &String::new, Moment::default());
+    Board::new((0..workers).map(|worker| Desk::new(worker, 16)).collect(), Arc::new(in_force), accounts)
+}
+
+/// The walkthrough's one account.
+fn account(board: &Board) -> Arc<Account> {
+    let wanted = Wanted { rules: &board.in_force().rules, rule: 0, key: 0 };
+    board.accounts.find(&wanted, &String::new, FROZEN)
+}
+
+/// A caller without a key.
+struct Nobody;
+
+impl Caller for Nobody {
+    fn key(&self, _: &[KeyPart]) -> Result<u128, usize> {
+        Err(0)
+    }
+
+    fn label(&self, _: &[KeyPart]) -> String {
+        String::new()
+    }
 }
 
 /// Forty seconds after the accounts were opened.
-const FROZEN: Tick = Tick(40_000_000_000);
+const FROZEN: Moment = Moment { tick: Tick(40_000_000_000), unix_ms: 40_000 };
 
 /// A server for which time stands still.
 fn frozen(board: &Arc<Board>) -> AdminServer {
     start(board, || FROZEN)
 }
 
-fn start(board: &Arc<Board>, now: fn() -> Tick) -> AdminServer {
+fn start(board: &Arc<Board>, now: fn() -> Moment) -> AdminServer {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     admin::start(any, board.clone(), now, "1.2.3").expect("a free port")
 }
@@ -237,7 +257,7 @@ fn metrics_are_sums_over_workers_and_debt_is_what_the_account_owes() {
         latencies.request.record(Duration::from_millis(15));
         assert!(desk.latencies.push(Box::new(latencies)).is_ok());
     }
-    in_force.accounts[0].bucket().correct(0, 4);
+    account(&board).settle(0, 4, 0, FROZEN);
 
     let after = metrics(&server);
     assert!(after.keys().eq(before.keys()), "every series is there from the start");
@@ -277,6 +297,7 @@ fn the_state_says_what_is_in_force_and_no_secret() {
     assert!(fresh["listeners"][0]["bind"].as_str().is_some_and(|bind| bind.ends_with(":8080")));
     let mut limit = serde_json::json!({
         "name": "kgateway-system/anthropic-ratelimit", "unit": "requests", "capacity": 1,
+        "allows": "1 request at once, 1 back every 100 s", "keyed": false,
         "rate": {"per_fill": 1, "fill_seconds": 100}, "balance": 1, "wait_seconds": 0, "full_seconds": 0,
     });
     assert_eq!(fresh["limits"], serde_json::json!([limit]));
@@ -286,13 +307,14 @@ fn the_state_says_what_is_in_force_and_no_secret() {
     assert_eq!(fresh["targets"], serde_json::json!([target]));
 
     // One request; the next unit comes a whole fill later. Two more are debt.
-    let book = Book::new(board.in_force().accounts.clone());
-    let reservation = book.reserve(&[0], Spend::default(), FROZEN).expect("the account is full");
-    book.settle(reservation, Spend::default(), FROZEN, |_| {});
+    let mut book = Book::new(0, board.accounts.clone(), Duration::from_secs(60));
+    let (rules, spend) = (&board.in_force().rules, Spend::default());
+    let ticket = book.reserve(rules, [0].into_iter(), &Nobody, &spend, FROZEN, |_, _| {});
+    book.settle(ticket.expect("the account is full"), rules, &spend, FROZEN, |_| {});
     limit["balance"] = 0.into();
     (limit["wait_seconds"], limit["full_seconds"]) = (100.into(), 100.into());
     assert_eq!(state(&server)["limits"], serde_json::json!([limit]));
-    book.accounts()[0].bucket().correct(0, 2);
+    account(&board).settle(0, 2, 0, FROZEN);
     assert_eq!(state(&server)["limits"][0]["balance"], -2);
 
     let address: SocketAddr = "[2001:db8::1]:443".parse().expect("an address");
@@ -306,7 +328,7 @@ fn the_state_says_what_is_in_force_and_no_secret() {
 
 #[test]
 fn slow_clients_have_their_time_and_then_others_are_served() {
-    let server = start(&board(1, 1), clock::now);
+    let server = start(&board(1, 1), clock::moment);
     let mut slow: Vec<TcpStream> = (1..CONNECTIONS_MAX).map(|_| connect(&server)).collect();
     for mut stream in &slow {
         stream.write_all(b"GET /healthz HT").expect("sent");
@@ -339,7 +361,7 @@ fn slow_clients_have_their_time_and_then_others_are_served() {
 
 #[test]
 fn a_client_that_asks_nothing_or_leaves_is_not_answered() {
-    let server = start(&board(1, 1), clock::now);
+    let server = start(&board(1, 1), clock::moment);
     let silent = connect(&server);
     let mut leaves = connect(&server);
     leaves.write_all(b"GET / HTTP/1.1\r\n").expect("sent");
@@ -389,6 +411,6 @@ fn stopping_breaks_off_who_is_served_and_frees_the_port() {
 fn a_port_in_use_is_the_callers_to_hear_of() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("its address");
-    let fault = admin::start(address, board(1, 1), clock::now, "1.2.3").expect_err("in use");
+    let fault = admin::start(address, board(1, 1), clock::moment, "1.2.3").expect_err("in use");
     assert_eq!(fault.kind(), ErrorKind::AddrInUse);
 }

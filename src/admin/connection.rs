@@ -1,7 +1,7 @@
 //! One client: its head is read, answered, and the connection closed, each within its time.
 
 use super::pages::{Answer, Pages};
-use crate::base::Tick;
+use crate::base::{Moment, Tick};
 use crate::wire::http1::{HeadFault, HeadLimits, HeadScan, Method, RequestHead, write};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -53,7 +53,7 @@ enum Asked {
 struct Client<'a> {
     stream: &'a TcpStream,
     stopping: &'a AtomicBool,
-    now: fn() -> Tick,
+    now: fn() -> Moment,
 }
 
 impl Client<'_> {
@@ -103,7 +103,7 @@ impl Client<'_> {
     }
 
     fn within(&self, time: Duration) -> Tick {
-        (self.now)() + time
+        (self.now)().tick + time
     }
 
     fn read(&self, buf: &mut [u8], until: Tick) -> io::Result<usize> {
@@ -123,7 +123,7 @@ impl Client<'_> {
             if self.stopping.load(Ordering::Acquire) {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
-            if (self.now)() >= until {
+            if (self.now)().tick >= until {
                 return Err(ErrorKind::TimedOut.into());
             }
             match step(self.stream) {

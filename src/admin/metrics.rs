@@ -1,22 +1,24 @@
 //! `/metrics`: the sums over all desks, as the telemetry room renders them.
 
-use crate::base::Tick;
-use crate::limit::Account;
+use crate::base::Moment;
+use crate::limit::Tally;
 use crate::mail::{Board, InForce};
 use crate::telemetry::{LatencySeries, LimitSeries, LimitTotals, Totals, View, render};
 
 /// The page. What workers have handed over of their latencies is taken into the sums first, so that the page
 /// is as new as it can be.
-pub(super) fn page(board: &Board, now: Tick, version: &str) -> Vec<u8> {
+pub(super) fn page(board: &Board, now: Moment, version: &str) -> Vec<u8> {
     let mut totals = Totals::default();
     board.desks.iter().for_each(|desk| totals.add(&desk.counters));
     let generations: Vec<u64> =
         board.desks.iter().map(|desk| desk.counters.config_generation.get()).collect();
     let in_force = board.in_force();
-    let accounts = || in_force.accounts.iter();
+    let tallies = board.accounts.tally(now);
+    let rules = || in_force.rules.rules.iter().map(|ready| &ready.rule);
+    let tally = |name| tallies.get(name).copied().unwrap_or_default();
     let sums: Vec<LimitTotals> =
-        accounts().enumerate().map(|(place, account)| limit(&in_force, place, account, now)).collect();
-    let series = accounts().map(|account| account.rule()).zip(&sums).map(|(rule, totals)| LimitSeries {
+        rules().enumerate().map(|(place, rule)| limit(&in_force, place, tally(&rule.name))).collect();
+    let series = rules().zip(&sums).map(|(rule, totals)| LimitSeries {
         rule: &rule.name,
         unit: rule.unit.name(),
         totals,
@@ -38,12 +40,9 @@ pub(super) fn page(board: &Board, now: Tick, version: &str) -> Vec<u8> {
     out
 }
 
-/// The sums of one limit, by its place, over all workers.
-///
-/// `debt` is what the account owes now; the gauge of a worker is as old as its last settlement.
-fn limit(in_force: &InForce, place: usize, account: &Account, now: Tick) -> LimitTotals {
+/// The sums of one limit, by its place, over all workers; debt and the number of accounts as they stand now.
+fn limit(in_force: &InForce, place: usize, tally: Tally) -> LimitTotals {
     let mut sums = LimitTotals::default();
     in_force.limit_counters.iter().filter_map(|worker| worker.get(place)).for_each(|one| sums.add(one));
-    let owed = account.bucket().balance(now).saturating_neg();
-    LimitTotals { debt: u64::try_from(owed).unwrap_or(0), accounts: 1, ..sums }
+    LimitTotals { debt: tally.debt, accounts: tally.accounts, ..sums }
 }

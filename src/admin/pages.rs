@@ -1,7 +1,7 @@
 //! Which page a request gets.
 
 use super::{metrics, state};
-use crate::base::Tick;
+use crate::base::Moment;
 use crate::mail::Board;
 use crate::telemetry::prometheus;
 use crate::wire::http1::Method;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) struct Pages {
     pub(super) board: Arc<Board>,
     /// The clock of the board's accounts.
-    pub(super) now: fn() -> Tick,
+    pub(super) now: fn() -> Moment,
     /// Of the running program.
     pub(super) version: &'static str,
 }

@@ -1,6 +1,6 @@
 use super::connection;
 use super::pages::Pages;
-use crate::base::Tick;
+use crate::base::Moment;
 use crate::mail::Board;
 use socket2::SockRef;
 use std::io;
@@ -26,7 +26,7 @@ pub const CONNECTIONS_MAX: usize = 8;
 pub fn start(
     address: SocketAddr,
     board: Arc<Board>,
-    now: fn() -> Tick,
+    now: fn() -> Moment,
     version: &'static str,
 ) -> io::Result<AdminServer> {
     let listener = TcpListener::bind(address)?;

@@ -3,15 +3,15 @@
 //! Times are seconds, amounts are in each limit's own unit. What is written is listed here member by member
 //! and never taken over whole: a snapshot holds credentials, and paths and header values that may be some.
 
-use crate::base::Tick;
+use crate::base::Moment;
 use crate::config::Snapshot;
-use crate::limit::{Account, Measure};
+use crate::limit::{Account, Measure, ReadyRule, Wanted};
 use crate::mail::{Board, Desk, Resolved};
 use crate::wire::json::write::{Array, Object};
 use std::time::Duration;
 
 /// The page.
-pub(super) fn page(board: &Board, now: Tick, version: &str) -> Vec<u8> {
+pub(super) fn page(board: &Board, now: Moment, version: &str) -> Vec<u8> {
     let in_force = board.in_force();
     let resolved = board.resolved().filter(|resolved| resolved.generation == in_force.generation);
     let mut out = Vec::with_capacity(4 << 10);
@@ -24,7 +24,10 @@ pub(super) fn page(board: &Board, now: Tick, version: &str) -> Vec<u8> {
     drop(workers);
     listeners(state.array("listeners"), &in_force.snapshot);
     let mut limits = state.array("limits");
-    in_force.accounts.iter().for_each(|account| limit(limits.object(), account, now));
+    for (place, ready) in (0..).zip(&in_force.rules.rules) {
+        let wanted = Wanted { rules: &in_force.rules, rule: place, key: 0 };
+        limit(limits.object(), ready, &board.accounts.find(&wanted, &String::new, now), now);
+    }
     drop(limits);
     targets(state.array("targets"), &in_force.snapshot, resolved.as_deref());
     drop(state);
@@ -50,17 +53,21 @@ fn listeners(mut to: Array<'_>, snapshot: &Snapshot) {
 
 /// `balance` is negative in debt. After `wait` a request for one unit is admitted if nobody else comes, and
 /// after `full` the balance is the capacity again.
-fn limit(mut to: Object<'_>, account: &Account, now: Tick) {
-    let (rule, bucket) = (account.rule(), account.bucket());
-    to.string("name", &rule.name).string("unit", rule.unit.name());
-    to.integer("capacity", bucket.capacity());
-    if let Measure::Bucket { rate: given, .. } = rule.measure {
+///
+/// Of a rule with a key it is the account that requests without one share.
+fn limit(mut to: Object<'_>, ready: &ReadyRule, account: &Account, now: Moment) {
+    let terms = account.terms();
+    to.string("name", &terms.rule).string("unit", terms.unit.name());
+    to.string("allows", &ready.rule.allowance().to_string());
+    to.bool("keyed", !ready.rule.key.is_empty());
+    to.integer("capacity", terms.capacity());
+    if let Measure::Bucket { rate: given, .. } = terms.measure {
         let mut rate = to.object("rate");
         rate.integer("per_fill", given.per_fill).raw("fill_seconds", seconds(given.fill).as_bytes());
     }
-    to.raw("balance", bucket.balance(now).to_string().as_bytes());
-    to.raw("wait_seconds", seconds(bucket.wait_for(1, now)).as_bytes());
-    to.raw("full_seconds", seconds(bucket.wait_for(bucket.capacity(), now)).as_bytes());
+    to.raw("balance", account.balance(now).to_string().as_bytes());
+    to.raw("wait_seconds", wait(account.wait_for(1, now)).as_bytes());
+    to.raw("full_seconds", wait(account.wait_for(terms.capacity(), now)).as_bytes());
 }
 
 /// `addresses` is null until the names of this configuration have been looked up, and empty for a name that
@@ -79,6 +86,11 @@ fn targets(mut to: Array<'_>, snapshot: &Snapshot, resolved: Option<&Resolved>) 
             list.string(&address.to_string());
         }
     }
+}
+
+/// As [`seconds`]; `null` when nobody can say.
+fn wait(duration: Option<Duration>) -> String {
+    duration.map_or("null".to_owned(), seconds)
 }
 
 /// A duration as a JSON number of seconds, exact to the nanosecond.

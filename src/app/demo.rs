@@ -7,6 +7,7 @@ use super::screen::{Ink, field, paint, show, tell};
 use super::{EXIT_UNUSABLE, files};
 use crate::base::Money;
 use crate::config::Overrides;
+use crate::limit::Wanted;
 use crate::runtime::clock;
 use crate::wire::json::find;
 use std::io::{self, Read, Write};
@@ -102,7 +103,7 @@ fn introduction(gateway: &Gateway, address: SocketAddr, provider: SocketAddr) ->
     let plural = if workers == 1 { "" } else { "s" };
     text += &field(2, "gateway", &format!("http://{address}, {workers} worker{plural} on io_uring"));
     let in_force = gateway.board.in_force();
-    for rule in in_force.accounts.iter().map(|account| account.rule()) {
+    for rule in in_force.rules.rules.iter().map(|ready| &ready.rule) {
         text += &field(2, "limit", &format!("{}: {}", rule.name, rule.allowance()));
     }
     text
@@ -180,8 +181,9 @@ fn keep_serving(gateway: &Gateway, address: SocketAddr) {
 
 /// What the walkthrough's one account holds.
 fn balance(gateway: &Gateway) -> i64 {
-    let in_force = gateway.board.in_force();
-    in_force.accounts.first().map_or(0, |account| account.bucket().balance(clock::now()))
+    let board = &gateway.board;
+    let (rules, now) = (&board.in_force().rules, clock::moment());
+    board.accounts.find(&Wanted { rules, rule: 0, key: 0 }, &String::new, now).balance(now)
 }
 
 fn cost(gateway: &Gateway) -> u64 {

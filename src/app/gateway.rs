@@ -2,8 +2,9 @@
 
 use crate::admin::{self, AdminServer};
 use crate::config::{Roots, Settings, Snapshot};
-use crate::coordinator::{self, Coordinator, Helpers, Reload, Seed, Signals};
-use crate::mail::{Board, Desk, ToWorker, WORKER_MAIL_MAX};
+use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals};
+use crate::limit::{Accounts, Tuning};
+use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::{self, WorkerSeed, tls};
 use crate::runtime::executor::{self, WorkerThread};
 use crate::runtime::{MailReceiver, MailSender, RingConfig, bind, clock, cores, mailbox, probe};
@@ -59,8 +60,9 @@ impl Gateway {
 
         let queue = snapshot.settings.records.queue as usize;
         let desks: Vec<Arc<Desk>> = (0..cores.len()).map(|n| Desk::new(n as u16, queue)).collect();
-        let in_force = coordinator::first_in_force(snapshot, cores.len());
-        let board = Board::new(desks, Arc::new(in_force));
+        let accounts = accounts(&snapshot.settings, cores.len());
+        let in_force = InForce::after(None, snapshot, cores.len());
+        let board = Board::new(desks, Arc::new(in_force), Arc::new(accounts));
         let (senders, mut receivers) = mailboxes(cores.len())?;
         let helpers = Helpers::start(&board, senders)?;
 
@@ -106,6 +108,12 @@ impl Gateway {
         }
         ended.into_iter().collect::<io::Result<()>>().map_err(told("a worker"))
     }
+}
+
+/// The table of accounts, empty.
+fn accounts(_settings: &Settings, workers: usize) -> Accounts {
+    let tuning = Tuning { workers: workers as u32, ..Tuning::default() };
+    Accounts::new(1_000_000, false, tuning)
 }
 
 fn ring_config(settings: &Settings) -> RingConfig {
@@ -199,7 +207,7 @@ fn admin_is_free(address: SocketAddr) -> Result<(), String> {
 }
 
 fn start_admin(address: SocketAddr, board: &Arc<Board>) -> Result<AdminServer, String> {
-    admin::start(address, board.clone(), clock::now, super::VERSION).map_err(|error| {
+    admin::start(address, board.clone(), clock::moment, super::VERSION).map_err(|error| {
         let change = "choose another with admin.address in Settings or with --admin ADDR, or none";
         format!("the admin address {address} cannot be opened: {}; {change}", error)
     })

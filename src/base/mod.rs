@@ -1,7 +1,8 @@
 //! Layer 1: the values everything else is made of. Knows no HTTP.
 //!
 //! * [`Span`] remembers where something stands in a buffer without borrowing it.
-//! * [`Tick`] is an instant that somebody else read from a clock; pure rooms take it as an argument.
+//! * [`Tick`] is an instant that somebody else read from a clock; pure rooms take it as an argument. [`Moment`]
+//!   has the wall's time beside it.
 //! * [`Money`] is an integer amount of nano-dollars; [`Tokens`] counts tokens.
 //! * [`ascii`] holds the tables that decide what an HTTP token, a space or a digit is.
 
@@ -11,5 +12,5 @@ mod tick;
 mod units;
 
 pub use span::Span;
-pub use tick::Tick;
+pub use tick::{Moment, Tick};
 pub use units::{Money, Tokens};

@@ -30,6 +30,25 @@ impl Sub<Duration> for Tick {
     }
 }
 
+/// An instant on both clocks: the monotonic one, by which buckets refill, and the wall's, by which windows
+/// begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic.
+    pub tick: Tick,
+    /// Milliseconds since 1970 UTC.
+    pub unix_ms: i64,
+}
+
+impl Moment {
+    /// The instant `by` later.
+    #[must_use]
+    pub fn later(self, by: Duration) -> Moment {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Moment { tick: self.tick + by, unix_ms: self.unix_ms.saturating_add(ms) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

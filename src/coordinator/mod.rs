@@ -8,11 +8,9 @@ mod journal;
 mod resolve;
 
 use crate::config::{Settings, Snapshot};
-use crate::limit::carry_over;
 use crate::mail::{Board, InForce, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
-use crate::telemetry::LimitCounters;
 use journal::Journal;
 use resolve::Resolver;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -24,6 +22,9 @@ use std::time::Duration;
 
 /// How often signals, stop requests and workers are looked at.
 const BEAT: Duration = Duration::from_millis(50);
+
+/// How often accounts that say nothing are forgotten.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// Reads the configuration again and checks it; the error is for the operator.
 pub type Reload = Box<dyn FnMut() -> Result<Snapshot, String> + Send>;
@@ -127,9 +128,14 @@ impl Ending {
 
 fn run(mut seed: Seed, mut helpers: Helpers) -> Journal {
     let stop = seed.signals.stop.clone();
+    let mut swept = clock::now();
     while stop.asked() == 0 {
         std::thread::sleep(BEAT);
         beat(&seed, &helpers.board);
+        if clock::now().since(swept) >= SWEEP {
+            helpers.board.accounts.sweep(clock::moment());
+            swept = clock::now();
+        }
         if stop.hangup.swap(false, Ordering::AcqRel) {
             helpers.journal.reopen();
             reload(&mut seed, &helpers);
@@ -185,10 +191,13 @@ fn reload(seed: &mut Seed, helpers: &Helpers) {
 /// What the operator is told of a configuration that took the place of `before`.
 fn adopted(before: &InForce, next: &InForce) -> String {
     let mut text = format!("reload: configuration {} is in force\n{}", next.generation, next.snapshot.report);
-    for account in &next.accounts {
-        let is_kept = before.accounts.iter().any(|old| Arc::ptr_eq(old, account));
-        let balance = if is_kept { "is unchanged and keeps its balance" } else { "is new and begins full" };
-        text += &format!("limit {} {balance}\n", account.rule().name);
+    for ready in &next.rules.rules {
+        let balance = match before.rules.named(&ready.rule.name) {
+            Some((_, old)) if old.rule == ready.rule => "is unchanged and keeps its balance",
+            Some((_, old)) if old.rule.unit == ready.rule.unit => "has changed; what was used stays used",
+            _ => "is new and begins full",
+        };
+        text += &format!("limit {} {balance}\n", ready.rule.name);
     }
     for warning in &next.snapshot.warnings {
         text += &format!("warning: {warning}\n");
@@ -219,21 +228,7 @@ fn next_in_force(before: &InForce, snapshot: Snapshot, workers: usize) -> Result
     if addresses(&before.snapshot) != addresses(&snapshot) {
         return Err("listeners were added, removed or moved, which takes a restart".to_owned());
     }
-    let accounts = carry_over(&before.accounts, &snapshot.limits, clock::now());
-    let limit_counters = counters(workers, accounts.len());
-    Ok(InForce { generation: before.generation + 1, snapshot, accounts, limit_counters })
-}
-
-/// The first configuration of a process.
-pub fn first_in_force(snapshot: Snapshot, workers: usize) -> InForce {
-    let accounts = carry_over(&[], &snapshot.limits, clock::now());
-    let limit_counters = counters(workers, accounts.len());
-    InForce { generation: 1, snapshot, accounts, limit_counters }
-}
-
-fn counters(workers: usize, limits: usize) -> Vec<Vec<LimitCounters>> {
-    let of_worker = || (0..limits).map(|_| LimitCounters::default()).collect();
-    (0..workers).map(|_| of_worker()).collect()
+    Ok(InForce::after(Some(before), snapshot, workers))
 }
 
 /// A full mailbox means that the worker does not run; the pulse is what helps it then, not more mail.

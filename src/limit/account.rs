@@ -1,93 +1,520 @@
-//! An account: one limit that has a balance.
+//! An account: one rule for one key, the thing that has a balance.
+//!
+//! Its whole state is one atomic number, `spent`: see [`Terms`](super::Terms) for why that is enough. All
+//! workers share an account and take from it by compare-and-swap; when more than one does so again and again,
+//! each gets a lease.
 
-use super::{Bucket, Rule, Unit};
-use crate::base::Tick;
-use std::sync::Arc;
+use super::lease::{Leases, Tuning, WRITE_OFF_SHIFT};
+use super::sliding::Sliding;
+use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU32, Relaxed, Release};
+use super::{Measure, Terms};
+use crate::base::Moment;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// One limit with its balance, shared by all workers of the host.
+/// One account, shared by all workers.
 #[derive(Debug)]
 pub struct Account {
-    rule: Rule,
-    bucket: Bucket,
+    id: u128,
+    terms: Arc<Terms>,
+    /// Since when it is open: see `Terms::opening`.
+    opened: u64,
+    /// Grains that have left it: settled, reserved, leased or overflown. [`CLOSED`] when it is no more.
+    spent: AtomicI64,
+    /// What `spent` may reach before more is on disk; `i64::MAX` where nothing is kept on disk.
+    ceiling: AtomicI64,
+    /// Bits: [`BLOCKED`], [`ASKED`].
+    flags: AtomicU32,
+    /// The worker that took last, plus one.
+    toucher: AtomicU32,
+    /// Workers that know where it is; their reservations are among what they know.
+    holders: AtomicU32,
+    extra: OnceLock<Box<Extra>>,
 }
 
-/// How an account stands, as a client is told in `x-ratelimit-*`.
+/// What most accounts do not have.
+#[derive(Debug, Default)]
+struct Extra {
+    label: Box<str>,
+    leases: OnceLock<Leases>,
+    sliding: Option<Sliding>,
+    /// Where its balance went when it was closed.
+    moved: OnceLock<Arc<Account>>,
+}
+
+/// What `spent` is when the account is closed: evicted, or replaced by one with other terms.
+const CLOSED: i64 = i64::MIN;
+/// `spent` stays above this.
+const SPENT_MIN: i64 = i64::MIN / 2;
+
+const BLOCKED: u32 = 1;
+const ASKED: u32 = 2;
+
+/// What an account said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// What it counts.
-    pub unit: Unit,
-    /// Its capacity.
-    pub limit: u64,
-    /// What is left; zero when in debt.
-    pub remaining: u64,
-    /// Time until it is full again.
-    pub reset: Duration,
+pub enum Taking {
+    /// It gave. What was taken in units, which is less than asked where the capacity is less; the number of
+    /// the sliding slot it is noted in; grains that were moved into a lease.
+    Took {
+        /// Units.
+        amount: u64,
+        /// For [`Account::settle`].
+        slot: u64,
+        /// Units that were leased to the worker beside it.
+        leased: u64,
+    },
+    /// The balance does not cover it, nor do all leases.
+    Short,
+    /// The balance covers it, but it is not on disk yet that so much may be spent.
+    Ungranted,
+    /// An operator has blocked it.
+    Blocked,
+    /// It is no more; look the key up again.
+    Closed,
 }
 
 impl Account {
-    /// A full account.
-    pub fn open(rule: &Rule, now: Tick) -> Arc<Account> {
-        Arc::new(Account { bucket: Bucket::new(rule, now), rule: rule.clone() })
-    }
-
-    /// The rule it keeps.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// Its bucket.
-    pub fn bucket(&self) -> &Bucket {
-        &self.bucket
-    }
-
-    /// How it stands now.
-    pub fn standing(&self, now: Tick) -> Standing {
-        let capacity = self.bucket.capacity();
-        Standing {
-            unit: self.rule.unit,
-            limit: capacity,
-            remaining: u64::try_from(self.bucket.balance(now)).unwrap_or(0),
-            reset: self.bucket.wait_for(capacity, now),
+    /// A full account. With `durable`, nothing may be spent until [`grant`](Account::grant) says so.
+    pub fn open(id: u128, label: &str, terms: &Arc<Terms>, durable: bool, now: Moment) -> Account {
+        let sliding = match &terms.measure {
+            Measure::Sliding { length, .. } => Some(Sliding::new(*length, now)),
+            _ => None,
+        };
+        let extra = OnceLock::new();
+        if sliding.is_some() || !label.is_empty() {
+            let _ = extra.set(Box::new(Extra { label: label.into(), sliding, ..Extra::default() }));
+        }
+        Account {
+            id,
+            opened: terms.opening(now),
+            terms: terms.clone(),
+            spent: AtomicI64::new(0),
+            ceiling: AtomicI64::new(if durable { 0 } else { i64::MAX }),
+            flags: AtomicU32::new(0),
+            toucher: AtomicU32::new(0),
+            holders: AtomicU32::new(0),
+            extra,
         }
     }
+
+    /// Its name among all accounts.
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// What its key is called, if that may be told; empty otherwise.
+    pub fn label(&self) -> &str {
+        self.extra.get().map_or("", |extra| &extra.label)
+    }
+
+    /// What it is allowed.
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// Takes `amount` for `worker`, or as much of it as the account can ever hold.
+    ///
+    /// More than the capacity could never be given at once; a request that wants more is admitted when the
+    /// account is full, and what it really used is settled afterwards.
+    pub fn take(&self, amount: u64, worker: u32, tuning: &Tuning, now: Moment) -> Taking {
+        let amount = amount.min(self.terms.capacity());
+        let grains = self.terms.grains(amount);
+        if self.is_blocked() {
+            return Taking::Blocked;
+        }
+        if grains == 0 {
+            return Taking::Took { amount: 0, slot: 0, leased: 0 };
+        }
+        let leases = self.leases();
+        if leases.is_some_and(|leases| leases.spend(worker, grains, now.tick)) {
+            return Taking::Took { amount, slot: 0, leased: 0 };
+        }
+        let contended = self.touch(worker);
+        if let Some(leases) = leases {
+            self.reclaim(leases, |leases| leases.empty_own(worker));
+        }
+        let mut tries = 0;
+        loop {
+            match self.take_directly(grains, now) {
+                Direct::Took => break,
+                Direct::Ungranted => return Taking::Ungranted,
+                Direct::Closed => return Taking::Closed,
+                Direct::Short => match leases {
+                    Some(leases) if self.reclaim(leases, Leases::empty_all) => {}
+                    // Somebody moves credit right now and may be about to put it back.
+                    Some(leases) if leases.is_moving() && tries < 64 => std::hint::spin_loop(),
+                    _ => return Taking::Short,
+                },
+            }
+            tries += 1;
+        }
+        let slot = self.sliding().map_or(0, |sliding| {
+            let number = sliding.number(now);
+            self.free(sliding.add(number, amount));
+            number
+        });
+        let leased = if contended || leases.is_some() { self.lease(grains, worker, tuning, now) } else { 0 };
+        Taking::Took { amount, slot, leased }
+    }
+
+    /// Replaces `taken`, which [`take`](Account::take) noted in `slot`, by what was really used: the rest comes
+    /// back, the excess becomes debt.
+    pub fn settle(&self, taken: u64, used: u64, slot: u64, now: Moment) {
+        let change = self.terms.difference(taken, used);
+        if let Some(sliding) = self.sliding() {
+            return self.settle_sliding(sliding, (taken, used), slot, now);
+        }
+        if change == 0 {
+            return;
+        }
+        let mut spent = self.spent.load(Relaxed);
+        loop {
+            if spent == CLOSED {
+                // Who closes an account has said before where its balance goes.
+                if let Some(next) = self.moved() {
+                    next.settle(taken, used, slot, now);
+                }
+                return;
+            }
+            // What has overflown until now is gone: it pays for no debt, and what comes back to a full account
+            // overflows too.
+            let least = self.overflow(now, 0);
+            let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
+            match self.spent.compare_exchange_weak(spent, after, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(current) => spent = current,
+            }
+        }
+    }
+
+    /// Whole units that could be taken now, leases included; negative when in debt.
+    pub fn balance(&self, now: Moment) -> i64 {
+        self.terms.units(self.balance_in_grains(now))
+    }
+
+    /// Time until `amount` (or the capacity, if less) could be taken if nobody else came; zero if now. `None`
+    /// when that depends on when others end.
+    pub fn wait_for(&self, amount: u64, now: Moment) -> Option<Duration> {
+        let missing = self.terms.grains(amount) - self.balance_in_grains(now);
+        if missing <= 0 {
+            return Some(Duration::ZERO);
+        }
+        match self.sliding() {
+            Some(sliding) => sliding.until_freed(missing.unsigned_abs(), now),
+            None => {
+                let given = self.terms.given(self.opened, now).saturating_add(missing);
+                self.terms.until_given(self.opened, given, now)
+            }
+        }
+    }
+
+    // === who holds it ===
+
+    /// A worker keeps a handle on it; the account stays until it is [`release`](Account::release)d. Not
+    /// counted per reservation: that would be a shared write for each.
+    pub(super) fn hold(&self) {
+        self.holders.fetch_add(1, AcqRel);
+    }
+
+    /// The worker has no reservation of it and forgets it.
+    pub(super) fn release(&self) {
+        self.holders.fetch_sub(1, AcqRel);
+    }
+
+    /// Whether a worker has a handle on it.
+    pub fn is_held(&self) -> bool {
+        self.holders.load(Acquire) > 0
+    }
+
+    // === what operators and the store say ===
+
+    /// Whether an operator has blocked it.
+    pub fn is_blocked(&self) -> bool {
+        self.flags.load(Relaxed) & BLOCKED != 0
+    }
+
+    /// Blocks it, or lets it spend again.
+    pub fn set_blocked(&self, blocked: bool) {
+        match blocked {
+            true => self.flags.fetch_or(BLOCKED, Relaxed),
+            false => self.flags.fetch_and(!BLOCKED, Relaxed),
+        };
+    }
+
+    /// Whether nobody has asked for more on disk since the last grant; from now on somebody has.
+    pub fn ask(&self) -> bool {
+        self.flags.fetch_or(ASKED, Relaxed) & ASKED == 0
+    }
+
+    /// Takes back that somebody has asked: nobody heard it.
+    pub fn forget_ask(&self) {
+        self.flags.fetch_and(!ASKED, Relaxed);
+    }
+
+    /// Unspent credit that is on disk already, in units.
+    pub fn granted(&self) -> u64 {
+        let ceiling = self.ceiling.load(Relaxed);
+        let unspent = ceiling.saturating_sub(self.spent.load(Relaxed).max(SPENT_MIN));
+        u64::try_from(self.terms.units(unspent)).unwrap_or(0)
+    }
+
+    /// Whether what may be spent must be on disk.
+    pub fn is_durable(&self) -> bool {
+        self.ceiling.load(Relaxed) != i64::MAX
+    }
+
+    /// Units used since the window of `now` began, leases included as if they were spent: what the next grant
+    /// stands on. Debt of earlier windows is among it.
+    pub fn used(&self, now: Moment) -> u64 {
+        let start = self.overflow_at(now);
+        let spent = self.spent.load(Relaxed).max(start);
+        u64::try_from(self.terms.units_up(spent.saturating_sub(start))).unwrap_or(0)
+    }
+
+    /// Says that it is on disk that `used` units may be used in the window of `now`. Never takes back.
+    pub fn grant(&self, used: u64, now: Moment) {
+        let ceiling = self.overflow_at(now).saturating_add(self.terms.difference(0, used));
+        self.ceiling.fetch_max(ceiling, Relaxed);
+        self.flags.fetch_and(!ASKED, Relaxed);
+    }
+
+    /// Takes on what is known from before: `used` units were gone when the window, or the time `ago`, began.
+    /// For an account that nobody shares yet.
+    pub fn restore(&self, used: u64, now: Moment) {
+        let spent = self.overflow_at(now).saturating_add(self.terms.difference(0, used));
+        self.spent.store(spent, Relaxed);
+        if let Some(sliding) = self.sliding() {
+            sliding.add(sliding.number(now), used);
+        }
+    }
+
+    // === its end ===
+
+    /// Closes it if it says nothing that a new one would not: full, unheld, not blocked.
+    pub(super) fn close_if_idle(&self, now: Moment) -> bool {
+        let spent = self.spent.load(Acquire);
+        let full = self.terms.grains(self.terms.capacity());
+        let is_full = self.terms.given(self.opened, now).saturating_sub(spent) >= full;
+        let leased = self.leases().map_or(0, Leases::unspent);
+        if !is_full || leased != 0 || self.is_held() || self.is_blocked() || spent == CLOSED {
+            return false;
+        }
+        self.spent.compare_exchange(spent, CLOSED, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Closes it and opens one with `terms` in its place. What was used stays used: a larger capacity gives the
+    /// difference, and a smaller one takes what no longer fits, but makes no debt where there was none.
+    pub(super) fn replace(&self, terms: &Arc<Terms>, now: Moment) -> Arc<Account> {
+        let next = Arc::new(Account::open(self.id, self.label(), terms, self.is_durable(), now));
+        next.set_blocked(self.is_blocked());
+        let extra = self.extra.get_or_init(Box::default);
+        if let Some(leases) = self.leases() {
+            self.reclaim(leases, Leases::empty_all);
+        }
+        let moved = extra.moved.get_or_init(|| next.clone());
+        let mut known = 0;
+        let mut spent = self.spent.load(Relaxed);
+        // The new account follows the old one until the old one is closed at exactly what the new one knows.
+        while spent != CLOSED {
+            let used = self.used_of(spent, now, terms.capacity());
+            next.settle(known, used, 0, now);
+            known = used;
+            match self.spent.compare_exchange(spent, CLOSED, Release, Acquire) {
+                Ok(_) => break,
+                Err(current) => spent = current,
+            }
+        }
+        if self.is_durable() {
+            // What is on disk of the old one is on disk of the new one: they have one name.
+            let granted = self.ceiling.load(Relaxed).saturating_sub(self.overflow_at(now));
+            next.grant(u64::try_from(self.terms.units(granted)).unwrap_or(0), now);
+        }
+        moved.clone()
+    }
+
+    /// Whether it is neither evicted nor replaced.
+    pub(super) fn is_open(&self) -> bool {
+        self.spent.load(Acquire) != CLOSED
+    }
+
+    /// The account that has its balance now.
+    pub(super) fn newest(self: &Arc<Account>) -> &Arc<Account> {
+        let mut newest = self;
+        while let Some(next) = newest.moved() {
+            newest = next;
+        }
+        newest
+    }
+
+    /// The account that took its place, if it was replaced.
+    pub(super) fn moved(&self) -> Option<&Arc<Account>> {
+        self.extra.get()?.moved.get()
+    }
+
+    // === parts ===
+
+    /// Units that `spent` says are used, for an account of another capacity.
+    fn used_of(&self, spent: i64, now: Moment, capacity: u64) -> u64 {
+        let used = spent.saturating_sub(self.overflow(now, 0));
+        let used = u64::try_from(self.terms.units_up(used)).unwrap_or(0);
+        match used.checked_sub(self.terms.capacity()) {
+            None => used.min(capacity),
+            Some(debt) => capacity.saturating_add(debt),
+        }
+    }
+
+    fn take_directly(&self, grains: i64, now: Moment) -> Direct {
+        if let Some(sliding) = self.sliding() {
+            self.free(sliding.expire(now));
+        }
+        let given = self.terms.given(self.opened, now);
+        let mut spent = self.spent.load(Acquire);
+        loop {
+            if spent == CLOSED {
+                return Direct::Closed;
+            }
+            let after = spent.max(self.overflow(now, 0)).saturating_add(grains);
+            if after > given {
+                return Direct::Short;
+            }
+            if after > self.ceiling.load(Relaxed) {
+                return Direct::Ungranted;
+            }
+            // Release, so that who sees it spent also sees the reservation that it went to.
+            match self.spent.compare_exchange_weak(spent, after, AcqRel, Acquire) {
+                Ok(_) => return Direct::Took,
+                Err(current) => spent = current,
+            }
+        }
+    }
+
+    /// The least that `spent` can be: what has overflown, were the leases and `more` unspent. Where leases are
+    /// out, as of their horizon.
+    fn overflow(&self, now: Moment, more: i64) -> i64 {
+        let Some(leases) = self.leases() else { return self.overflow_at(now).saturating_add(more) };
+        let until = leases.horizon();
+        let horizon = if until > now.tick { now.later(until.since(now.tick)) } else { now };
+        self.overflow_at(horizon).saturating_add(leases.unspent()).saturating_add(more)
+    }
+
+    fn overflow_at(&self, now: Moment) -> i64 {
+        self.terms.given(self.opened, now).saturating_sub(self.terms.grains(self.terms.capacity()))
+    }
+
+    fn balance_in_grains(&self, now: Moment) -> i64 {
+        let freed = self.sliding().map_or(0, |sliding| sliding.expire(now));
+        self.free(freed);
+        let leased = self.leases().map_or(0, Leases::unspent);
+        let spent = self.spent.load(Relaxed).max(SPENT_MIN).saturating_sub(leased);
+        let balance = self.terms.given(self.opened, now).saturating_sub(spent);
+        balance.min(self.terms.grains(self.terms.capacity()))
+    }
+
+    /// Tries to lease as much beside a request of `grains` as the account can spare; units that were leased.
+    fn lease(&self, grains: i64, worker: u32, tuning: &Tuning, now: Moment) -> u64 {
+        if tuning.share_percent == 0 || self.sliding().is_some() {
+            return 0;
+        }
+        let capacity = self.terms.grains(self.terms.capacity());
+        let until = now.later(tuning.quantum);
+        let given = self.terms.given(self.opened, now);
+        // Refill of the quantum; whoever holds a lease across a calendar's window would carry it into the next.
+        let refill = self.terms.given(self.opened, until).saturating_sub(given);
+        let is_calendar = matches!(self.terms.measure, Measure::Calendar { .. });
+        if is_calendar && refill > 0 {
+            return 0;
+        }
+        let leases = self.leases_or_new(tuning.workers);
+        let share = (i128::from(capacity) * i128::from(tuning.share_percent) / 100) as i64;
+        let _hand = leases.hold_hand();
+        let mut spent = self.spent.load(Acquire);
+        loop {
+            let limit = given.min(self.ceiling.load(Relaxed));
+            let free = limit.saturating_sub(spent);
+            let size = leases.next_size(worker, grains, share.min(free / 2), now.tick);
+            if spent == CLOSED || size < grains.saturating_mul(2) {
+                return 0;
+            }
+            // As of the end of the lease, with the lease itself unspent.
+            let least = self.overflow_at(until).saturating_add(leases.unspent()).saturating_add(size);
+            let after = spent.saturating_add(size);
+            let loss = least.saturating_sub(after).max(0);
+            if loss > 0 && refill > capacity >> WRITE_OFF_SHIFT {
+                return 0;
+            }
+            leases.announce(until.tick);
+            match self.spent.compare_exchange_weak(spent, after.max(least), Relaxed, Acquire) {
+                Ok(_) => {
+                    leases.fill(worker, size, until.tick);
+                    return u64::try_from(self.terms.units(size)).unwrap_or(0);
+                }
+                Err(current) => spent = current,
+            }
+        }
+    }
+
+    /// Puts credit that `empty` takes out of cells back; whether there was any.
+    fn reclaim(&self, leases: &Leases, empty: impl FnOnce(&Leases) -> i64) -> bool {
+        let _hand = leases.hold_hand();
+        let credit = empty(leases);
+        if credit != 0 {
+            self.give_back(credit);
+        }
+        credit != 0
+    }
+
+    fn give_back(&self, grains: i64) {
+        let less = |spent: i64| (spent != CLOSED).then(|| spent.saturating_sub(grains).max(SPENT_MIN));
+        if self.spent.fetch_update(Release, Relaxed, less).is_err()
+            && let Some(next) = self.moved()
+        {
+            let units = u64::try_from(self.terms.units(grains)).unwrap_or(0);
+            next.give_back(next.terms.difference(0, units));
+        }
+    }
+
+    fn settle_sliding(&self, sliding: &Sliding, (taken, used): (u64, u64), slot: u64, now: Moment) {
+        if used < taken {
+            self.free(sliding.take_back(slot, taken - used));
+        } else if used > taken {
+            let more = used - taken;
+            self.give_back(self.terms.difference(0, more).saturating_neg());
+            self.free(sliding.add(sliding.number(now), more));
+        }
+    }
+
+    fn free(&self, amount: u64) {
+        if amount > 0 {
+            self.give_back(self.terms.difference(0, amount));
+        }
+    }
+
+    /// Notes who takes; whether another worker took last.
+    fn touch(&self, worker: u32) -> bool {
+        let last = self.toucher.load(Relaxed);
+        if last != worker + 1 {
+            self.toucher.store(worker + 1, Relaxed);
+        }
+        last != 0 && last != worker + 1
+    }
+
+    fn leases(&self) -> Option<&Leases> {
+        self.extra.get()?.leases.get()
+    }
+
+    fn leases_or_new(&self, workers: u32) -> &Leases {
+        let extra = self.extra.get_or_init(Box::default);
+        extra.leases.get_or_init(|| Leases::new(workers))
+    }
+
+    fn sliding(&self) -> Option<&Sliding> {
+        self.extra.get()?.sliding.as_ref()
+    }
 }
 
-/// Accounts for `rules`, in their order: an account of `before` whose rule is unchanged is kept with its
-/// balance, whatever its position; every other one is opened full.
-pub fn carry_over(before: &[Arc<Account>], rules: &[Rule], now: Tick) -> Vec<Arc<Account>> {
-    let kept = |rule: &Rule| before.iter().find(|account| account.rule == *rule).cloned();
-    rules.iter().map(|rule| kept(rule).unwrap_or_else(|| Account::open(rule, now))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Measure, Rate};
-    use super::*;
-
-    fn rule(name: &str, capacity: u64) -> Rule {
-        let rate = Rate { per_fill: 1, fill: Duration::from_secs(10) };
-        Rule::new(name, Unit::Requests, Measure::Bucket { capacity, rate })
-    }
-
-    #[test]
-    fn an_unchanged_rule_keeps_its_balance_wherever_it_stands() {
-        let now = Tick(1);
-        let before = carry_over(&[], &[rule("a", 5), rule("b", 5)], now);
-        before[0].bucket().take(4, now).expect("five are there");
-        before[1].bucket().take(3, now).expect("five are there");
-        let after = carry_over(&before, &[rule("c", 9), rule("b", 6), rule("a", 5)], now);
-        let balances: Vec<i64> = after.iter().map(|account| account.bucket().balance(now)).collect();
-        assert_eq!(balances, [9, 6, 1]);
-    }
-
-    #[test]
-    fn standing_tells_what_is_left_and_when_it_is_full() {
-        let account = Account::open(&rule("a", 5), Tick(0));
-        account.bucket().take(2, Tick(0)).expect("five are there");
-        let standing = account.standing(Tick(0));
-        assert_eq!((standing.limit, standing.remaining, standing.reset), (5, 3, Duration::from_secs(20)));
-        account.bucket().correct(0, 100);
-        assert_eq!(account.standing(Tick(0)).remaining, 0);
-    }
+enum Direct {
+    Took,
+    Short,
+    Ungranted,
+    Closed,
 }

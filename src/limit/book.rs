@@ -1,74 +1,155 @@
-//! A worker's view of all accounts, and reservations: every limit that applies gives, or none does.
+//! A worker's view of all accounts, and its reservations: every limit that applies gives, or none does.
 
-use super::{Account, Standing, Unit};
-use crate::base::{Tick, Tokens};
+use super::accounts::{AsIs, Wanted};
+use super::{
+    Account, Accounts, KeyPart, MissingKey, Mode, OnExhausted, ReadyRule, Rule, RuleSet, Spend, Taking,
+    Terms, Unit,
+};
+use crate::base::{Moment, Tick};
 use arrayvec::ArrayVec;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The most limits that can apply to one request; configuration refuses more.
 pub const LIMITS_MAX: usize = 16;
 
-/// What a request is expected to spend, or has spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spend {
-    /// Input and output tokens.
-    pub tokens: Tokens,
+/// How long a worker remembers where an account is after it last used it.
+const HANDLE_IDLE: Duration = Duration::from_secs(10);
+
+/// The most accounts that are waiting to be put on disk; beyond it a request that must wait asks again.
+const ASKS_MAX: usize = 1024;
+
+/// Who asks: finds the values of keys in a request.
+pub trait Caller {
+    /// The digest of the values of `parts`.
+    ///
+    /// # Errors
+    /// The position of the first part that the request lacks.
+    fn key(&self, parts: &[KeyPart]) -> Result<u128, usize>;
+
+    /// What the key is called in lists of accounts; empty where that may not be told.
+    fn label(&self, parts: &[KeyPart]) -> String;
 }
 
-impl Spend {
-    /// The amount in `unit`; a request is one request whatever becomes of it.
-    pub fn amount(&self, unit: Unit) -> u64 {
-        match unit {
-            Unit::Requests => 1,
-            Unit::Tokens => self.tokens,
-            Unit::Cost | Unit::Concurrency => 0,
-        }
+/// One worker's book. Not shared: the accounts behind it are.
+///
+/// [`reserve`](Book::reserve) before a request goes upstream, [`top_up`](Book::top_up) while a stream passes,
+/// [`settle`](Book::settle) once at its end. A reservation that nobody settles within its time is
+/// [`sweep`](Book::sweep)t: it frees what was under way and keeps what it took.
+pub struct Book {
+    worker: u32,
+    accounts: Arc<Accounts>,
+    handles: HashMap<u128, Rc<Handle>, BuildHasherDefault<AsIs>>,
+    open: Vec<Open>,
+    free: Vec<u32>,
+    /// Accounts of which more has to be on disk soon.
+    asks: Vec<Arc<Account>>,
+    /// How long a reservation may be open.
+    hold: Duration,
+}
+
+/// Where an account is, as this worker knows it.
+struct Handle {
+    account: Arc<Account>,
+    /// The terms that the rules had for it when it was found; an operator may have given it others.
+    under: Arc<Terms>,
+    used: Cell<Tick>,
+}
+
+impl Handle {
+    fn new(account: Arc<Account>, under: Arc<Terms>, now: Moment) -> Rc<Handle> {
+        account.hold();
+        Rc::new(Handle { account, under, used: Cell::new(now.tick) })
     }
 }
 
-/// The accounts of the configuration in force, by position.
-#[derive(Clone, Debug, Default)]
-pub struct Book {
-    accounts: Vec<Arc<Account>>,
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.account.release();
+    }
 }
 
-/// Credit taken from the accounts of a [`Book`] before a request goes upstream. Settled exactly once: by
-/// [`Book::settle`], or, when it is dropped because its exchange died, at what it reserved.
-#[must_use = "a reservation holds credit until it is settled"]
-#[derive(Debug, Default)]
-pub struct Reservation {
+/// A place for a reservation, used again and again.
+#[derive(Default)]
+struct Open {
+    /// Counts the reservations of this place, so that an old ticket means none.
+    generation: u32,
+    /// When it is swept.
+    until: Tick,
     holds: ArrayVec<Hold, LIMITS_MAX>,
 }
 
-#[derive(Debug)]
+/// What a reservation took from one account.
 struct Hold {
-    /// Position of the account in the book.
-    index: u32,
+    handle: Rc<Handle>,
+    /// Position of the rule in its rule set.
+    rule: u32,
+    unit: Unit,
     reserved: u64,
+    /// For `Account::settle`.
+    slot: u64,
+}
+
+/// The right and the duty to settle a reservation.
+#[must_use = "a reservation holds credit until it is settled"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket {
+    place: u32,
+    generation: u32,
+}
+
+/// Why a request may not go on.
+#[derive(Clone, Debug)]
+pub enum Denied {
+    /// A limit is exhausted.
+    Refused(Box<Refused>),
+    /// The account of this rule is blocked by an operator.
+    Blocked(u32),
+    /// The request lacks this part of the key of this rule, which wants one.
+    MissingKey(u32, KeyPart),
+    /// The balance covers it, but it is not on disk yet that so much may be spent: ask again soon.
+    Ungranted,
 }
 
 /// The limit that refused, and what the client is told.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// Position of the account in the configuration.
-    pub index: u32,
+    /// Position of the rule.
+    pub rule: u32,
     /// The account that was short.
     pub account: Arc<Account>,
     /// What would have been reserved.
     pub wanted: u64,
     /// After this time the same request is admitted if nobody else comes. The longest wait of all limits
-    /// that are short, so that a client which waits is not refused by the next one.
-    pub wait: Duration,
+    /// that are short, so that a client which waits is not refused by the next one. `None` when it depends on
+    /// when others end.
+    pub wait: Option<Duration>,
+    /// The balance that was too little.
+    pub balance: i64,
+}
+
+/// What a limit did, for who counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// It admitted and reserved this much.
+    Admitted(u64),
+    /// So much was leased to the worker beside.
+    Leased(u64),
+    /// It would have refused, were it not in shadow mode.
+    ShadowRefused,
+    /// The stream outlasted its reservation and this much more was reserved.
+    ToppedUp(u64),
 }
 
 /// One account of a settled reservation, for the record.
 #[derive(Clone, Copy, Debug)]
-pub struct Settled<'a> {
-    /// Position of the account in the configuration.
-    pub index: u32,
-    /// The account.
-    pub account: &'a Arc<Account>,
+pub struct Settled {
+    /// Position of the rule.
+    pub rule: u32,
     /// What had been reserved.
     pub reserved: u64,
     /// What was spent.
@@ -77,155 +158,424 @@ pub struct Settled<'a> {
     pub balance: i64,
 }
 
+/// How an account stands, as a client is told in `x-ratelimit-*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What it counts.
+    pub unit: Unit,
+    /// Its capacity.
+    pub limit: u64,
+    /// What is left; zero when in debt.
+    pub remaining: u64,
+    /// Time until it is full again; zero when nobody can say.
+    pub reset: Duration,
+}
+
 impl Book {
-    /// A book of these accounts.
-    pub fn new(accounts: Vec<Arc<Account>>) -> Book {
-        Book { accounts }
+    /// The book of worker number `worker`, from 0. A reservation is open for at most `hold`.
+    pub fn new(worker: u32, accounts: Arc<Accounts>, hold: Duration) -> Book {
+        Book {
+            worker,
+            accounts,
+            handles: HashMap::default(),
+            open: Vec::new(),
+            free: Vec::new(),
+            asks: Vec::new(),
+            hold,
+        }
     }
 
-    /// Reserves `estimate` from every account in `limits`, or from none.
+    /// Reserves `estimate` from the account of every rule in `limits`, or from none. Tells `note` of each rule.
     ///
     /// # Errors
-    /// [`Refused`] names the limit with the longest wait.
-    pub fn reserve(&self, limits: &[u32], estimate: Spend, now: Tick) -> Result<Reservation, Box<Refused>> {
-        let mut reservation = Reservation::default();
-        for (index, account) in self.accounts_of(limits) {
-            let wanted = estimate.amount(account.rule().unit);
-            match account.bucket().take(wanted, now) {
-                Ok(reserved) => {
-                    let hold = Hold { index, reserved };
+    /// [`Denied`]; of several limits that refuse, the one with the longest wait.
+    pub fn reserve(
+        &mut self,
+        rules: &RuleSet,
+        limits: impl Iterator<Item = u32> + Clone,
+        caller: &dyn Caller,
+        estimate: &Spend,
+        now: Moment,
+        mut note: impl FnMut(u32, Note),
+    ) -> Result<Ticket, Denied> {
+        let mut holds = ArrayVec::<Hold, LIMITS_MAX>::new();
+        let mut notes = ArrayVec::<(u32, Note), { 2 * LIMITS_MAX }>::new();
+        let mut keys = Keys { rules, caller, known: ArrayVec::new() };
+        for index in limits.clone() {
+            let Some(ready) = rules.rules.get(index as usize) else { continue };
+            let taken = match keys.of(ready) {
+                Key::Is(key) => self.take(&Wanted { rules, rule: index, key }, ready, caller, estimate, now),
+                Key::Skips => continue,
+                Key::Missing(part) => Err(Denied::MissingKey(index, part)),
+            };
+            match taken {
+                Ok((hold, leased)) => {
+                    let _ = notes.try_push((index, Note::Admitted(hold.reserved)));
+                    if leased > 0 {
+                        let _ = notes.try_push((index, Note::Leased(leased)));
+                    }
                     // Configuration holds lists to LIMITS_MAX; one more would go uncounted, never unsettled.
-                    debug_assert!(!reservation.holds.is_full());
-                    let _ = reservation.holds.try_push(hold);
+                    debug_assert!(!holds.is_full());
+                    let _ = holds.try_push(hold);
                 }
-                Err(_) => {
-                    self.give_back(reservation);
-                    return Err(self.refusal(limits, estimate, now, index));
+                Err(_) if ready.rule.mode == Mode::Shadow => {
+                    let _ = notes.try_push((index, Note::ShadowRefused));
+                }
+                Err(denied) => {
+                    holds.drain(..).for_each(|hold| hold.give_back(now));
+                    return Err(match denied {
+                        Denied::Refused(refused) => {
+                            self.longest(refused, rules, limits, caller, estimate, now)
+                        }
+                        other => other,
+                    });
                 }
             }
         }
-        Ok(reservation)
+        notes.into_iter().for_each(|(index, said)| note(index, said));
+        Ok(self.keep(holds, now))
     }
 
-    /// Ends a reservation of this book with what was really spent: refunds go back, overspend becomes debt.
-    /// Tells `note` of each account.
-    pub fn settle<'a>(
-        &'a self,
-        reservation: Reservation,
-        spend: Spend,
-        now: Tick,
-        mut note: impl FnMut(Settled<'a>),
+    /// Reserves `more` for a stream from the token and cost accounts of its reservation, or from none.
+    ///
+    /// # Errors
+    /// What becomes of the stream: [`OnExhausted::Cut`] if one of the limits that are short says so.
+    pub fn top_up(
+        &mut self,
+        ticket: &Ticket,
+        rules: &RuleSet,
+        more: &Spend,
+        now: Moment,
+        mut note: impl FnMut(u32, Note),
+    ) -> Result<(), OnExhausted> {
+        let tuning = *self.accounts.tuning();
+        let Some(open) = self.open.get_mut(ticket.place as usize) else { return Ok(()) };
+        if open.generation != ticket.generation {
+            return Ok(());
+        }
+        let mut taken = ArrayVec::<u64, LIMITS_MAX>::new();
+        let mut exhausted = None;
+        for hold in &open.holds {
+            let grows = matches!(hold.unit, Unit::Tokens | Unit::Cost);
+            let Some(ready) = rules.rules.get(hold.rule as usize).filter(|_| grows) else {
+                taken.push(0);
+                continue;
+            };
+            let wanted = more.amount(&ready.rule);
+            match hold.handle.account.take(wanted, self.worker, &tuning, now) {
+                Taking::Took { amount, .. } => taken.push(amount),
+                // Writing to disk takes a moment; the stream does not wait for it.
+                Taking::Ungranted | Taking::Closed => taken.push(0),
+                Taking::Short | Taking::Blocked => {
+                    exhausted = exhausted.max(Some(ready.rule.on_exhausted));
+                    taken.push(0);
+                }
+            }
+        }
+        if let Some(exhausted) = exhausted {
+            for (hold, amount) in open.holds.iter().zip(taken) {
+                hold.handle.account.settle(amount, 0, hold.slot, now);
+            }
+            return Err(exhausted);
+        }
+        for (hold, amount) in open.holds.iter_mut().zip(taken) {
+            hold.reserved = hold.reserved.saturating_add(amount);
+            if amount > 0 {
+                note(hold.rule, Note::ToppedUp(amount));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a reservation with what was really spent: refunds go back, overspend becomes debt. Tells `note` of
+    /// each account.
+    pub fn settle(
+        &mut self,
+        ticket: Ticket,
+        rules: &RuleSet,
+        spend: &Spend,
+        now: Moment,
+        mut note: impl FnMut(Settled),
     ) {
-        for Hold { index, reserved } in reservation.holds {
-            let Some(account) = self.accounts.get(index as usize) else { continue };
-            let spent = spend.amount(account.rule().unit);
-            account.bucket().correct(reserved, spent);
-            note(Settled { index, account, reserved, spent, balance: account.bucket().balance(now) });
+        for hold in self.finish(&ticket) {
+            let Some(ready) = rules.rules.get(hold.rule as usize) else { continue };
+            let (spent, kept) = (spend.amount(&ready.rule), spend.settled(&ready.rule));
+            let account = &hold.handle.account;
+            account.settle(hold.reserved, kept, hold.slot, now);
+            note(Settled { rule: hold.rule, reserved: hold.reserved, spent, balance: account.balance(now) });
+            if account.is_durable() && account.granted() < low_mark(account) && account.ask() {
+                self.push_ask(account.clone());
+            }
         }
     }
 
-    /// How the tightest account of each unit stands.
-    pub fn standings(&self, limits: &[u32], now: Tick) -> ArrayVec<Standing, 2> {
-        let mut tightest = ArrayVec::<Standing, 2>::new();
-        for (_, account) in self.accounts_of(limits) {
-            let standing = account.standing(now);
-            match tightest.iter_mut().find(|other| other.unit == standing.unit) {
-                Some(other) if standing.remaining < other.remaining => *other = standing,
-                Some(_) => {}
-                None => tightest.push(standing),
+    /// How the tightest account of each unit of a reservation stands.
+    pub fn standings(&self, ticket: &Ticket, now: Moment) -> ArrayVec<Standing, 4> {
+        let mut tightest = ArrayVec::new();
+        let open = self.open.get(ticket.place as usize);
+        for hold in open.filter(|open| open.generation == ticket.generation).iter().flat_map(|o| &o.holds) {
+            keep_tightest(&mut tightest, standing(&hold.handle.account, now));
+        }
+        tightest
+    }
+
+    /// As [`standings`](Book::standings), for a request that was refused.
+    pub fn standings_of(
+        &mut self,
+        rules: &RuleSet,
+        limits: impl Iterator<Item = u32>,
+        caller: &dyn Caller,
+        now: Moment,
+    ) -> ArrayVec<Standing, 4> {
+        let mut tightest = ArrayVec::new();
+        let mut keys = Keys { rules, caller, known: ArrayVec::new() };
+        for index in limits {
+            let Some(ready) = rules.rules.get(index as usize) else { continue };
+            if let (Key::Is(key), Mode::Enforce) = (keys.of(ready), ready.rule.mode) {
+                let handle = self.handle(&Wanted { rules, rule: index, key }, ready, caller, now);
+                keep_tightest(&mut tightest, standing(&handle.account, now));
             }
         }
         tightest
     }
 
-    /// All accounts, by position.
-    pub fn accounts(&self) -> &[Arc<Account>] {
-        &self.accounts
+    /// Reservations that are not settled.
+    pub fn open_reservations(&self) -> usize {
+        self.open.len() - self.free.len()
     }
 
-    fn give_back(&self, reservation: Reservation) {
-        for Hold { index, reserved } in reservation.holds {
-            if let Some(account) = self.accounts.get(index as usize) {
-                account.bucket().correct(reserved, 0);
+    /// Accounts of which more has to be on disk: for who writes.
+    pub fn take_asks(&mut self) -> std::vec::Drain<'_, Arc<Account>> {
+        self.asks.drain(..)
+    }
+
+    /// Frees reservations whose time is over, and forgets where accounts are that were not used lately. Call it
+    /// about once a second. Returns how many reservations were freed: each is a fault of somebody.
+    pub fn sweep(&mut self, now: Moment) -> usize {
+        let mut freed = 0;
+        for (place, open) in (0u32..).zip(&mut self.open) {
+            if open.until <= now.tick && !open.holds.is_empty() {
+                freed += 1;
+                open.generation = open.generation.wrapping_add(1);
+                self.free.push(place);
+                open.holds.drain(..).for_each(|hold| hold.expire(now));
             }
+        }
+        self.handles.retain(|_, handle| {
+            now.tick.since(handle.used.get()) < HANDLE_IDLE || Rc::strong_count(handle) > 1
+        });
+        freed
+    }
+
+    // === parts ===
+
+    fn take(
+        &mut self,
+        wanted: &Wanted<'_>,
+        ready: &ReadyRule,
+        caller: &dyn Caller,
+        estimate: &Spend,
+        now: Moment,
+    ) -> Result<(Hold, u64), Denied> {
+        let amount = estimate.amount(&ready.rule);
+        let tuning = *self.accounts.tuning();
+        // An account can be replaced between look-up and taking, by a reload or a sweep; seldom twice.
+        for _ in 0..8 {
+            let handle = self.handle(wanted, ready, caller, now);
+            let account = &handle.account;
+            let taking = account.take(amount, self.worker, &tuning, now);
+            if let Taking::Took { amount, slot, leased } = taking {
+                if account.is_durable() && account.granted() < low_mark(account) && account.ask() {
+                    self.push_ask(account.clone());
+                }
+                let unit = ready.rule.unit;
+                return Ok((Hold { handle, rule: wanted.rule, unit, reserved: amount, slot }, leased));
+            }
+            match taking {
+                Taking::Closed => {
+                    self.handles.remove(&wanted.id());
+                }
+                Taking::Blocked => return Err(Denied::Blocked(wanted.rule)),
+                Taking::Ungranted => {
+                    if account.ask() {
+                        self.push_ask(account.clone());
+                    }
+                    return Err(Denied::Ungranted);
+                }
+                Taking::Short | Taking::Took { .. } => {
+                    let wait = account.wait_for(amount, now);
+                    let balance = account.balance(now);
+                    let account = account.clone();
+                    let refused = Refused { rule: wanted.rule, account, wanted: amount, wait, balance };
+                    return Err(Denied::Refused(Box::new(refused)));
+                }
+            }
+        }
+        Err(Denied::Ungranted)
+    }
+
+    /// The refusal with the longest wait among all limits that are short; without an end is the longest.
+    fn longest(
+        &mut self,
+        first: Box<Refused>,
+        rules: &RuleSet,
+        limits: impl Iterator<Item = u32>,
+        caller: &dyn Caller,
+        estimate: &Spend,
+        now: Moment,
+    ) -> Denied {
+        let wait = |refused: &Refused| refused.wait.unwrap_or(Duration::MAX);
+        let mut longest = first;
+        let mut keys = Keys { rules, caller, known: ArrayVec::new() };
+        for index in limits {
+            let Some(ready) = rules.rules.get(index as usize) else { continue };
+            if index == longest.rule || ready.rule.mode == Mode::Shadow {
+                continue;
+            }
+            let Key::Is(key) = keys.of(ready) else { continue };
+            let handle = self.handle(&Wanted { rules, rule: index, key }, ready, caller, now);
+            let account = handle.account.clone();
+            let wanted = estimate.amount(&ready.rule);
+            let other = Refused {
+                rule: index,
+                wait: account.wait_for(wanted, now),
+                balance: account.balance(now),
+                account,
+                wanted,
+            };
+            if wait(&other) > wait(&longest) {
+                *longest = other;
+            }
+        }
+        Denied::Refused(longest)
+    }
+
+    fn handle(
+        &mut self,
+        wanted: &Wanted<'_>,
+        ready: &ReadyRule,
+        caller: &dyn Caller,
+        now: Moment,
+    ) -> Rc<Handle> {
+        let id = wanted.id();
+        if let Some(handle) = self.handles.get(&id) {
+            handle.used.set(now.tick);
+            if Arc::ptr_eq(&handle.under, ready.terms_for(wanted.key)) && handle.account.is_open() {
+                return handle.clone();
+            }
+        }
+        let label = || match wanted.key {
+            0 => String::new(),
+            _ => caller.label(&ready.rule.key),
+        };
+        let account = self.accounts.find(wanted, &label, now);
+        let handle = Handle::new(account, ready.terms_for(wanted.key).clone(), now);
+        self.handles.insert(id, handle.clone());
+        handle
+    }
+
+    fn keep(&mut self, holds: ArrayVec<Hold, LIMITS_MAX>, now: Moment) -> Ticket {
+        let until = now.tick + self.hold;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.open.push(Open::default());
+            (self.open.len() - 1) as u32
+        });
+        match self.open.get_mut(place as usize) {
+            Some(open) => {
+                (open.until, open.holds) = (until, holds);
+                Ticket { place, generation: open.generation }
+            }
+            None => Ticket { place, generation: 0 }, // a free place exists
         }
     }
 
-    fn accounts_of<'a>(&'a self, limits: &'a [u32]) -> impl Iterator<Item = (u32, &'a Arc<Account>)> {
-        limits.iter().filter_map(|index| Some((*index, self.accounts.get(*index as usize)?)))
+    fn finish(&mut self, ticket: &Ticket) -> ArrayVec<Hold, LIMITS_MAX> {
+        match self.open.get_mut(ticket.place as usize) {
+            Some(open) if open.generation == ticket.generation => {
+                open.generation = open.generation.wrapping_add(1);
+                self.free.push(ticket.place);
+                std::mem::take(&mut open.holds)
+            }
+            _ => ArrayVec::new(), // swept
+        }
     }
 
-    fn refusal(&self, limits: &[u32], estimate: Spend, now: Tick, short: u32) -> Box<Refused> {
-        let refusals = self.accounts_of(limits).map(|(index, account)| {
-            let wanted = estimate.amount(account.rule().unit);
-            let wait = account.bucket().wait_for(wanted, now);
-            Refused { index, account: account.clone(), wanted, wait }
-        });
-        // `max_by_key` keeps the last of equals; the account that refused wins a tie by its second key.
-        let longest = refusals.max_by_key(|refused| (refused.wait, refused.index == short));
-        Box::new(longest.unwrap_or_else(|| unreachable!("a refusal comes from one of the limits")))
-    }
-}
-
-impl Reservation {
-    /// What is held: the position of each account and what was taken from it.
-    pub fn held(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.holds.iter().map(|hold| (hold.index, hold.reserved))
+    fn push_ask(&mut self, account: Arc<Account>) {
+        if self.asks.len() < ASKS_MAX {
+            self.asks.push(account);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::{Measure, Rate, Rule};
-    use super::*;
+impl Hold {
+    /// The request does not go on.
+    fn give_back(self, now: Moment) {
+        self.handle.account.settle(self.reserved, 0, self.slot, now);
+    }
 
-    fn book(rules: &[(Unit, u64, u64)]) -> Book {
-        let rules = rules.iter().enumerate().map(|(i, (unit, capacity, seconds))| {
-            let rate = Rate { per_fill: 1, fill: Duration::from_secs(*seconds) };
-            let measure = Measure::Bucket { capacity: *capacity, rate };
-            Account::open(&Rule::new(&format!("ns/{i}"), *unit, measure), Tick(0))
+    /// Nobody settled it: what was under way is not any more, what was taken stays spent.
+    fn expire(self, now: Moment) {
+        if self.unit == Unit::Concurrency {
+            self.handle.account.settle(self.reserved, 0, self.slot, now);
+        }
+    }
+}
+
+/// The keys of one request, each computed once.
+struct Keys<'a> {
+    rules: &'a RuleSet,
+    caller: &'a dyn Caller,
+    known: ArrayVec<(u16, Result<u128, usize>), LIMITS_MAX>,
+}
+
+enum Key {
+    Is(u128),
+    Skips,
+    Missing(KeyPart),
+}
+
+impl Keys<'_> {
+    fn of(&mut self, ready: &ReadyRule) -> Key {
+        let Some(place) = ready.key else { return Key::Is(0) };
+        let known = self.known.iter().find(|(known, _)| *known == place).map(|(_, key)| *key);
+        let key = known.unwrap_or_else(|| {
+            let parts = self.rules.keys.get(usize::from(place)).map_or(&[][..], Vec::as_slice);
+            let key = self.caller.key(parts);
+            let _ = self.known.try_push((place, key));
+            key
         });
-        Book::new(rules.collect())
+        match (key, ready.rule.on_missing) {
+            (Ok(key), _) => Key::Is(key),
+            (Err(_), MissingKey::Shared) => Key::Is(0),
+            (Err(_), MissingKey::Skip) => Key::Skips,
+            (Err(part), MissingKey::Deny) => Key::Missing(missing(&ready.rule, part)),
+        }
     }
+}
 
-    fn balances(book: &Book) -> Vec<i64> {
-        book.accounts().iter().map(|account| account.bucket().balance(Tick(0))).collect()
+fn missing(rule: &Rule, part: usize) -> KeyPart {
+    rule.key.get(part).cloned().unwrap_or(KeyPart::ApiKey)
+}
+
+/// More is asked for when what is on disk and unspent falls below this.
+fn low_mark(account: &Account) -> u64 {
+    account.terms().capacity() / 200
+}
+
+fn standing(account: &Account, now: Moment) -> Standing {
+    let limit = account.terms().capacity();
+    Standing {
+        unit: account.terms().unit,
+        limit,
+        remaining: u64::try_from(account.balance(now)).unwrap_or(0),
+        reset: account.wait_for(limit, now).unwrap_or(Duration::ZERO),
     }
+}
 
-    #[test]
-    fn all_give_or_none_does() {
-        let book = book(&[(Unit::Requests, 10, 1), (Unit::Tokens, 100, 1), (Unit::Requests, 1, 60)]);
-        let first = book.reserve(&[0, 1, 2], Spend { tokens: 30 }, Tick(0)).expect("all full");
-        assert_eq!(balances(&book), [9, 70, 0]);
-        let refused = book.reserve(&[0, 1, 2], Spend { tokens: 30 }, Tick(0)).expect_err("one is empty");
-        assert_eq!((refused.index, refused.wait), (2, Duration::from_secs(60)));
-        assert_eq!(balances(&book), [9, 70, 0], "nothing was taken by the refused one");
-        let mut settled = Vec::new();
-        book.settle(first, Spend { tokens: 45 }, Tick(0), |s| settled.push((s.reserved, s.spent, s.balance)));
-        assert_eq!(settled, [(1, 1, 9), (30, 45, 55), (1, 1, 0)]);
-    }
-
-    #[test]
-    fn the_wait_is_the_longest_of_all_that_are_short() {
-        let book = book(&[(Unit::Requests, 1, 5), (Unit::Requests, 1, 50)]);
-        let both = book.reserve(&[0, 1], Spend::default(), Tick(0)).expect("both full");
-        let refused = book.reserve(&[0, 1], Spend::default(), Tick(0)).expect_err("both empty");
-        assert_eq!((refused.index, refused.wait), (1, Duration::from_secs(50)));
-        drop(both);
-    }
-
-    #[test]
-    fn a_reservation_that_dies_stays_spent() {
-        let book = book(&[(Unit::Tokens, 100, 1)]);
-        drop(book.reserve(&[0], Spend { tokens: 40 }, Tick(0)).expect("full"));
-        assert_eq!(balances(&book), [60]);
-    }
-
-    #[test]
-    fn standings_show_the_tightest_of_each_unit() {
-        let book = book(&[(Unit::Requests, 10, 1), (Unit::Requests, 3, 1), (Unit::Tokens, 100, 1)]);
-        let standings = book.standings(&[0, 1, 2], Tick(0));
-        let shown: Vec<_> = standings.iter().map(|s| (s.unit, s.limit, s.remaining)).collect();
-        assert_eq!(shown, [(Unit::Requests, 3, 3), (Unit::Tokens, 100, 100)]);
+fn keep_tightest(tightest: &mut ArrayVec<Standing, 4>, standing: Standing) {
+    match tightest.iter_mut().find(|other| other.unit == standing.unit) {
+        Some(other) if standing.remaining < other.remaining => *other = standing,
+        Some(_) => {}
+        None => tightest.push(standing),
     }
 }

@@ -195,7 +195,7 @@ pub enum Mode {
 }
 
 /// What becomes of a stream whose next part no account covers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnExhausted {
     /// It goes on to its end, and what it spends is debt.
     #[default]

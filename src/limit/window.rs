@@ -5,6 +5,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// A time zone of the IANA database, which is part of the program.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,12 +45,36 @@ pub struct Window {
     pub until_ms: i64,
 }
 
+/// The window that was asked for last, so that the calendar is consulted once per window and not per request.
+///
+/// Threads write it without a lock: the fourth number is the exclusive or of the others, and what does not fit
+/// together is not believed.
+#[derive(Debug, Default)]
+pub(super) struct WindowCache([AtomicI64; 4]);
+
+impl WindowCache {
+    pub(super) fn at(&self, every: Every, zone: &Zone, unix_ms: i64) -> Window {
+        let [index, from_ms, until_ms, check] = [0, 1, 2, 3].map(|place| self.0[place].load(Relaxed));
+        if check == index ^ from_ms ^ until_ms && (from_ms..until_ms).contains(&unix_ms) {
+            return Window { index, from_ms, until_ms };
+        }
+        let window = Window::at(every, zone, unix_ms);
+        let Window { index, from_ms, until_ms } = window;
+        let numbers = [index, from_ms, until_ms, index ^ from_ms ^ until_ms];
+        self.0.iter().zip(numbers).for_each(|(place, number)| place.store(number, Relaxed));
+        window
+    }
+}
+
+/// The calendar goes from 1970 to 9998; a clock that shows something else is broken.
+const YEAR_9999_MS: i64 = 253_370_764_800_000;
 const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
 
 impl Window {
     /// The window that `unix_ms` is in.
     pub fn at(every: Every, zone: &Zone, unix_ms: i64) -> Window {
+        let unix_ms = unix_ms.clamp(0, YEAR_9999_MS);
         match every {
             Every::Minute => even(unix_ms, MINUTE_MS, 0),
             Every::Hour => even(unix_ms, HOUR_MS, part_of_hour(zone)),

@@ -1,21 +1,45 @@
 use super::Resolved;
 use crate::config::Snapshot;
-use crate::limit::Account;
+use crate::limit::{Account, Accounts, RuleSet};
 use crate::telemetry::{Counters, Latencies, LimitCounters, Record};
 use crossbeam::queue::ArrayQueue;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-/// A configuration that was checked whole, with the accounts of its limits.
+/// A configuration that was checked whole, with its limits made ready.
 pub struct InForce {
     /// Counted from 1, one more with every reload.
     pub generation: u64,
     /// What it says.
     pub snapshot: Snapshot,
-    /// One per limit of the snapshot, in its order; shared by all workers.
-    pub accounts: Vec<Arc<Account>>,
-    /// What each worker counts of each limit: by worker, then by limit.
-    pub limit_counters: Vec<Vec<LimitCounters>>,
+    /// The limits of the snapshot, in its order.
+    pub rules: Arc<RuleSet>,
+    /// What each worker counts of each limit: by worker, then by limit. A limit that stays keeps its counters.
+    pub limit_counters: Vec<Vec<Arc<LimitCounters>>>,
+}
+
+impl InForce {
+    /// `snapshot` in force after `before`: limits that stay keep their terms and their counters.
+    pub fn after(before: Option<&InForce>, snapshot: Snapshot, workers: usize) -> InForce {
+        let rules = match before {
+            Some(before) => RuleSet::after(&before.rules, &snapshot.limits),
+            None => RuleSet::new(&snapshot.limits),
+        };
+        let counters = |worker: usize, name: &str| {
+            let (place, _) = before?.rules.named(name)?;
+            before?.limit_counters.get(worker)?.get(place as usize).cloned()
+        };
+        let of_worker = |worker| {
+            let of_rule = |rule: &crate::limit::Rule| counters(worker, &rule.name).unwrap_or_default();
+            snapshot.limits.iter().map(of_rule).collect()
+        };
+        InForce {
+            generation: before.map_or(1, |before| before.generation + 1),
+            limit_counters: (0..workers).map(of_worker).collect(),
+            rules: Arc::new(rules),
+            snapshot,
+        }
+    }
 }
 
 /// What a worker hands out without waiting. All of it is bounded and none of it blocks.
@@ -73,6 +97,12 @@ impl Health {
     }
 }
 
+/// What wakes the store.
+pub type Bell = Box<dyn Fn() + Send + Sync>;
+
+/// The most accounts that wait for the store.
+const ASKS_MAX: usize = 8192;
+
 /// What everybody may read: who works, what is in force, how it goes. Locks here are held for a copy only,
 /// and never by a worker.
 pub struct Board {
@@ -80,6 +110,11 @@ pub struct Board {
     pub desks: Vec<Arc<Desk>>,
     /// Whether requests are welcome.
     pub health: Health,
+    /// All accounts of all limits.
+    pub accounts: Arc<Accounts>,
+    /// Accounts of which more must be on disk before it is spent; from workers to the store.
+    pub asks: ArrayQueue<Arc<Account>>,
+    bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     latencies: Mutex<Latencies>,
@@ -87,10 +122,13 @@ pub struct Board {
 
 impl Board {
     /// A board for these workers and their first configuration.
-    pub fn new(desks: Vec<Arc<Desk>>, in_force: Arc<InForce>) -> Arc<Board> {
+    pub fn new(desks: Vec<Arc<Desk>>, in_force: Arc<InForce>, accounts: Arc<Accounts>) -> Arc<Board> {
         Arc::new(Board {
             desks,
             health: Health::default(),
+            accounts,
+            asks: ArrayQueue::new(ASKS_MAX),
+            bell: OnceLock::new(),
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
@@ -115,6 +153,25 @@ impl Board {
     /// Replaces the addresses.
     pub fn set_resolved(&self, resolved: Arc<Resolved>) {
         *open(&self.resolved) = Some(resolved);
+    }
+
+    /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.
+    pub fn ask(&self, accounts: impl Iterator<Item = Arc<Account>>) {
+        let mut rings = false;
+        for account in accounts {
+            rings = true;
+            if let Err(account) = self.asks.push(account) {
+                account.forget_ask();
+            }
+        }
+        if let (true, Some(bell)) = (rings, self.bell.get()) {
+            bell();
+        }
+    }
+
+    /// What is to be done when an account is asked for. Once.
+    pub fn set_bell(&self, bell: Bell) {
+        let _ = self.bell.set(bell);
     }
 
     /// Takes what workers have measured since the last call into the sums.

@@ -6,7 +6,7 @@
 
 mod board;
 
-pub use board::{Board, Desk, Health, InForce};
+pub use board::{Bell, Board, Desk, Health, InForce};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub enum ToWorker {
     Adopt(Arc<InForce>),
     /// Where each of `InForce::snapshot.targets` is, by position; empty when its name does not resolve.
     Resolved(Arc<Resolved>),
+    /// More of some accounts is on disk: who waits for it may ask again.
+    Granted,
     /// Take no new connections; end each connection after the exchange it is in.
     Drain,
     /// End now.

@@ -1,17 +1,30 @@
 //! The books of one exchange: its record, its reservation, its meter. What ends here is settled, once.
 
+use super::caller::Asking;
 use super::fault::Fault;
 use super::worker::{Serving, Worker};
 use crate::base::{Money, Tick, Tokens};
-use crate::config::Rule;
-use crate::limit::{Reservation, Settled, Spend, Standing};
+use crate::limit::{self, Denied, Note, Settled, Spend, Standing, Ticket};
 use crate::llm::estimate::{Ratio, output_tokens};
 use crate::llm::price::cost;
-use crate::llm::{Meter, Usage};
+use crate::llm::{Ask, Meter, Usage};
+use crate::mail::InForce;
 use crate::telemetry::record::bounded;
 use crate::telemetry::{Decision, LimitCounters, Outcome, Record, UsageCounts, UsageSource};
 use arrayvec::ArrayVec;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// Output tokens that are reserved when the client names no maximum, and the most that are when it does: a
+/// client's `max_tokens` is a ceiling, often far above any real answer, and what is spent beyond the
+/// reservation becomes debt.
+const RESERVED_OUTPUT_MAX: u64 = 1024;
+
+/// How long a request waits, since it began, for its budget to be on disk.
+const GRANT_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How limits stand, the tightest of each unit.
+pub(super) type Standings = ArrayVec<Standing, 4>;
 
 /// Everything about one exchange that outlives its success or failure.
 ///
@@ -26,7 +39,9 @@ pub(super) struct Entry {
     pub(super) estimated_input: Tokens,
     /// How far the request got, for what it may have cost although no answer came.
     pub(super) reached: Reached,
-    reservation: Reservation,
+    ticket: Option<Ticket>,
+    /// How the limits stood that refused.
+    refused: Standings,
     worker: Rc<Worker>,
     serving: Rc<Serving>,
 }
@@ -53,48 +68,101 @@ impl Entry {
             meter: None,
             estimated_input: 0,
             reached: Reached::Nobody,
-            reservation: Reservation::default(),
+            ticket: None,
+            refused: Standings::new(),
             worker: worker.clone(),
             serving: serving.clone(),
         }
     }
 
-    /// Step 6: every limit of `rule` reserves, or none does and the request is refused.
-    pub(super) fn reserve(&mut self, rule: &Rule, estimate: Spend) -> Result<(), Fault> {
-        if rule.limits.is_empty() {
+    /// What a request is expected to use: its input, and as much output per choice as is reserved.
+    pub(super) fn estimate(&self, ask: &Ask) -> Spend {
+        let output = ask.max_output.unwrap_or(RESERVED_OUTPUT_MAX).min(RESERVED_OUTPUT_MAX);
+        let output = output.saturating_mul(ask.choices.clamp(1, 128));
+        let usage = Usage { input: self.estimated_input, output, ..Usage::default() };
+        spend(&usage, self.price(&usage))
+    }
+
+    /// Step 6: every limit in `limits` reserves, or none does and the request is refused.
+    ///
+    /// Waits only for the disk, when a budget has room of which none is written down yet.
+    pub(super) async fn reserve(
+        &mut self,
+        limits: &[u32],
+        asking: &Asking<'_>,
+        estimate: Spend,
+    ) -> Result<(), Fault> {
+        if limits.is_empty() {
             return Ok(());
         }
-        let now = self.worker.ring.now();
-        match self.serving.book.reserve(&rule.limits, estimate, now) {
-            Ok(reservation) => {
-                for (index, reserved) in reservation.held() {
-                    let counts = &self.counts(index);
-                    counts.admitted.add(1);
-                    counts.reserved.add(reserved);
+        let until = self.started + GRANT_WAIT_MAX;
+        loop {
+            let version = self.worker.grants.version();
+            match self.try_reserve(limits, asking, &estimate) {
+                Ok(ticket) => {
+                    self.ticket = Some(ticket);
+                    return Ok(());
                 }
-                self.reservation = reservation;
-                Ok(())
-            }
-            Err(refused) => {
-                self.counts(refused.index).refused.add(1);
-                let rule = refused.account.rule();
-                self.record.decisions.push(Decision {
-                    rule: rule.name.clone(),
-                    unit: rule.unit.name(),
-                    admitted: false,
-                    reserved: 0,
-                    settled: 0,
-                    balance_after: refused.account.bucket().balance(now),
-                    retry_after_ms: u64::try_from(refused.wait.as_millis()).unwrap_or(u64::MAX),
-                });
-                Err(Fault::Refused(refused))
+                Err(Denied::Ungranted) if self.worker.ring.now() < until => {
+                    self.worker.grants.changed_since(&self.worker.ring, version).await;
+                }
+                Err(denied) => {
+                    let now = self.worker.moment();
+                    let rules = &self.serving.in_force.rules;
+                    let mut book = self.worker.book.borrow_mut();
+                    self.refused = book.standings_of(rules, limits.iter().copied(), asking, now);
+                    drop(book);
+                    return Err(self.denied(denied));
+                }
             }
         }
     }
 
-    /// How the limits of `rule` stand, for the headers of an answer.
-    pub(super) fn standings(&self, rule: &Rule) -> ArrayVec<Standing, 2> {
-        self.serving.book.standings(&rule.limits, self.worker.ring.now())
+    fn try_reserve(&self, limits: &[u32], asking: &Asking<'_>, estimate: &Spend) -> Result<Ticket, Denied> {
+        let (rules, now) = (&self.serving.in_force.rules, self.worker.moment());
+        let mut book = self.worker.book.borrow_mut();
+        let ticket = book.reserve(rules, limits.iter().copied(), asking, estimate, now, |rule, note| {
+            count(self.counts(rule), note);
+        });
+        self.worker.board.ask(book.take_asks());
+        self.worker.desk.counters.reservations_open.set(book.open_reservations() as u64);
+        ticket
+    }
+
+    /// Counts a refusal and notes it in the record.
+    fn denied(&mut self, denied: Denied) -> Fault {
+        let (rule, balance, wait) = match &denied {
+            Denied::Refused(refused) => (refused.rule, refused.balance, refused.wait),
+            Denied::Blocked(rule) | Denied::MissingKey(rule, _) => (*rule, 0, None),
+            Denied::Ungranted => return Fault::Ungranted,
+        };
+        self.counts(rule).refused.add(1);
+        let Some(ready) = self.serving.in_force.rules.rules.get(rule as usize) else {
+            return Fault::Ungranted;
+        };
+        let name = ready.rule.name.clone();
+        let _ = self.record.decisions.try_push(Decision {
+            rule: name.clone(),
+            unit: ready.rule.unit.name(),
+            admitted: false,
+            reserved: 0,
+            settled: 0,
+            balance_after: balance,
+            retry_after_ms: wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        });
+        match denied {
+            Denied::Refused(refused) => Fault::Refused(refused),
+            Denied::MissingKey(_, part) => Fault::MissingKey(name, part),
+            Denied::Blocked(_) | Denied::Ungranted => Fault::Blocked(name),
+        }
+    }
+
+    /// How the limits of this exchange stand, for the headers of an answer.
+    pub(super) fn standings(&self) -> Standings {
+        match &self.ticket {
+            Some(ticket) => self.worker.book.borrow().standings(ticket, self.worker.moment()),
+            None => self.refused.clone(),
+        }
     }
 
     /// Notes that the first byte of the answer is on its way to the client.
@@ -130,13 +198,20 @@ impl Entry {
             self.record.model_used = bounded(model.as_bytes());
         }
         let cost = self.price(&usage);
-        let reservation = std::mem::take(&mut self.reservation);
-        let spend = Spend { tokens: usage.total() };
-        let Entry { serving, record, worker, .. } = self;
-        let counters = &serving.in_force.limit_counters[usize::from(worker.desk.worker)];
-        serving.book.settle(reservation, spend, worker.ring.now(), |settled| {
-            note_settled(settled, &counters[settled.index as usize], record);
-        });
+        if let Some(ticket) = self.ticket.take() {
+            let spend = spend(&usage, cost);
+            let Entry { serving, record, worker, .. } = self;
+            let InForce { rules, limit_counters, .. } = &*serving.in_force;
+            let counters = &limit_counters[usize::from(worker.desk.worker)];
+            let mut book = worker.book.borrow_mut();
+            book.settle(ticket, rules, &spend, worker.moment(), |settled| {
+                let place = settled.rule as usize;
+                note_settled(&settled, &rules.rules[place].rule, source, &counters[place], record);
+            });
+            worker.board.ask(book.take_asks());
+            worker.desk.counters.reservations_open.set(book.open_reservations() as u64);
+        }
+        let record = &mut self.record;
         record.usage_source = source;
         record.cost_nano_usd = u64::try_from(cost.0).unwrap_or(0);
         record.usage = UsageCounts {
@@ -147,7 +222,7 @@ impl Entry {
             reasoning: usage.reasoning,
         };
         if source != UsageSource::None {
-            self.worker.desk.counters.count_usage(&record.usage, record.cost_nano_usd);
+            self.worker.desk.counters.count_usage(&self.record.usage, self.record.cost_nano_usd);
         }
         if source == UsageSource::Counted {
             self.worker.desk.counters.usage_missing.add(1);
@@ -197,11 +272,20 @@ impl Entry {
 }
 
 /// Counts a settled account, and notes it in the record as far as there is room; the counters have them all.
-fn note_settled(settled: Settled<'_>, counts: &LimitCounters, record: &mut Record) {
+fn note_settled(
+    settled: &Settled,
+    rule: &limit::Rule,
+    source: UsageSource,
+    counts: &LimitCounters,
+    record: &mut Record,
+) {
     counts.settled.add(settled.spent);
     counts.refunded.add(settled.reserved.saturating_sub(settled.spent));
     counts.overspent.add(settled.spent.saturating_sub(settled.reserved));
-    let rule = settled.account.rule();
+    match source {
+        UsageSource::Counted => counts.counted.add(settled.spent),
+        UsageSource::Reported | UsageSource::None => counts.reported.add(settled.spent),
+    }
     let _ = record.decisions.try_push(Decision {
         rule: rule.name.clone(),
         unit: rule.unit.name(),
@@ -211,6 +295,31 @@ fn note_settled(settled: Settled<'_>, counts: &LimitCounters, record: &mut Recor
         balance_after: settled.balance,
         retry_after_ms: 0,
     });
+}
+
+/// Counts what a limit did.
+fn count(counts: &LimitCounters, note: Note) {
+    match note {
+        Note::Admitted(reserved) => {
+            counts.admitted.add(1);
+            counts.reserved.add(reserved);
+        }
+        Note::Leased(amount) => counts.leased.add(amount),
+        Note::ShadowRefused => counts.shadow_refused.add(1),
+        Note::ToppedUp(amount) => counts.reserved.add(amount),
+    }
+}
+
+/// Usage and its cost, as limits count them.
+fn spend(usage: &Usage, cost: Money) -> Spend {
+    Spend {
+        input: usage.input,
+        cached_input: usage.cached_input,
+        cache_write: usage.cache_write,
+        output: usage.output,
+        reasoning: usage.reasoning,
+        cost,
+    }
 }
 
 fn micros(time: std::time::Duration) -> u64 {

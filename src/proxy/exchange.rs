@@ -1,12 +1,13 @@
 //! THE request: one exchange from the first byte of its head to its settled account, told in order.
 
 use super::call::{self, Call};
+use super::caller::{self, Asking};
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{caller, plain, relay, reply};
+use super::{plain, relay, reply};
 use crate::config::{
     Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts, client_format,
 };
@@ -35,9 +36,8 @@ pub(super) enum Then {
 
 /// What is known of the request when something goes wrong, so that it can be answered in the right words.
 #[derive(Default)]
-pub(super) struct Known<'a> {
+pub(super) struct Known {
     format: Option<Format>,
-    rule: Option<&'a Rule>,
 }
 
 /// Serves one request. Whatever happens in it, its [`Entry`] settles and records it.
@@ -59,7 +59,7 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
     let then = match served {
         Ok(then) => then,
         Err(fault) => {
-            let standings = known.rule.map(|rule| entry.standings(rule)).unwrap_or_default();
+            let standings = entry.standings();
             let manner = manner(worker, &head, &message, timeouts);
             reply::fault(client, &mut entry, &fault, known.format, &standings, &manner).await
         }
@@ -71,14 +71,14 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
 }
 
 /// Steps 3 to 9 of a request whose head is known.
-async fn serve<'a>(
+async fn serve(
     worker: &Rc<Worker>,
-    serving: &'a Serving,
+    serving: &Serving,
     client: &mut Client,
     head: &RequestHead,
     message: &mut Message,
     entry: &mut Entry,
-    known: &mut Known<'a>,
+    known: &mut Known,
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
@@ -86,7 +86,6 @@ async fn serve<'a>(
     // 3: the route; filters that answer at once do so.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
     let (rule_index, rule) = find_rule(serving, listener, head, &message.bytes)?;
-    known.rule = Some(rule);
     entry.record.route = Some(rule.route.clone());
     entry.record.rule = rule_index;
     if let Some(redirect) = &rule.filters.redirect {
@@ -100,7 +99,8 @@ async fn serve<'a>(
     entry.record.backend = Some(backend.name.clone());
     let target = rewritten(rule, head, &message.bytes);
     let BackendKind::Ai { provider, model, credential, path } = &backend.kind else {
-        entry.reserve(rule, Spend::default())?;
+        let asking = Asking { head, bytes: &message.bytes, peer: client.peer, model: "", route: &rule.route };
+        entry.reserve(&rule.limits, &asking, Spend::default()).await?;
         return plain::serve(
             worker,
             serving,
@@ -129,7 +129,10 @@ async fn serve<'a>(
     entry.estimated_input = input_tokens(ask.text_bytes, ask.media_bytes, Ratio::DEFAULT);
 
     // 6: every limit that applies reserves, or none does.
-    entry.reserve(rule, Spend { tokens: estimate(&ask, entry.estimated_input) })?;
+    let asked = entry.record.model_asked;
+    let asking = Asking { head, bytes: &message.bytes, peer: client.peer, model: &asked, route: &rule.route };
+    let spend = entry.estimate(&ask);
+    entry.reserve(&rule.limits, &asking, spend).await?;
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
@@ -230,17 +233,6 @@ fn location(
     let mut location = Vec::new();
     redirect.location(&origin, head.path_of(bytes), head.query.map(|query| query.of(bytes)), &mut location);
     location
-}
-
-/// Output tokens that are reserved when the client names no maximum, and the most that are when it does: a
-/// client's `max_tokens` is a ceiling, often far above any real answer, and what is spent beyond the
-/// reservation becomes debt.
-const RESERVED_OUTPUT_MAX: u64 = 1024;
-
-/// What an exchange is expected to use: its input and as much output per choice as is reserved for an answer.
-fn estimate(ask: &Ask, input: u64) -> u64 {
-    let output = ask.max_output.unwrap_or(RESERVED_OUTPUT_MAX).min(RESERVED_OUTPUT_MAX);
-    input.saturating_add(output.saturating_mul(ask.choices.clamp(1, 128)))
 }
 
 fn asked_model(ask: &Ask, message: &Message) -> arrayvec::ArrayString<64> {

@@ -1,10 +1,12 @@
 //! Everything that can keep a request from its answer, who is to blame, and what the client is told.
 
-use crate::limit::Refused;
+use crate::limit::{Allowance, KeyPart, Refused};
 use crate::llm::refusal::RefusalKind;
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyFault, HeadFault};
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 /// Why an exchange did not end with the provider's answer.
 #[derive(Debug)]
@@ -28,6 +30,12 @@ pub(super) enum Fault {
     BadRequest { param: String, message: String },
     /// A limit does not admit it.
     Refused(Box<Refused>),
+    /// The limit of that name wants a key that the request lacks.
+    MissingKey(Arc<str>, KeyPart),
+    /// An operator has blocked the request's account with the limit of that name.
+    Blocked(Arc<str>),
+    /// A budget has room, but it could not be written down that it is spent.
+    Ungranted,
     // --- the provider's part ---
     /// The rule has no backend that may be used.
     NoBackend,
@@ -59,9 +67,12 @@ impl Fault {
             Fault::NoRoute => 404,
             Fault::Method => 405,
             Fault::Refused(_) => 429,
+            Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
+            Fault::MissingKey(..) => 400,
+            Fault::Blocked(_) => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
-            Fault::Unresolved | Fault::Connect(_) => 503,
+            Fault::Unresolved | Fault::Connect(_) | Fault::Ungranted => 503,
             Fault::ProviderSlow => 504,
         })
     }
@@ -87,6 +98,11 @@ impl Fault {
             Fault::NoRoute => "no route matches this host, path and method".into(),
             Fault::Method => "this route takes POST requests only".into(),
             Fault::Refused(refused) => refusal(refused).into(),
+            Fault::MissingKey(limit, part) => {
+                format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
+            }
+            Fault::Blocked(limit) => format!("an operator has blocked this caller (limit {limit})").into(),
+            Fault::Ungranted => "the budget of this caller could not be written down in time".into(),
             Fault::NoBackend => "the route has no valid backend".into(),
             Fault::Unresolved => "the provider's name does not resolve".into(),
             Fault::Connect(why) => format!("the provider cannot be reached: {why}").into(),
@@ -116,8 +132,8 @@ impl Fault {
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::NoRoute => Outcome::NoRoute,
-            Fault::Refused(_) => Outcome::Refused,
-            Fault::NoBackend => Outcome::Fault,
+            Fault::Refused(_) | Fault::MissingKey(..) | Fault::Blocked(_) => Outcome::Refused,
+            Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
             Fault::Unresolved | Fault::Connect(_) | Fault::Broken | Fault::ProviderMalformed(_) => {
                 Outcome::UpstreamFailed
             }
@@ -141,11 +157,27 @@ impl Fault {
 
 /// Names the limit and its unit and says when to come back: "what is in force is in the 429".
 fn refusal(refused: &Refused) -> String {
-    let rule = refused.account.rule();
-    let seconds = refused.wait.as_secs_f64();
-    format!(
-        "rate limit exceeded: limit {} allows {}; retry after {seconds:.3} s",
-        rule.name,
-        rule.allowance(),
-    )
+    let terms = refused.account.terms();
+    let allowance = Allowance::new(terms.unit, &terms.measure);
+    let when = match refused.wait {
+        Some(wait) => format!("retry after {:.3} s", wait.as_secs_f64()),
+        None => "retry when another has ended".to_owned(),
+    };
+    format!("rate limit exceeded: limit {} allows {allowance}; {when}", terms.rule)
+}
+
+/// A part of a key, as the sentence "limit X wants ..." has it.
+struct Lacking<'a>(&'a KeyPart);
+
+impl fmt::Display for Lacking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            KeyPart::ApiKey => f.write_str("a key in Authorization or x-api-key"),
+            KeyPart::Header(name) => write!(f, "the header {name}"),
+            KeyPart::Model => f.write_str("the name of a model"),
+            KeyPart::Claim(name) => write!(f, "the claim {name} in its bearer token"),
+            KeyPart::Source => f.write_str("an address"),
+            KeyPart::Route => f.write_str("a route"),
+        }
+    }
 }

@@ -8,6 +8,7 @@
 
 mod call;
 mod caller;
+mod changes;
 mod client;
 mod entry;
 mod exchange;

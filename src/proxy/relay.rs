@@ -2,7 +2,7 @@
 
 use super::call::{Answered, Call, deadline};
 use super::client::Client;
-use super::entry::{Entry, Reached};
+use super::entry::{Entry, Reached, Standings};
 use super::exchange::Then;
 use super::fault::Fault;
 use super::reply::{LIMIT_HEADERS, connection, limit_headers};
@@ -10,7 +10,6 @@ use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::base::Span;
 use crate::config::Timeouts;
-use crate::limit::Standing;
 use crate::llm::translate::{self, ReplyTerms, StreamTerms, StreamTranslator};
 use crate::llm::{Meter, UsageStripper};
 use crate::runtime::{Gather, PIECES_MAX};
@@ -225,7 +224,7 @@ struct Outflow {
     spans: Vec<Span>,
     first_byte_noted: bool,
     /// The status and the head are written when the body is known: see `Passage::Whole`.
-    standings: arrayvec::ArrayVec<Standing, 2>,
+    standings: Standings,
 }
 
 struct Taken {
@@ -250,13 +249,13 @@ impl Outflow {
             head_len: 0,
             spans: Vec::new(),
             first_byte_noted: false,
-            standings: arrayvec::ArrayVec::new(),
+            standings: Standings::new(),
         }
     }
 
     /// Writes the head, unless the answer must be known whole first.
     fn begin(&mut self, entry: &Entry, call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) {
-        self.standings = entry.standings(call.rule);
+        self.standings = entry.standings();
         if call.http10 && self.delimiter == Delimiter::Chunks {
             (self.delimiter, self.keep_alive) = (Delimiter::Close, false);
         }

@@ -49,7 +49,7 @@ pub(super) async fn fault(
         status,
         param: fault.param(),
         unit: match fault {
-            Fault::Refused(refused) => Some(refused.account.rule().unit.name()),
+            Fault::Refused(refused) => Some(refused.account.terms().unit.name()),
             _ => None,
         },
         ..Refusal::new(fault.kind(), &message)
@@ -59,7 +59,8 @@ pub(super) async fn fault(
     write::status_line(out, status);
     write::header(out, b"content-type", refusal::CONTENT_TYPE.as_bytes());
     if let Fault::Refused(refused) = fault {
-        retry_after(out, refused.wait);
+        // When room depends on others ending, nobody knows: soon is worth a try.
+        retry_after(out, refused.wait.unwrap_or(Duration::from_secs(1)));
     }
     if let Fault::Method = fault {
         write::header(out, b"allow", b"POST");

@@ -1,11 +1,13 @@
 //! One core's worth of tollgate: accepts, serves, hears of the coordinator.
 
+use super::changes::Changes;
 use super::client::Client;
 use super::exchange::{Then, exchange};
 use super::upstream::Pool;
+use crate::base::Moment;
 use crate::limit::Book;
 use crate::mail::{Board, Desk, InForce, Resolved, ToWorker};
-use crate::runtime::{Listener, MailReceiver, Ring, Socket, executor, sleep};
+use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Latencies, Record};
 use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
@@ -18,6 +20,9 @@ use std::time::Duration;
 
 /// How often idle connections are looked over and latencies handed out.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// When a reservation that nobody settled frees itself: longer than any exchange lasts.
+const HOLD: Duration = Duration::from_secs(3600);
 
 /// How long accepting pauses after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -41,7 +46,14 @@ pub(super) struct Worker {
     pub(super) ring: Rc<Ring>,
     pub(super) desk: Arc<Desk>,
     pub(super) tls: Arc<ClientConfig>,
+    pub(super) board: Arc<Board>,
     pub(super) latencies: RefCell<Latencies>,
+    /// Its accounts and reservations.
+    pub(super) book: RefCell<Book>,
+    /// Changes when more of some accounts is on disk.
+    pub(super) grants: Changes,
+    /// The wall's time at tick 0, in milliseconds since 1970; set anew every second.
+    wall: Cell<i64>,
     /// Connections in all pools.
     pub(super) idle_upstreams: Cell<u32>,
     serving: RefCell<Rc<Serving>>,
@@ -53,7 +65,6 @@ pub(super) struct Worker {
 /// A configuration as this worker serves it. An exchange keeps the one that it began with.
 pub(super) struct Serving {
     pub(super) in_force: Arc<InForce>,
-    pub(super) book: Book,
     pub(super) pools: Vec<Rc<Pool>>,
 }
 
@@ -64,6 +75,10 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     let worker = Rc::new(Worker {
         random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
         latencies: RefCell::new(Latencies::default()),
+        book: RefCell::new(Book::new(u32::from(desk.worker), board.accounts.clone(), HOLD)),
+        grants: Changes::default(),
+        wall: Cell::new(wall()),
+        board: board.clone(),
         idle_upstreams: Cell::new(0),
         serving: RefCell::new(Rc::new(serving)),
         draining: Cell::new(false),
@@ -86,6 +101,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         match mail.receive(&ring).await {
             ToWorker::Adopt(in_force) => worker.adopt(in_force),
             ToWorker::Resolved(resolved) => worker.learn(&resolved),
+            ToWorker::Granted => worker.grants.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
                 ring.nudge();
@@ -169,6 +185,9 @@ async fn keep_house(worker: Rc<Worker>) {
         let now = worker.ring.now();
         let swept: u32 = worker.serving().pools.iter().map(|pool| pool.sweep(now)).sum();
         worker.idle_upstreams.set(worker.idle_upstreams.get() - swept);
+        worker.wall.set(wall());
+        let freed = worker.book.borrow_mut().sweep(worker.moment());
+        worker.desk.counters.reservations_expired.add(freed as u64);
         if worker.latencies.borrow().request.count() > 0 {
             let part = Box::new(worker.latencies.borrow_mut().take());
             worker.desk.latencies.force_push(part);
@@ -176,7 +195,20 @@ async fn keep_house(worker: Rc<Worker>) {
     }
 }
 
+/// The wall's time at tick 0.
+fn wall() -> i64 {
+    let now = clock::moment();
+    now.unix_ms.saturating_sub(i64::try_from(now.tick.0 / 1_000_000).unwrap_or(i64::MAX))
+}
+
 impl Worker {
+    /// The present instant of this turn of the loop, on both clocks.
+    pub(super) fn moment(&self) -> Moment {
+        let tick = self.ring.now();
+        let ms = i64::try_from(tick.0 / 1_000_000).unwrap_or(i64::MAX);
+        Moment { tick, unix_ms: self.wall.get().saturating_add(ms) }
+    }
+
     /// The configuration for a new exchange.
     pub(super) fn serving(&self) -> Rc<Serving> {
         self.serving.borrow().clone()
@@ -242,7 +274,7 @@ impl Serving {
             known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
-        Serving { book: Book::new(in_force.accounts.clone()), pools, in_force }
+        Serving { pools, in_force }
     }
 }
 

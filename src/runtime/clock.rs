@@ -1,6 +1,6 @@
 //! The one place that reads a clock.
 
-use crate::base::Tick;
+use crate::base::{Moment, Tick};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +11,11 @@ pub fn now() -> Tick {
     // One hour of room below the first reading, so that "an hour ago" is never before the origin.
     let origin = ORIGIN.get_or_init(Instant::now);
     Tick(0) + Duration::from_secs(3600) + origin.elapsed()
+}
+
+/// The present instant on both clocks.
+pub fn moment() -> Moment {
+    Moment { tick: now(), unix_ms: i64::try_from(unix_ms()).unwrap_or(i64::MAX) }
 }
 
 /// Wall-clock time in milliseconds since 1970, for records and for answers that carry a date.

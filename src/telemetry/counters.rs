@@ -128,6 +128,10 @@ numbers! {
         "Usage fields that were there but could not be read."
     streams_cut: Counter Counter "streams_cut_total"
         "Streams ended early because a limit was exhausted."
+    reservations_expired: Counter Counter "limit_reservations_expired_total"
+        "Reservations that nobody settled and that freed themselves; each is a fault in tollgate."
+    reservations_open: Gauge Gauge "limit_reservations_open"
+        "Reservations that are not settled."
     records_dropped: Counter Counter "records_dropped_total"
         "Access records lost because the coordinator did not keep up.";
     /// Answered requests by status: see [`STATUSES`].
@@ -158,6 +162,12 @@ numbers! {
         "Credit reserved, not spent and given back, in the limit's unit."
     overspent: Counter Counter "limit_overspent_total"
         "Credit spent beyond what was reserved, in the limit's unit."
+    reported: Counter Counter "limit_reported_total"
+        "Credit settled by what providers reported, in the limit's unit."
+    counted: Counter Counter "limit_counted_total"
+        "Credit settled by tollgate's own count, where no usage was reported, in the limit's unit."
+    leased: Counter Counter "limit_leased_total"
+        "Credit moved into leases of workers, in the limit's unit."
     debt: Gauge Gauge "limit_debt"
         "Overspent credit that the next refill pays back first, in the limit's unit."
     accounts: Gauge Gauge "limit_accounts"

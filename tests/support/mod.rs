@@ -13,6 +13,7 @@ use tollgate::app::cli::Options;
 use tollgate::app::files;
 use tollgate::app::gateway::{Gateway, Life};
 use tollgate::config::Overrides;
+use tollgate::limit::Wanted;
 use tollgate_loadtest::{Ledger, Script, Simulator};
 
 /// A gateway in front of a simulated provider, both on loopback, both ended when this is dropped.
@@ -159,8 +160,9 @@ impl Rig {
 
     /// The balance of the account at this place.
     pub fn balance(&self, index: usize) -> i64 {
-        let now = tollgate::runtime::clock::now();
-        self.gateway().board.in_force().accounts[index].bucket().balance(now)
+        let (board, now) = (&self.gateway().board, tollgate::runtime::clock::moment());
+        let wanted = Wanted { rules: &board.in_force().rules, rule: index as u32, key: 0 };
+        board.accounts.find(&wanted, &String::new, now).balance(now)
     }
 }
 

@@ -1,0 +1,238 @@
+//! All accounts of the host: one table that every worker reads without a lock.
+
+use super::lease::Tuning;
+use super::{Account, Control, RuleSet, Terms, Unit};
+use crate::base::Moment;
+use papaya::{Compute, HashMap, Operation};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// The accounts of all rules and keys.
+///
+/// Bounded: when there are as many as there may be, a key that is new shares one account with all other new
+/// keys of its rule, so that a flood of invented keys neither fills the memory nor is free.
+pub struct Accounts {
+    table: HashMap<u128, Arc<Account>, BuildHasherDefault<AsIs>>,
+    controls: HashMap<u128, Control, BuildHasherDefault<AsIs>>,
+    count: AtomicUsize,
+    /// How often a key had to share because the table was full.
+    crowded: AtomicU64,
+    bound: usize,
+    tuning: Tuning,
+    /// Whether accounts that must be on disk before they are spent are kept on one.
+    durable: bool,
+}
+
+/// How the accounts of one rule stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Accounts.
+    pub accounts: u64,
+    /// Units that accounts are below zero.
+    pub debt: u64,
+}
+
+/// Which account a request means.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The rules in force.
+    pub rules: &'a RuleSet,
+    /// Position of the rule.
+    pub rule: u32,
+    /// The digest of the key; 0 for a rule without one, and for requests without a key that share.
+    pub key: u128,
+}
+
+impl Accounts {
+    /// No accounts, at most `bound` of them.
+    pub fn new(bound: usize, durable: bool, tuning: Tuning) -> Accounts {
+        Accounts {
+            table: HashMap::default(),
+            controls: HashMap::default(),
+            count: AtomicUsize::new(0),
+            crowded: AtomicU64::new(0),
+            bound,
+            tuning,
+            durable,
+        }
+    }
+
+    /// How leases are handed out.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How often a key had to share an account because there were as many as there may be.
+    pub fn crowded(&self) -> u64 {
+        self.crowded.load(Relaxed)
+    }
+
+    /// The account of that id, if there is one.
+    pub fn get(&self, id: u128) -> Option<Arc<Account>> {
+        self.table.pin().get(&id).cloned()
+    }
+
+    /// The account that is wanted, opened full if there is none. `label` names the key where that may be told;
+    /// it is asked for only when an account is opened.
+    pub fn find(&self, wanted: &Wanted<'_>, label: &dyn Fn() -> String, now: Moment) -> Arc<Account> {
+        let mut id = wanted.id();
+        let mut shared = String::new();
+        if self.len() >= self.bound && self.get(id).is_none() && wanted.key != 0 {
+            self.crowded.fetch_add(1, Relaxed);
+            id = Wanted { key: CROWD, ..*wanted }.id();
+            shared.push_str("(all others)");
+        }
+        let terms = self.terms(wanted, id);
+        let durable = self.durable && terms.measure.is_durable();
+        let label = || if shared.is_empty() { label() } else { shared.clone() };
+        let fresh = || {
+            let account = Arc::new(Account::open(id, &label(), &terms, durable, now));
+            account.set_blocked(self.control(id).blocked);
+            account
+        };
+        let guard = self.table.pin();
+        loop {
+            let found = guard.compute(id, |entry| match entry {
+                Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
+                    Operation::Abort(account.clone())
+                }
+                // Replaced already, by somebody who saw these terms or other ones.
+                Some((_, account)) if account.moved().is_some() => {
+                    Operation::Insert(account.newest().clone())
+                }
+                Some((_, account)) if account.is_open() && account.terms().unit == terms.unit => {
+                    Operation::Insert(account.replace(&terms, now))
+                }
+                _ => Operation::Insert(fresh()),
+            });
+            match found {
+                Compute::Aborted(account) => return account,
+                Compute::Inserted(_, account) => {
+                    self.count.fetch_add(1, Relaxed);
+                    return account.clone();
+                }
+                Compute::Updated { .. } | Compute::Removed(..) => {}
+            }
+        }
+    }
+
+    fn terms(&self, wanted: &Wanted<'_>, id: u128) -> Arc<Terms> {
+        let control = self.control(id).terms;
+        let rule = wanted.rules.rules.get(wanted.rule as usize);
+        control.or_else(|| rule.map(|rule| rule.terms_for(wanted.key).clone())).unwrap_or_else(no_terms)
+    }
+
+    // === what operators say ===
+
+    /// What operators have said of an account.
+    pub fn control(&self, id: u128) -> Control {
+        self.controls.pin().get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Follows what an operator says of an account, now and whenever it is opened again.
+    pub fn set_control(&self, wanted: &Wanted<'_>, control: Control, now: Moment) {
+        let id = wanted.id();
+        let blocked = control.blocked;
+        let guard = self.controls.pin();
+        match control == Control::default() {
+            true => drop(guard.remove(&id)),
+            false => drop(guard.insert(id, control)),
+        }
+        if self.get(id).is_some() {
+            // Finding it replaces it where it has got other terms.
+            self.find(wanted, &String::new, now).set_blocked(blocked);
+        }
+    }
+
+    // === all of them ===
+
+    /// Shows every account to `look`.
+    pub fn for_each(&self, mut look: impl FnMut(&Arc<Account>)) {
+        self.table.pin().iter().for_each(|(_, account)| look(account));
+    }
+
+    /// Forgets accounts that say nothing which a new one would not: full, without reservations, not blocked. An
+    /// account in debt is never among them.
+    pub fn sweep(&self, now: Moment) {
+        let guard = self.table.pin();
+        for (id, account) in guard.iter() {
+            if account.close_if_idle(now) {
+                let is_it = |_: &u128, other: &Arc<Account>| Arc::ptr_eq(other, account);
+                if guard.remove_if(id, is_it).is_ok_and(|removed| removed.is_some()) {
+                    self.count.fetch_sub(1, Relaxed);
+                }
+            }
+        }
+    }
+
+    /// How the accounts of each rule stand, by the rule's name.
+    pub fn tally(&self, now: Moment) -> BTreeMap<Arc<str>, Tally> {
+        let mut tallies = BTreeMap::<Arc<str>, Tally>::new();
+        self.for_each(|account| {
+            let tally = tallies.entry(account.terms().rule.clone()).or_default();
+            tally.accounts += 1;
+            tally.debt += account.balance(now).min(0).unsigned_abs();
+        });
+        tallies
+    }
+
+    /// Puts an account in that is known from before; nothing if there is one of its id.
+    pub fn restore(&self, account: Arc<Account>) {
+        if self.table.pin().try_insert(account.id(), account).is_ok() {
+            self.count.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The key of the account that new keys share when there is no room.
+const CROWD: u128 = u128::MAX;
+
+impl Wanted<'_> {
+    /// The account's name among all accounts: the same for the same rule name and key, for ever.
+    pub fn id(&self) -> u128 {
+        let salt = self.rules.rules.get(self.rule as usize).map_or(0, |rule| rule.salt);
+        salt ^ self.key
+    }
+}
+
+/// Terms under which nothing can be spent, for a rule that is not there; no position is ever out of range.
+fn no_terms() -> Arc<Terms> {
+    Arc::new(Terms::new(&"".into(), Unit::Concurrency, &super::Measure::Concurrent { max: 1 }))
+}
+
+fn same(one: &Arc<Terms>, other: &Arc<Terms>) -> bool {
+    Arc::ptr_eq(one, other) || **one == **other
+}
+
+/// Ids are digests, even over all their bits already.
+#[derive(Default)]
+pub(super) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // A `u128` is written by `write_u128`; this is for completeness.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, id: u128) {
+        self.0 = (id >> 64) as u64 ^ id as u64;
+    }
+}
