@@ -227,7 +227,7 @@ loadtest fit: does a token limit refuse what would have fitted?
   --seed N          of the trace (1)
   --out DIR         fit.md and fit.json go there
 
-A made-up trace of agents: bursts of calls whose prompts grow to 120,000 bytes, `max_tokens` of 8,192 to 64,000,
+A made-up trace of agents: bursts of calls whose prompts grow to 60,000 bytes, `max_tokens` of 8,192 to 64,000,
 answers of 50 to 2,000 tokens, most of them short. From it follows a limit that fits: a rate 10 % above the average,
 and the smallest capacity of which --headroom percent stay untouched when each call is charged, as it is made, with
 all that it will use. The trace is replayed against tollgate under that limit; it must refuse nothing.

@@ -22,9 +22,9 @@ const LANES: u64 = 3;
 /// What these tools send as a ceiling.
 const CEILINGS: [u64; 4] = [32_000, 32_000, 64_000, 8_192];
 /// Bytes that a tool's definition and instructions take in every call.
-const PREAMBLE: u64 = 6_000;
+const PREAMBLE: u64 = 4_000;
 /// The longest conversation before it is made shorter.
-const PROMPT_MAX: u64 = 120_000;
+const PROMPT_MAX: u64 = 60_000;
 
 /// The calls of so many agents over so many seconds, in their order. The same seed makes the same calls.
 pub(super) fn make(seed: u64, agents: u64, seconds: u64) -> Vec<Call> {
@@ -33,13 +33,14 @@ pub(super) fn make(seed: u64, agents: u64, seconds: u64) -> Vec<Call> {
     for lane in 0..agents * LANES {
         let mut random = Random::new(seed, lane);
         // The first lane of an agent works most of the time, the others now and then.
-        let rest = if lane.is_multiple_of(LANES) { 3_000 } else { 12_000 };
+        let rest = if lane.is_multiple_of(LANES) { 4_000 } else { 15_000 };
         let mut at = random.between(0, rest);
         while at < end {
-            let mut prompt = PREAMBLE + random.between(500, 20_000);
+            let mut prompt = PREAMBLE + random.between(500, 8_000);
             for _ in 0..random.between(3, 14) {
                 let output = answer(&mut random);
-                let latency_ms = random.between(20, 150);
+                // Ten times as fast as the real ones.
+                let latency_ms = 200 + output * 6 / 10 + random.between(0, 600);
                 let max_tokens = CEILINGS[random.between(0, CEILINGS.len() as u64 - 1) as usize];
                 let stream = random.percent(70);
                 if at < end {
@@ -54,8 +55,8 @@ pub(super) fn make(seed: u64, agents: u64, seconds: u64) -> Vec<Call> {
                     });
                 }
                 // The answer and what the tool said to it stand in the next prompt.
-                prompt = (prompt + output * 4 + random.between(200, 8_000)).min(PROMPT_MAX);
-                at += latency_ms + random.between(20, 250);
+                prompt = (prompt + output * 4 + random.between(200, 3_000)).min(PROMPT_MAX);
+                at += latency_ms + random.between(20, 400);
             }
             at += random.between(rest / 3, rest);
         }
@@ -82,7 +83,7 @@ mod tests {
         let calls = make(1, 12, 20);
         assert_eq!(calls, make(1, 12, 20));
         assert!(calls != make(2, 12, 20));
-        assert!(calls.len() > 300 && calls.is_sorted_by_key(|call| call.at_ms));
+        assert!(calls.len() > 200 && calls.is_sorted_by_key(|call| call.at_ms));
         assert!(calls.iter().all(|call| call.at_ms < 20_000 && (50..=2_000).contains(&call.output)));
         assert!(calls.iter().all(|call| call.max_tokens >= 8_192 && call.prompt_bytes <= PROMPT_MAX));
         let small = calls.iter().filter(|call| call.output <= 700).count();
