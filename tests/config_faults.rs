@@ -20,7 +20,7 @@
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use tollgate::config::{Overrides, Source, load};
+use tollgate::config::{Overrides, Settings, Source, load};
 
 const WALKTHROUGH: [(&str, &str); 5] = [
     ("1-secret.yaml", include_str!("../config/walkthrough/1-secret.yaml")),
@@ -64,7 +64,9 @@ fn the_example_and_the_prices_are_without_fault() {
         [Source { name: "prices.yaml", text: PRICES }, Source { name: "example.yaml", text: EXAMPLE }];
     let snapshot = load(&sources, &env, &Overrides::default()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(snapshot.warnings, []);
-    assert_eq!(snapshot.settings, Default::default(), "the example shows the defaults");
+    let mut defaults = Settings::default();
+    defaults.limits.store = Some("/var/lib/tollgate".into());
+    assert_eq!(snapshot.settings, defaults, "the example shows the defaults, but for the store");
     let report = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config/example.report");
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&report, snapshot.report.to_string()).expect("a report that can be written");
@@ -161,7 +163,7 @@ proptest! {
     /// Bytes of good manifests replaced, removed and repeated: never a panic.
     #[test]
     fn damaged_manifests_never_panic(
-        edits in proptest::collection::vec((0usize..10_000, 0usize..30, "[ -~\\n\\té]{0,6}"), 1..6),
+        edits in proptest::collection::vec((0usize..1_000_000, 0usize..30, "[ -~\\n\\té]{0,6}"), 1..6),
     ) {
         let mut text: Vec<char> = everything().chars().collect();
         for (at, remove, insert) in edits {
@@ -190,7 +192,8 @@ proptest! {
 /// Every manifest cut at every byte: never a panic.
 #[test]
 fn truncated_manifests_never_panic() {
-    for (_, text) in WALKTHROUGH {
+    let limits = EXAMPLE.split("\n---\n").filter(|text| text.contains("limits:") || text.contains("local:"));
+    for text in WALKTHROUGH.iter().map(|(_, text)| *text).chain(limits) {
         for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
             load_one(&text[..end]);
         }

@@ -131,7 +131,16 @@ impl Faults {
 
     /// Something is allowed but probably not meant.
     pub(crate) fn warn(&self, at: Place, message: impl Into<String>) {
-        let warning = self.diagnostic(at, message.into(), None);
+        self.push_warning(at, message.into(), None);
+    }
+
+    /// Something is allowed but probably not meant, and `hint` says what to write instead.
+    pub(crate) fn warn_with_help(&self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.push_warning(at, message.into(), Some(hint.into()));
+    }
+
+    fn push_warning(&self, at: Place, message: String, hint: Option<String>) {
+        let warning = self.diagnostic(at, message, hint);
         let warnings = &mut self.found.borrow_mut().warnings;
         let is_new = !warnings.iter().any(|(place, known)| *place == at && known.message == warning.message);
         if is_new && warnings.len() < WARNINGS_MAX {

@@ -31,11 +31,12 @@ pub use check::Overrides;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use secret::Secret;
 pub use settings::{
-    Admin, Connections, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls, Upstream, Workers,
+    Admin, Connections, Limits, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls, Upstream,
+    Workers,
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendFilters, BackendKind, Credential, Listener, Report, Rule, RuleTimeouts,
-    Snapshot, Target, client_format,
+    Snapshot, Target, Tokenizer, client_format,
 };
 
 use diagnostic::Faults;

@@ -62,6 +62,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The scalar as written, whatever its type; anything else, and nothing, is a fault.
+    pub(crate) fn written(&self, wanted: &str) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Scalar(scalar) if scalar.kind() != Kind::Null => Some(&scalar.text),
+            _ => self.wrong(wanted),
+        }
+    }
+
+    pub(crate) fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
+    }
+
     /// Any text, the empty one too.
     pub(crate) fn text(&self) -> Option<Located<String>> {
         match &self.node.value {

@@ -16,7 +16,21 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// Whether `given` is the same. How long it takes tells no more than the lengths of the two.
+    pub fn is(&self, given: &[u8]) -> bool {
+        let differ = self.0.iter().zip(given).fold(0, |differ, (a, b)| black_box(differ | (a ^ b)));
+        self.0.len() == given.len() && differ == 0
+    }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.is(&other.0)
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,5 +54,16 @@ mod tests {
         let secret = Secret::new(*b"sk-1");
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "*** Some(***)");
         assert_eq!(secret.expose(), b"sk-1");
+    }
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        let secret = Secret::new(*b"sk-1");
+        for (given, expected) in
+            [("sk-1", true), ("sk-2", false), ("xk-1", false), ("sk-", false), ("sk-11", false), ("", false)]
+        {
+            assert_eq!(secret.is(given.as_bytes()), expected, "{given}");
+        }
+        assert!(secret == Secret::new(*b"sk-1") && secret != Secret::new(*b"sk-2"));
     }
 }

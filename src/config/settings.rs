@@ -1,4 +1,6 @@
+use super::secret::Secret;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the process needs to know about itself; every value has a default that suits a 2-core edge host.
@@ -22,6 +24,8 @@ pub struct Settings {
     pub records: Records,
     /// Trust in providers' certificates.
     pub tls: Tls,
+    /// Accounts, leases, reservations, and where balances are kept.
+    pub limits: Limits,
 }
 
 /// `workers`.
@@ -105,6 +109,9 @@ pub struct Upstream {
 pub struct Admin {
     /// Where metrics and state are served; `None` serves them nowhere.
     pub address: Option<SocketAddr>,
+    /// What a request must carry as `Authorization: Bearer` to change anything, 16 to 256 visible ASCII
+    /// characters; without it nothing can be changed.
+    pub token: Option<Arc<Secret>>,
 }
 
 /// `records`.
@@ -132,6 +139,30 @@ pub enum RecordsTo {
 pub struct Tls {
     /// Whom we trust.
     pub roots: Roots,
+}
+
+/// `limits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most accounts, all limits together, 16 to 16000000.
+    pub accounts: u32,
+    /// The most open reservations of one worker, 16 to 1000000.
+    pub in_flight_per_worker: u32,
+    /// The most of an account that one worker's lease holds, in percent, 1 to 50.
+    pub lease_share: u32,
+    /// The time whose spending a lease is meant to cover, 1 to 100 ms.
+    pub lease_quantum: Duration,
+    /// The most tokens of output that are reserved for an answer about which nothing is known yet, 16 to
+    /// 131072.
+    pub output_reserve: u64,
+    /// The tokens of output that a stream reserves at a time, 16 to 65536.
+    pub stream_chunk: u64,
+    /// After which a reservation that nobody settled frees itself, 1 s to 24 h.
+    pub hold: Duration,
+    /// The directory in which balances are kept; `None` keeps them nowhere.
+    pub store: Option<String>,
+    /// How often the balances of short limits are written down, 100 ms to 10 min.
+    pub checkpoint: Duration,
 }
 
 /// Certificate authorities that may vouch for a provider.
@@ -201,12 +232,28 @@ impl Default for Upstream {
 
 impl Default for Admin {
     fn default() -> Admin {
-        Admin { address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000)) }
+        Admin { address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000)), token: None }
     }
 }
 
 impl Default for Records {
     fn default() -> Records {
         Records { to: RecordsTo::Stdout, queue: 8192 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            accounts: 1_000_000,
+            in_flight_per_worker: 16384,
+            lease_share: 12,
+            lease_quantum: Duration::from_millis(1),
+            output_reserve: 1024,
+            stream_chunk: 256,
+            hold: Duration::from_secs(3600),
+            store: None,
+            checkpoint: Duration::from_secs(1),
+        }
     }
 }

@@ -63,6 +63,30 @@ pub struct Rule {
     pub limits: Vec<u32>,
     /// How long it may take.
     pub timeouts: RuleTimeouts,
+    /// Counts input exactly instead of estimating it from bytes.
+    pub tokenizer: Option<Tokenizer>,
+}
+
+/// Vocabularies that count tokens exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tokenizer {
+    /// Of OpenAI's models since GPT-4o.
+    O200kBase,
+    /// Of GPT-4 and GPT-3.5.
+    Cl100kBase,
+}
+
+impl Tokenizer {
+    /// Every one.
+    pub const ALL: [Tokenizer; 2] = [Tokenizer::O200kBase, Tokenizer::Cl100kBase];
+
+    /// The name used in configuration and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tokenizer::O200kBase => "o200k_base",
+            Tokenizer::Cl100kBase => "cl100k_base",
+        }
+    }
 }
 
 /// Timeouts of a rule, defaults filled in.
@@ -107,6 +131,9 @@ pub struct Backend {
     /// The value of `Host`: the host, with its port unless that is the scheme's own. A rewrite of the
     /// hostname by the rule goes first.
     pub host_header: Arc<str>,
+    /// Indices of [`Snapshot::limits`], ascending: what must admit besides the rule's. A limit may stand in
+    /// both lists and is charged once.
+    pub limits: Vec<u32>,
 }
 
 /// What kind of backend.

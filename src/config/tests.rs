@@ -1,3 +1,5 @@
+mod limits;
+
 use super::*;
 use crate::limit::{Measure, Rate, Unit};
 use crate::llm::provider::Provider;

@@ -75,8 +75,8 @@ pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NAME_MAX && text.split('.').all(is_label)
 }
 
-/// Lower-case letters, digits and hyphens, neither end a hyphen.
-fn is_label(label: &str) -> bool {
+/// A label of DNS (RFC 1123): at most 63 lower-case letters, digits and hyphens, neither end a hyphen.
+pub(crate) fn is_label(label: &str) -> bool {
     const LABEL_MAX: usize = 63;
     let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !label.is_empty()

@@ -24,6 +24,12 @@ impl Ratio {
     }
 }
 
+impl Default for Ratio {
+    fn default() -> Ratio {
+        Ratio::DEFAULT
+    }
+}
+
 /// Tokens that a provider adds to every conversation for its own marks: 3 per message and 3 to prime the answer in
 /// OpenAI's cookbook ("How to count tokens with tiktoken"). The text of roles and types, which is counted as text,
 /// covers the marks of further messages.

@@ -131,6 +131,7 @@ async fn serve(
     // 6: every limit that applies reserves, or none does.
     let asked = entry.record.model_asked;
     let asking = Asking { head, bytes: &message.bytes, peer: client.peer, model: &asked, route: &rule.route };
+    entry.priced_model = model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
     let spend = entry.estimate(&ask);
     entry.reserve(&rule.limits, &asking, spend).await?;
 

@@ -51,6 +51,8 @@ pub(super) enum Fault {
     ProviderMalformed(&'static str),
     /// The answer broke off after its beginning was sent on: the client's connection can only be closed.
     Cut,
+    /// No account covers more of a stream, and a limit says that it ends then.
+    Exhausted,
     /// Time is up after the beginning of the answer was sent on.
     CutSlow,
 }
@@ -62,7 +64,7 @@ impl Fault {
             Fault::Head(fault) => fault.status(),
             Fault::Body(fault) => fault.status(),
             Fault::Slow(_) => 408,
-            Fault::ClientGone | Fault::Cut | Fault::CutSlow => return None,
+            Fault::ClientGone | Fault::Cut | Fault::CutSlow | Fault::Exhausted => return None,
             Fault::Path(_) | Fault::BadRequest { .. } => 400,
             Fault::NoRoute => 404,
             Fault::Method => 405,
@@ -109,7 +111,7 @@ impl Fault {
             Fault::Broken => "the provider closed the connection without an answer".into(),
             Fault::ProviderSlow => "the provider did not answer in time".into(),
             Fault::ProviderMalformed(why) => format!("the provider's answer is malformed: {why}").into(),
-            Fault::ClientGone | Fault::Cut | Fault::CutSlow => "".into(),
+            Fault::ClientGone | Fault::Cut | Fault::CutSlow | Fault::Exhausted => "".into(),
         }
     }
 
@@ -138,6 +140,7 @@ impl Fault {
                 Outcome::UpstreamFailed
             }
             Fault::Cut => Outcome::UpstreamCut,
+            Fault::Exhausted => Outcome::LimitCut,
         }
     }
 

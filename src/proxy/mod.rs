@@ -10,6 +10,7 @@ mod call;
 mod caller;
 mod changes;
 mod client;
+mod credit;
 mod entry;
 mod exchange;
 mod fault;

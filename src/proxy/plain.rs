@@ -405,7 +405,7 @@ impl Passing<'_> {
         for (name, value) in rule.written().chain(share.written()) {
             write::header(out, name.as_bytes(), value.as_bytes());
         }
-        limit_headers(out, &entry.standings());
+        limit_headers(out, &entry.standings(), None, entry.worker.moment().unix_ms);
         write::via(out, head.version, PSEUDONYM);
         connection(out, keep_alive, self.head.version);
         // Also where there is no body (HEAD, 304): the length is then that of the body that GET would have. Not

@@ -2,7 +2,8 @@
 
 use super::call::{Answered, Call, deadline};
 use super::client::Client;
-use super::entry::{Entry, Reached, Standings};
+use super::credit::Standings;
+use super::entry::{Entry, Reached};
 use super::exchange::Then;
 use super::fault::Fault;
 use super::reply::{LIMIT_HEADERS, connection, limit_headers};
@@ -225,6 +226,8 @@ struct Outflow {
     first_byte_noted: bool,
     /// The status and the head are written when the body is known: see `Passage::Whole`.
     standings: Standings,
+    /// When the head was written.
+    unix_ms: i64,
 }
 
 struct Taken {
@@ -250,12 +253,14 @@ impl Outflow {
             spans: Vec::new(),
             first_byte_noted: false,
             standings: Standings::new(),
+            unix_ms: 0,
         }
     }
 
     /// Writes the head, unless the answer must be known whole first.
     fn begin(&mut self, entry: &Entry, call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) {
         self.standings = entry.standings();
+        self.unix_ms = entry.worker.moment().unix_ms;
         if call.http10 && self.delimiter == Delimiter::Chunks {
             (self.delimiter, self.keep_alive) = (Delimiter::Close, false);
         }
@@ -278,7 +283,7 @@ impl Outflow {
     }
 
     fn write_head(&mut self, call: &Call<'_>, head: &ResponseHead, bytes: &[u8], status: u16) {
-        let Outflow { gather, standings, passage, keep_alive, .. } = self;
+        let Outflow { gather, standings, passage, keep_alive, unix_ms, .. } = self;
         let out = &mut gather.ours;
         write::status_line(out, status);
         let (rule, share) = (&call.rule.filters.response_headers, &call.edits.response_headers);
@@ -294,7 +299,7 @@ impl Outflow {
         for (name, value) in rule.written().chain(share.written()) {
             write::header(out, name.as_bytes(), value.as_bytes());
         }
-        limit_headers(out, standings);
+        limit_headers(out, standings, Some(call.client), *unix_ms);
         connection(out, *keep_alive, if call.http10 { Version::Http10 } else { Version::Http11 });
     }
 

@@ -65,7 +65,7 @@ pub(super) async fn fault(
     if let Fault::Method = fault {
         write::header(out, b"allow", b"POST");
     }
-    limit_headers(out, standings);
+    limit_headers(out, standings, format, entry.worker.moment().unix_ms);
     connection(out, keep_alive, manner.version);
     write::content_length(out, body.len() as u64);
     write::end(out);
@@ -134,19 +134,44 @@ fn retry_after(out: &mut Vec<u8>, wait: Duration) {
     number_header(out, "retry-after-ms", millis);
 }
 
-/// `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as OpenAI sends them.
-pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing]) {
+/// Headers that tell how limits on requests and tokens stand: `x-ratelimit-{limit,remaining,reset}-{unit}` as
+/// OpenAI sends them, with the time until all is back; to clients of Anthropic's format
+/// `anthropic-ratelimit-{unit}-{limit,remaining,reset}`, with the instant. Neither has a name for other units.
+pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing], format: Option<Format>, unix_ms: i64) {
     for standing in standings {
         let unit = match standing.unit {
             Unit::Requests => "requests",
             Unit::Tokens => "tokens",
             Unit::Cost | Unit::Concurrency => continue,
         };
-        let numbers = [("limit", standing.limit), ("remaining", standing.remaining)];
-        for (what, number) in numbers {
-            let _ = write!(out, "x-ratelimit-{what}-{unit}: {number}\r\n");
-        }
-        let _ = write!(out, "x-ratelimit-reset-{unit}: {}\r\n", OpenAiTime(standing.reset));
+        let Standing { limit, remaining, reset, .. } = standing;
+        let written = match format {
+            Some(Format::AnthropicMessages) => write!(
+                out,
+                "anthropic-ratelimit-{unit}-limit: {limit}\r\nanthropic-ratelimit-{unit}-remaining: {remaining}\r\n\
+                 anthropic-ratelimit-{unit}-reset: {}\r\n",
+                Instant(unix_ms, *reset)
+            ),
+            _ => write!(
+                out,
+                "x-ratelimit-limit-{unit}: {limit}\r\nx-ratelimit-remaining-{unit}: {remaining}\r\n\
+                 x-ratelimit-reset-{unit}: {}\r\n",
+                OpenAiTime(*reset)
+            ),
+        };
+        debug_assert!(written.is_ok(), "a vector takes all");
+    }
+}
+
+/// The instant so long after a time in milliseconds since 1970 UTC, as RFC 3339 has it, rounded up to a second.
+struct Instant(i64, Duration);
+
+impl std::fmt::Display for Instant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ms = i64::try_from(self.1.as_millis()).unwrap_or(i64::MAX);
+        let seconds = self.0.saturating_add(ms).saturating_add(999) / 1000;
+        let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{at}")
     }
 }
 
@@ -196,6 +221,30 @@ mod tests {
         ] {
             assert_eq!(OpenAiTime(Duration::from_millis(millis)).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn each_format_has_its_own_headers() {
+        let standing =
+            |unit, remaining| Standing { unit, limit: 100, remaining, reset: Duration::from_millis(1_500) };
+        let standings = [standing(Unit::Requests, 7), standing(Unit::Cost, 9), standing(Unit::Tokens, 0)];
+        let headers = |format| {
+            let mut out = Vec::new();
+            limit_headers(&mut out, &standings, format, 1_767_225_600_000);
+            String::from_utf8(out).expect("text")
+        };
+        let openai = "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\n\
+                      x-ratelimit-reset-requests: 1.500s\r\nx-ratelimit-limit-tokens: 100\r\n\
+                      x-ratelimit-remaining-tokens: 0\r\nx-ratelimit-reset-tokens: 1.500s\r\n";
+        assert_eq!(headers(None), openai);
+        assert_eq!(headers(Some(Format::OpenAiChat)), openai);
+        assert_eq!(
+            headers(Some(Format::AnthropicMessages)),
+            "anthropic-ratelimit-requests-limit: 100\r\nanthropic-ratelimit-requests-remaining: 7\r\n\
+             anthropic-ratelimit-requests-reset: 2026-01-01T00:00:02Z\r\n\
+             anthropic-ratelimit-tokens-limit: 100\r\nanthropic-ratelimit-tokens-remaining: 0\r\n\
+             anthropic-ratelimit-tokens-reset: 2026-01-01T00:00:02Z\r\n"
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
 use super::World;
 use super::backends::{Backends, index_of_last};
 use super::overrides::Effective;
-use super::policies::Policies;
+use super::policies::{InForce, Policies, Way};
 use super::rules;
 use crate::config::diagnostic::{Place, listing, nearest, quoted};
 use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
 use crate::config::resources::{Meta, Resource};
-use crate::config::snapshot::{Listener, Rule};
+use crate::config::snapshot::{Backend, BackendChoice, Listener, Rule};
 use crate::limit::LIMITS_MAX;
 use crate::route::intersect;
 use crate::route::matches::RouteMatch;
@@ -65,27 +65,25 @@ pub(super) fn compile(
         let entrances = entrances(world, &route.meta, spec);
         for (number, rule) in spec.rules.iter().enumerate() {
             let name = rule.name.as_ref().map(|name| name.value.as_str());
-            let compile = |limits| {
-                rules::compile(world, backends, &effective.settings, &route.meta, (number, rule), limits)
+            let compile = |in_force| {
+                rules::compile(world, backends, &effective.settings, &route.meta, (number, rule), in_force)
             };
             if entrances.is_empty() {
-                compile(Vec::new()); // for its faults
+                compile(InForce::default()); // for its faults
             }
             // Listeners under the same limits share one compiled rule.
-            let mut shared: Vec<(Vec<u32>, u32)> = Vec::new();
+            let mut shared: Vec<(InForce, u32)> = Vec::new();
             for Entrance { door, hostnames } in &entrances {
-                let limits = policies.on(door.gateway, &door.listener.name.value, &route.meta, name);
-                if limits.len() > LIMITS_MAX {
-                    let message =
-                        format!("{} limits apply to one rule; at most {LIMITS_MAX} may", limits.len());
-                    let help = "take policies off this route, its listener or its Gateway";
-                    world.faults.fault_with_help(route.meta.name.at, message, help);
-                }
-                let known = shared.iter().find(|(known, _)| *known == limits).map(|(_, target)| *target);
+                let listener = door.listener.name.value.as_str();
+                let way = Way { gateway: door.gateway, listener, route: &route.meta, rule: name };
+                let in_force = policies.on(world, &way);
+                let known = shared.iter().find(|(known, _)| *known == in_force).map(|(_, target)| *target);
                 let target = known.unwrap_or_else(|| {
-                    compiled.push(compile(limits.clone()));
+                    let rule = compile(in_force.clone());
+                    refuse_too_many(world, backends, &route.meta, &rule);
+                    compiled.push(rule);
                     let target = index_of_last(compiled.len());
-                    shared.push((limits, target));
+                    shared.push((in_force, target));
                     target
                 });
                 if let Some(port) = ports.get_mut(&door.listener.port.value) {
@@ -95,6 +93,29 @@ pub(super) fn compile(
         }
     }
     open(world, ports, compiled, effective)
+}
+
+/// One reservation holds the limits of a rule and those of the Backend that is chosen.
+fn refuse_too_many(world: &World<'_>, backends: &Backends, route: &Meta, rule: &Rule) {
+    let with = |backend: &Backend| {
+        let more = backend.limits.iter().filter(|limit| !rule.limits.contains(limit)).count();
+        rule.limits.len() + more
+    };
+    let index = |choice: &BackendChoice| match choice {
+        BackendChoice::Backend { index, .. } => backends.list.get(*index as usize),
+        BackendChoice::Invalid => None,
+    };
+    let largest = rule.backends.iter().filter_map(|(_, choice)| index(choice)).max_by_key(|b| with(b));
+    let count = largest.map_or(rule.limits.len(), with);
+    if count > LIMITS_MAX {
+        let (and, or) = match largest.filter(|_| count > rule.limits.len()) {
+            Some(backend) => (format!(" and Backend {}", backend.name), ", its Backend"),
+            None => (String::new(), ""),
+        };
+        let message = format!("{count} limits apply to one rule{and}; at most {LIMITS_MAX} may");
+        let help = format!("take policies off this route{or}, its listener or its Gateway");
+        world.faults.fault_with_help(route.name.at, message, help);
+    }
 }
 
 impl Port<'_> {

@@ -56,7 +56,8 @@ pub(super) fn compile(
             index_of_last(targets.len())
         });
         let name: Arc<str> = resource.meta.to_string().into();
-        backends.list.push(Backend { name, kind, target, host_header: authority(&origin).into() });
+        let host_header = authority(&origin).into();
+        backends.list.push(Backend { name, kind, target, host_header, limits: Vec::new() });
         let key = (resource.meta.namespace.clone(), resource.meta.name.value.clone());
         backends.indices.insert(key, index_of_last(backends.list.len()));
     }
@@ -171,7 +172,7 @@ fn from_secret(world: &World<'_>, secrets: &Secrets, meta: &Meta, name: &Located
 
 /// The credential without `Bearer ` and without line ends around it: both come with copied keys, and
 /// agentgateway's controller takes the former off too.
-fn visible<'b>(world: &World<'_>, bytes: &'b [u8], at: Place) -> Option<&'b str> {
+pub(super) fn visible<'b>(world: &World<'_>, bytes: &'b [u8], at: Place) -> Option<&'b str> {
     let text = std::str::from_utf8(bytes).unwrap_or("\u{fffd}").trim();
     let token = text.strip_prefix(BEARER).map_or(text, str::trim);
     let why = match token {

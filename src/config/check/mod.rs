@@ -35,8 +35,11 @@ pub(crate) fn compile(
     let world = World { all, faults, env };
     let effective = overrides::join(&world, given);
     let credentials = environment::secrets(&world);
-    let backends = backends::compile(&world, &credentials, &effective.hosts);
-    let policies = policies::compile(&world);
+    let mut backends = backends::compile(&world, &credentials, &effective.hosts);
+    let policies = policies::compile(&world, &effective.settings);
+    for backend in &mut backends.list {
+        backend.limits = policies.on_backend(&backend.name);
+    }
     let attached = attach::compile(&world, &backends, &policies, &effective);
     let rows =
         all.prices.iter().filter_map(|list| list.spec.as_ref()).flat_map(|list| list.rows.iter().cloned());

@@ -1,11 +1,14 @@
 use super::World;
+use super::environment::substitute;
 use crate::config::diagnostic::{Faults, Located, Place};
 use crate::config::resources::settings::{HostOverride, ListenerOverride, Origin};
 use crate::config::resources::settings::{admin_address, origin, socket_address};
+use crate::config::secret::Secret;
 use crate::config::settings::{Roots, Settings};
 use crate::config::values;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// What the command line says in place of the Settings resource; each entry goes before the resource's.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +69,8 @@ pub(super) fn join(world: &World<'_>, given: &Overrides) -> Effective {
         hosts.extend(spec.hosts.iter().map(host));
         listeners.extend(spec.listeners.iter().map(listener));
     }
+    settings.admin.token =
+        spec.and_then(|spec| spec.admin_token.as_ref()).and_then(|text| admin_token(world, text));
     if !given.roots.is_empty() {
         settings.tls.roots = Roots::Files(given.roots.clone());
     }
@@ -75,6 +80,18 @@ pub(super) fn join(world: &World<'_>, given: &Overrides) -> Effective {
         None => {}
     }
     Effective { settings, hosts: Replacements { list: hosts }, listeners: Replacements { list: listeners } }
+}
+
+/// The token with the environment filled in; `None` after a fault.
+fn admin_token(world: &World<'_>, text: &Located<String>) -> Option<Arc<Secret>> {
+    let filled = substitute(world, Located { value: text.value.as_str(), at: text.at })?;
+    let is_sound = (16..=256).contains(&filled.len()) && filled.bytes().all(|b| b.is_ascii_graphic());
+    if !is_sound {
+        let message = "\"token\" must have 16 to 256 visible ASCII characters, without spaces";
+        let help = "make one, for example with: openssl rand -hex 32";
+        world.faults.fault_with_help(text.at, message, help);
+    }
+    is_sound.then(|| Arc::new(Secret::new(filled.into_bytes())))
 }
 
 type List<K, V> = Vec<(Located<K>, V, Cell<bool>)>;

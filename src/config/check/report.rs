@@ -1,10 +1,13 @@
-use super::attach::Told;
+//! What is in force, in words for people.
+
+use super::attach;
+use super::policies::{PolicyKind, Told};
 use crate::config::snapshot::{Backend, BackendChoice, BackendKind, Rule, Snapshot, Target};
-use crate::limit::{self, Unit};
+use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
 use crate::route::matches::{PathMatch, RouteMatch};
 
 /// What is in force: listeners with the ways through them, then limits.
-pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<Told>], on: &[String]) -> Vec<String> {
+pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &[Told]) -> Vec<String> {
     let mut lines = Vec::new();
     for (listener, ways) in snapshot.listeners.iter().zip(told) {
         lines.push(format!("listener {}: http://{}", listener.name, listener.bind));
@@ -12,10 +15,16 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<Told>], on: &[String]) -> V
             let Some(rule) = snapshot.rules.get(way.target as usize) else { continue };
             let host = way.hostname.as_deref().unwrap_or("any host");
             let answer = answer(snapshot, rule);
-            lines.push(format!("  HTTPRoute {}: {host}, {} -> {answer}", rule.name, matches(&way.matches)));
+            let counted = match rule.tokenizer {
+                Some(tokenizer) => format!(", input counted by {}", tokenizer.name()),
+                None => String::new(),
+            };
+            let matches = matches(&way.matches);
+            lines.push(format!("  HTTPRoute {}: {host}, {matches} -> {answer}{counted}", rule.name));
         }
     }
-    lines.extend(snapshot.limits.iter().zip(on).map(|(limit, on)| limit_line(limit, on)));
+    let chunk = snapshot.settings.limits.stream_chunk;
+    lines.extend(snapshot.limits.iter().zip(policies).map(|(limit, told)| limit_line(limit, told, chunk)));
     lines
 }
 
@@ -72,10 +81,57 @@ fn show_target(target: &Target) -> String {
     }
 }
 
-fn limit_line(limit: &limit::Rule, on: &str) -> String {
-    let hint = match limit.unit {
-        Unit::Requests => "; write \"unit: tokens\" for LLM tokens",
+fn limit_line(limit: &limit::Rule, told: &Told, chunk: u64) -> String {
+    let hint = match (limit.unit, told.kind) {
+        (Unit::Requests, PolicyKind::Traffic) => "; write \"unit: tokens\" for LLM tokens",
         _ => "",
     };
-    format!("limit {}: {} (unit: {}{hint}) on {on}", limit.name, limit.allowance(), limit.unit.name())
+    let unit = limit.unit.name();
+    let (allowance, key, on) = (limit.allowance(), key(limit), &told.on);
+    let bound = bound(limit, chunk);
+    format!("limit {}: {allowance} (unit: {unit}{hint}){key} on {on}; {bound}", limit.name)
+}
+
+/// ` per API key, header x-team (missing: deny; 3 overrides)`
+fn key(limit: &limit::Rule) -> String {
+    if limit.key.is_empty() {
+        return String::new();
+    }
+    let part = |part: &KeyPart| match part {
+        KeyPart::ApiKey => "API key".to_owned(),
+        KeyPart::Header(name) => format!("header {name}"),
+        KeyPart::Source => "source address".into(),
+        KeyPart::Model => "model".into(),
+        KeyPart::Route => "route".into(),
+        KeyPart::Claim(name) => format!("claim {name}"),
+    };
+    let parts: Vec<String> = limit.key.iter().map(part).collect();
+    let missing = match limit.on_missing {
+        MissingKey::Deny => "deny",
+        MissingKey::Shared => "shared",
+        MissingKey::Skip => "skip",
+    };
+    let overrides = match limit.overrides.len() {
+        0 => String::new(),
+        1 => "; 1 override".into(),
+        many => format!("; {many} overrides"),
+    };
+    format!(" per {} (missing: {missing}{overrides})", parts.join(", "))
+}
+
+/// The mode, and D: by how much what is admitted can exceed what is allowed.
+fn bound(limit: &limit::Rule, chunk: u64) -> String {
+    if limit.mode == Mode::Shadow {
+        return "shadow, refuses nobody".into();
+    }
+    match (limit.unit, limit.on_exhausted) {
+        (Unit::Requests | Unit::Concurrency, _) => "enforced, D = 0".into(),
+        (Unit::Tokens | Unit::Cost, OnExhausted::Cut) => format!(
+            "enforced, D = one chunk of {chunk} tokens per stream in flight, and what whole answers use beyond \
+             their reservation"
+        ),
+        (Unit::Tokens | Unit::Cost, OnExhausted::Finish) => {
+            "enforced, D = what requests in flight use beyond their reservations; carried as debt".into()
+        }
+    }
 }

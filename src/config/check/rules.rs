@@ -1,5 +1,6 @@
 use super::World;
 use super::backends::Backends;
+use super::policies::InForce;
 use crate::config::diagnostic::Located;
 use crate::config::resources::filters::{Filter, PathModifier};
 use crate::config::resources::httproute::{self, BackendRef, Timeouts};
@@ -11,14 +12,14 @@ use crate::route::matches::PathMatch;
 use crate::route::weighted::Weighted;
 use std::time::Duration;
 
-/// Compiles rule `number` of a route; `limits` are those in force on it.
+/// Compiles rule `number` of a route under what is in force on it.
 pub(super) fn compile(
     world: &World<'_>,
     backends: &Backends,
     settings: &Settings,
     route: &Meta,
     (number, rule): (usize, &httproute::Rule),
-    limits: Vec<u32>,
+    in_force: InForce,
 ) -> Rule {
     let filters = filters(world, rule);
     if let (Some(_), Some(first)) = (&filters.redirect, rule.backends.first()) {
@@ -40,8 +41,9 @@ pub(super) fn compile(
         name: format!("{route}/{number}").into(),
         filters,
         backends: Weighted::new(choices),
-        limits,
+        limits: in_force.limits,
         timeouts: timeouts(&rule.timeouts, settings),
+        tokenizer: in_force.tokenizer,
     }
 }
 

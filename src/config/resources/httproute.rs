@@ -221,7 +221,7 @@ fn value_match(fields: &mut Fields<'_>, is_header: bool) -> Option<(String, Valu
 }
 
 /// A header name in lower case.
-pub(super) fn header_name(text: &str) -> Result<String, String> {
+pub(crate) fn header_name(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.bytes().all(ascii::is_token) {
         true => Ok(text.to_ascii_lowercase()),
         false => Err("must be a header name: letters, digits and hyphens".into()),

@@ -1,14 +1,17 @@
 //! Resources as their users typed them: one file per kind, every value with its place, nothing resolved.
 
+pub(crate) mod agentgatewaypolicy;
 pub(crate) mod backend;
 pub(crate) mod filters;
 pub(crate) mod gateway;
 pub(crate) mod grant;
 pub(crate) mod httproute;
+pub(crate) mod limitpolicy;
 mod meta;
 pub(crate) mod prices;
 pub(crate) mod secret;
 pub(crate) mod settings;
+pub(crate) mod target;
 pub(crate) mod trafficpolicy;
 
 pub(crate) use meta::Meta;
@@ -37,6 +40,8 @@ pub(crate) struct Resources {
     pub(crate) routes: Vec<Resource<httproute::HttpRoute>>,
     pub(crate) backends: Vec<Resource<backend::Backend>>,
     pub(crate) policies: Vec<Resource<trafficpolicy::TrafficPolicy>>,
+    pub(crate) agentgateway_policies: Vec<Resource<agentgatewaypolicy::AgentgatewayPolicy>>,
+    pub(crate) limit_policies: Vec<Resource<limitpolicy::LimitPolicy>>,
     pub(crate) grants: Vec<Resource<grant::ReferenceGrant>>,
     pub(crate) settings: Vec<Resource<settings::SettingsSpec>>,
     pub(crate) prices: Vec<Resource<prices::PriceList>>,
@@ -53,6 +58,8 @@ enum Kind {
     HttpRoute,
     Backend,
     TrafficPolicy,
+    AgentgatewayPolicy,
+    LimitPolicy,
     ReferenceGrant,
     Settings,
     Prices,
@@ -60,12 +67,14 @@ enum Kind {
 }
 
 /// Every kind by name, with the API versions under which it is understood.
-const KINDS: [(&str, Kind, &[&str]); 9] = [
+const KINDS: [(&str, Kind, &[&str]); 11] = [
     ("Secret", Kind::Secret, &["v1"]),
     ("Gateway", Kind::Gateway, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("Backend", Kind::Backend, &["gateway.kgateway.dev/v1alpha1"]),
     ("TrafficPolicy", Kind::TrafficPolicy, &["gateway.kgateway.dev/v1alpha1"]),
+    ("AgentgatewayPolicy", Kind::AgentgatewayPolicy, &["agentgateway.dev/v1alpha1"]),
+    ("LimitPolicy", Kind::LimitPolicy, &["tollgate.dev/v1alpha1"]),
     (
         "ReferenceGrant",
         Kind::ReferenceGrant,
@@ -138,6 +147,14 @@ impl Resources {
             (Kind::TrafficPolicy, spec) => {
                 let spec = spec.and_then(trafficpolicy::read);
                 self.add(kind, meta, spec, faults, |all| &mut all.policies);
+            }
+            (Kind::AgentgatewayPolicy, spec) => {
+                let spec = spec.and_then(agentgatewaypolicy::read);
+                self.add(kind, meta, spec, faults, |all| &mut all.agentgateway_policies);
+            }
+            (Kind::LimitPolicy, spec) => {
+                let spec = spec.and_then(limitpolicy::read);
+                self.add(kind, meta, spec, faults, |all| &mut all.limit_policies);
             }
             (Kind::ReferenceGrant, spec) => {
                 self.add(kind, meta, spec.and_then(grant::read), faults, |all| &mut all.grants);

@@ -1,7 +1,7 @@
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
-use crate::config::settings::{RecordsTo, Ring, Roots, Settings, Timeouts, Workers};
-use crate::config::values;
+use crate::config::settings::{Limits, RecordsTo, Ring, Roots, Settings, Timeouts, Workers};
+use crate::config::values::{self, show_duration};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,6 +11,8 @@ pub(crate) struct SettingsSpec {
     pub(crate) settings: Settings,
     pub(crate) hosts: Vec<HostOverride>,
     pub(crate) listeners: Vec<ListenerOverride>,
+    /// `admin.token`, where `$NAME` stands for a variable of the environment.
+    pub(crate) admin_token: Option<Located<String>>,
 }
 
 /// Connections meant for `host` go to `to`.
@@ -41,6 +43,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
     spec.fields(|fields| {
         let mut settings = Settings::default();
+        let mut admin_token = None;
         section(fields, "workers", |fields| workers(fields, &mut settings.workers));
         section(fields, "ring", |fields| ring(fields, &mut settings.ring));
         section(fields, "connections", |fields| {
@@ -60,6 +63,7 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             if let Some(address) = fields.get("address").and_then(|field| field.parsed(admin_address)) {
                 settings.admin.address = address.value;
             }
+            admin_token = fields.get("token").and_then(|field| field.word());
         });
         section(fields, "records", |fields| {
             if let Some(to) = fields.get("to").and_then(|field| field.word()) {
@@ -76,10 +80,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
                 settings.tls.roots = roots;
             }
         });
+        section(fields, "limits", |fields| limits(fields, &mut settings.limits));
         let hosts = fields.list("hostOverrides", OVERRIDES_MAX, |item| item.fields(host_override));
         let listeners =
             fields.list("listenerOverrides", OVERRIDES_MAX, |item| item.fields(listener_override));
-        Some(SettingsSpec { settings, hosts, listeners })
+        Some(SettingsSpec { settings, hosts, listeners, admin_token })
     })
 }
 
@@ -118,6 +123,24 @@ fn timeouts(fields: &mut Fields<'_>, timeouts: &mut Timeouts) {
     timeout(fields, "handshake", &mut timeouts.handshake);
     timeout(fields, "linger", &mut timeouts.linger);
     timeout(fields, "drain", &mut timeouts.drain);
+}
+
+fn limits(fields: &mut Fields<'_>, limits: &mut Limits) {
+    number(fields, "accounts", 16..=16_000_000, &mut limits.accounts);
+    number(fields, "inFlightPerWorker", 16..=1_000_000, &mut limits.in_flight_per_worker);
+    section(fields, "lease", |fields| {
+        number(fields, "share", 1..=50, &mut limits.lease_share);
+        span(fields, "quantum", (1, 100), &mut limits.lease_quantum);
+    });
+    section(fields, "reserve", |fields| {
+        number(fields, "output", 16..=131_072, &mut limits.output_reserve);
+        number(fields, "streamChunk", 16..=65_536, &mut limits.stream_chunk);
+    });
+    span(fields, "hold", (1000, 24 * 3_600_000), &mut limits.hold);
+    if let Some(store) = fields.get("store").and_then(|field| field.word()) {
+        limits.store = Some(store.value).filter(|store| store != "none");
+    }
+    span(fields, "checkpoint", (100, 600_000), &mut limits.checkpoint);
 }
 
 /// `system`, or a list of PEM files.
@@ -232,6 +255,17 @@ fn size<T: TryFrom<u64>>(
     if let Some(given) = given.and_then(|given| T::try_from(given).ok()) {
         *to = given;
     }
+}
+
+/// A duration from `least` to `most` milliseconds.
+fn span(fields: &mut Fields<'_>, name: &'static str, (least, most): (u64, u64), to: &mut Duration) {
+    let Some(field) = fields.get(name) else { return };
+    let Some(given) = field.duration() else { return };
+    let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
+    if given.value < least || given.value > most {
+        return field.fault(format!("must be from {} to {}", show_duration(least), show_duration(most)));
+    }
+    *to = given.value;
 }
 
 fn timeout(fields: &mut Fields<'_>, name: &'static str, to: &mut Duration) {

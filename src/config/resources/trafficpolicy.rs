@@ -1,29 +1,15 @@
-use super::GATEWAY_API;
-use super::meta::name;
+use super::limitpolicy::key::{self as keys, rank};
+use super::target::{Target, TargetKind, targets};
 use crate::config::diagnostic::{Faults, Located, listing};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values::show_duration;
-use crate::limit::Unit;
+use crate::limit::{KeyPart, Unit};
 use std::time::Duration;
 
 /// A TrafficPolicy of gateway.kgateway.dev.
 pub(crate) struct TrafficPolicy {
     pub(crate) targets: Vec<Target>,
     pub(crate) bucket: TokenBucket,
-}
-
-/// What the policy applies to.
-pub(crate) struct Target {
-    pub(crate) kind: TargetKind,
-    pub(crate) name: Located<String>,
-    /// A listener of a Gateway, or a rule of an HTTPRoute.
-    pub(crate) section: Option<Located<String>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum TargetKind {
-    Gateway,
-    HttpRoute,
 }
 
 /// `rateLimit.local.tokenBucket`; the bucket starts full.
@@ -33,6 +19,8 @@ pub(crate) struct TokenBucket {
     pub(crate) fill: Duration,
     /// `unit` as written in the bucket.
     pub(crate) unit: Option<Located<Unit>>,
+    /// tollgate's: in canonical order.
+    pub(crate) key: Vec<KeyPart>,
 }
 
 /// The names of units, in the bucket and in the annotation.
@@ -56,8 +44,6 @@ const OTHERS: [&str; 14] = [
     "transformation",
 ];
 
-/// The most targets (kgateway).
-const TARGETS_MAX: usize = 16;
 /// The largest bucket: far above any use, and far from overflow.
 const TOKENS_MAX: u64 = 1 << 50;
 /// The shortest interval between fills (kgateway).
@@ -65,12 +51,7 @@ const FILL_MIN: Duration = Duration::from_millis(50);
 
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
     spec.fields(|fields| {
-        let targets = fields.list("targetRefs", TARGETS_MAX, |item| item.fields(target));
-        let names_none = fields.get("targetRefs").is_none_or(|field| field.is_empty_list());
-        if names_none && !fields.has("targetSelectors") {
-            fields.faults().fault(fields.at(), "the policy applies to nothing: targetRefs names no target");
-        }
-        fields.unsupported(&["targetSelectors"], "name the targets under targetRefs");
+        let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute]);
         let others_given = OTHERS.iter().any(|name| fields.has(name));
         fields.unsupported(&OTHERS, "remove it");
         let limit = match fields.get("rateLimit") {
@@ -84,18 +65,6 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
         };
         Some(TrafficPolicy { targets, bucket: limit? })
     })
-}
-
-fn target(fields: &mut Fields<'_>) -> Option<Target> {
-    const KINDS: [(&str, TargetKind); 2] =
-        [("Gateway", TargetKind::Gateway), ("HTTPRoute", TargetKind::HttpRoute)];
-    if let Some(group) = fields.need("group") {
-        group.one_of(&[(GATEWAY_API, ())]);
-    }
-    let kind = fields.need("kind").and_then(|field| field.one_of(&KINDS));
-    let name = fields.need("name").and_then(|field| field.parsed(name));
-    let section = fields.get("sectionName").and_then(|field| field.word());
-    Some(Target { kind: kind?.value, name: name?, section })
 }
 
 fn rate_limit(fields: &mut Fields<'_>) -> Option<TokenBucket> {
@@ -115,6 +84,7 @@ fn token_bucket(fields: &mut Fields<'_>) -> Option<TokenBucket> {
     let per_fill = fields.get("tokensPerFill").map(|field| field.integer(1..=TOKENS_MAX));
     let fill = fields.need("fillInterval").and_then(|field| fill_interval(&field));
     let unit = fields.get("unit").and_then(|field| field.one_of(&UNITS));
+    let key = fields.get("key").map(|field| keys::read(&field));
     let (max, fill) = (max?.value, fill?);
     let per_fill = match per_fill {
         Some(given) => {
@@ -129,7 +99,12 @@ fn token_bucket(fields: &mut Fields<'_>) -> Option<TokenBucket> {
         }
         None => 1,
     };
-    Some(TokenBucket { max, per_fill, fill, unit })
+    let mut key = match key {
+        Some(key) => key?,
+        None => Vec::new(),
+    };
+    key.sort_by_key(rank);
+    Some(TokenBucket { max, per_fill, fill, unit, key })
 }
 
 fn fill_interval(field: &Cursor<'_>) -> Option<Duration> {

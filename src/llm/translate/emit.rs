@@ -42,7 +42,7 @@ impl<'o> Emit<'o> {
     }
 
     /// An array with the elements that `body` writes.
-    pub(super) fn array(&mut self, body: impl FnOnce(&mut Self)) {
+    pub(in crate::llm) fn array(&mut self, body: impl FnOnce(&mut Self)) {
         self.open(b'[');
         body(self);
         self.close(b']');
@@ -78,7 +78,7 @@ impl<'o> Emit<'o> {
     }
 
     /// A whole number.
-    pub(super) fn u64(&mut self, number: u64) {
+    pub(in crate::llm) fn u64(&mut self, number: u64) {
         self.part();
         decimal(number, self.out);
         self.comma = true;
@@ -127,8 +127,20 @@ impl<'o> Emit<'o> {
     }
 }
 
+/// Appends one SSE event of Anthropic's, whose data begins with its type, which is its name.
+pub(in crate::llm) fn event(name: &str, out: &mut Vec<u8>, members: impl FnOnce(&mut Emit<'_>)) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    Emit::new(out).object(|e| {
+        e.key("type").str(name);
+        members(e);
+    });
+    out.extend_from_slice(b"\n\n");
+}
+
 /// `value` as JSON text.
-pub(super) fn compact(value: Value<'_, '_>) -> String {
+pub(in crate::llm) fn compact(value: Value<'_, '_>) -> String {
     let mut text = Vec::new();
     Emit::new(&mut text).value(value);
     String::from_utf8(text).unwrap_or_default()

@@ -21,7 +21,7 @@ mod lost;
 mod media_to_anthropic;
 mod messages_to_anthropic;
 mod messages_to_openai;
-mod read;
+pub(in crate::llm) mod read;
 mod reply_to_anthropic;
 mod reply_to_openai;
 mod request_to_anthropic;
@@ -30,7 +30,7 @@ mod stream;
 mod stream_to_anthropic;
 mod stream_to_openai;
 mod tools_to_anthropic;
-mod usage;
+pub(in crate::llm) mod usage;
 
 pub use error::error;
 pub use lost::Lost;

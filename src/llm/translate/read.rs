@@ -9,7 +9,7 @@ use std::mem;
 const DEPTH_MAX: usize = 128;
 
 /// Decodes JSON texts one after another, keeping its buffers for the next.
-pub(super) struct Decoder {
+pub(in crate::llm) struct Decoder {
     buffers: Buffers,
     tape: Tape<'static>,
 }
@@ -24,7 +24,11 @@ impl Decoder {
     /// Hands the value in `text` to `read`; `None` when it is not one whole JSON text, is nested deeper
     /// than 128 levels, or holds an integer beyond 64 bits. Strings are unescaped in place, so `text` is not
     /// to be read afterwards.
-    pub(super) fn decode<R>(&mut self, text: &mut [u8], read: impl FnOnce(Value<'_, '_>) -> R) -> Option<R> {
+    pub(in crate::llm) fn decode<R>(
+        &mut self,
+        text: &mut [u8],
+        read: impl FnOnce(Value<'_, '_>) -> R,
+    ) -> Option<R> {
         let mut tape = mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let filled = simd_json::fill_tape(text, &mut self.buffers, &mut tape);
         let answer = filled.is_ok().then(|| read(Value(&tape.0)));
@@ -35,7 +39,7 @@ impl Decoder {
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind<'b> {
+pub(in crate::llm) enum Kind<'b> {
     Null,
     Bool(bool),
     U64(u64),
@@ -48,10 +52,10 @@ pub(super) enum Kind<'b> {
 
 /// One value on the tape: its own node and, after it, the nodes of what it holds.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'t, 'b>(&'t [Node<'b>]);
+pub(in crate::llm) struct Value<'t, 'b>(&'t [Node<'b>]);
 
 impl<'t, 'b> Value<'t, 'b> {
-    pub(super) fn kind(self) -> Kind<'b> {
+    pub(in crate::llm) fn kind(self) -> Kind<'b> {
         match self.0.first() {
             Some(Node::String(text)) => Kind::String(text),
             Some(Node::Object { .. }) => Kind::Object,
@@ -64,28 +68,28 @@ impl<'t, 'b> Value<'t, 'b> {
         }
     }
 
-    pub(super) fn is_object(self) -> bool {
+    pub(in crate::llm) fn is_object(self) -> bool {
         self.kind() == Kind::Object
     }
 
-    pub(super) fn is_array(self) -> bool {
+    pub(in crate::llm) fn is_array(self) -> bool {
         self.kind() == Kind::Array
     }
 
-    pub(super) fn is_null(self) -> bool {
+    pub(in crate::llm) fn is_null(self) -> bool {
         self.kind() == Kind::Null
     }
 
-    pub(super) fn str(self) -> Option<&'b str> {
+    pub(in crate::llm) fn str(self) -> Option<&'b str> {
         if let Kind::String(text) = self.kind() { Some(text) } else { None }
     }
 
-    pub(super) fn bool(self) -> Option<bool> {
+    pub(in crate::llm) fn bool(self) -> Option<bool> {
         if let Kind::Bool(is) = self.kind() { Some(is) } else { None }
     }
 
     /// A whole number of zero or more; `4096.0` counts as one, as some clients write all numbers so.
-    pub(super) fn u64(self) -> Option<u64> {
+    pub(in crate::llm) fn u64(self) -> Option<u64> {
         match self.kind() {
             Kind::U64(number) => Some(number),
             Kind::F64(number) if number.fract() == 0.0 && (0.0..=9e15).contains(&number) => {
@@ -95,7 +99,7 @@ impl<'t, 'b> Value<'t, 'b> {
         }
     }
 
-    pub(super) fn f64(self) -> Option<f64> {
+    pub(in crate::llm) fn f64(self) -> Option<f64> {
         match self.kind() {
             Kind::U64(number) => Some(number as f64),
             Kind::I64(number) => Some(number as f64),
@@ -106,18 +110,18 @@ impl<'t, 'b> Value<'t, 'b> {
 
     /// The member called `name`, the last one if it is given twice; `None` when it is missing or null, which
     /// mean the same in both formats.
-    pub(super) fn get(self, name: &str) -> Option<Value<'t, 'b>> {
+    pub(in crate::llm) fn get(self, name: &str) -> Option<Value<'t, 'b>> {
         let named = self.members().filter(|(key, _)| *key == name).last();
         named.map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
     /// The string member called `name`; empty when there is none.
-    pub(super) fn text(self, name: &str) -> &'b str {
+    pub(in crate::llm) fn text(self, name: &str) -> &'b str {
         self.get(name).and_then(Value::str).unwrap_or_default()
     }
 
     /// Names and values of an object; nothing for any other value.
-    pub(super) fn members(self) -> impl Iterator<Item = (&'b str, Value<'t, 'b>)> + use<'t, 'b> {
+    pub(in crate::llm) fn members(self) -> impl Iterator<Item = (&'b str, Value<'t, 'b>)> + use<'t, 'b> {
         let mut rest = if self.is_object() { self.held() } else { &[] };
         std::iter::from_fn(move || {
             let (name, after) = rest.split_first()?;
@@ -128,7 +132,7 @@ impl<'t, 'b> Value<'t, 'b> {
     }
 
     /// The values of an array; nothing for any other value.
-    pub(super) fn elements(self) -> impl Iterator<Item = Value<'t, 'b>> + use<'t, 'b> {
+    pub(in crate::llm) fn elements(self) -> impl Iterator<Item = Value<'t, 'b>> + use<'t, 'b> {
         let mut rest = if self.is_array() { self.held() } else { &[] };
         std::iter::from_fn(move || {
             let (value, after) = first_value(rest)?;

@@ -5,7 +5,7 @@
 //! chunk without choices, while Anthropic sends both in one `message_delta`: it is held back until `[DONE]` or
 //! the end of the body.
 
-use super::emit::Emit;
+use super::emit::{Emit, event};
 use super::error::{stream_cut, stream_error};
 use super::read::Value;
 use super::reply_to_anthropic::{reasoning, stop_reason, texts};
@@ -96,7 +96,9 @@ impl ToAnthropic {
 
     pub(super) fn cut(&mut self, counted: Option<Usage>, out: &mut Vec<u8>) {
         self.usage = counted.or(self.usage);
-        self.finish_reason = ArrayString::from("length").ok();
+        if self.finish_reason.is_none() {
+            self.finish_reason = ArrayString::from("length").ok(); // else the answer was complete already
+        }
         self.end(out);
     }
 
@@ -251,16 +253,4 @@ fn block_delta(block: u64, kind: &str, member: &str, text: &str, out: &mut Vec<u
             e.key(member).str(text);
         });
     });
-}
-
-/// One SSE event whose data begins with its type.
-fn event(name: &str, out: &mut Vec<u8>, members: impl FnOnce(&mut Emit<'_>)) {
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
-    Emit::new(out).object(|e| {
-        e.key("type").str(name);
-        members(e);
-    });
-    out.extend_from_slice(b"\n\n");
 }

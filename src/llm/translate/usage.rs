@@ -66,7 +66,7 @@ pub(super) fn from_openai(usage: Value<'_, '_>) -> Usage {
 }
 
 /// Writes OpenAI's `usage` object.
-pub(super) fn to_openai(usage: Usage, e: &mut Emit<'_>) {
+pub(in crate::llm) fn to_openai(usage: Usage, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("prompt_tokens").u64(usage.input);
         e.key("completion_tokens").u64(usage.output);
@@ -82,7 +82,7 @@ pub(super) fn to_openai(usage: Usage, e: &mut Emit<'_>) {
 }
 
 /// Writes Anthropic's `usage` object.
-pub(super) fn to_anthropic(usage: Usage, e: &mut Emit<'_>) {
+pub(in crate::llm) fn to_anthropic(usage: Usage, e: &mut Emit<'_>) {
     let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
     e.object(|e| {
         e.key("input_tokens").u64(fresh);

@@ -1,0 +1,187 @@
+//! Policies of every kind: their limits, and where each applies.
+
+mod keys;
+mod rules;
+mod scope;
+
+pub(super) use scope::Way;
+
+use super::World;
+use super::backends::index_of_last;
+use crate::config::diagnostic::{Located, Place, listing};
+use crate::config::resources::Meta;
+use crate::config::resources::target::Target;
+use crate::config::settings::Settings;
+use crate::config::snapshot::Tokenizer;
+use crate::limit::{Rule, Unit};
+use rules::Placed;
+use scope::Scope;
+
+/// Limits in force and what they apply to.
+#[derive(Default)]
+pub(super) struct Policies {
+    pub(super) limits: Vec<Rule>,
+    /// For each limit what the report says of it.
+    pub(super) told: Vec<Told>,
+    scopes: Vec<Applied>,
+    tokenizers: Vec<(Scope, Located<Tokenizer>)>,
+    places: Vec<Place>,
+}
+
+/// What the report says of a limit.
+pub(super) struct Told {
+    /// What it stands on.
+    pub(super) on: String,
+    /// The kind of its policy.
+    pub(super) kind: PolicyKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum PolicyKind {
+    Traffic,
+    Agentgateway,
+    Limit,
+}
+
+struct Applied {
+    scope: Scope,
+    limit: u32,
+    kind: PolicyKind,
+}
+
+/// What is in force on one way.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct InForce {
+    /// Indices of limits, ascending.
+    pub(super) limits: Vec<u32>,
+    pub(super) tokenizer: Option<Tokenizer>,
+}
+
+impl Policies {
+    /// What applies to a rule of a route reached through a listener. All its limits must admit.
+    pub(super) fn on(&self, world: &World<'_>, way: &Way<'_>) -> InForce {
+        let found: Vec<&Applied> = self.scopes.iter().filter(|applied| applied.scope.covers(way)).collect();
+        self.warn_of_levels(world, way, &found);
+        let limits = ascending(found.iter().map(|applied| applied.limit));
+        InForce { limits, tokenizer: self.tokenizer(world, way) }
+    }
+
+    /// The limits on a Backend, ascending; `name` is `namespace/name`.
+    pub(super) fn on_backend(&self, name: &str) -> Vec<u32> {
+        let here = self.scopes.iter().filter(|applied| applied.scope.is_backend(name));
+        ascending(here.map(|applied| applied.limit))
+    }
+
+    /// The one of the most special policy.
+    fn tokenizer(&self, world: &World<'_>, way: &Way<'_>) -> Option<Tokenizer> {
+        let mut best: Option<&(Scope, Located<Tokenizer>)> = None;
+        for this in self.tokenizers.iter().filter(|(scope, _)| scope.covers(way)) {
+            match best {
+                Some((scope, _)) if scope.level() > this.0.level() => {}
+                Some((scope, other)) if scope.level() == this.0.level() => {
+                    if other.value != this.1.value {
+                        let message = format!("{scope} has two tokenizers");
+                        let help = format!("the other is at {}; keep one", world.faults.name(other.at));
+                        world.faults.fault_with_help(this.1.at, message, help);
+                    }
+                }
+                _ => best = Some(this),
+            }
+        }
+        best.map(|(_, tokenizer)| tokenizer.value)
+    }
+
+    /// Says where our sum of AgentgatewayPolicies is stricter than agentgateway, which lets the most special
+    /// one take the place of the others.
+    fn warn_of_levels(&self, world: &World<'_>, way: &Way<'_>, found: &[&Applied]) {
+        let theirs = || found.iter().filter(|applied| applied.kind == PolicyKind::Agentgateway);
+        let Some(most) = theirs().max_by_key(|applied| applied.scope.level()) else { return };
+        for weak in theirs().filter(|applied| applied.scope.level() < most.scope.level()) {
+            let name = |limit: u32| self.limits.get(limit as usize).map_or("", |rule| &rule.name);
+            let message = format!(
+                "limit {} applies to HTTPRoute {} besides {}: agentgateway would apply the latter alone",
+                name(weak.limit),
+                way.route,
+                name(most.limit),
+            );
+            let at = self.places.get(weak.limit as usize).copied().unwrap_or(Place::WHOLE);
+            world.faults.warn(at, message);
+        }
+    }
+
+    /// Adds the rules of a policy; its targets share their accounts.
+    fn add(
+        &mut self,
+        world: &World<'_>,
+        meta: &Meta,
+        targets: &[Target],
+        kind: PolicyKind,
+        rules: Vec<Placed>,
+    ) -> Vec<Scope> {
+        let scopes: Vec<Scope> =
+            targets.iter().filter_map(|target| scope::find(world, meta, target)).collect();
+        let on: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+        for Located { value: rule, at } in rules {
+            self.limits.push(rule);
+            self.places.push(at);
+            self.told.push(Told { on: on.join(", "), kind });
+            let limit = index_of_last(self.limits.len());
+            self.scopes.extend(scopes.iter().map(|scope| Applied { scope: scope.clone(), limit, kind }));
+        }
+        scopes
+    }
+}
+
+fn ascending(limits: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut list: Vec<u32> = limits.collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+/// Compiles every policy to limits.
+pub(super) fn compile(world: &World<'_>, settings: &Settings) -> Policies {
+    let mut policies = Policies::default();
+    for resource in &world.all.policies {
+        let Some(policy) = &resource.spec else { continue };
+        let rules = rules::traffic(world, resource, policy);
+        policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
+    }
+    for resource in &world.all.agentgateway_policies {
+        let Some(policy) = &resource.spec else { continue };
+        let rules = rules::agentgateway(&resource.meta, policy);
+        policies.add(world, &resource.meta, &policy.targets, PolicyKind::Agentgateway, rules);
+    }
+    for resource in &world.all.limit_policies {
+        let Some(policy) = &resource.spec else { continue };
+        let rules = rules::limits(world, &resource.meta, policy);
+        let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Limit, rules);
+        if let Some(tokenizer) = policy.tokenizer {
+            policies.tokenizers.extend(scopes.into_iter().map(|scope| (scope, tokenizer)));
+        }
+    }
+    rules::refuse_twins(world, policies.limits.iter().zip(policies.places.iter().copied()));
+    warn(world, settings, &policies);
+    policies
+}
+
+/// Limits that would not do what is probably meant.
+fn warn(world: &World<'_>, settings: &Settings, policies: &Policies) {
+    let all = || policies.limits.iter().zip(&policies.places);
+    let unpriced = || all().filter(|(rule, _)| rule.unit == Unit::Cost && world.all.prices.is_empty());
+    if let Some((_, at)) = unpriced().next() {
+        let names = listing(unpriced().map(|(rule, _)| &*rule.name));
+        let message =
+            format!("there is no Prices resource, so nothing has a price and these never refuse: {names}");
+        let help = "load config/prices.yaml too, or a Prices resource of your own";
+        world.faults.warn_with_help(*at, message, help);
+    }
+    let forgotten = || all().filter(|(rule, _)| rule.measure.is_durable() && settings.limits.store.is_none());
+    if let Some((_, at)) = forgotten().next() {
+        let names = listing(forgotten().map(|(rule, _)| &*rule.name));
+        let message =
+            format!("no store is set, so budgets of an hour and longer begin anew at a restart: {names}");
+        let help = "write limits: {store: /var/lib/tollgate} into Settings";
+        world.faults.warn_with_help(*at, message, help);
+    }
+}

@@ -1,0 +1,104 @@
+//! Where a policy applies: its targets, found among the resources.
+
+use crate::config::check::World;
+use crate::config::diagnostic::{listing, nearest, quoted};
+use crate::config::resources::Meta;
+use crate::config::resources::httproute::Rule;
+use crate::config::resources::target::{Target, TargetKind};
+use std::fmt;
+
+/// Where a limit applies.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    kind: TargetKind,
+    namespace: String,
+    name: String,
+    /// Listener or rule; `None` is all of them.
+    section: Option<String>,
+}
+
+/// A way that a request goes: a listener, and the rule of a route.
+#[derive(Clone, Copy)]
+pub(in crate::config::check) struct Way<'a> {
+    pub(in crate::config::check) gateway: &'a Meta,
+    pub(in crate::config::check) listener: &'a str,
+    pub(in crate::config::check) route: &'a Meta,
+    /// The rule's name, if it has one.
+    pub(in crate::config::check) rule: Option<&'a str>,
+}
+
+impl Scope {
+    /// Whether a request that goes this way is meant. Backends are not on the way: they are its end.
+    pub(super) fn covers(&self, way: &Way<'_>) -> bool {
+        let (meta, section) = match self.kind {
+            TargetKind::Gateway => (way.gateway, Some(way.listener)),
+            TargetKind::HttpRoute => (way.route, way.rule),
+            TargetKind::Backend => return false,
+        };
+        let is_target = self.namespace == meta.namespace && self.name == meta.name.value;
+        is_target && self.section.as_deref().is_none_or(|wanted| section == Some(wanted))
+    }
+
+    /// Whether it is the Backend of that name, `namespace/name`.
+    pub(super) fn is_backend(&self, name: &str) -> bool {
+        self.kind == TargetKind::Backend && name.split_once('/') == Some((&self.namespace, &self.name))
+    }
+
+    /// How special it is, as Gateway API ranks policies: Gateway, listener, route, rule.
+    pub(super) fn level(&self) -> u8 {
+        let base = if self.kind == TargetKind::Gateway { 0 } else { 2 };
+        base + u8::from(self.section.is_some())
+    }
+}
+
+/// `HTTPRoute llm/chat section main`
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind.name(), self.namespace, self.name)?;
+        self.section.iter().try_for_each(|section| write!(f, " section {section}"))
+    }
+}
+
+/// What a target means, or `None` after a fault; policies apply within their own namespace only.
+pub(super) fn find(world: &World<'_>, meta: &Meta, target: &Target) -> Option<Scope> {
+    let (namespace, name) = (meta.namespace.as_str(), target.name.value.as_str());
+    let (kind, wanted, at) = (target.kind.name(), (namespace, name), target.name.at);
+    let sections: Option<Vec<&str>> = match target.kind {
+        TargetKind::Gateway => {
+            let found = world.find(&world.all.gateways, kind, wanted, at)?;
+            let complete = found.spec.as_ref().filter(|gateway| !gateway.is_partial);
+            complete.map(|gateway| {
+                gateway.listeners.iter().map(|listener| listener.name.value.as_str()).collect()
+            })
+        }
+        TargetKind::HttpRoute => {
+            let found = world.find(&world.all.routes, kind, wanted, at)?;
+            found.spec.as_ref().map(|route| route.rules.iter().filter_map(rule_name).collect())
+        }
+        TargetKind::Backend => {
+            world.find(&world.all.backends, kind, wanted, at)?;
+            None
+        }
+    };
+    if let (Some(section), Some(sections)) = (&target.section, sections)
+        && !sections.contains(&section.value.as_str())
+    {
+        let what = if target.kind == TargetKind::Gateway { "listener" } else { "rule" };
+        let message = format!("{kind} {name:?} has no {what} named {}", quoted(&section.value));
+        let help = match nearest(&section.value, sections.iter().copied()) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None => format!("its {what}s are named: {}", listing(sections)),
+        };
+        world.faults.fault_with_help(section.at, message, help);
+    }
+    Some(Scope {
+        kind: target.kind,
+        namespace: namespace.into(),
+        name: name.into(),
+        section: target.section.as_ref().map(|section| section.value.clone()),
+    })
+}
+
+fn rule_name(rule: &Rule) -> Option<&str> {
+    rule.name.as_ref().map(|name| name.value.as_str())
+}

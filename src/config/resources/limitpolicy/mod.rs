@@ -1,0 +1,52 @@
+//! LimitPolicy of tollgate.dev: several limits that must all admit, with keys, windows, budgets, weights.
+
+pub(crate) mod key;
+mod limit;
+mod measure;
+mod overrides;
+
+pub(crate) use limit::Limit;
+pub(crate) use overrides::Exception;
+
+use super::target::{Target, TargetKind, targets};
+use crate::config::diagnostic::{Located, quoted};
+use crate::config::reader::{Cursor, Fields};
+use crate::config::snapshot::Tokenizer;
+
+/// A LimitPolicy as typed. Its targets share its accounts.
+pub(crate) struct LimitPolicy {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) limits: Vec<Limit>,
+    /// `estimate.tokenizer`.
+    pub(crate) tokenizer: Option<Located<Tokenizer>>,
+}
+
+const KINDS: [TargetKind; 3] = [TargetKind::Gateway, TargetKind::HttpRoute, TargetKind::Backend];
+/// The most limits of one policy; more could not all apply to one request.
+const LIMITS_MAX: usize = crate::limit::LIMITS_MAX;
+
+pub(crate) fn read(spec: &Cursor<'_>) -> Option<LimitPolicy> {
+    spec.fields(|fields| {
+        let targets = targets(fields, &KINDS);
+        let field = fields.need("limits");
+        let tokenizer = fields.get("estimate").and_then(|field| field.fields(estimate));
+        if let (Some(estimate), Some(backend)) =
+            (&tokenizer, targets.iter().find(|target| target.kind == TargetKind::Backend))
+        {
+            // Input is counted before it is known which share of the traffic a request belongs to.
+            let message = format!("\"estimate\" does not work for Backend {}", quoted(&backend.name.value));
+            let help = "put it into a policy whose targets are Gateways or HTTPRoutes";
+            fields.faults().fault_with_help(estimate.at, message, help);
+        }
+        let field = field?;
+        let limits = field.list(LIMITS_MAX, |item| item.fields(limit::read));
+        if field.is_empty_list() {
+            field.fault_with_help("names no limit", "write at least one, or remove the policy");
+        }
+        Some(LimitPolicy { targets, limits, tokenizer })
+    })
+}
+
+fn estimate(fields: &mut Fields<'_>) -> Option<Located<Tokenizer>> {
+    fields.need("tokenizer")?.one_of(&Tokenizer::ALL.map(|tokenizer| (tokenizer.name(), tokenizer)))
+}
