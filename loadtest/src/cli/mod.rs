@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod crash;
 pub(crate) mod fit;
 pub(crate) mod hop;
 mod kit;

@@ -34,8 +34,8 @@ struct Asked {
 /// The limits of the storm. Rates are per second and so small that they are exhausted all the time.
 const TERMS: Terms = Terms {
     tokens: Allowance { capacity: 20_000, rate: 20_000 },
-    requests: Allowance { capacity: 60, rate: 60 },
-    at_once: 32,
+    requests: Allowance { capacity: 30, rate: 60 },
+    at_once: 12,
     stream_chunk: 128,
 };
 /// Output reserved for an answer about which nothing is known: less than many of them have, so that there is debt.

@@ -44,8 +44,7 @@ impl Figures {
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("# loadtest {}\n\n| figure | value |\n|---|---:|\n", self.command);
         for (name, value) in &self.rows {
-            let shown = value.as_str().map_or(value.to_string(), str::to_string);
-            let _ = writeln!(text, "| {name} | {shown} |");
+            let _ = writeln!(text, "| {name} | {} |", shown(value));
         }
         text.push_str("\n| what must hold | holds | found |\n|---|---|---|\n");
         for (name, holds, found) in &self.checks {
@@ -77,6 +76,19 @@ impl Figures {
     }
 }
 
+/// Text without quotes; an object as `name: value, ...`.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(map) => {
+            let parts: Vec<String> =
+                map.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
+            parts.join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,10 +98,12 @@ mod tests {
         let mut figures = Figures::new("storm");
         assert!(figures.verdict().is_err(), "a run without checks proves nothing");
         figures.row("requests", 12);
+        figures.row("a", json!({"used": 5, "of": "6"}));
         figures.check("nothing is left", true, "0 left");
         assert_eq!(figures.verdict(), Ok(()));
         figures.check("within the bound", false, "5 tokens beyond");
         assert!(figures.verdict().unwrap_err().contains("within the bound: 5 tokens beyond"));
+        assert!(figures.markdown().contains("| a | of: 6, used: 5 |"), "{}", figures.markdown());
         assert!(figures.markdown().contains("| requests | 12 |") && figures.markdown().contains("**NO**"));
         assert_eq!(figures.json()["figures"]["requests"], 12);
         assert_eq!(figures.json()["checks"][1]["holds"], false);

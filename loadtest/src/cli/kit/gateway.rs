@@ -59,9 +59,21 @@ impl Setup {
         self.dir.join("store")
     }
 
-    /// Starts it and waits until it is ready. Call it from a thread that outlives the gateway: the kernel ends the
-    /// gateway when that thread ends.
+    /// Starts it and waits until it is ready.
     pub(crate) fn start(&self) -> Result<Gateway, String> {
+        let mut gateway = self.spawn()?;
+        let patience = Instant::now() + START_MAX;
+        while !self.is_ready() {
+            if gateway.ended().is_some() || Instant::now() > patience {
+                return Err(format!("tollgate does not become ready; it said\n{}", gateway.said()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(gateway)
+    }
+
+    /// Starts it. Call it from a thread that outlives the gateway: the kernel ends the gateway when that thread ends.
+    pub(crate) fn spawn(&self) -> Result<Gateway, String> {
         let log = self.dir.join("tollgate.log");
         let fail = |why: std::io::Error| format!("{}: {why}", self.binary.display());
         let out = File::options().create(true).append(true).open(&log).map_err(fail)?;
@@ -75,15 +87,7 @@ impl Setup {
             .stderr(out)
             .spawn()
             .map_err(|why| format!("setpriv (of util-linux): {why}"))?;
-        let mut gateway = Gateway { child, log };
-        let patience = Instant::now() + START_MAX;
-        while !self.is_ready() {
-            if gateway.ended().is_some() || Instant::now() > patience {
-                return Err(format!("tollgate does not become ready; it said\n{}", gateway.said()));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(gateway)
+        Ok(Gateway { child, log })
     }
 
     fn is_ready(&self) -> bool {

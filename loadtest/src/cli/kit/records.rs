@@ -9,6 +9,8 @@ use std::path::Path;
 pub(crate) struct Record {
     /// The number at the end of its path: `/c/17`.
     pub(crate) tag: u64,
+    /// The month that it is of, as `2026-01`.
+    pub(crate) month: String,
     /// When its head had arrived, and how long it took.
     pub(crate) time_unix_ms: u64,
     pub(crate) duration_us: u64,
@@ -29,6 +31,8 @@ pub(crate) struct Decision {
     pub(crate) admitted: bool,
     pub(crate) reserved: u64,
     pub(crate) settled: u64,
+    /// After settlement, or when it refused.
+    pub(crate) balance_after: i64,
 }
 
 impl Record {
@@ -50,10 +54,12 @@ impl Record {
                 admitted: limit["admitted"].as_bool()?,
                 reserved: number(&limit["reserved"])?,
                 settled: number(&limit["settled"])?,
+                balance_after: limit["balance_after"].as_i64()?,
             })
         });
         Some(Record {
             tag: json["path"].as_str()?.rsplit('/').next()?.parse().ok()?,
+            month: json["time"].as_str()?.get(..7)?.to_string(),
             time_unix_ms: unix_ms(json["time"].as_str()?)?,
             duration_us: number(&json["duration_us"])?,
             status: json["status"].as_u64().unwrap_or(0),
@@ -113,7 +119,8 @@ mod tests {
         assert_eq!((record.tag, record.time_unix_ms, record.duration_us), (17, 1_767_323_045_678, 1500));
         assert_eq!((record.input, record.output, record.is_admitted()), (5, 7, true));
         let decision = record.decision("tokens").unwrap();
-        assert_eq!((decision.reserved, decision.settled), (20, 12));
+        assert_eq!((decision.reserved, decision.settled, decision.balance_after), (20, 12, -3));
+        assert_eq!(record.month, "2026-01");
         assert!(record.decision("requests").is_none());
         assert!(parse("{}\n").is_err() && parse("x\n").is_err() && parse("").unwrap().is_empty());
     }

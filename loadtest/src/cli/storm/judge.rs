@@ -246,6 +246,7 @@ mod tests {
                 admitted: !refused,
                 reserved: if refused { 0 } else { amount },
                 settled: if refused { 0 } else { amount },
+                balance_after: 0,
             };
             let limits = match refused {
                 true => vec![decision("tokens", 0)],
@@ -260,6 +261,7 @@ mod tests {
             });
             evidence.records.push(Record {
                 tag,
+                month: String::new(),
                 time_unix_ms: at,
                 duration_us: 2_000,
                 status: if refused { 429 } else { 200 },
