@@ -360,9 +360,7 @@ fn the_journal_tells_how_each_request_ended() {
         (11, AnswerEnd::ClientGone, None),
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
-    let ordered =
-        |answer: &tollgate_loadtest::Answered| answer.arrived <= answer.ended + Duration::from_secs(1);
-    assert!(answers.lost == 0 && answers.list.iter().all(ordered));
+    assert_eq!(answers.lost, 0);
     client = Client::to(simulator.addr());
     client.ask(&openai(CHAT, "x-sim-journal: false\r\n"));
     assert!(simulator.take_answers().list.is_empty(), "taken once, and kept only when asked for");

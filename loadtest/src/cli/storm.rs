@@ -34,7 +34,7 @@ struct Asked {
 /// The limits of the storm. Rates are per second and so small that they are exhausted all the time.
 const TERMS: Terms = Terms {
     tokens: Allowance { capacity: 20_000, rate: 20_000 },
-    requests: Allowance { capacity: 30, rate: 60 },
+    requests: Allowance { capacity: 20, rate: 45 },
     at_once: 12,
     stream_chunk: 128,
 };

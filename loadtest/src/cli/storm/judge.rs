@@ -118,6 +118,8 @@ fn refusals(cases: &[Case<'_>], figures: &mut Figures) {
             odd.push(format!("request {} got {} against its record", sent.tag, sent.status));
         }
     }
+    let cut = cases.iter().filter(|case| case.record.outcome == "limit_cut").count();
+    figures.row("streams cut by a limit", cut);
     by_limit.iter().for_each(|(limit, count)| figures.row(&format!("refused by {limit}"), *count));
     let often = by_limit.get("tokens").copied().unwrap_or(0);
     figures.check("the token limit was exhausted many times", often >= 50, format!("{often} refusals"));
