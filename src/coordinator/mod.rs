@@ -2,12 +2,19 @@
 //!
 //! It hears the signals (SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads), watches over the
 //! workers' executors, and gathers their latencies. Two helpers of its own do what blocks: [`journal`] writes
-//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`].
+//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`]. [`Store`]
+//! keeps budgets on disk.
 
 mod journal;
 mod resolve;
+mod store;
 
-use crate::config::{Settings, Snapshot};
+pub use store::{
+    Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,
+    StoreFault, TEXT_MAX, WINDOWS_KEPT,
+};
+
+use crate::config::{Limits, Settings, Snapshot};
 use crate::mail::{Board, InForce, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
@@ -212,12 +219,19 @@ fn adopted(before: &InForce, next: &InForce) -> String {
 
 /// Settings that differ and take a restart.
 fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
+    let fixed = |limits: &Limits| Limits {
+        in_flight_per_worker: 0,
+        output_reserve: 0,
+        stream_chunk: 0,
+        ..limits.clone()
+    };
     let sections = [
         ("workers", before.workers == next.workers),
         ("ring", before.ring == next.ring),
         ("admin", before.admin == next.admin),
         ("records", before.records == next.records),
         ("tls", before.tls == next.tls),
+        ("limits (all but reserve and inFlightPerWorker)", fixed(&before.limits) == fixed(&next.limits)),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
