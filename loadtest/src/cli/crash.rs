@@ -9,7 +9,7 @@ use super::kit::gateway::{Setup, end_after};
 use super::kit::options::Options;
 use super::kit::random::Random;
 use judge::{Life, Unit, judge};
-use life::{End, live};
+use life::{End, Way, live};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -27,15 +27,15 @@ struct Asked {
 #[derive(Clone, Debug)]
 struct Plan {
     keys: Vec<Key>,
-    /// The most that is written to disk ahead of what is spent, in percent of the budget.
-    lease_percent: i64,
 }
 
 /// One key with its budgets.
 #[derive(Clone, Debug)]
 struct Key {
     route: &'static str,
-    key: &'static str,
+    key: String,
+    /// It is driven while so many fifties of kills have been made; before and after it is only looked at.
+    turn: u64,
     /// Clients that spend it at once.
     lanes: usize,
     /// Budgets of its route.
@@ -66,17 +66,21 @@ impl Key {
 }
 
 impl Plan {
-    /// The most of a budget that is on disk as spent and is not yet.
+    /// The most of a budget that is on disk as spent and is not yet: a hundredth of it, or twice what a request asks
+    /// for if that is more; and what was reserved when it was written down and came back later.
     fn lease_most(&self, key: usize, unit: Unit) -> i64 {
-        self.keys[key].budget(unit) * self.lease_percent / 100
+        let key = &self.keys[key];
+        let reserved = unit.amount(INPUT_MOST, OUTPUT_MOST + STREAM_CHUNK);
+        (key.budget(unit) / LEASES).max(2 * reserved) + (key.lanes as i64 + 1) * reserved
     }
 
     /// Budgets that the busier keys use up on the way. Whole answers are reserved in full, streams in part.
     fn of(kills: u64) -> Plan {
-        let tokens = kills as i64 * 2_000;
+        let tokens = 200_000;
         let whole = Key {
             route: "whole",
-            key: "whole-a",
+            key: String::new(),
+            turn: 0,
             lanes: 3,
             tokens,
             // Cost is exhausted first.
@@ -86,19 +90,19 @@ impl Plan {
         };
         let stream = Key {
             route: "stream",
-            key: "stream-a",
             lanes: 2,
             nano_usd: tokens * OUTPUT_NANO as i64 * 4,
             reserved_output: STREAM_CHUNK,
             ..whole.clone()
         };
-        let keys = vec![
-            whole.clone(),
-            Key { key: "whole-b", lanes: 1, ..whole },
-            stream.clone(),
-            Key { key: "stream-b", lanes: 1, ..stream },
-        ];
-        Plan { keys, lease_percent: LEASE_PERCENT }
+        let mut keys = Vec::new();
+        for turn in 0..kills.div_ceil(TURN) {
+            for (kind, lanes) in [(&whole, 3), (&whole, 1), (&stream, 2), (&stream, 1)] {
+                let key = format!("{}-{turn}-{lanes}", kind.route);
+                keys.push(Key { key, turn, lanes, ..kind.clone() });
+            }
+        }
+        Plan { keys }
     }
 
     fn config(&self, upstream: u16) -> Config<'static> {
@@ -130,8 +134,12 @@ impl Plan {
 const OUTPUT_MOST: u64 = 300;
 /// What a stream reserves at a time.
 const STREAM_CHUNK: u64 = 64;
-/// See [`Plan::lease_percent`].
-const LEASE_PERCENT: i64 = 10;
+/// Kills during which a key is driven.
+const TURN: u64 = 50;
+/// tollgate writes a budget down in so many parts: `CHUNKS` of its keeper, as its architecture says.
+const LEASES: i64 = 100;
+/// Input tokens that these questions are estimated at, at most.
+const INPUT_MOST: u64 = 64;
 
 /// Kills and restarts; an error when a budget was overspent or more was lost than leases.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -165,15 +173,16 @@ fn crash(asked: &Asked, setup: &Setup) -> Result<(), String> {
             _ => End::Kill(Duration::from_micros(random.between(20_000, 300_000))),
         };
         let load = Duration::from_millis(random.between(20, 300));
-        let life = live(setup, &simulator, &plan, end, load, random.next(), &tags)?;
+        let life =
+            live(setup, &simulator, &plan, &Way { end, load, turn: kills / TURN }, random.next(), &tags)?;
         kills += u64::from(life.killed);
         at_start += u64::from(matches!(end, End::KillAtStart(_)));
         lives.push(life);
     }
     // Two ends in order: the first look sees the last kill, the second that nothing is lost after it.
     for _ in 0..2 {
-        let load = Duration::from_millis(100);
-        lives.push(live(setup, &simulator, &plan, End::Order, load, random.next(), &tags)?);
+        let way = Way { end: End::Order, load: Duration::from_millis(100), turn: (kills - 1) / TURN };
+        lives.push(live(setup, &simulator, &plan, &way, random.next(), &tags)?);
     }
     let mut figures = Figures::new("crash");
     figures.row("seed", asked.seed);
@@ -208,18 +217,20 @@ loadtest crash: kill -9 again and again; budgets hold, and no more is lost than 
   --seed N          of moments and of what is asked for (1)
   --out DIR         crash.md and crash.json go there
 
-Four keys have monthly budgets of tokens and of money, kept in a store in a temporary directory. Again and again
-tollgate is started on that store, asked once with each key (the look), driven by seven clients, and killed after 20
-to 300 ms; one kill in ten comes before it is ready, and one life in ten ends by SIGTERM under load.
+Keys have monthly budgets of tokens and of money, kept in a store in a temporary directory. Again and again tollgate
+is started on that store, asked once with each key (the look), driven by seven clients with four keys, and killed
+after 20 to 300 ms; one kill in ten comes before it is ready, and one life in ten ends by SIGTERM under load. After
+every fifty kills four other keys are driven, so that there are fresh, half spent and exhausted budgets at any time.
 
 At each look tollgate's own balance, from its access record, is compared with the provider's ledger of all lives:
 
   never less is counted than was used, but for D;
   an orderly end loses nothing, to the token;
-  a kill loses at most what was leased: credit that is on disk as spent before it is.
+  a kill loses at most what was leased: credit that is on disk as spent before it is. That is a hundredth of the
+  budget, or twice what a request reserves, and what requests in flight had reserved.
 
-And over all lives no key uses more than its budget and D. Answers that arrive whole are reserved in full here, so
-their D is 0; a stream reserves 64 tokens at a time, so its D is what the streams in flight at a kill, or those that
+And over all lives no key uses more than its budget and D. Answers that arrive whole have one length here, so that
+they are reserved in full and their D is 0; a stream reserves 64 tokens at a time, so its D is what the streams in flight at a kill, or those that
 run at once when the budget ends, had not reserved yet.
 
 The exit status is 0 only if all of that holds. Needs setpriv (util-linux) and kill on PATH.";

@@ -23,6 +23,16 @@ pub(super) enum End {
     KillAtStart(Duration),
 }
 
+/// How a life goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) end: End,
+    /// How long it is driven before SIGTERM.
+    pub(super) load: Duration,
+    /// Which keys are driven.
+    pub(super) turn: u64,
+}
+
 /// Input tokens that the provider reports: fewer than the question is estimated at.
 const INPUT: u64 = 10;
 
@@ -31,11 +41,11 @@ pub(super) fn live(
     setup: &Setup,
     simulator: &Simulator,
     plan: &Plan,
-    end: End,
-    load: Duration,
+    way: &Way,
     seed: u64,
     tags: &AtomicU64,
 ) -> Result<Life, String> {
+    let Way { end, load, turn } = *way;
     // What the last life wrote has been read, and its last line may be torn.
     let _ = fs::remove_file(setup.records());
     let mut life = Life { killed: end != End::Order, ..Life::default() };
@@ -52,7 +62,7 @@ pub(super) fn live(
     let ending = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
         let mut clients = Vec::new();
-        for (place, key) in plan.keys.iter().enumerate() {
+        for (place, key) in plan.keys.iter().enumerate().filter(|(_, key)| key.turn == turn) {
             for lane in 0..key.lanes {
                 let random = Random::new(seed, (place * 100 + lane) as u64);
                 let ending = &ending;
@@ -114,11 +124,12 @@ fn spend(
     let mut client = Client::to(port);
     let mut all = Vec::new();
     loop {
+        let chat = chat(key, tags, random.between(1, OUTPUT_MOST));
         let chat = Chat {
             latency_ms: random.between(0, 8),
             gap_ms: random.between(0, 1),
             chunks: random.between(1, 12),
-            ..chat(key, tags, random.between(1, OUTPUT_MOST))
+            ..chat
         };
         let mut sent = Sent { tag: chat.tag, key: place, ..Sent::default() };
         ask(&mut client, &chat, &mut sent);
@@ -138,12 +149,14 @@ fn spend(
     }
 }
 
+/// A whole answer has one length, so that what is learned of it reserves all of it.
 fn chat(key: &Key, tags: &AtomicU64, output: u64) -> Chat {
+    let output = if key.is_stream() { output } else { OUTPUT_MOST };
     Chat {
         stream: key.is_stream(),
         input: Some(INPUT),
         max_tokens: Some(OUTPUT_MOST),
-        ..Chat::whole(key.route, tags.fetch_add(1, Relaxed), key.key, output)
+        ..Chat::whole(key.route, tags.fetch_add(1, Relaxed), &key.key, output)
     }
 }
 
