@@ -294,7 +294,7 @@ mod tests {
             ("no budget is overspent", |lives| lives[4].used[3].output = 100_000),
             ("while it lived", |lives| lives[0].sent[1].fault = Some("reset".into())),
             ("all in one month", |lives| lives[4].records[2].month = "2026-02".into()),
-            ("nothing forgotten", |lives| lives.iter_mut().for_each(|life| life.sent[0].probe = false)),
+            ("nobody looked", |lives| lives.iter_mut().for_each(|life| life.sent[0].probe = false)),
         ];
         for (place, (expected, plant)) in rows.iter().enumerate() {
             let mut lives = lives();
@@ -320,6 +320,6 @@ mod tests {
         lives[1].used[3].output = 100;
         lives[1].sent[3].complete = false;
         lives[2..4].iter_mut().for_each(|life| life.records[0].limits[0].balance_after += 30);
-        assert!(!verdict(&lives).is_err_and(|why| why.contains("tokens: nothing forgotten")));
+        assert!(!verdict(&lives).is_err_and(|why| why.contains("used and not counted")));
     }
 }
