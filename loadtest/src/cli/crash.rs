@@ -34,7 +34,7 @@ struct Plan {
 struct Key {
     route: &'static str,
     key: String,
-    /// It is driven while so many fifties of kills have been made; before and after it is only looked at.
+    /// It is driven while so many fifties of kills have been made; after that it is only looked at.
     turn: u64,
     /// Clients that spend it at once.
     lanes: usize,
@@ -66,12 +66,13 @@ impl Key {
 }
 
 impl Plan {
-    /// The most of a budget that is on disk as spent and is not yet: a hundredth of it, or twice what a request asks
-    /// for if that is more; and what was reserved when it was written down and came back later.
+    /// The most of a budget that is on disk as spent and is not yet. It is written down a part at a time: a hundredth
+    /// of the budget, or twice what a request asks for if that is more. A part begins where reservations and workers'
+    /// leases end at that moment, of which the former may come back and the latter are less than the part before.
     fn lease_most(&self, key: usize, unit: Unit) -> i64 {
         let key = &self.keys[key];
         let reserved = unit.amount(INPUT_MOST, OUTPUT_MOST + STREAM_CHUNK);
-        (key.budget(unit) / LEASES).max(2 * reserved) + (key.lanes as i64 + 1) * reserved
+        2 * (key.budget(unit) / PARTS).max(2 * reserved) + (key.lanes as i64 + 1) * reserved
     }
 
     /// Budgets that the busier keys use up on the way. Whole answers are reserved in full, streams in part.
@@ -137,7 +138,7 @@ const STREAM_CHUNK: u64 = 64;
 /// Kills during which a key is driven.
 const TURN: u64 = 50;
 /// tollgate writes a budget down in so many parts: `CHUNKS` of its keeper, as its architecture says.
-const LEASES: i64 = 100;
+const PARTS: i64 = 100;
 /// Input tokens that these questions are estimated at, at most.
 const INPUT_MOST: u64 = 64;
 
@@ -218,7 +219,7 @@ loadtest crash: kill -9 again and again; budgets hold, and no more is lost than 
   --out DIR         crash.md and crash.json go there
 
 Keys have monthly budgets of tokens and of money, kept in a store in a temporary directory. Again and again tollgate
-is started on that store, asked once with each key (the look), driven by seven clients with four keys, and killed
+is started on that store, asked once with each key used so far (the look), driven by seven clients with four keys, and killed
 after 20 to 300 ms; one kill in ten comes before it is ready, and one life in ten ends by SIGTERM under load. After
 every fifty kills four other keys are driven, so that there are fresh, half spent and exhausted budgets at any time.
 
@@ -226,8 +227,9 @@ At each look tollgate's own balance, from its access record, is compared with th
 
   never less is counted than was used, but for D;
   an orderly end loses nothing, to the token;
-  a kill loses at most what was leased: credit that is on disk as spent before it is. That is a hundredth of the
-  budget, or twice what a request reserves, and what requests in flight had reserved.
+  a kill loses at most what was leased: credit that is on disk as spent before it is. That is two parts of the
+  budget, one written down ahead and one in the leases of workers, and what requests in flight had reserved; a part
+  is a hundredth, or twice what a request reserves if that is more.
 
 And over all lives no key uses more than its budget and D. Answers that arrive whole have one length here, so that
 they are reserved in full and their D is 0; a stream reserves 64 tokens at a time, so its D is what the streams in flight at a kill, or those that

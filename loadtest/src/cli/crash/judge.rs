@@ -290,7 +290,7 @@ mod tests {
             ("used and not counted", |lives| lives[2].records[0].limits[0].balance_after += 61),
             ("lost by an orderly end", |lives| lives[1].records[0].limits[0].balance_after -= 1),
             ("lost by an orderly end", |lives| lives[3].records[0].limits[1].balance_after += 1),
-            ("lost by 1 kills", |lives| lives[4].records[0].limits[0].balance_after -= 1_400),
+            ("lost by 1 kills", |lives| lives[4].records[0].limits[0].balance_after -= 2_400),
             ("no budget is overspent", |lives| lives[4].used[3].output = 100_000),
             ("while it lived", |lives| lives[0].sent[1].fault = Some("reset".into())),
             ("all in one month", |lives| lives[4].records[2].month = "2026-02".into()),

@@ -56,7 +56,8 @@ pub(super) fn live(
         return Ok(life);
     }
     let gateway = setup.start()?;
-    for (place, key) in plan.keys.iter().enumerate() {
+    // A key that was never used is left so until its turn: each look has a part of its budget written down.
+    for (place, key) in plan.keys.iter().enumerate().filter(|(_, key)| key.turn <= turn) {
         life.sent.push(probe(setup.port, place, key, tags));
     }
     let ending = AtomicBool::new(false);
