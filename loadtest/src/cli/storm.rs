@@ -4,13 +4,15 @@ mod judge;
 mod load;
 mod retry;
 
+use super::kit::chat::Chat;
 use super::kit::config::{Config, Limit, Route};
 use super::kit::figures::Figures;
 use super::kit::gateway::{Setup, end_after};
+use super::kit::http::Client;
 use super::kit::interval::Allowance;
 use super::kit::options::Options;
 use super::kit::pages::{self, Metrics};
-use super::kit::records;
+use super::kit::records::{self, Record};
 use judge::{Evidence, Terms, Told, judge};
 use load::{Sent, Storm, hammer};
 use retry::{Retries, retry};
@@ -42,6 +44,8 @@ const TERMS: Terms = Terms {
 const OUTPUT_RESERVE: u64 = 256;
 /// A budget that nothing comes back to: what is left of it tells every token.
 const BUDGET: u64 = 1_000_000_000;
+/// The number of the request after all others.
+const LOOK: u64 = 0;
 /// The key of the storm.
 const KEY: &str = "sk-storm";
 /// Clients that come back when they are told to: half are held by requests, half by tokens.
@@ -86,6 +90,9 @@ fn storm(asked: &Asked, setup: &Setup) -> Result<(), String> {
     let in_flight = pages::quiesce(setup.admin, QUIET_MAX)?;
     figures.check("nothing is in flight after the storm", in_flight == 0, format!("{in_flight} requests"));
     let metrics = Metrics::fetch(setup.admin)?;
+    let open = metrics.sum("tollgate_limit_reservations_open", &[]);
+    figures.check("no reservation is open after the storm", open == Some(0), format!("{open:?}"));
+    look(setup.port)?;
     let answers = simulator.take_answers();
     let ended = gateway.ended();
     let found = ended.map_or("it did".to_string(), |status| format!("{status}: {}", gateway.said()));
@@ -94,12 +101,14 @@ fn storm(asked: &Asked, setup: &Setup) -> Result<(), String> {
 
     let own: HashSet<u64> = sent.iter().map(|one| one.tag).collect();
     let mut records = records::read(&setup.records())?;
+    let looked = records.iter().find(|record| record.tag == LOOK && record.is_admitted()).cloned();
     records.retain(|record| own.contains(&record.tag));
     let told = told(&answers, &own, started);
     let evidence = Evidence { sent, told, records, began_unix_ns: began_unix.as_nanos() as u64 };
     figures.check("the provider's journal is whole", answers.lost == 0, format!("{} lost", answers.lost));
     judge(&evidence, &TERMS, &mut figures);
     conservation(&metrics, &evidence, &mut figures);
+    balance(looked.as_ref(), &evidence, &mut figures);
     judge_retries(&retries, &mut figures);
     figures.publish(asked.out.as_deref())
 }
@@ -206,6 +215,36 @@ fn conservation(metrics: &Metrics, evidence: &Evidence, figures: &mut Figures) {
     }
 }
 
+/// One request after all others, whose record says what is left of the budget.
+fn look(port: u16) -> Result<(), String> {
+    let bytes = Chat::whole("storm", LOOK, KEY, 5).bytes();
+    let mut client = Client::to(port);
+    for _ in 0..50 {
+        let (head, body) = client.ask(&bytes).map_err(|why| format!("the last request: {why}"))?;
+        match head.status {
+            200 => return Ok(()),
+            429 => std::thread::sleep(Duration::from_millis(100)),
+            status => return Err(format!("the last request: {status} {}", String::from_utf8_lossy(&body))),
+        }
+    }
+    Err("the last request was refused for five seconds, although nobody else came".to_string())
+}
+
+/// What is left of a budget that nothing comes back to is what was not settled, to the token.
+fn balance(looked: Option<&Record>, evidence: &Evidence, figures: &mut Figures) {
+    let decision = looked.and_then(|record| record.decision("budget"));
+    let settled: u64 =
+        evidence.records.iter().filter_map(|record| record.decision("budget")).map(|one| one.settled).sum();
+    let expected = decision.map(|decision| BUDGET as i64 - (settled + decision.settled) as i64);
+    let left = decision.map(|decision| decision.balance_after);
+    let found = format!("{left:?} left, {expected:?} expected");
+    figures.check(
+        "the budget's balance = budget - settled, to the token",
+        left.is_some() && left == expected,
+        found,
+    );
+}
+
 fn judge_retries(retries: &Retries, figures: &mut Figures) {
     let Retries { on_time, on_time_admitted, early, early_refused, unsure, faults } = retries;
     figures.row("retries on time", *on_time);
@@ -270,7 +309,9 @@ by request; over every interval that begins and ends with an admission the token
   D = what requests in flight at its beginning gave back later
     + what requests in flight at its end used beyond their reservation;
 
-never more requests at once than allowed; nothing in flight and no reservation left when all have gone. Six clients
+never more requests at once than allowed; nothing in flight and no reservation left when all have gone; what is then
+left of the monthly budget is what was not settled, to the token. A request counts where it was certainly admitted
+within the interval: its client sent it after the beginning, and it had reached the provider before the end. Six clients
 of idle keys come back exactly when retry-after-ms says (at least 99 % must be admitted) or 5 ms before (all must be
 refused; an answer that comes too late to tell is not counted).
 
@@ -301,6 +342,46 @@ mod tests {
             let mut figures = Figures::new("storm");
             judge_retries(&retries, &mut figures);
             assert_eq!(figures.verdict().is_ok(), holds, "{retries:?}");
+        }
+    }
+
+    #[test]
+    fn a_balance_that_is_off_by_one_is_found() {
+        let record = |settled: u64, balance_after: i64| Record {
+            tag: 1,
+            month: String::new(),
+            time_unix_ms: 0,
+            duration_us: 0,
+            status: 200,
+            streamed: false,
+            outcome: "completed".into(),
+            source: "reported".into(),
+            input: 0,
+            output: settled,
+            limits: vec![records::Decision {
+                rule: "test/storm/budget".into(),
+                admitted: true,
+                reserved: settled,
+                settled,
+                balance_after,
+            }],
+        };
+        let evidence = Evidence {
+            sent: Vec::new(),
+            told: Vec::new(),
+            records: vec![record(40, 0), record(2, 0)],
+            began_unix_ns: 0,
+        };
+        let left = BUDGET as i64 - 45;
+        for (looked, holds) in [
+            (Some(record(3, left)), true),
+            (Some(record(3, left - 1)), false),
+            (Some(record(3, left + 1)), false),
+            (None, false),
+        ] {
+            let mut figures = Figures::new("storm");
+            balance(looked.as_ref(), &evidence, &mut figures);
+            assert_eq!(figures.verdict().is_ok(), holds, "{looked:?}");
         }
     }
 
