@@ -298,6 +298,14 @@ fn an_error_within_a_stream_reaches_the_client_in_its_format() {
 
 // === refusals ===
 
+/// The name of a limit's header, as the client's format has it.
+fn limit_header(route: Route, what: &str, unit: &str) -> String {
+    match route.openai_client {
+        true => format!("x-ratelimit-{what}-{unit}"),
+        false => format!("anthropic-ratelimit-{unit}-{what}"),
+    }
+}
+
 #[test]
 fn limits_are_told_in_the_clients_format_on_every_answer() {
     for route in ROUTES {
@@ -308,11 +316,11 @@ fn limits_are_told_in_the_clients_format_on_every_answer() {
         for (left, streamed) in [("1", false), ("0", true)] {
             let answer = client.ask(route.path, "", &route.body(MODEL, streamed));
             assert_eq!(answer.status, 200, "{}", answer.text());
-            assert_eq!(answer.header("x-ratelimit-limit-requests"), Some("2"));
-            assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some(left));
-            assert_eq!(answer.header("x-ratelimit-limit-tokens"), Some("50000"));
-            let left: u64 =
-                answer.header("x-ratelimit-remaining-tokens").expect("it").parse().expect("a number");
+            let header = |what, unit| answer.header(&limit_header(route, what, unit));
+            assert_eq!(header("limit", "requests"), Some("2"));
+            assert_eq!(header("remaining", "requests"), Some(left));
+            assert_eq!(header("limit", "tokens"), Some("50000"));
+            let left: u64 = header("remaining", "tokens").expect("it").parse().expect("a number");
             assert!((40_000..50_000).contains(&left), "{left}");
         }
         rig.assert_ledgers_agree();
@@ -321,7 +329,7 @@ fn limits_are_told_in_the_clients_format_on_every_answer() {
         assert_eq!(refused.status, 429);
         let kind = if route.openai_client { "requests" } else { "rate_limit_error" };
         assert_eq!(error_of(route, &refused), kind);
-        assert_eq!(refused.header("x-ratelimit-remaining-requests"), Some("0"));
+        assert_eq!(refused.header(&limit_header(route, "remaining", "requests")), Some("0"));
         let seconds: u64 = refused.header("retry-after").expect("it").parse().expect("seconds");
         assert!((90..=100).contains(&seconds), "{seconds}");
         assert_eq!(rig.balance(1), 50_000 - 2 * 1_077, "a refused request takes from no account");

@@ -1,7 +1,7 @@
 //! Puts the threads together: workers, coordinator, admin; and takes them apart.
 
 use crate::admin::{self, AdminServer};
-use crate::config::{Roots, Settings, Snapshot};
+use crate::config::{Limits, Roots, Settings, Snapshot};
 use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
@@ -111,9 +111,11 @@ impl Gateway {
 }
 
 /// The table of accounts, empty.
-fn accounts(_settings: &Settings, workers: usize) -> Accounts {
-    let tuning = Tuning { workers: workers as u32, ..Tuning::default() };
-    Accounts::new(1_000_000, false, tuning)
+fn accounts(settings: &Settings, workers: usize) -> Accounts {
+    let Limits { accounts, lease_share, lease_quantum, store, .. } = &settings.limits;
+    let (workers, quantum) = (u32::try_from(workers).unwrap_or(1), *lease_quantum);
+    let tuning = Tuning { workers, share_percent: *lease_share, quantum };
+    Accounts::new(*accounts as usize, store.is_some(), tuning)
 }
 
 fn ring_config(settings: &Settings) -> RingConfig {

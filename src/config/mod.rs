@@ -36,7 +36,7 @@ pub use settings::{
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendFilters, BackendKind, Credential, Listener, Report, Rule, RuleTimeouts,
-    Snapshot, Target, Tokenizer, client_format,
+    Snapshot, Target, client_format,
 };
 
 use diagnostic::Faults;

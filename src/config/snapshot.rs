@@ -2,9 +2,9 @@ use super::diagnostic::Diagnostic;
 use super::secret::Secret;
 use super::settings::Settings;
 use crate::limit;
-use crate::llm::Format;
 use crate::llm::price::Catalogue;
 use crate::llm::provider::Provider;
+use crate::llm::{Format, Tokenizer};
 use crate::route::filters::{Filters, HeaderEdits};
 use crate::route::table::Table;
 use crate::route::weighted::Weighted;
@@ -65,28 +65,6 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// Counts input exactly instead of estimating it from bytes.
     pub tokenizer: Option<Tokenizer>,
-}
-
-/// Vocabularies that count tokens exactly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tokenizer {
-    /// Of OpenAI's models since GPT-4o.
-    O200kBase,
-    /// Of GPT-4 and GPT-3.5.
-    Cl100kBase,
-}
-
-impl Tokenizer {
-    /// Every one.
-    pub const ALL: [Tokenizer; 2] = [Tokenizer::O200kBase, Tokenizer::Cl100kBase];
-
-    /// The name used in configuration and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Tokenizer::O200kBase => "o200k_base",
-            Tokenizer::Cl100kBase => "cl100k_base",
-        }
-    }
 }
 
 /// Timeouts of a rule, defaults filled in.

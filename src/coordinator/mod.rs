@@ -2,16 +2,25 @@
 //!
 //! It hears the signals (SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads), watches over the
 //! workers' executors, and gathers their latencies. Two helpers of its own do what blocks: [`journal`] writes
-//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`].
+//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`]. [`Store`]
+//! keeps budgets on disk.
 
 mod journal;
+mod keeper;
 mod resolve;
+mod store;
 
-use crate::config::{Settings, Snapshot};
+pub use store::{
+    Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,
+    StoreFault, TEXT_MAX, WINDOWS_KEPT,
+};
+
+use crate::config::{Limits, Settings, Snapshot};
 use crate::mail::{Board, InForce, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
 use journal::Journal;
+use keeper::Keeper;
 use resolve::Resolver;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, Write};
@@ -22,9 +31,6 @@ use std::time::Duration;
 
 /// How often signals, stop requests and workers are looked at.
 const BEAT: Duration = Duration::from_millis(50);
-
-/// How often accounts that say nothing are forgotten.
-const SWEEP: Duration = Duration::from_secs(5);
 
 /// Reads the configuration again and checks it; the error is for the operator.
 pub type Reload = Box<dyn FnMut() -> Result<Snapshot, String> + Send>;
@@ -44,6 +50,7 @@ pub struct Helpers {
     board: Arc<Board>,
     mail: Vec<MailSender<ToWorker>>,
     journal: Journal,
+    keeper: Keeper,
     resolver: Resolver,
 }
 
@@ -61,14 +68,15 @@ impl Helpers {
             Some(resolved) => board.set_resolved(resolved),
             None => resolver.wake(),
         }
-        Ok(Helpers { board: board.clone(), mail, journal, resolver })
+        let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
+        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver })
     }
 }
 
 /// A running coordinator.
 pub struct Coordinator {
     stop: Arc<Stop>,
-    thread: JoinHandle<Journal>,
+    thread: JoinHandle<(Journal, Keeper)>,
 }
 
 /// How the process was asked to end.
@@ -115,27 +123,23 @@ impl Coordinator {
 }
 
 /// What is left to do when the workers have ended.
-pub struct Ending(Option<Journal>);
+pub struct Ending(Option<(Journal, Keeper)>);
 
 impl Ending {
-    /// Writes the last records, for at most two seconds.
+    /// Writes balances down, and the last records, those for at most two seconds.
     pub fn finish(self) {
-        if let Some(journal) = self.0 {
+        if let Some((journal, keeper)) = self.0 {
+            keeper.finish();
             journal.finish();
         }
     }
 }
 
-fn run(mut seed: Seed, mut helpers: Helpers) -> Journal {
+fn run(mut seed: Seed, mut helpers: Helpers) -> (Journal, Keeper) {
     let stop = seed.signals.stop.clone();
-    let mut swept = clock::now();
     while stop.asked() == 0 {
         std::thread::sleep(BEAT);
         beat(&seed, &helpers.board);
-        if clock::now().since(swept) >= SWEEP {
-            helpers.board.accounts.sweep(clock::moment());
-            swept = clock::now();
-        }
         if stop.hangup.swap(false, Ordering::AcqRel) {
             helpers.journal.reopen();
             reload(&mut seed, &helpers);
@@ -144,7 +148,7 @@ fn run(mut seed: Seed, mut helpers: Helpers) -> Journal {
     }
     drain(&seed, &helpers, &stop);
     tell_all(&helpers.mail, &ToWorker::Stop);
-    helpers.journal
+    (helpers.journal, helpers.keeper)
 }
 
 fn beat(seed: &Seed, board: &Board) {
@@ -212,12 +216,19 @@ fn adopted(before: &InForce, next: &InForce) -> String {
 
 /// Settings that differ and take a restart.
 fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
+    let fixed = |limits: &Limits| Limits {
+        in_flight_per_worker: 0,
+        output_reserve: 0,
+        stream_chunk: 0,
+        ..limits.clone()
+    };
     let sections = [
         ("workers", before.workers == next.workers),
         ("ring", before.ring == next.ring),
         ("admin", before.admin == next.admin),
         ("records", before.records == next.records),
         ("tls", before.tls == next.tls),
+        ("limits (all but reserve and inFlightPerWorker)", fixed(&before.limits) == fixed(&next.limits)),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }

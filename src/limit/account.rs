@@ -23,6 +23,8 @@ pub struct Account {
     spent: AtomicI64,
     /// What `spent` may reach before more is on disk; `i64::MAX` where nothing is kept on disk.
     ceiling: AtomicI64,
+    /// What `spent` was when it was last written down.
+    noted: AtomicI64,
     /// Bits: [`BLOCKED`], [`ASKED`].
     flags: AtomicU32,
     /// The worker that took last, plus one.
@@ -90,6 +92,7 @@ impl Account {
             terms: terms.clone(),
             spent: AtomicI64::new(0),
             ceiling: AtomicI64::new(if durable { 0 } else { i64::MAX }),
+            noted: AtomicI64::new(0),
             flags: AtomicU32::new(0),
             toucher: AtomicU32::new(0),
             holders: AtomicU32::new(0),
@@ -258,16 +261,38 @@ impl Account {
         u64::try_from(self.terms.units(unspent)).unwrap_or(0)
     }
 
+    /// Whether its balance has changed since this was asked last.
+    pub fn note_change(&self) -> bool {
+        let spent = self.spent.load(Relaxed);
+        self.noted.swap(spent, Relaxed) != spent
+    }
+
+    /// Takes the unspent credit of all leases back.
+    pub fn end_leases(&self) {
+        if let Some(leases) = self.leases() {
+            self.reclaim(leases, Leases::empty_all);
+        }
+    }
+
     /// Whether what may be spent must be on disk.
     pub fn is_durable(&self) -> bool {
         self.ceiling.load(Relaxed) != i64::MAX
     }
 
-    /// Units used since the window of `now` began, leases included as if they were spent: what the next grant
-    /// stands on. Debt of earlier windows is among it.
+    /// Units used since the window of `now` began, or that a bucket lacks. Debt of earlier windows is among it, what
+    /// lies in leases is not.
     pub fn used(&self, now: Moment) -> u64 {
+        self.used_and(now, self.leases().map_or(0, Leases::unspent))
+    }
+
+    /// As [`used`](Account::used), with what lies in leases: what the next grant stands on.
+    pub fn gone(&self, now: Moment) -> u64 {
+        self.used_and(now, 0)
+    }
+
+    fn used_and(&self, now: Moment, leased: i64) -> u64 {
         let start = self.overflow_at(now);
-        let spent = self.spent.load(Relaxed).max(start);
+        let spent = self.spent.load(Relaxed).saturating_sub(leased).max(start);
         u64::try_from(self.terms.units_up(spent.saturating_sub(start))).unwrap_or(0)
     }
 
@@ -278,9 +303,12 @@ impl Account {
         self.flags.fetch_and(!ASKED, Relaxed);
     }
 
-    /// Takes on what is known from before: `used` units were gone when the window, or the time `ago`, began.
-    /// For an account that nobody shares yet.
-    pub fn restore(&self, used: u64, now: Moment) {
+    /// Takes on what is known from before: `used` units were gone so long `ago`, and a bucket has refilled since.
+    /// For an account that nobody spends from yet.
+    pub fn restore(&self, used: u64, ago: Duration, now: Moment) {
+        let refilled = self.terms.refilled_in(ago);
+        let used = self.terms.units_up(self.terms.difference(0, used).saturating_sub(refilled).max(0));
+        let used = u64::try_from(used).unwrap_or(0);
         let spent = self.overflow_at(now).saturating_add(self.terms.difference(0, used));
         self.spent.store(spent, Relaxed);
         if let Some(sliding) = self.sliding() {
@@ -308,9 +336,7 @@ impl Account {
         let next = Arc::new(Account::open(self.id, self.label(), terms, self.is_durable(), now));
         next.set_blocked(self.is_blocked());
         let extra = self.extra.get_or_init(Box::default);
-        if let Some(leases) = self.leases() {
-            self.reclaim(leases, Leases::empty_all);
-        }
+        self.end_leases();
         let moved = extra.moved.get_or_init(|| next.clone());
         let mut known = 0;
         let mut spent = self.spent.load(Relaxed);

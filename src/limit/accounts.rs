@@ -7,7 +7,8 @@ use papaya::{Compute, HashMap, Operation};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 /// The accounts of all rules and keys.
 ///
@@ -19,6 +20,8 @@ pub struct Accounts {
     count: AtomicUsize,
     /// How often a key had to share because the table was full.
     crowded: AtomicU64,
+    /// Windows that began by this time are not trusted to be unspent.
+    distrusted: AtomicI64,
     bound: usize,
     tuning: Tuning,
     /// Whether accounts that must be on disk before they are spent are kept on one.
@@ -53,6 +56,7 @@ impl Accounts {
             controls: HashMap::default(),
             count: AtomicUsize::new(0),
             crowded: AtomicU64::new(0),
+            distrusted: AtomicI64::new(i64::MIN),
             bound,
             tuning,
             durable,
@@ -100,6 +104,11 @@ impl Accounts {
         let fresh = || {
             let account = Arc::new(Account::open(id, &label(), &terms, durable, now));
             account.set_blocked(self.control(id).blocked);
+            if durable
+                && terms.window_at(now).is_some_and(|window| window.from_ms <= self.distrusted.load(Relaxed))
+            {
+                account.restore(terms.capacity(), Duration::ZERO, now);
+            }
             account
         };
         let guard = self.table.pin();
@@ -126,6 +135,17 @@ impl Accounts {
                 Compute::Updated { .. } | Compute::Removed(..) => {}
             }
         }
+    }
+
+    /// What an account is allowed: what an operator said of it, else what its rule says.
+    pub fn terms_of(&self, wanted: &Wanted<'_>) -> Arc<Terms> {
+        self.terms(wanted, wanted.id())
+    }
+
+    /// Says that what was on disk at a time, in milliseconds since 1970, is damaged: budgets whose window had
+    /// begun by then and of which nothing is known count as spent.
+    pub fn distrust(&self, unix_ms: i64) {
+        self.distrusted.store(unix_ms, Relaxed);
     }
 
     fn terms(&self, wanted: &Wanted<'_>, id: u128) -> Arc<Terms> {
@@ -164,14 +184,15 @@ impl Accounts {
     }
 
     /// Forgets accounts that say nothing which a new one would not: full, without reservations, not blocked. An
-    /// account in debt is never among them.
-    pub fn sweep(&self, now: Moment) {
+    /// account in debt is never among them. Tells `forgotten` of each.
+    pub fn sweep(&self, now: Moment, mut forgotten: impl FnMut(&Account)) {
         let guard = self.table.pin();
         for (id, account) in guard.iter() {
             if account.close_if_idle(now) {
                 let is_it = |_: &u128, other: &Arc<Account>| Arc::ptr_eq(other, account);
                 if guard.remove_if(id, is_it).is_ok_and(|removed| removed.is_some()) {
                     self.count.fetch_sub(1, Relaxed);
+                    forgotten(account);
                 }
             }
         }
@@ -186,13 +207,6 @@ impl Accounts {
             tally.debt += account.balance(now).min(0).unsigned_abs();
         });
         tallies
-    }
-
-    /// Puts an account in that is known from before; nothing if there is one of its id.
-    pub fn restore(&self, account: Arc<Account>) {
-        if self.table.pin().try_insert(account.id(), account).is_ok() {
-            self.count.fetch_add(1, Relaxed);
-        }
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Book {
     open: Vec<Open>,
     free: Vec<u32>,
     /// Accounts of which more has to be on disk soon.
-    asks: Vec<Arc<Account>>,
+    asks: Vec<(Arc<Account>, u64)>,
     /// How long a reservation may be open.
     hold: Duration,
 }
@@ -314,7 +314,7 @@ impl Book {
             account.settle(hold.reserved, kept, hold.slot, now);
             note(Settled { rule: hold.rule, reserved: hold.reserved, spent, balance: account.balance(now) });
             if account.is_durable() && account.granted() < low_mark(account) && account.ask() {
-                self.push_ask(account.clone());
+                self.push_ask(account.clone(), 0);
             }
         }
     }
@@ -355,7 +355,8 @@ impl Book {
     }
 
     /// Accounts of which more has to be on disk: for who writes.
-    pub fn take_asks(&mut self) -> std::vec::Drain<'_, Arc<Account>> {
+    /// Each with what a request wants of it.
+    pub fn take_asks(&mut self) -> std::vec::Drain<'_, (Arc<Account>, u64)> {
         self.asks.drain(..)
     }
 
@@ -395,7 +396,7 @@ impl Book {
             let taking = account.take(amount, self.worker, &tuning, now);
             if let Taking::Took { amount, slot, leased } = taking {
                 if account.is_durable() && account.granted() < low_mark(account) && account.ask() {
-                    self.push_ask(account.clone());
+                    self.push_ask(account.clone(), 0);
                 }
                 let unit = ready.rule.unit;
                 return Ok((Hold { handle, rule: wanted.rule, unit, reserved: amount, slot }, leased));
@@ -406,9 +407,8 @@ impl Book {
                 }
                 Taking::Blocked => return Err(Denied::Blocked(wanted.rule)),
                 Taking::Ungranted => {
-                    if account.ask() {
-                        self.push_ask(account.clone());
-                    }
+                    account.ask();
+                    self.push_ask(account.clone(), amount);
                     return Err(Denied::Ungranted);
                 }
                 Taking::Short | Taking::Took { .. } => {
@@ -508,9 +508,9 @@ impl Book {
         }
     }
 
-    fn push_ask(&mut self, account: Arc<Account>) {
+    fn push_ask(&mut self, account: Arc<Account>, amount: u64) {
         if self.asks.len() < ASKS_MAX {
-            self.asks.push(account);
+            self.asks.push((account, amount));
         }
     }
 }

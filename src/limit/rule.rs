@@ -84,15 +84,10 @@ impl Measure {
         }
     }
 
-    /// Whether its balance is on disk before it is spent: windows of an hour and longer. Shorter ones are
-    /// written down now and then.
+    /// Whether its balance is on disk before it is spent: calendar windows of an hour and longer. All others are
+    /// written down about once a second.
     pub fn is_durable(&self) -> bool {
-        const HOUR: Duration = Duration::from_secs(3600);
-        match self {
-            Measure::Calendar { every, .. } => *every != Every::Minute,
-            Measure::Sliding { length, .. } => *length >= HOUR,
-            Measure::Bucket { .. } | Measure::Concurrent { .. } => false,
-        }
+        matches!(self, Measure::Calendar { every, .. } if *every != Every::Minute)
     }
 }
 

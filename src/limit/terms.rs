@@ -107,6 +107,14 @@ impl Terms {
         }
     }
 
+    /// Grains that come back in `time`; of a bucket alone.
+    pub(super) fn refilled_in(&self, time: Duration) -> i64 {
+        match &self.measure {
+            Measure::Bucket { rate, .. } => self.refill(*rate, 0, Tick(0) + time),
+            _ => 0,
+        }
+    }
+
     /// Time until `grains` are given; zero if they are. `None` when only others can say: what is under way must
     /// end, or earlier spending become old.
     pub(super) fn until_given(&self, opened: u64, grains: i64, now: Moment) -> Option<Duration> {

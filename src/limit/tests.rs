@@ -323,11 +323,11 @@ fn idle_accounts_are_forgotten_and_debtors_never() {
         let ticket = desk.reserve(Some(key), 1, START).expect("it is full");
         desk.settle(ticket, if key == 7 { 5000 } else { 1 }, START);
     }
-    desk.accounts.sweep(START.later(Duration::from_secs(5)));
+    desk.accounts.sweep(START.later(Duration::from_secs(5)), |_| {});
     assert_eq!(desk.accounts.len(), 100, "a worker still knows them");
     let later = START.later(Duration::from_secs(60));
     desk.book.sweep(later);
-    desk.accounts.sweep(later);
+    desk.accounts.sweep(later, |account| assert_ne!(account.id() ^ desk.rules.rules[0].salt, 7));
     assert_eq!(desk.accounts.len(), 1);
     assert_eq!(desk.balance(0, 7, later), 10 - 5000 + 60);
     assert!(desk.reserve(Some(7), 1, later).is_err() && desk.reserve(Some(8), 1, later).is_ok());

@@ -68,6 +68,7 @@ pub struct Health {
     ready: AtomicBool,
     draining: AtomicBool,
     adopted: AtomicU64,
+    unstored: AtomicBool,
 }
 
 impl Health {
@@ -86,6 +87,16 @@ impl Health {
         self.ready.load(Ordering::Acquire) && !self.draining.load(Ordering::Acquire)
     }
 
+    /// Says whether balances can be written to disk.
+    pub fn set_stored(&self, stored: bool) {
+        self.unstored.store(!stored, Ordering::Release);
+    }
+
+    /// Whether balances can be written to disk, as far as they are to be.
+    pub fn is_stored(&self) -> bool {
+        !self.unstored.load(Ordering::Acquire)
+    }
+
     /// A worker says that it has adopted its first configuration.
     pub fn worker_adopted(&self) {
         self.adopted.fetch_add(1, Ordering::AcqRel);
@@ -95,6 +106,15 @@ impl Health {
     pub fn workers_adopted(&self) -> u64 {
         self.adopted.load(Ordering::Acquire)
     }
+}
+
+/// An account that wants more on disk.
+#[derive(Clone)]
+pub struct Ask {
+    /// The account.
+    pub account: Arc<Account>,
+    /// What a request wants of it; 0 where it only comes near its ceiling.
+    pub amount: u64,
 }
 
 /// What wakes the store.
@@ -113,7 +133,7 @@ pub struct Board {
     /// All accounts of all limits.
     pub accounts: Arc<Accounts>,
     /// Accounts of which more must be on disk before it is spent; from workers to the store.
-    pub asks: ArrayQueue<Arc<Account>>,
+    pub asks: ArrayQueue<Ask>,
     bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
@@ -156,12 +176,12 @@ impl Board {
     }
 
     /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.
-    pub fn ask(&self, accounts: impl Iterator<Item = Arc<Account>>) {
+    pub fn ask(&self, asks: impl Iterator<Item = (Arc<Account>, u64)>) {
         let mut rings = false;
-        for account in accounts {
+        for (account, amount) in asks {
             rings = true;
-            if let Err(account) = self.asks.push(account) {
-                account.forget_ask();
+            if let Err(ask) = self.asks.push(Ask { account, amount }) {
+                ask.account.forget_ask();
             }
         }
         if let (true, Some(bell)) = (rings, self.bell.get()) {

@@ -6,7 +6,7 @@
 
 mod board;
 
-pub use board::{Bell, Board, Desk, Health, InForce};
+pub use board::{Ask, Bell, Board, Desk, Health, InForce};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

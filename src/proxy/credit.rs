@@ -5,25 +5,37 @@ use super::caller::Asking;
 use super::entry::Entry;
 use super::fault::Fault;
 use crate::base::{Money, Tokens};
-use crate::limit::{self, Denied, Note, OnExhausted, Settled, Spend, Standing, Ticket};
-use crate::llm::estimate::{Ratio, output_tokens};
-use crate::llm::{Ask, Usage};
+use crate::config;
+use crate::limit::{self, Denied, Mode, Note, OnExhausted, Settled, Spend, Standing, Ticket};
+use crate::llm::estimate::{OVERHEAD_TOKENS, Ratio, input_tokens, output_tokens};
+use crate::llm::{Ask, Format, Usage};
 use crate::mail::InForce;
 use crate::telemetry::{Decision, LimitCounters, Record, UsageSource};
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayString, ArrayVec};
 use std::time::Duration;
 
 /// How long a request waits, since it began, for its budget to be on disk.
 const GRANT_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Output tokens that are reserved at most for an answer that arrives whole.
-const RESERVED_OUTPUT: Tokens = 1024;
-
-/// Output tokens that a stream reserves at a time.
-const STREAM_CHUNK: Tokens = 256;
-
 /// How limits stand, the tightest of each unit.
 pub(super) type Standings = ArrayVec<Standing, 4>;
+
+/// The most choices that are reserved for.
+const CHOICES_MAX: u64 = 128;
+
+/// What was known of a request before it went out.
+#[derive(Default)]
+pub(super) struct Foreseen {
+    /// The model that the provider is asked for: the backend's, else the client's.
+    pub(super) model: ArrayString<64>,
+    /// Bytes of text per token of that model, as learned so far.
+    pub(super) ratio: Ratio,
+    /// Input tokens that it was estimated at.
+    pub(super) input: Tokens,
+    choices: u64,
+    text: u64,
+    media: u64,
+}
 
 /// What an exchange has reserved.
 #[derive(Default)]
@@ -33,25 +45,58 @@ pub(super) struct Credit {
     refused: Standings,
     /// Tokens of output that the reservation covers.
     output: Tokens,
+    /// One of the limits ends streams that outlast it.
+    may_cut: bool,
 }
 
 impl Entry {
-    /// What a request is expected to use: its input, and output for each choice.
-    pub(super) fn estimate(&mut self, ask: &Ask) -> Spend {
-        let output = self.expected_output(ask).saturating_mul(ask.choices.clamp(1, 128));
+    /// Step 5: what a request is expected to use, which is its input, and output for each choice. `body` is the
+    /// request's, `model` the one that the provider will be asked for.
+    pub(super) fn estimate(
+        &mut self,
+        rule: &config::Rule,
+        format: Format,
+        ask: &Ask,
+        body: &[u8],
+        model: ArrayString<64>,
+    ) -> Spend {
+        let ratio = self.worker.learned.borrow().ratio(&model);
+        let choices = ask.choices.clamp(1, CHOICES_MAX);
+        let media = input_tokens(0, ask.media_bytes, ratio).saturating_sub(OVERHEAD_TOKENS);
+        let counted = rule.tokenizer.and_then(|tokenizer| tokenizer.count(format, body));
+        let estimated = || input_tokens(ask.text_bytes, ask.media_bytes, ratio);
+        let input = counted.map_or_else(estimated, |tokens| tokens.saturating_add(media));
+        self.foreseen =
+            Foreseen { model, ratio, input, choices, text: ask.text_bytes, media: ask.media_bytes };
+        let output = self.expected_output(rule, ask).saturating_mul(choices);
         self.credit.output = output;
-        self.spend_of(self.estimated_input, output)
+        self.spend_of(input, output)
     }
 
     /// A stream is followed while it passes, so that a first chunk is enough to begin with. An answer that
     /// arrives whole is reserved as far as can be foreseen. A client's `max_tokens` is a ceiling, often far
     /// above any real answer; what is spent beyond the reservation becomes debt.
-    fn expected_output(&self, ask: &Ask) -> Tokens {
-        let ceiling = ask.max_output.unwrap_or(Tokens::MAX);
-        match ask.stream {
-            Some(true) => ceiling.min(STREAM_CHUNK),
-            _ => ceiling.min(RESERVED_OUTPUT),
+    fn expected_output(&self, rule: &config::Rule, ask: &Ask) -> Tokens {
+        let limits = self.limits();
+        if ask.stream == Some(true) {
+            return limits.stream_chunk.min(ask.max_output.unwrap_or(Tokens::MAX));
         }
+        let learned = self.worker.learned.borrow();
+        learned.expected_output(&rule.route, &self.foreseen.model, ask.max_output, limits.output_reserve)
+    }
+
+    /// Learns from what the provider reported of an answer that is complete.
+    pub(super) fn learn(&self, usage: &Usage) {
+        let Foreseen { model, text, media, choices, .. } = &self.foreseen;
+        let mut learned = self.worker.learned.borrow_mut();
+        learned.observe_input(model, *text, *media, usage.input);
+        if let Some(route) = &self.record.route {
+            learned.observe_output(route, model, usage.output / choices.max(&1));
+        }
+    }
+
+    fn limits(&self) -> &config::Limits {
+        &self.serving.in_force.snapshot.settings.limits
     }
 
     fn spend_of(&self, input: Tokens, output: Tokens) -> Spend {
@@ -77,6 +122,7 @@ impl Entry {
             match self.try_reserve(limits, asking, &estimate) {
                 Ok(ticket) => {
                     self.credit.ticket = Some(ticket);
+                    self.credit.may_cut = limits.iter().any(|limit| self.cuts(*limit));
                     return Ok(());
                 }
                 Err(Denied::Ungranted) if self.worker.ring.now() < until => {
@@ -134,18 +180,17 @@ impl Entry {
         }
     }
 
-    /// Step 9, for a stream: sees to it that what has passed of it is reserved, chunk by chunk.
-    ///
-    /// # Errors
-    /// No account covers more and one of the limits says that the stream ends here.
-    pub(super) fn keep_up(&mut self) -> Result<(), Fault> {
-        let (Some(ticket), Some(meter)) = (&self.credit.ticket, &self.meter) else { return Ok(()) };
-        let counted = output_tokens(meter.output_bytes(), Ratio::DEFAULT);
+    /// Step 9, for a stream: sees to it that what has passed of it is reserved, chunk by chunk. Says no when no
+    /// account covers more and one of the limits ends streams then.
+    pub(super) fn keep_up(&mut self) -> bool {
+        let (Some(ticket), Some(meter)) = (&self.credit.ticket, &self.meter) else { return true };
+        let counted = output_tokens(meter.output_bytes(), self.foreseen.ratio);
         let passed = counted.max(meter.usage().map_or(0, |usage| usage.output));
         if passed < self.credit.output {
-            return Ok(());
+            return true;
         }
-        let more = passed - self.credit.output + STREAM_CHUNK;
+        let chunk = self.limits().stream_chunk;
+        let more = passed - self.credit.output + chunk;
         let (rules, now) = (&self.serving.in_force.rules, self.worker.moment());
         let mut book = self.worker.book.borrow_mut();
         let topped = book.top_up(ticket, rules, &self.spend_of(0, more), now, |rule, note| {
@@ -154,11 +199,8 @@ impl Entry {
         self.worker.board.ask(book.take_asks());
         drop(book);
         // A stream that goes on without cover asks again after its next chunk: credit comes back.
-        self.credit.output = passed + STREAM_CHUNK;
-        match topped {
-            Err(OnExhausted::Cut) => Err(Fault::Exhausted),
-            Ok(()) | Err(OnExhausted::Finish) => Ok(()),
-        }
+        self.credit.output = passed + chunk;
+        topped != Err(OnExhausted::Cut)
     }
 
     /// Step 10: replaces what was reserved by what was really spent.
@@ -174,6 +216,16 @@ impl Entry {
         });
         worker.board.ask(book.take_asks());
         worker.desk.counters.reservations_open.set(book.open_reservations() as u64);
+    }
+
+    /// Whether the stream may end early because a limit is exhausted.
+    pub(super) fn may_be_cut(&self) -> bool {
+        self.credit.may_cut
+    }
+
+    fn cuts(&self, limit: u32) -> bool {
+        let ready = self.serving.in_force.rules.rules.get(limit as usize);
+        ready.is_some_and(|r| r.rule.on_exhausted == OnExhausted::Cut && r.rule.mode == Mode::Enforce)
     }
 
     fn counts(&self, limit: u32) -> &LimitCounters {

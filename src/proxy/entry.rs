@@ -1,14 +1,13 @@
 //! The books of one exchange: its record, its reservation, its meter. What ends here is settled, once.
 
-use super::credit::{Credit, spend};
+use super::credit::{Credit, Foreseen, spend};
 use super::worker::{Serving, Worker};
-use crate::base::{Money, Tick, Tokens};
-use crate::llm::estimate::{Ratio, output_tokens};
+use crate::base::{Money, Tick};
+use crate::llm::estimate::output_tokens;
 use crate::llm::price::cost;
 use crate::llm::{Meter, Usage};
 use crate::telemetry::record::bounded;
 use crate::telemetry::{Outcome, Record, UsageCounts, UsageSource};
-use arrayvec::ArrayString;
 use std::rc::Rc;
 
 /// Everything about one exchange that outlives its success or failure.
@@ -20,14 +19,12 @@ pub(super) struct Entry {
     pub(super) started: Tick,
     /// What reads usage out of the answer, once there is one.
     pub(super) meter: Option<Meter>,
-    /// Input tokens that the request was estimated at.
-    pub(super) estimated_input: Tokens,
+    /// What is known of the request before it goes out.
+    pub(super) foreseen: Foreseen,
     /// How far the request got, for what it may have cost although no answer came.
     pub(super) reached: Reached,
     /// What it has reserved and how that is used up.
     pub(super) credit: Credit,
-    /// The model by whose price it is estimated: the backend's, else the client's.
-    pub(super) priced_model: ArrayString<64>,
     pub(super) worker: Rc<Worker>,
     pub(super) serving: Rc<Serving>,
 }
@@ -52,10 +49,9 @@ impl Entry {
             record,
             started: worker.ring.now(),
             meter: None,
-            estimated_input: 0,
+            foreseen: Foreseen::default(),
             reached: Reached::Nobody,
             credit: Credit::default(),
-            priced_model: ArrayString::new(),
             worker: worker.clone(),
             serving: serving.clone(),
         }
@@ -72,8 +68,8 @@ impl Entry {
     ///
     /// The provider's word counts where it gave it to the end. Where an answer broke off or came without
     /// usage, what passed is counted by its bytes; a number that the provider did report is kept if larger.
-    fn usage(&self) -> (Usage, UsageSource) {
-        let counted_input = Usage { input: self.estimated_input, ..Usage::default() };
+    pub(super) fn usage(&self) -> (Usage, UsageSource) {
+        let counted_input = Usage { input: self.foreseen.input, ..Usage::default() };
         let meter = match (&self.meter, self.reached) {
             (_, Reached::Nobody | Reached::Refusal) => return (Usage::default(), UsageSource::None),
             (None, _) => return (counted_input, UsageSource::Counted),
@@ -84,7 +80,7 @@ impl Entry {
             return (usage, UsageSource::Reported);
         }
         let mut usage = reported.unwrap_or(counted_input);
-        usage.output = usage.output.max(output_tokens(meter.output_bytes(), Ratio::DEFAULT));
+        usage.output = usage.output.max(output_tokens(meter.output_bytes(), self.foreseen.ratio));
         (usage, UsageSource::Counted)
     }
 
@@ -95,6 +91,9 @@ impl Entry {
         }
         let cost = self.price(&usage);
         self.settle_credit(&spend(&usage, cost), source);
+        if source == UsageSource::Reported {
+            self.learn(&usage);
+        }
         let record = &mut self.record;
         record.usage_source = source;
         record.cost_nano_usd = u64::try_from(cost.0).unwrap_or(0);
@@ -115,7 +114,7 @@ impl Entry {
 
     pub(super) fn price(&self, usage: &Usage) -> Money {
         let Some(provider) = self.record.provider else { return Money::ZERO };
-        let models = [&self.record.model_used, &self.priced_model, &self.record.model_asked];
+        let models = [&self.record.model_used, &self.foreseen.model, &self.record.model_asked];
         let catalogue = &self.serving.in_force.snapshot.catalogue;
         let price = models.into_iter().find_map(|model| catalogue.price(provider, model.as_str()));
         price.map_or(Money::ZERO, |price| cost(price, usage))

@@ -11,8 +11,7 @@ use super::{plain, relay, reply};
 use crate::config::{
     Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts, client_format,
 };
-use crate::limit::Spend;
-use crate::llm::estimate::{Ratio, input_tokens};
+use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::{Ask, Format, Inspector};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request};
@@ -21,6 +20,7 @@ use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
 use crate::wire::http1::{Method, RequestHead, Version};
 use crate::wire::url;
+use arrayvec::ArrayVec;
 use std::rc::Rc;
 
 /// What becomes of the client's connection.
@@ -82,6 +82,11 @@ async fn serve(
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
+    if worker.desk.counters.requests_in_flight.get()
+        > u64::from(snapshot.settings.limits.in_flight_per_worker)
+    {
+        return Err(Fault::Busy);
+    }
 
     // 3: the route; filters that answer at once do so.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
@@ -97,10 +102,11 @@ async fn serve(
     // 7, its first half: which backend; it decides what the bytes of the body mean.
     let (backend, edits) = choose(worker, serving, rule)?;
     entry.record.backend = Some(backend.name.clone());
+    let limits = limits_of(rule, backend);
     let target = rewritten(rule, head, &message.bytes);
-    let BackendKind::Ai { provider, model, credential, path } = &backend.kind else {
+    let BackendKind::Ai { provider, model: backend_model, credential, path } = &backend.kind else {
         let asking = Asking { head, bytes: &message.bytes, peer: client.peer, model: "", route: &rule.route };
-        entry.reserve(&rule.limits, &asking, Spend::default()).await?;
+        entry.reserve(&limits, &asking, Spend::default()).await?;
         return plain::serve(
             worker,
             serving,
@@ -126,14 +132,14 @@ async fn serve(
     entry.record.bytes_in = message.bytes.len() as u64;
     entry.record.streamed = ask.stream.unwrap_or(false);
     entry.record.model_asked = asked_model(&ask, message);
-    entry.estimated_input = input_tokens(ask.text_bytes, ask.media_bytes, Ratio::DEFAULT);
+
+    let asked = entry.record.model_asked;
+    let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
+    let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
 
     // 6: every limit that applies reserves, or none does.
-    let asked = entry.record.model_asked;
     let asking = Asking { head, bytes: &message.bytes, peer: client.peer, model: &asked, route: &rule.route };
-    entry.priced_model = model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
-    let spend = entry.estimate(&ask);
-    entry.reserve(&rule.limits, &asking, spend).await?;
+    entry.reserve(&limits, &asking, spend).await?;
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
@@ -141,7 +147,7 @@ async fn serve(
         backend,
         edits,
         provider: *provider,
-        model: model.as_deref(),
+        model: backend_model.as_deref(),
         credential,
         path,
         client: format,
@@ -204,6 +210,16 @@ fn choose<'a>(
         }
         Some(BackendChoice::Invalid) | None => Err(Fault::NoBackend),
     }
+}
+
+/// The limits of a rule and of the backend that it goes to, ascending, none twice.
+fn limits_of(rule: &Rule, backend: &Backend) -> ArrayVec<u32, LIMITS_MAX> {
+    let of_backend = backend.limits.iter().filter(|limit| !rule.limits.contains(limit));
+    // Configuration holds both together to LIMITS_MAX.
+    let mut limits: ArrayVec<u32, LIMITS_MAX> =
+        rule.limits.iter().chain(of_backend).copied().take(LIMITS_MAX).collect();
+    limits.sort_unstable();
+    limits
 }
 
 /// The target after the rule's rewrite: path and query.

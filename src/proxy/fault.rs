@@ -34,6 +34,8 @@ pub(super) enum Fault {
     MissingKey(Arc<str>, KeyPart),
     /// An operator has blocked the request's account with the limit of that name.
     Blocked(Arc<str>),
+    /// The worker has as many requests under way as it may.
+    Busy,
     /// A budget has room, but it could not be written down that it is spent.
     Ungranted,
     // --- the provider's part ---
@@ -51,8 +53,6 @@ pub(super) enum Fault {
     ProviderMalformed(&'static str),
     /// The answer broke off after its beginning was sent on: the client's connection can only be closed.
     Cut,
-    /// No account covers more of a stream, and a limit says that it ends then.
-    Exhausted,
     /// Time is up after the beginning of the answer was sent on.
     CutSlow,
 }
@@ -64,7 +64,7 @@ impl Fault {
             Fault::Head(fault) => fault.status(),
             Fault::Body(fault) => fault.status(),
             Fault::Slow(_) => 408,
-            Fault::ClientGone | Fault::Cut | Fault::CutSlow | Fault::Exhausted => return None,
+            Fault::ClientGone | Fault::Cut | Fault::CutSlow => return None,
             Fault::Path(_) | Fault::BadRequest { .. } => 400,
             Fault::NoRoute => 404,
             Fault::Method => 405,
@@ -74,7 +74,7 @@ impl Fault {
             Fault::Blocked(_) => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
-            Fault::Unresolved | Fault::Connect(_) | Fault::Ungranted => 503,
+            Fault::Unresolved | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => 503,
             Fault::ProviderSlow => 504,
         })
     }
@@ -104,6 +104,7 @@ impl Fault {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
             }
             Fault::Blocked(limit) => format!("an operator has blocked this caller (limit {limit})").into(),
+            Fault::Busy => "as many requests are under way as this host takes; retry soon".into(),
             Fault::Ungranted => "the budget of this caller could not be written down in time".into(),
             Fault::NoBackend => "the route has no valid backend".into(),
             Fault::Unresolved => "the provider's name does not resolve".into(),
@@ -111,7 +112,7 @@ impl Fault {
             Fault::Broken => "the provider closed the connection without an answer".into(),
             Fault::ProviderSlow => "the provider did not answer in time".into(),
             Fault::ProviderMalformed(why) => format!("the provider's answer is malformed: {why}").into(),
-            Fault::ClientGone | Fault::Cut | Fault::CutSlow | Fault::Exhausted => "".into(),
+            Fault::ClientGone | Fault::Cut | Fault::CutSlow => "".into(),
         }
     }
 
@@ -135,12 +136,12 @@ impl Fault {
             Fault::ClientGone => Outcome::ClientGone,
             Fault::NoRoute => Outcome::NoRoute,
             Fault::Refused(_) | Fault::MissingKey(..) | Fault::Blocked(_) => Outcome::Refused,
+            Fault::Busy => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
             Fault::Unresolved | Fault::Connect(_) | Fault::Broken | Fault::ProviderMalformed(_) => {
                 Outcome::UpstreamFailed
             }
             Fault::Cut => Outcome::UpstreamCut,
-            Fault::Exhausted => Outcome::LimitCut,
         }
     }
 

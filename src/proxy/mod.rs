@@ -14,6 +14,8 @@ mod credit;
 mod entry;
 mod exchange;
 mod fault;
+mod outflow;
+mod passage;
 mod plain;
 mod relay;
 mod reply;

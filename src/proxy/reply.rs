@@ -62,6 +62,9 @@ pub(super) async fn fault(
         // When room depends on others ending, nobody knows: soon is worth a try.
         retry_after(out, refused.wait.unwrap_or(Duration::from_secs(1)));
     }
+    if let Fault::Busy | Fault::Ungranted = fault {
+        retry_after(out, Duration::from_secs(1));
+    }
     if let Fault::Method = fault {
         write::header(out, b"allow", b"POST");
     }

@@ -6,6 +6,7 @@ use super::exchange::{Then, exchange};
 use super::upstream::Pool;
 use crate::base::Moment;
 use crate::limit::Book;
+use crate::llm::learn::Learned;
 use crate::mail::{Board, Desk, InForce, Resolved, ToWorker};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Latencies, Record};
@@ -21,8 +22,9 @@ use std::time::Duration;
 /// How often idle connections are looked over and latencies handed out.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-/// When a reservation that nobody settled frees itself: longer than any exchange lasts.
-const HOLD: Duration = Duration::from_secs(3600);
+/// The most models, and pairs of a route and a model, that a worker learns about.
+const MODELS_MAX: usize = 256;
+const ROUTES_MAX: usize = 512;
 
 /// How long accepting pauses after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -50,6 +52,8 @@ pub(super) struct Worker {
     pub(super) latencies: RefCell<Latencies>,
     /// Its accounts and reservations.
     pub(super) book: RefCell<Book>,
+    /// What requests and answers of each model are like.
+    pub(super) learned: RefCell<Learned>,
     /// Changes when more of some accounts is on disk.
     pub(super) grants: Changes,
     /// The wall's time at tick 0, in milliseconds since 1970; set anew every second.
@@ -72,10 +76,12 @@ pub(super) struct Serving {
 pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     let WorkerSeed { desk, board, mail, sockets, tls } = seed;
     let serving = Serving::of(board.in_force(), &[]);
+    let hold = serving.in_force.snapshot.settings.limits.hold;
     let worker = Rc::new(Worker {
         random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
         latencies: RefCell::new(Latencies::default()),
-        book: RefCell::new(Book::new(u32::from(desk.worker), board.accounts.clone(), HOLD)),
+        book: RefCell::new(Book::new(u32::from(desk.worker), board.accounts.clone(), hold)),
+        learned: RefCell::new(Learned::new(MODELS_MAX, ROUTES_MAX)),
         grants: Changes::default(),
         wall: Cell::new(wall()),
         board: board.clone(),

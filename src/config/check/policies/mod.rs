@@ -12,8 +12,8 @@ use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::resources::Meta;
 use crate::config::resources::target::Target;
 use crate::config::settings::Settings;
-use crate::config::snapshot::Tokenizer;
 use crate::limit::{Rule, Unit};
+use crate::llm::Tokenizer;
 use rules::Placed;
 use scope::Scope;
 

@@ -11,7 +11,7 @@ pub(crate) use overrides::Exception;
 use super::target::{Target, TargetKind, targets};
 use crate::config::diagnostic::{Located, quoted};
 use crate::config::reader::{Cursor, Fields};
-use crate::config::snapshot::Tokenizer;
+use crate::llm::Tokenizer;
 
 /// A LimitPolicy as typed. Its targets share its accounts.
 pub(crate) struct LimitPolicy {

@@ -1,0 +1,235 @@
+//! Keeps accounts: a thread that puts on disk what may be spent before it is, writes balances down, and forgets
+//! accounts that say nothing.
+//!
+//! A budget of an hour or longer is spent only as far as its *ceiling* on the disk. A worker that comes near it
+//! asks; all that ask at once share one write. After a crash everything up to the ceilings counts as spent, so
+//! that nothing is admitted twice, and what was granted and not spent is lost: at most a chunk of each account.
+//! Balances of shorter limits are written down about once a second and refill from where they were.
+
+mod remembered;
+
+use super::store::{Entry, Store};
+use super::{tell, tell_all};
+use crate::base::{Moment, Tick};
+use crate::config::Limits;
+use crate::limit::{Account, Unit};
+use crate::mail::{Ask, Board, ToWorker};
+use crate::runtime::{MailSender, clock};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often accounts that say nothing are forgotten.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How often a disk that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A look at all accounts is followed by a pause of so many times as long as it took.
+const PAUSE_TIMES: u32 = 20;
+
+/// The part of a budget that is granted at a time, unless a request wants more: what a crash can lose.
+pub(super) const CHUNKS: u64 = 100;
+
+/// The running thread.
+pub(super) struct Keeper {
+    end: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Opens the store if there is one, takes its accounts up, and starts.
+    ///
+    /// # Errors
+    /// A sentence for the operator: the store cannot be opened, or no thread be had.
+    pub(super) fn start(
+        board: &Arc<Board>,
+        limits: &Limits,
+        mail: Vec<MailSender<ToWorker>>,
+    ) -> Result<Keeper, String> {
+        let store = limits.store.as_deref().map(|directory| open(directory, board)).transpose()?;
+        let end = Arc::new(AtomicBool::new(false));
+        let keeping = Keeping {
+            board: board.clone(),
+            checkpoint: limits.checkpoint,
+            mail,
+            store,
+            said: None,
+            dirty: false,
+        };
+        let theirs = end.clone();
+        let thread = std::thread::Builder::new().name("keeper".to_owned());
+        let thread = thread.spawn(move || keeping.run(&theirs));
+        let thread = thread.map_err(|error| format!("the keeper's thread: {error}"))?;
+        let handle = thread.thread().clone();
+        board.set_bell(Box::new(move || handle.unpark()));
+        Ok(Keeper { end, thread })
+    }
+
+    /// Writes exact balances and ends. The workers have ended before.
+    pub(super) fn finish(self) {
+        self.end.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            tell("the keeper failed: balances are as they were last written down");
+        }
+    }
+}
+
+/// Opens the store and takes up what it remembers.
+fn open(directory: &str, board: &Board) -> Result<Store, String> {
+    let now = clock::moment();
+    let (store, recovered) = Store::open_at(Path::new(directory), now.unix_ms)
+        .map_err(|fault| format!("limits.store: {}", fault.sentence))?;
+    if let Some(corrupt) = &recovered.corrupt {
+        tell(&format!("limits.store: {corrupt}"));
+    }
+    if let Some(fault) = store.fault() {
+        tell(&format!("limits.store: {}", fault.sentence));
+    }
+    board.health.set_stored(store.is_healthy());
+    remembered::take_up(&recovered, &board.in_force().rules, &board.accounts, now);
+    Ok(store)
+}
+
+/// What the thread works with.
+struct Keeping {
+    board: Arc<Board>,
+    checkpoint: Duration,
+    mail: Vec<MailSender<ToWorker>>,
+    store: Option<Store>,
+    /// The fault of the disk that the operator was told.
+    said: Option<String>,
+    /// Something was appended since the last commit.
+    dirty: bool,
+}
+
+impl Keeping {
+    fn run(mut self, end: &AtomicBool) {
+        let (mut sweep, mut checkpoint, mut retry) = (clock::now(), clock::now(), clock::now());
+        while !end.load(Ordering::Acquire) {
+            let now = clock::now();
+            if self.grant() || now >= retry {
+                self.commit();
+                retry = now + RETRY;
+            }
+            if now >= sweep {
+                self.sweep();
+                sweep = pause_after(now, SWEEP);
+            }
+            if now >= checkpoint && self.store.is_some() {
+                self.note_balances(false);
+                self.commit();
+                checkpoint = pause_after(now, self.checkpoint);
+            }
+            let next = if self.store.is_some() { checkpoint.min(retry).min(sweep) } else { sweep };
+            std::thread::park_timeout(next.since(clock::now()));
+        }
+        self.grant();
+        self.note_balances(true);
+        if let Some(store) = &mut self.store {
+            store.append(&[Entry::Clean { unix_ms: clock::moment().unix_ms }]);
+            self.dirty = true;
+        }
+        self.commit();
+    }
+
+    /// Puts on disk what accounts ask for, then lets it be spent. Says whether anybody asked.
+    fn grant(&mut self) -> bool {
+        let mut asks = HashMap::<u128, Ask>::new();
+        while let Some(ask) = self.board.asks.pop() {
+            let known = asks.entry(ask.account.id()).or_insert_with(|| ask.clone());
+            known.amount = known.amount.max(ask.amount);
+        }
+        if asks.is_empty() {
+            return false;
+        }
+        let now = clock::moment();
+        let mut grants = Vec::with_capacity(asks.len());
+        for Ask { account, amount } in asks.into_values() {
+            let Some(window) = account.terms().window_at(now) else { continue };
+            let (gone, capacity) = (account.gone(now), account.terms().capacity());
+            let chunk = (capacity / CHUNKS).max(amount.saturating_mul(2));
+            let ceiling = gone.saturating_add(chunk).min(capacity.max(gone));
+            let id = account.id();
+            self.append(&account, Entry::Grant { account: id, window: window.index, ceiling });
+            grants.push((account, ceiling));
+        }
+        // A disk that fails stops nobody: it is said, and what was granted is written as soon as it can be.
+        self.commit();
+        grants.iter().for_each(|(account, ceiling)| account.grant(*ceiling, now));
+        tell_all(&self.mail, &ToWorker::Granted);
+        true
+    }
+
+    /// Writes down how accounts stand that have changed: all of them `at_end`, and before that those whose
+    /// balance is not on disk before it is spent.
+    fn note_balances(&mut self, at_end: bool) {
+        if self.store.is_none() {
+            return;
+        }
+        let (now, board) = (clock::moment(), self.board.clone());
+        board.accounts.for_each(|account| {
+            let is_noted = account.is_durable() && !at_end || account.terms().unit == Unit::Concurrency;
+            if at_end {
+                account.end_leases();
+            }
+            if !is_noted && (account.note_change() || at_end) {
+                self.append(account, balance(account, now));
+            }
+        });
+    }
+
+    fn sweep(&mut self) {
+        let board = self.board.clone();
+        board.accounts.sweep(clock::moment(), |account| {
+            if let Some(store) = &mut self.store {
+                store.append(&[Entry::Forget { account: account.id() }]);
+                self.dirty = true;
+            }
+        });
+    }
+
+    fn append(&mut self, account: &Account, entry: Entry<'_>) {
+        let Some(store) = &mut self.store else { return };
+        let rule = remembered::rule_text(account.terms());
+        store.append(&[Entry::Name { account: account.id(), rule: &rule, label: account.label() }, entry]);
+        self.dirty = true;
+    }
+
+    /// Brings what was appended to the disk. The operator is told of a fault once, and of its end.
+    fn commit(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        if !std::mem::take(&mut self.dirty) && store.is_healthy() {
+            return;
+        }
+        let fault = store.commit().err().map(|fault| fault.sentence);
+        self.board.health.set_stored(fault.is_none());
+        if fault != self.said {
+            match &fault {
+                Some(sentence) => tell(&format!("limits.store: {sentence}")),
+                None => tell("limits.store: the disk takes balances again; everything is written"),
+            }
+            self.said = fault;
+        }
+    }
+}
+
+/// How an account stands, as it is written down.
+fn balance(account: &Arc<Account>, now: Moment) -> Entry<'static> {
+    Entry::Balance {
+        account: account.id(),
+        window: account.terms().window_at(now).map_or(0, |window| window.index),
+        unix_ms: now.unix_ms,
+        spent: i64::try_from(account.used(now)).unwrap_or(i64::MAX),
+    }
+}
+
+/// When work that began at `begun` and has just ended is due again.
+fn pause_after(begun: Tick, every: Duration) -> Tick {
+    let now = clock::now();
+    now + every.max(now.since(begun) * PAUSE_TIMES)
+}

@@ -1,0 +1,362 @@
+//! An answer on its way out: what is written and not sent yet, and how the provider's bytes become the client's.
+
+use super::call::Call;
+use super::client::Client;
+use super::credit::Standings;
+use super::entry::Entry;
+use super::exchange::Then;
+use super::fault::Fault;
+use super::passage::{Passage, WHOLE_BYTES_MAX, passage, translate_whole};
+use super::reply::{LIMIT_HEADERS, connection, limit_headers};
+use crate::base::Span;
+use crate::config::Timeouts;
+use crate::llm::Cutter;
+use crate::runtime::{Gather, PIECES_MAX};
+use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, Version, write};
+
+/// How the end of the body is told to the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delimiter {
+    /// There is no body.
+    None,
+    /// By the length in the head.
+    Length,
+    Chunks,
+    /// By closing: the client speaks HTTP/1.0.
+    Close,
+}
+
+/// The answer on its way out: what is written and not sent yet.
+pub(super) struct Outflow {
+    gather: Gather,
+    passage: Passage,
+    delimiter: Delimiter,
+    keep_alive: bool,
+    /// Bytes of the head have left.
+    pub(super) begun: bool,
+    /// Where the head, or what else was written for the next send, ends in `gather.ours`.
+    head_len: usize,
+    /// Payload in the provider's bytes, to go as it is.
+    spans: Vec<Span>,
+    /// Watches what passes of a stream that may be cut.
+    cutter: Option<Box<Cutter>>,
+    /// Nothing covers more of the stream: it ends where its next event would begin.
+    is_exhausted: bool,
+    first_byte_noted: bool,
+    /// The status and the head are written when the body is known: see `Passage::Whole`.
+    standings: Standings,
+    /// When the head was written.
+    unix_ms: i64,
+}
+
+pub(super) struct Taken {
+    pub(super) consumed: usize,
+    pub(super) done: bool,
+}
+
+impl Outflow {
+    pub(super) fn new(
+        gather: Gather,
+        call: &Call<'_>,
+        head: &ResponseHead,
+        streamed: bool,
+        keep_alive: bool,
+        entry: &Entry,
+    ) -> Outflow {
+        let passage = passage(call, head, streamed, entry);
+        let cutter = (streamed && entry.may_be_cut()).then(|| Box::new(Cutter::new(call.client)));
+        // What may end early has no length.
+        let unchanged = matches!(passage, Passage::AsIs) && cutter.is_none();
+        let delimiter = match head.framing {
+            Framing::None => Delimiter::None,
+            Framing::Length(_) if unchanged => Delimiter::Length,
+            _ => Delimiter::Chunks,
+        };
+        Outflow {
+            gather,
+            passage,
+            delimiter,
+            keep_alive,
+            begun: false,
+            head_len: 0,
+            spans: Vec::new(),
+            cutter,
+            is_exhausted: false,
+            first_byte_noted: false,
+            standings: Standings::new(),
+            unix_ms: 0,
+        }
+    }
+
+    /// Writes the head, unless the answer must be known whole first.
+    pub(super) fn begin(&mut self, entry: &Entry, call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) {
+        self.standings = entry.standings();
+        self.unix_ms = entry.worker.moment().unix_ms;
+        if call.http10 && self.delimiter == Delimiter::Chunks {
+            (self.delimiter, self.keep_alive) = (Delimiter::Close, false);
+        }
+        let content_length =
+            (self.delimiter == Delimiter::Length).then(|| head.content_length(bytes)).flatten();
+        self.write_head(call, head, bytes, head.status);
+        match self.delimiter {
+            Delimiter::Chunks if !matches!(self.passage, Passage::Whole(_)) => {
+                self.gather.ours.extend_from_slice(write::TRANSFER_ENCODING_CHUNKED);
+            }
+            Delimiter::Length => {
+                write::header(&mut self.gather.ours, b"content-length", content_length.unwrap_or(b"0"));
+            }
+            _ => {}
+        }
+        if !matches!(self.passage, Passage::Whole(_)) {
+            write::end(&mut self.gather.ours);
+        }
+        self.head_len = self.gather.ours.len();
+    }
+
+    fn write_head(&mut self, call: &Call<'_>, head: &ResponseHead, bytes: &[u8], status: u16) {
+        let Outflow { gather, standings, passage, keep_alive, unix_ms, .. } = self;
+        let out = &mut gather.ours;
+        write::status_line(out, status);
+        let (rule, share) = (&call.rule.filters.response_headers, &call.edits.response_headers);
+        let translated = matches!(passage, Passage::Whole(_));
+        write::copy_end_to_end(out, bytes, &head.headers, |header, name| {
+            let ours = !standings.is_empty() && is_limit_header(name);
+            let retyped = translated && matches!(header.known, Known::ContentType | Known::ContentEncoding);
+            ours || retyped || !rule.keeps(name) || !share.keeps(name)
+        });
+        if translated {
+            write::header(out, b"content-type", b"application/json");
+        }
+        for (name, value) in rule.written().chain(share.written()) {
+            write::header(out, name.as_bytes(), value.as_bytes());
+        }
+        limit_headers(out, standings, Some(call.client), *unix_ms);
+        connection(out, *keep_alive, if call.http10 { Version::Http10 } else { Version::Http11 });
+    }
+
+    /// Takes what has arrived of the body: meters it and readies it for the client.
+    pub(super) fn take(
+        &mut self,
+        body: &mut BodyReader,
+        bytes: &[u8],
+        at: usize,
+        entry: &mut Entry,
+    ) -> Result<Taken, Fault> {
+        let Outflow { gather, passage, spans, cutter, is_exhausted, .. } = self;
+        let read = body.read(&bytes[at..], |span| spans.push(span.shifted(at)));
+        for span in spans.iter() {
+            let data = span.of(bytes);
+            if let Some(meter) = &mut entry.meter {
+                meter.feed(data);
+            }
+            match passage {
+                Passage::AsIs => {}
+                Passage::Strip(stripper) => {
+                    let before = gather.ours.len();
+                    stripper.feed(data, &mut gather.ours);
+                    if let Some(cutter) = cutter {
+                        cutter.feed(&gather.ours[before..]);
+                    }
+                }
+                Passage::Stream(translation) => translation.feed(data, &mut gather.ours),
+                Passage::Whole(whole) if whole.len() + data.len() > WHOLE_BYTES_MAX => {
+                    return Err(Fault::ProviderMalformed("it is too large to translate"));
+                }
+                Passage::Whole(whole) => whole.extend_from_slice(data),
+            }
+        }
+        match (&passage, cutter) {
+            (Passage::AsIs, Some(cutter)) => watch(cutter, spans, bytes, *is_exhausted),
+            (Passage::AsIs, None) => {}
+            _ => spans.clear(),
+        }
+        match read {
+            Ok(progress) => Ok(Taken { consumed: progress.consumed, done: progress.done }),
+            Err(BodyFault::Truncated) => Err(Fault::Cut),
+            Err(fault) => Err(Fault::ProviderMalformed(fault.reason())),
+        }
+    }
+
+    /// The provider's answer is complete: writes what only its end brings.
+    pub(super) fn finish(
+        &mut self,
+        entry: &mut Entry,
+        call: &Call<'_>,
+        head: &ResponseHead,
+    ) -> Result<(), Fault> {
+        let ours = &mut self.gather.ours;
+        match &mut self.passage {
+            Passage::AsIs => {}
+            Passage::Strip(stripper) => stripper.finish(ours),
+            Passage::Stream(translation) => translation.translator.finish(ours),
+            Passage::Whole(whole) => {
+                let mut translated = Vec::new();
+                let status = translate_whole(call, head.status, whole, entry, &mut translated)?;
+                if status != head.status {
+                    replace_status(ours, status);
+                    entry.record.status = status;
+                }
+                write::content_length(ours, translated.len() as u64);
+                write::end(ours);
+                ours.extend_from_slice(&translated);
+                self.delimiter = Delimiter::Length;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what has passed of a stream is covered. Says no when nothing covers more and the end of the
+    /// stream has been written, as its format says that a stream ends which reached its length.
+    pub(super) fn keep_up(&mut self, bytes: &[u8], entry: &mut Entry, call: &Call<'_>) -> bool {
+        if !self.is_exhausted && entry.keep_up() {
+            return true;
+        }
+        self.is_exhausted = true;
+        let (usage, _) = entry.usage();
+        let ours = &mut self.gather.ours;
+        match (&mut self.passage, &self.cutter) {
+            (Passage::Stream(translation), _) => translation.translator.cut(Some(usage), ours),
+            (_, Some(cutter)) if cutter.at_boundary() => {
+                // What is ours goes out before what is theirs, and this must come after it.
+                for span in self.spans.drain(..) {
+                    ours.extend_from_slice(span.of(bytes));
+                }
+                cutter.finish(&usage, call.ask.include_usage == Some(true), ours);
+            }
+            _ => return true, // in the middle of an event
+        }
+        false
+    }
+
+    /// Ends a translated stream that broke off with the error of its format; whether it is one.
+    pub(super) fn say_broken_off(&mut self) -> bool {
+        match &mut self.passage {
+            Passage::Stream(translation) => {
+                translation.translator.finish(&mut self.gather.ours);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sends what is ready, if anything is, and gives the provider's buffer back, empty.
+    pub(super) async fn pass_on(
+        &mut self,
+        client: &mut Client,
+        entry: &mut Entry,
+        bytes: Vec<u8>,
+        timeouts: &Timeouts,
+    ) -> Result<Vec<u8>, Fault> {
+        let held_back = matches!(self.passage, Passage::Whole(_));
+        let payload = self.gather.ours.len() > self.head_len || !self.spans.is_empty();
+        if held_back || (self.begun && !payload) {
+            let mut bytes = bytes;
+            bytes.clear();
+            return Ok(bytes);
+        }
+        self.send(client, entry, bytes, false, timeouts).await
+    }
+
+    /// Sends the last of it. Says what becomes of the connection.
+    pub(super) async fn flush(
+        &mut self,
+        client: &mut Client,
+        entry: &mut Entry,
+        bytes: Vec<u8>,
+        last: bool,
+        timeouts: &Timeouts,
+    ) -> Result<Then, Fault> {
+        let mut bytes = self.send(client, entry, bytes, last, timeouts).await?;
+        bytes.clear();
+        let mut gather = std::mem::take(&mut self.gather);
+        gather.theirs = bytes;
+        client.recycle(gather);
+        Ok(if self.keep_alive { Then::Next } else { Then::Linger })
+    }
+
+    /// One gathered write: the head if it has not left, then the payload with its chunk framing.
+    async fn send(
+        &mut self,
+        client: &mut Client,
+        entry: &mut Entry,
+        mut bytes: Vec<u8>,
+        last: bool,
+        timeouts: &Timeouts,
+    ) -> Result<Vec<u8>, Fault> {
+        if self.spans.len() + 4 > PIECES_MAX {
+            // A provider that sends many tiny chunks at once: one copy instead of many pieces.
+            for span in self.spans.drain(..) {
+                self.gather.ours.extend_from_slice(span.of(&bytes));
+            }
+        }
+        let written = Span::new(self.head_len, self.gather.ours.len());
+        let payload = written.len() + self.spans.iter().map(|span| span.len()).sum::<usize>();
+        let chunked = self.delimiter == Delimiter::Chunks;
+        let ours = &mut self.gather.ours;
+        let framing = ours.len();
+        if chunked && payload > 0 {
+            write::chunk_head(ours, payload);
+        }
+        let chunk_head = Span::new(framing, ours.len());
+        let tail = ours.len();
+        match (chunked, payload > 0, last) {
+            (true, true, true) => ours.extend_from_slice(write::CHUNK_END_AND_LAST_CHUNK),
+            (true, true, false) => ours.extend_from_slice(write::CHUNK_END),
+            (true, false, true) => ours.extend_from_slice(write::LAST_CHUNK),
+            _ => {}
+        }
+        let tail = Span::new(tail, ours.len());
+        self.gather.theirs = std::mem::take(&mut bytes);
+        let mut fits =
+            self.gather.push_ours(Span::new(0, self.head_len)) && self.gather.push_ours(chunk_head);
+        fits &= self.gather.push_ours(written);
+        for span in self.spans.drain(..) {
+            fits &= self.gather.push_theirs(span);
+        }
+        fits &= self.gather.push_ours(tail);
+        debug_assert!(fits, "spans were counted above");
+        entry.record.bytes_out += self.gather.len() as u64;
+        if payload > 0 && !std::mem::replace(&mut self.first_byte_noted, true) {
+            entry.first_byte();
+        }
+        self.begun = true;
+        self.head_len = 0;
+        let gather = std::mem::take(&mut self.gather);
+        if gather.is_empty() {
+            self.gather = gather;
+            return Ok(std::mem::take(&mut self.gather.theirs));
+        }
+        self.gather = client.send(gather, timeouts.stream_idle).await?;
+        Ok(std::mem::take(&mut self.gather.theirs))
+    }
+}
+
+/// Rewrites the status line that `ours` begins with.
+fn replace_status(ours: &mut Vec<u8>, status: u16) {
+    let rest = ours.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut line = Vec::new();
+    write::status_line(&mut line, status);
+    ours.splice(..rest, line);
+}
+
+fn is_limit_header(name: &[u8]) -> bool {
+    LIMIT_HEADERS.iter().any(|prefix| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    })
+}
+
+/// Shows `cutter` the payload that stands in `spans` of `bytes`. With `is_last`, only as much of it as brings the
+/// stream between two events, and the rest is left out.
+fn watch(cutter: &mut Cutter, spans: &mut Vec<Span>, bytes: &[u8], is_last: bool) {
+    for place in 0..spans.len() {
+        let span = spans[place];
+        let end = cutter.boundary_in(span.of(bytes)).filter(|_| is_last);
+        let shown =
+            Span::new(span.start as usize, end.map_or(span.end as usize, |end| span.start as usize + end));
+        cutter.feed(shown.of(bytes));
+        if end.is_some() {
+            spans[place] = shown;
+            return spans.truncate(place + 1);
+        }
+    }
+}
