@@ -309,6 +309,10 @@ fn a_reservation_that_nobody_settles_frees_itself() {
     desk.settle(lost, 1000, later);
     assert_eq!(desk.balances(0, later), [0, 50], "an old ticket means nothing");
     desk.settle(next, 10, later);
+    // Nor does one to which no limit applies stay for ever.
+    let mut desk = Desk::new(&[]);
+    let _lost = desk.reserve(None, 1, START).expect("nothing refuses");
+    assert_eq!((desk.book.sweep(later), desk.book.sweep(later), desk.book.open_reservations()), (1, 0, 0));
 }
 
 #[test]
