@@ -4,9 +4,9 @@
 //! A budget of an hour or longer is spent only as far as its *ceiling* on the disk. A worker that comes near it
 //! asks; all that ask at once share one write. After a crash everything up to the ceilings counts as spent, so
 //! that nothing is admitted twice, and what was granted and not spent is lost: at most a chunk of each account.
-//! Balances of shorter limits are written down about once a second and refill from where they were. What operators
-//! decide of accounts is written down too, and holds again after a restart.
+//! Balances of shorter limits are written down about once a second and refill from where they were.
 
+mod decided;
 mod remembered;
 
 use super::store::{Entry, Store};
@@ -92,7 +92,9 @@ fn open(directory: &str, board: &Board) -> Result<Store, String> {
         tell(&format!("limits.store: {}", fault.sentence));
     }
     board.health.set_stored(store.is_healthy());
-    remembered::take_up(&recovered, &board.in_force().rules, &board.accounts, now);
+    let rules = &board.in_force().rules;
+    decided::take_up(&recovered, rules, &board.accounts, now);
+    remembered::take_up(&recovered, rules, &board.accounts, now);
     Ok(store)
 }
 
@@ -139,12 +141,14 @@ impl Keeping {
         self.commit();
     }
 
-    /// Writes down what operators have decided. Says whether there was anything.
+    /// Writes down what operators have decided; whether there was something.
     fn note_decisions(&mut self) -> bool {
         let mut any = false;
-        while let (Some(change), Some(store)) = (self.board.controls.pop(), &mut self.store) {
-            store.append(&[remembered::decision(&change, &change.text())]);
-            (self.dirty, any) = (true, true);
+        while let Some(change) = self.board.controls.pop() {
+            if let Some(store) = &mut self.store {
+                decided::append(store, &change);
+                (self.dirty, any) = (true, true);
+            }
         }
         any
     }

@@ -69,8 +69,8 @@ impl Accounts {
         &self.tuning
     }
 
-    /// Whether there is a disk on which they are kept.
-    pub fn is_stored(&self) -> bool {
+    /// Whether accounts that must be on disk before they are spent are kept on one.
+    pub fn is_kept(&self) -> bool {
         self.durable
     }
 
@@ -173,8 +173,8 @@ impl Accounts {
         self.controls.pin().get(&id).cloned().unwrap_or_default()
     }
 
-    /// Remembers what an operator says of an account, for whenever it is opened. One that is open follows when it
-    /// is [found](Accounts::find) next and its `set_blocked` is called: see `mail::ControlChange`.
+    /// Remembers what an operator says of an account, for whenever it is opened; `mail::ControlChange` tells one that
+    /// is open.
     pub fn set_control(&self, id: u128, control: Control) {
         let guard = self.controls.pin();
         match control == Control::default() {

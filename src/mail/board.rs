@@ -1,7 +1,7 @@
 use super::{ControlChange, Resolved};
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
-use crate::telemetry::{Audit, Counters, Latencies, LimitCounters, Record};
+use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters, Record};
 use crossbeam::queue::ArrayQueue;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -52,13 +52,16 @@ pub struct Desk {
     pub records: ArrayQueue<Record>,
     /// Latencies of the last second or so, on their way to the board.
     pub latencies: ArrayQueue<Box<Latencies>>,
+    /// What the worker has learned so far, on its way to the board; the newest takes the place of the last.
+    pub estimates: ArrayQueue<Box<Estimates>>,
 }
 
 impl Desk {
     /// A desk with room for `records` records.
     pub fn new(worker: u16, records: usize) -> Arc<Desk> {
         let latencies = ArrayQueue::new(4);
-        Arc::new(Desk { worker, counters: Counters::default(), records: ArrayQueue::new(records), latencies })
+        let (counters, records) = (Counters::default(), ArrayQueue::new(records));
+        Arc::new(Desk { worker, counters, records, latencies, estimates: ArrayQueue::new(1) })
     }
 }
 
@@ -133,7 +136,7 @@ const AUDITS_MAX: usize = 1024;
 /// Whether a change of an operator outlives the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// It does: the store has it, and writes it within a second while the disk takes it.
+    /// The store has it.
     OnDisk,
     /// There is no store.
     Nowhere,
@@ -160,6 +163,8 @@ pub struct Board {
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     latencies: Mutex<Latencies>,
+    /// By worker.
+    estimates: Mutex<Vec<Estimates>>,
 }
 
 impl Board {
@@ -176,6 +181,7 @@ impl Board {
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
+            estimates: Mutex::default(),
         })
     }
 
@@ -213,16 +219,12 @@ impl Board {
         }
     }
 
-    /// Hands what an operator has decided to the store, if there is one.
+    /// Hands what an operator has decided to the store, if there is one: whoever drains the queue has set the bell.
     pub fn keep(&self, change: ControlChange) -> Kept {
-        if !self.accounts.is_stored() {
-            return Kept::Nowhere;
-        }
-        if self.controls.push(change).is_err() {
-            return Kept::Refused;
-        }
-        if let Some(bell) = self.bell.get() {
-            bell();
+        let Some(bell) = self.bell.get().filter(|_| self.accounts.is_kept()) else { return Kept::Nowhere };
+        match self.controls.push(change) {
+            Ok(()) => bell(),
+            Err(_) => return Kept::Refused,
         }
         Kept::OnDisk
     }
@@ -238,6 +240,20 @@ impl Board {
         for part in self.desks.iter().flat_map(|desk| std::iter::from_fn(|| desk.latencies.pop())) {
             sums.merge(&part);
         }
+    }
+
+    /// What all workers have learned, added.
+    pub fn estimates(&self) -> Estimates {
+        let mut known = open(&self.estimates);
+        known.resize_with(self.desks.len(), Estimates::default);
+        let mut sum = Estimates::default();
+        for (desk, known) in self.desks.iter().zip(known.iter_mut()) {
+            if let Some(newest) = desk.estimates.pop() {
+                *known = *newest;
+            }
+            sum.add(known);
+        }
+        sum
     }
 
     /// The latencies of all workers so far.

@@ -9,6 +9,7 @@
 mod audit;
 mod cells;
 pub mod counters;
+pub mod estimates;
 pub mod export;
 pub mod histogram;
 mod json;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use audit::{Audit, Change};
 pub use counters::{Counter, Counters, Gauge, LimitCounters, LimitTotals, Totals, UsageCounts};
-pub use export::{LatencySeries, LimitSeries, View, render};
+pub use estimates::{Estimates, InputEstimate, OutputEstimate};
+pub use export::{Keeping, LatencySeries, LimitSeries, View, render};
 pub use histogram::{Buckets, Latencies, Latency};
 pub use record::{Decision, Outcome, Record, UsageSource};

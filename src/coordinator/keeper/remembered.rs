@@ -1,9 +1,8 @@
 //! What the store remembers of accounts, and how they go on from it.
 
 use crate::base::Moment;
-use crate::coordinator::store::{self, Entry, Figure, Known, Recovered};
+use crate::coordinator::store::{self, Figure, Known, Recovered};
 use crate::limit::{Accounts, Measure, RuleSet, Terms, Wanted};
-use crate::mail::ControlChange;
 use std::time::Duration;
 
 /// The name by which the store knows a rule. A rule that counts something else is another one.
@@ -11,31 +10,12 @@ pub(super) fn rule_text(terms: &Terms) -> String {
     format!("{}:{}", terms.unit.name(), terms.rule)
 }
 
-/// The kind of the entry that holds all that operators have decided of an account.
-const DECIDED: u8 = 0;
-
-/// What an operator has decided, as the store keeps it. It replaces what was decided before.
-pub(super) fn decision<'a>(change: &'a ControlChange, text: &'a str) -> Entry<'a> {
-    let (account, kind, unix_ms) = (change.account, DECIDED, change.unix_ms);
-    match change.is_to_keep() {
-        true => Entry::Control { account, kind, amount: 0, unix_ms, text, by: &change.by },
-        false => Entry::Withdraw { account, kind },
-    }
-}
-
-/// Makes what operators have decided hold again, then opens every account that is remembered and whose rule is in
-/// force, with what is known to be used.
+/// Opens every account that is remembered and whose rule is in force, with what is known to be used.
 ///
 /// Accounts of rules that are not in force stay in the store: the rule may come back.
 pub(super) fn take_up(recovered: &Recovered, rules: &RuleSet, accounts: &Accounts, now: Moment) {
     if let Some(damaged_ms) = recovered.damaged_ms {
         accounts.distrust(damaged_ms);
-    }
-    for control in recovered.controls.iter().filter(|control| control.kind == DECIDED) {
-        let store::Control { account, text, by, unix_ms, .. } = control;
-        if let Some(change) = ControlChange::of_text(*account, text, by, *unix_ms) {
-            change.follow(rules, accounts, now);
-        }
     }
     for known in &recovered.accounts {
         let name = known.rule.split_once(':').map_or("", |(_, name)| name);
