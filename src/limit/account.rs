@@ -244,6 +244,20 @@ impl Account {
         };
     }
 
+    /// Gives `amount` back as if it had not been spent, but no more than makes the account full; how much that
+    /// is. Nothing for a limit on what is under way, which comes back when it ends.
+    pub fn forgive(&self, amount: u64, now: Moment) -> u64 {
+        let full = i64::try_from(self.terms.capacity()).unwrap_or(i64::MAX);
+        let missing = u64::try_from(full.saturating_sub(self.balance(now))).unwrap_or(0);
+        let amount = amount.min(missing);
+        match (&self.terms.measure, self.sliding()) {
+            (Measure::Concurrent { .. }, _) => return 0,
+            (_, Some(sliding)) => self.free(sliding.take_back_any(amount, now)),
+            (_, None) => self.settle(amount, 0, 0, now),
+        }
+        amount
+    }
+
     /// Whether nobody has asked for more on disk since the last grant; from now on somebody has.
     pub fn ask(&self) -> bool {
         self.flags.fetch_or(ASKED, Relaxed) & ASKED == 0

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// The accounts of all rules and keys.
 ///
 /// Bounded: when there are as many as there may be, a key that is new shares one account with all other new
-/// keys of its rule, so that a flood of invented keys neither fills the memory nor is free.
+/// keys of its rule, so that a flood of invented keys neither fills the memory nor is free. Keys of which an
+/// operator has said something have an account of their own even then.
 pub struct Accounts {
     table: HashMap<u128, Arc<Account>, BuildHasherDefault<AsIs>>,
     controls: HashMap<u128, Control, BuildHasherDefault<AsIs>>,
@@ -68,6 +69,11 @@ impl Accounts {
         &self.tuning
     }
 
+    /// Whether accounts that must be on disk before they are spent are kept on one.
+    pub fn is_kept(&self) -> bool {
+        self.durable
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count.load(Relaxed)
@@ -93,16 +99,16 @@ impl Accounts {
     pub fn find(&self, wanted: &Wanted<'_>, label: &dyn Fn() -> String, now: Moment) -> Arc<Account> {
         let mut id = wanted.id();
         let mut shared = String::new();
-        if self.len() >= self.bound && self.get(id).is_none() && wanted.key != 0 {
+        let is_new = || self.get(id).is_none() && !self.controls.pin().contains_key(&id);
+        if self.len() >= self.bound && wanted.key != 0 && is_new() {
             self.crowded.fetch_add(1, Relaxed);
             id = Wanted { key: CROWD, ..*wanted }.id();
             shared.push_str("(all others)");
         }
-        let terms = self.terms(wanted, id);
-        let durable = self.durable && terms.measure.is_durable();
         let label = || if shared.is_empty() { label() } else { shared.clone() };
-        let fresh = || {
-            let account = Arc::new(Account::open(id, &label(), &terms, durable, now));
+        let fresh = |terms: &Arc<Terms>| {
+            let durable = self.durable && terms.measure.is_durable();
+            let account = Arc::new(Account::open(id, &label(), terms, durable, now));
             account.set_blocked(self.control(id).blocked);
             if durable
                 && terms.window_at(now).is_some_and(|window| window.from_ms <= self.distrusted.load(Relaxed))
@@ -113,18 +119,22 @@ impl Accounts {
         };
         let guard = self.table.pin();
         loop {
-            let found = guard.compute(id, |entry| match entry {
-                Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
-                    Operation::Abort(account.clone())
+            let found = guard.compute(id, |entry| {
+                // What operators say is read anew whenever somebody else was faster: it may have just changed.
+                let terms = self.terms(wanted, id);
+                match entry {
+                    Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
+                        Operation::Abort(account.clone())
+                    }
+                    // Replaced already, by somebody who saw these terms or other ones.
+                    Some((_, account)) if account.moved().is_some() => {
+                        Operation::Insert(account.newest().clone())
+                    }
+                    Some((_, account)) if account.is_open() && account.terms().unit == terms.unit => {
+                        Operation::Insert(account.replace(&terms, now))
+                    }
+                    _ => Operation::Insert(fresh(&terms)),
                 }
-                // Replaced already, by somebody who saw these terms or other ones.
-                Some((_, account)) if account.moved().is_some() => {
-                    Operation::Insert(account.newest().clone())
-                }
-                Some((_, account)) if account.is_open() && account.terms().unit == terms.unit => {
-                    Operation::Insert(account.replace(&terms, now))
-                }
-                _ => Operation::Insert(fresh()),
             });
             match found {
                 Compute::Aborted(account) => return account,
@@ -149,8 +159,10 @@ impl Accounts {
     }
 
     fn terms(&self, wanted: &Wanted<'_>, id: u128) -> Arc<Terms> {
-        let control = self.control(id).terms;
         let rule = wanted.rules.rules.get(wanted.rule as usize);
+        // A rule that counts something else now is another one, whose amounts these are not.
+        let is_its = |terms: &Arc<Terms>| rule.is_none_or(|ready| ready.rule.unit == terms.unit);
+        let control = self.control(id).terms.filter(is_its);
         control.or_else(|| rule.map(|rule| rule.terms_for(wanted.key).clone())).unwrap_or_else(no_terms)
     }
 
@@ -174,6 +186,16 @@ impl Accounts {
             // Finding it replaces it where it has got other terms.
             self.find(wanted, &String::new, now).set_blocked(blocked);
         }
+    }
+
+    /// Of how many accounts operators have said something.
+    pub fn controlled(&self) -> usize {
+        self.controls.pin().len()
+    }
+
+    /// Shows what operators have said, by account id.
+    pub fn for_each_control(&self, mut look: impl FnMut(u128, &Control)) {
+        self.controls.pin().iter().for_each(|(id, control)| look(*id, control));
     }
 
     // === all of them ===

@@ -74,13 +74,23 @@ impl Drop for Handle {
 }
 
 /// A place for a reservation, used again and again.
-#[derive(Default)]
 struct Open {
     /// Counts the reservations of this place, so that an old ticket means none.
     generation: u32,
-    /// When it is swept.
+    /// When it is swept; never, while it is free.
     until: Tick,
     holds: ArrayVec<Hold, LIMITS_MAX>,
+}
+
+const NEVER: Tick = Tick(u64::MAX);
+
+impl Open {
+    /// Makes the place free; what was reserved in it.
+    fn vacate(&mut self) -> ArrayVec<Hold, LIMITS_MAX> {
+        self.generation = self.generation.wrapping_add(1);
+        self.until = NEVER;
+        std::mem::take(&mut self.holds)
+    }
 }
 
 /// What a reservation took from one account.
@@ -355,11 +365,10 @@ impl Book {
     pub fn sweep(&mut self, now: Moment) -> usize {
         let mut freed = 0;
         for (place, open) in (0u32..).zip(&mut self.open) {
-            if open.until <= now.tick && !open.holds.is_empty() {
+            if open.until <= now.tick && open.until != NEVER {
                 freed += 1;
-                open.generation = open.generation.wrapping_add(1);
+                open.vacate().into_iter().for_each(|hold| hold.expire(now));
                 self.free.push(place);
-                open.holds.drain(..).for_each(|hold| hold.expire(now));
             }
         }
         self.handles.retain(|_, handle| {
@@ -477,7 +486,7 @@ impl Book {
     fn keep(&mut self, holds: ArrayVec<Hold, LIMITS_MAX>, now: Moment) -> Ticket {
         let until = now.tick + self.hold;
         let place = self.free.pop().unwrap_or_else(|| {
-            self.open.push(Open::default());
+            self.open.push(Open { generation: 0, until: NEVER, holds: ArrayVec::new() });
             (self.open.len() - 1) as u32
         });
         match self.open.get_mut(place as usize) {
@@ -492,9 +501,8 @@ impl Book {
     fn finish(&mut self, ticket: &Ticket) -> ArrayVec<Hold, LIMITS_MAX> {
         match self.open.get_mut(ticket.place as usize) {
             Some(open) if open.generation == ticket.generation => {
-                open.generation = open.generation.wrapping_add(1);
                 self.free.push(ticket.place);
-                std::mem::take(&mut open.holds)
+                open.vacate()
             }
             _ => ArrayVec::new(), // swept
         }

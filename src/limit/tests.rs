@@ -309,6 +309,10 @@ fn a_reservation_that_nobody_settles_frees_itself() {
     desk.settle(lost, 1000, later);
     assert_eq!(desk.balances(0, later), [0, 50], "an old ticket means nothing");
     desk.settle(next, 10, later);
+    // Nor does one to which no limit applies stay for ever.
+    let mut desk = Desk::new(&[]);
+    let _lost = desk.reserve(None, 1, START).expect("nothing refuses");
+    assert_eq!((desk.book.sweep(later), desk.book.sweep(later), desk.book.open_reservations()), (1, 0, 0));
 }
 
 #[test]
@@ -340,6 +344,31 @@ fn keys_beyond_the_bound_share_an_account() {
     assert!(desk.reserve(Some(6), 0, START).is_err(), "the two that they share are spent");
     assert!(desk.reserve(Some(3), 0, START).is_ok(), "who was there before has an account");
     assert_eq!((desk.accounts.len(), desk.accounts.crowded()), (4, 3));
+}
+
+#[test]
+fn what_is_forgiven_makes_an_account_no_more_than_full() {
+    let sliding = Measure::Sliding { budget: 10, length: Duration::from_secs(60) };
+    let day = Measure::Calendar { budget: 10, every: Every::Day, zone: Zone::utc() };
+    for (measure, waits) in [(per_second(10, 100), 15), (sliding, 15), (day, 15)] {
+        for (used, forgiven, effect, balance) in
+            [(0, 5, 0, 10), (4, 3, 3, 9), (4, 9, 4, 10), (25, 20, 20, 5), (25, u64::MAX, 25, 10)]
+        {
+            let terms = Arc::new(Terms::new(&"a".into(), Unit::Tokens, &measure));
+            let account = Account::open(1, "", &terms, false, START);
+            account.settle(0, used, 0, START);
+            let later = START.later(Duration::from_secs(waits));
+            // A bucket has got one unit and a half since.
+            let refilled = u64::from(matches!(measure, Measure::Bucket { .. }) && used > 0);
+            let (effect, balance) = (effect.min(used - refilled), (balance + refilled as i64).min(10));
+            assert_eq!(account.forgive(forgiven, later), effect, "{measure:?} {used} {forgiven}");
+            assert_eq!(account.balance(later), balance, "{measure:?} {used} {forgiven}");
+        }
+    }
+    let running = Arc::new(Terms::new(&"a".into(), Unit::Concurrency, &Measure::Concurrent { max: 2 }));
+    let account = Account::open(1, "", &running, false, START);
+    assert!(matches!(account.take(1, 0, &Tuning::default(), START), Taking::Took { amount: 1, .. }));
+    assert_eq!((account.forgive(1, START), account.balance(START)), (0, 1));
 }
 
 #[test]

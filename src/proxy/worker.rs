@@ -6,10 +6,10 @@ use super::exchange::{Then, exchange};
 use super::upstream::Pool;
 use crate::base::Moment;
 use crate::limit::Book;
-use crate::llm::learn::Learned;
+use crate::llm::learn::{InputStats, Learned, OutputStats};
 use crate::mail::{Board, Desk, InForce, Resolved, ToWorker};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
-use crate::telemetry::{Latencies, Record};
+use crate::telemetry::{Estimates, InputEstimate, Latencies, OutputEstimate, Record};
 use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -185,6 +185,27 @@ impl Drop for Open {
     }
 }
 
+/// What a worker has learned, for the board.
+fn estimates(learned: &Learned) -> Estimates {
+    let input = |(model, stats): (&str, InputStats)| {
+        let known = InputEstimate {
+            bytes_per_1000_tokens: u64::from(stats.ratio.bytes_per_1000_tokens),
+            samples: stats.samples,
+            error_permille_sum: stats.error_permille_sum,
+        };
+        (model.to_owned(), known)
+    };
+    let output = |(route, model, stats): (&str, &str, OutputStats)| {
+        let known =
+            OutputEstimate { p95: stats.p95.unwrap_or(0), expected: stats.expected, covered: stats.covered };
+        ((route.to_owned(), model.to_owned()), known)
+    };
+    Estimates {
+        inputs: learned.models().map(input).collect(),
+        outputs: learned.outputs().map(output).collect(),
+    }
+}
+
 async fn keep_house(worker: Rc<Worker>) {
     loop {
         sleep(&worker.ring, HOUSEKEEPING).await;
@@ -197,6 +218,7 @@ async fn keep_house(worker: Rc<Worker>) {
         if worker.latencies.borrow().request.count() > 0 {
             let part = Box::new(worker.latencies.borrow_mut().take());
             worker.desk.latencies.force_push(part);
+            worker.desk.estimates.force_push(Box::new(estimates(&worker.learned.borrow())));
         }
     }
 }
