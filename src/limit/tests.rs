@@ -350,7 +350,7 @@ fn keys_beyond_the_bound_share_an_account() {
 fn what_is_forgiven_makes_an_account_no_more_than_full() {
     let sliding = Measure::Sliding { budget: 10, length: Duration::from_secs(60) };
     let day = Measure::Calendar { budget: 10, every: Every::Day, zone: Zone::utc() };
-    for (measure, waits) in [(per_second(10, 100), 15), (sliding, 15), (day, 15)] {
+    for (measure, waits) in [(per_second(10, 10), 15), (sliding, 15), (day, 15)] {
         for (used, forgiven, effect, balance) in
             [(0, 5, 0, 10), (4, 3, 3, 9), (4, 9, 4, 10), (25, 20, 20, 5), (25, u64::MAX, 25, 10)]
         {

@@ -16,13 +16,13 @@ pub(super) fn append(store: &mut Store, change: &ControlChange) {
     let ControlChange { account, unix_ms, by, .. } = change;
     let name = format!("{}\n{}", change.rule, change.label);
     let measure = change.measure.as_ref().map(|measure| format!("{name}\n{}", measure_text(measure)));
-    let entry = |kind, text: Option<&str>| match text {
-        Some(text) => {
-            Entry::Control { account: *account, kind, amount: 0, unix_ms: *unix_ms, text, by: &**by }
-        }
-        None => Entry::Withdraw { account: *account, kind },
-    };
-    store.append(&[entry(BLOCKED, change.blocked.then_some(&*name)), entry(MEASURE, measure.as_deref())]);
+    let blocked = change.blocked.then_some(&*name);
+    for (kind, text) in [(BLOCKED, blocked), (MEASURE, measure.as_deref())] {
+        store.append(&[match text {
+            Some(text) => Entry::Control { account: *account, kind, amount: 0, unix_ms: *unix_ms, text, by },
+            None => Entry::Withdraw { account: *account, kind },
+        }]);
+    }
 }
 
 /// Follows every decision that was written, where its rule is in force.
