@@ -397,10 +397,8 @@ impl Account {
     fn used_of(&self, spent: i64, now: Moment, capacity: u64) -> u64 {
         let used = spent.saturating_sub(self.overflow(now, 0));
         let used = u64::try_from(self.terms.units_up(used)).unwrap_or(0);
-        match used.checked_sub(self.terms.capacity()) {
-            None => used.min(capacity),
-            Some(debt) => capacity.saturating_add(debt),
-        }
+        let debt = used.saturating_sub(self.terms.capacity());
+        used.min(capacity.saturating_add(debt))
     }
 
     fn take_directly(&self, grains: i64, now: Moment) -> Direct {
