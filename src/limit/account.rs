@@ -184,9 +184,13 @@ impl Account {
             let least = self.overflow(now, 0);
             let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
             match self.spent.compare_exchange_weak(spent, after, Relaxed, Relaxed) {
-                Ok(_) => return,
+                Ok(_) => break spent = after,
                 Err(current) => spent = current,
             }
+        }
+        // Debt is paid by what lies in leases before it waits for the refill.
+        if change > 0 && spent > self.terms.given(self.opened, now) {
+            self.end_leases();
         }
     }
 
