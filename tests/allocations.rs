@@ -54,7 +54,8 @@ fn a_warm_worker_reserves_tops_up_and_settles_without_allocating() {
             let book = &mut books[(number % u64::from(workers)) as usize];
             let caller = Caller7(u128::from(number % 7 + 1) << 64);
             let limits = 0..rules.rules.len() as u32;
-            let ticket = book.reserve(&rules, limits, &caller, &spend, now, |_, _| {}).expect("plenty is there");
+            let ticket =
+                book.reserve(&rules, limits, &caller, &spend, now, |_, _| {}).expect("plenty is there");
             assert_eq!(book.top_up(&ticket, &rules, &spend, now, |_, _| {}), Ok(()));
             assert_eq!(book.standings(&ticket, now).len(), 4);
             book.settle(ticket, &rules, &spend, now, |_| {});
