@@ -184,13 +184,9 @@ impl Account {
             let least = self.overflow(now, 0);
             let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
             match self.spent.compare_exchange_weak(spent, after, Relaxed, Relaxed) {
-                Ok(_) => break spent = after,
+                Ok(_) => return,
                 Err(current) => spent = current,
             }
-        }
-        // Debt is paid by what lies in leases before it waits for the refill.
-        if change > 0 && spent > self.terms.given(self.opened, now) {
-            self.end_leases();
         }
     }
 
@@ -401,8 +397,10 @@ impl Account {
     fn used_of(&self, spent: i64, now: Moment, capacity: u64) -> u64 {
         let used = spent.saturating_sub(self.overflow(now, 0));
         let used = u64::try_from(self.terms.units_up(used)).unwrap_or(0);
-        let debt = used.saturating_sub(self.terms.capacity());
-        used.min(capacity.saturating_add(debt))
+        match used.checked_sub(self.terms.capacity()) {
+            None => used.min(capacity),
+            Some(debt) => capacity.saturating_add(debt),
+        }
     }
 
     fn take_directly(&self, grains: i64, now: Moment) -> Direct {
