@@ -316,6 +316,20 @@ fn an_sdk_comes_back_until_another_has_ended() {
     }
 }
 
+#[test]
+fn an_sdk_does_not_wait_for_an_hour() {
+    if !present() {
+        return;
+    }
+    for route in ROUTES {
+        let rig = Rig::start(script(), &limits(route.name, &["{name: r, unit: requests, rate: 1/hour}"]));
+        let report = &told(&rig, route, Order { times: 2, retries: 2, ..ORDER })[1];
+        let told = number(report, "retry-after-ms");
+        assert_eq!(report["attempts"], json!([[429, told]]), "{report}");
+        assert_eq!((&report["slept"], &report["raised"]), (&json!([]), &json!("RateLimitError")), "{report}");
+    }
+}
+
 /// Has a slow stream under way.
 fn hold(client: &mut Client, route: Route) {
     client.post(route.path, "x-sim-chunk-gap: 20ms\r\nx-sim-chunks: 4000\r\n", &route.body(MODEL, true));

@@ -8,7 +8,7 @@ from datetime import datetime
 MODEL = "claude-3-5-haiku-latest"
 MESSAGES = [{"role": "user", "content": "How long is a minute?"}]
 # Who is told to wait longer is not made to: that it would have waited so long is in the report.
-SLEEP_MAX_S = 10
+SLEEP_MAX_S = 2
 
 
 class Wire:
