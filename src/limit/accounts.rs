@@ -117,12 +117,15 @@ impl Accounts {
                 Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
                     Operation::Abort(account.clone())
                 }
-                // Replaced already, by somebody who saw these terms or other ones.
-                Some((_, account)) if account.moved().is_some() => {
-                    Operation::Insert(account.newest().clone())
-                }
                 Some((_, account)) if account.is_open() && account.terms().unit == terms.unit => {
-                    Operation::Insert(account.replace(&terms, now))
+                    match account.replace(&terms, durable, now) {
+                        Some(next) => Operation::Insert(next),
+                        None => Operation::Abort(account.clone()),
+                    }
+                }
+                // Replaced already, by somebody who saw these terms or other ones.
+                Some((_, account)) if !account.is_open() && account.moved().is_some() => {
+                    Operation::Insert(account.newest().clone())
                 }
                 _ => Operation::Insert(fresh()),
             });
