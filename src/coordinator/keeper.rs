@@ -191,7 +191,7 @@ impl Keeping {
         board.accounts.for_each(|account| {
             let is_noted = account.is_durable() && !at_end || account.terms().unit == Unit::Concurrency;
             if at_end {
-                account.end_leases();
+                account.end_leases(now);
             }
             if !is_noted && (account.note_change() || at_end) {
                 self.append(account, balance(account, now));

@@ -25,7 +25,7 @@ pub struct Account {
     ceiling: AtomicI64,
     /// What `spent` was when it was last written down.
     noted: AtomicI64,
-    /// Bits: [`BLOCKED`], [`ASKED`].
+    /// Bits: [`BLOCKED`], [`ASKED`], [`LET_GO`].
     flags: AtomicU32,
     /// The worker that took last, plus one.
     toucher: AtomicU32,
@@ -51,6 +51,7 @@ const SPENT_MIN: i64 = i64::MIN / 2;
 
 const BLOCKED: u32 = 1;
 const ASKED: u32 = 2;
+const LET_GO: u32 = 4;
 
 /// What an account said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,15 +127,15 @@ impl Account {
             return Taking::Blocked;
         }
         if grains == 0 {
-            return Taking::Took { amount: 0, slot: 0, leased: 0 };
+            return if self.is_open() { Taking::Took { amount: 0, slot: 0, leased: 0 } } else { Taking::Closed };
         }
         let leases = self.leases();
-        if leases.is_some_and(|leases| leases.spend(worker, grains, now.tick)) {
+        if leases.is_some_and(|leases| leases.spend(worker, grains, now)) {
             return Taking::Took { amount, slot: 0, leased: 0 };
         }
         let contended = self.touch(worker);
         if let Some(leases) = leases {
-            self.reclaim(leases, |leases| leases.empty_own(worker));
+            self.reclaim(leases, now, |leases| leases.empty_own(worker));
         }
         let mut tries = 0;
         loop {
@@ -143,7 +144,7 @@ impl Account {
                 Direct::Ungranted => return Taking::Ungranted,
                 Direct::Closed => return Taking::Closed,
                 Direct::Short => match leases {
-                    Some(leases) if self.reclaim(leases, Leases::empty_all) => {}
+                    Some(leases) if self.reclaim(leases, now, Leases::empty_all) => {}
                     // Somebody moves credit right now and may be about to put it back.
                     Some(leases) if leases.is_moving() && tries < 64 => std::hint::spin_loop(),
                     _ => return Taking::Short,
@@ -153,7 +154,7 @@ impl Account {
         }
         let slot = self.sliding().map_or(0, |sliding| {
             let number = sliding.number(now);
-            self.free(sliding.add(number, amount));
+            self.free(sliding.add(number, amount), now);
             number
         });
         let leased = if contended || leases.is_some() { self.lease(grains, worker, tuning, now) } else { 0 };
@@ -164,18 +165,18 @@ impl Account {
     /// back, the excess becomes debt.
     pub fn settle(&self, taken: u64, used: u64, slot: u64, now: Moment) {
         let change = self.terms.difference(taken, used);
-        if let Some(sliding) = self.sliding() {
-            return self.settle_sliding(sliding, (taken, used), slot, now);
-        }
         if change == 0 {
             return;
+        }
+        if let Some(sliding) = self.sliding().filter(|_| self.is_open()) {
+            return self.settle_sliding(sliding, (taken, used), slot, now);
         }
         let mut spent = self.spent.load(Relaxed);
         loop {
             if spent == CLOSED {
                 // Who closes an account has said before where its balance goes.
                 if let Some(next) = self.moved() {
-                    next.settle(taken, used, slot, now);
+                    next.settle(taken, used, next.first_slot(), now);
                 }
                 return;
             }
@@ -199,7 +200,8 @@ impl Account {
     /// when that depends on when others end.
     pub fn wait_for(&self, amount: u64, now: Moment) -> Option<Duration> {
         let missing = self.terms.grains(amount) - self.balance_in_grains(now);
-        if missing <= 0 {
+        // Nothing is given even to who is in debt.
+        if missing <= 0 || amount == 0 {
             return Some(Duration::ZERO);
         }
         match self.sliding() {
@@ -221,7 +223,19 @@ impl Account {
 
     /// The worker has no reservation of it and forgets it.
     pub(super) fn release(&self) {
-        self.holders.fetch_sub(1, AcqRel);
+        if self.holders.fetch_sub(1, AcqRel) == 1 {
+            self.let_go();
+        }
+    }
+
+    /// The account that has its balance now was held for those who hold this one: there are none any more.
+    fn let_go(&self) {
+        if !self.is_open()
+            && let Some(next) = self.moved()
+            && self.flags.fetch_or(LET_GO, AcqRel) & LET_GO == 0
+        {
+            next.release();
+        }
     }
 
     /// Whether a worker has a handle on it.
@@ -252,7 +266,7 @@ impl Account {
         let amount = amount.min(missing);
         match (&self.terms.measure, self.sliding()) {
             (Measure::Concurrent { .. }, _) => return 0,
-            (_, Some(sliding)) => self.free(sliding.take_back_any(amount, now)),
+            (_, Some(sliding)) => self.free(sliding.take_back_any(amount, now), now),
             (_, None) => self.settle(amount, 0, 0, now),
         }
         amount
@@ -282,9 +296,9 @@ impl Account {
     }
 
     /// Takes the unspent credit of all leases back.
-    pub fn end_leases(&self) {
+    pub fn end_leases(&self, now: Moment) {
         if let Some(leases) = self.leases() {
-            self.reclaim(leases, Leases::empty_all);
+            self.reclaim(leases, now, Leases::empty_all);
         }
     }
 
@@ -334,42 +348,59 @@ impl Account {
 
     /// Closes it if it says nothing that a new one would not: full, unheld, not blocked.
     pub(super) fn close_if_idle(&self, now: Moment) -> bool {
+        if self.is_held() || self.is_blocked() {
+            return false;
+        }
+        self.expire(now);
+        // Whoever had a lease of it has forgotten it.
+        self.end_leases(now);
         let spent = self.spent.load(Acquire);
         let full = self.terms.grains(self.terms.capacity());
         let is_full = self.terms.given(self.opened, now).saturating_sub(spent) >= full;
         let leased = self.leases().map_or(0, Leases::unspent);
-        if !is_full || leased != 0 || self.is_held() || self.is_blocked() || spent == CLOSED {
+        if !is_full || leased != 0 || self.is_held() || spent == CLOSED {
             return false;
         }
         self.spent.compare_exchange(spent, CLOSED, AcqRel, Relaxed).is_ok()
     }
 
-    /// Closes it and opens one with `terms` in its place. What was used stays used: a larger capacity gives the
-    /// difference, and a smaller one takes what no longer fits, but makes no debt where there was none.
-    pub(super) fn replace(&self, terms: &Arc<Terms>, now: Moment) -> Arc<Account> {
-        let next = Arc::new(Account::open(self.id, self.label(), terms, self.is_durable(), now));
+    /// Closes it and opens one with `terms` in its place; `None` when somebody else does so already, and this
+    /// one counts until they have. What was used stays used: a larger capacity gives the difference, and a
+    /// smaller one takes what no longer fits, but makes no debt where there was none.
+    pub(super) fn replace(&self, terms: &Arc<Terms>, durable: bool, now: Moment) -> Option<Arc<Account>> {
+        let next = Arc::new(Account::open(self.id, self.label(), terms, durable, now));
         next.set_blocked(self.is_blocked());
+        // Reservations of this one are settled there.
+        next.hold();
         let extra = self.extra.get_or_init(Box::default);
-        self.end_leases();
-        let moved = extra.moved.get_or_init(|| next.clone());
+        extra.moved.set(next.clone()).ok()?;
+        self.expire(now);
+        self.end_leases(now);
         let mut known = 0;
         let mut spent = self.spent.load(Relaxed);
         // The new account follows the old one until the old one is closed at exactly what the new one knows.
         while spent != CLOSED {
             let used = self.used_of(spent, now, terms.capacity());
-            next.settle(known, used, 0, now);
+            next.settle(known, used, next.first_slot(), now);
             known = used;
             match self.spent.compare_exchange(spent, CLOSED, Release, Acquire) {
                 Ok(_) => break,
                 Err(current) => spent = current,
             }
         }
-        if self.is_durable() {
-            // What is on disk of the old one is on disk of the new one: they have one name.
-            let granted = self.ceiling.load(Relaxed).saturating_sub(self.overflow_at(now));
-            next.grant(u64::try_from(self.terms.units(granted)).unwrap_or(0), now);
+        // What was leased meanwhile goes to the new account.
+        self.end_leases(now);
+        if !self.is_held() {
+            self.let_go();
         }
-        moved.clone()
+        if self.is_durable() && durable && self.terms.measure.has_windows_of(&terms.measure) {
+            // What is on disk of the old one is on disk of the new one: they have one name.
+            // For this window and no later one, whatever clocks have shown.
+            let granted = self.ceiling.load(Relaxed).saturating_sub(self.overflow_at(now));
+            let granted = u64::try_from(self.terms.units(granted)).unwrap_or(0);
+            next.grant(granted.min(terms.capacity()), now);
+        }
+        Some(next)
     }
 
     /// Whether it is neither evicted nor replaced.
@@ -380,7 +411,7 @@ impl Account {
     /// The account that has its balance now.
     pub(super) fn newest(self: &Arc<Account>) -> &Arc<Account> {
         let mut newest = self;
-        while let Some(next) = newest.moved() {
+        while !newest.is_open() && let Some(next) = newest.moved() {
             newest = next;
         }
         newest
@@ -395,18 +426,14 @@ impl Account {
 
     /// Units that `spent` says are used, for an account of another capacity.
     fn used_of(&self, spent: i64, now: Moment, capacity: u64) -> u64 {
-        let used = spent.saturating_sub(self.overflow(now, 0));
+        let used = spent.saturating_sub(self.overflow_at(now));
         let used = u64::try_from(self.terms.units_up(used)).unwrap_or(0);
-        match used.checked_sub(self.terms.capacity()) {
-            None => used.min(capacity),
-            Some(debt) => capacity.saturating_add(debt),
-        }
+        let debt = used.saturating_sub(self.terms.capacity());
+        (used - debt).min(capacity).saturating_add(debt)
     }
 
     fn take_directly(&self, grains: i64, now: Moment) -> Direct {
-        if let Some(sliding) = self.sliding() {
-            self.free(sliding.expire(now));
-        }
+        self.expire(now);
         let given = self.terms.given(self.opened, now);
         let mut spent = self.spent.load(Acquire);
         loop {
@@ -432,8 +459,11 @@ impl Account {
     /// out, as of their horizon.
     fn overflow(&self, now: Moment, more: i64) -> i64 {
         let Some(leases) = self.leases() else { return self.overflow_at(now).saturating_add(more) };
+        // No lease is longer than the window of a calendar that it is of, and somebody may set the clock.
+        let is_calendar = matches!(self.terms.measure, Measure::Calendar { .. });
         let until = leases.horizon();
-        let horizon = if until > now.tick { now.later(until.since(now.tick)) } else { now };
+        let is_out = until > now.tick && !is_calendar;
+        let horizon = if is_out { now.later(until.since(now.tick)) } else { now };
         self.overflow_at(horizon).saturating_add(leases.unspent()).saturating_add(more)
     }
 
@@ -442,8 +472,7 @@ impl Account {
     }
 
     fn balance_in_grains(&self, now: Moment) -> i64 {
-        let freed = self.sliding().map_or(0, |sliding| sliding.expire(now));
-        self.free(freed);
+        self.expire(now);
         let leased = self.leases().map_or(0, Leases::unspent);
         let spent = self.spent.load(Relaxed).max(SPENT_MIN).saturating_sub(leased);
         let balance = self.terms.given(self.opened, now).saturating_sub(spent);
@@ -485,7 +514,7 @@ impl Account {
             leases.announce(until.tick);
             match self.spent.compare_exchange_weak(spent, after.max(least), Relaxed, Acquire) {
                 Ok(_) => {
-                    leases.fill(worker, size, until.tick);
+                    leases.fill(worker, size, until.tick, self.terms.window_at(now));
                     return u64::try_from(self.terms.units(size)).unwrap_or(0);
                 }
                 Err(current) => spent = current,
@@ -494,39 +523,52 @@ impl Account {
     }
 
     /// Puts credit that `empty` takes out of cells back; whether there was any.
-    fn reclaim(&self, leases: &Leases, empty: impl FnOnce(&Leases) -> i64) -> bool {
+    fn reclaim(&self, leases: &Leases, now: Moment, empty: impl FnOnce(&Leases) -> i64) -> bool {
         let _hand = leases.hold_hand();
         let credit = empty(leases);
         if credit != 0 {
-            self.give_back(credit);
+            self.give_back(credit, now);
         }
         credit != 0
     }
 
-    fn give_back(&self, grains: i64) {
+    fn give_back(&self, grains: i64, now: Moment) {
         let less = |spent: i64| (spent != CLOSED).then(|| spent.saturating_sub(grains).max(SPENT_MIN));
         if self.spent.fetch_update(Release, Relaxed, less).is_err()
             && let Some(next) = self.moved()
         {
-            let units = u64::try_from(self.terms.units(grains)).unwrap_or(0);
-            next.give_back(next.terms.difference(0, units));
+            let units = self.terms.units(grains);
+            let (taken, used) = (units.max(0).unsigned_abs(), units.min(0).unsigned_abs());
+            next.settle(taken, used, next.first_slot(), now);
         }
     }
 
     fn settle_sliding(&self, sliding: &Sliding, (taken, used): (u64, u64), slot: u64, now: Moment) {
         if used < taken {
-            self.free(sliding.take_back(slot, taken - used));
+            self.free(sliding.take_back(slot, taken - used), now);
         } else if used > taken {
             let more = used - taken;
-            self.give_back(self.terms.difference(0, more).saturating_neg());
-            self.free(sliding.add(sliding.number(now), more));
+            self.give_back(self.terms.difference(0, more).saturating_neg(), now);
+            self.free(sliding.add(sliding.number(now), more), now);
         }
     }
 
-    fn free(&self, amount: u64) {
-        if amount > 0 {
-            self.give_back(self.terms.difference(0, amount));
+    fn expire(&self, now: Moment) {
+        // What a closed account had spent becomes old in the one that has it now.
+        if let Some(sliding) = self.sliding().filter(|_| self.is_open()) {
+            self.free(sliding.expire(now), now);
         }
+    }
+
+    fn free(&self, amount: u64, now: Moment) {
+        if amount > 0 {
+            self.give_back(self.terms.difference(0, amount), now);
+        }
+    }
+
+    /// The sliding slot in which everything is noted that an earlier account had used.
+    fn first_slot(&self) -> u64 {
+        self.sliding().map_or(0, Sliding::first)
     }
 
     /// Notes who takes; whether another worker took last.

@@ -107,7 +107,7 @@ impl Accounts {
         }
         let label = || if shared.is_empty() { label() } else { shared.clone() };
         let fresh = |terms: &Arc<Terms>| {
-            let durable = self.durable && terms.measure.is_durable();
+            let durable = self.is_durable(terms);
             let account = Arc::new(Account::open(id, &label(), terms, durable, now));
             account.set_blocked(self.control(id).blocked);
             if durable
@@ -126,12 +126,15 @@ impl Accounts {
                     Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
                         Operation::Abort(account.clone())
                     }
-                    // Replaced already, by somebody who saw these terms or other ones.
-                    Some((_, account)) if account.moved().is_some() => {
-                        Operation::Insert(account.newest().clone())
-                    }
                     Some((_, account)) if account.is_open() && account.terms().unit == terms.unit => {
-                        Operation::Insert(account.replace(&terms, now))
+                        match account.replace(&terms, self.is_durable(&terms), now) {
+                            Some(next) => Operation::Insert(next),
+                            None => Operation::Abort(account.clone()),
+                        }
+                    }
+                    // Replaced already, by somebody who saw these terms or other ones.
+                    Some((_, account)) if !account.is_open() && account.moved().is_some() => {
+                        Operation::Insert(account.newest().clone())
                     }
                     _ => Operation::Insert(fresh(&terms)),
                 }
@@ -156,6 +159,10 @@ impl Accounts {
     /// begun by then and of which nothing is known count as spent.
     pub fn distrust(&self, unix_ms: i64) {
         self.distrusted.store(unix_ms, Relaxed);
+    }
+
+    fn is_durable(&self, terms: &Terms) -> bool {
+        self.durable && terms.measure.is_durable()
     }
 
     fn terms(&self, wanted: &Wanted<'_>, id: u128) -> Arc<Terms> {

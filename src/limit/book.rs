@@ -263,34 +263,37 @@ impl Book {
         if open.generation != ticket.generation {
             return Ok(());
         }
-        let mut taken = ArrayVec::<u64, LIMITS_MAX>::new();
+        let mut taken = ArrayVec::<(u64, u64), LIMITS_MAX>::new();
         let mut exhausted = None;
         for hold in &open.holds {
             let grows = matches!(hold.unit, Unit::Tokens | Unit::Cost);
             let Some(ready) = rules.rules.get(hold.rule as usize).filter(|_| grows) else {
-                taken.push(0);
+                taken.push((0, 0));
                 continue;
             };
             let wanted = more.amount(&ready.rule);
-            match hold.handle.account.take(wanted, self.worker, &tuning, now) {
-                Taking::Took { amount, .. } => taken.push(amount),
+            // A reload may have moved its balance.
+            match hold.handle.account.newest().take(wanted, self.worker, &tuning, now) {
+                Taking::Took { amount, slot, .. } => taken.push((amount, slot)),
                 // Writing to disk takes a moment; the stream does not wait for it.
-                Taking::Ungranted | Taking::Closed => taken.push(0),
+                Taking::Ungranted | Taking::Closed => taken.push((0, 0)),
                 Taking::Short | Taking::Blocked => {
                     exhausted = exhausted.max(Some(ready.rule.on_exhausted));
-                    taken.push(0);
+                    taken.push((0, 0));
                 }
             }
         }
         if let Some(exhausted) = exhausted {
-            for (hold, amount) in open.holds.iter().zip(taken) {
-                hold.handle.account.settle(amount, 0, hold.slot, now);
+            for (hold, (amount, slot)) in open.holds.iter().zip(taken) {
+                hold.handle.account.newest().settle(amount, 0, slot, now);
             }
             return Err(exhausted);
         }
-        for (hold, amount) in open.holds.iter_mut().zip(taken) {
+        for (hold, (amount, slot)) in open.holds.iter_mut().zip(taken) {
             hold.reserved = hold.reserved.saturating_add(amount);
             if amount > 0 {
+                // What a stream has reserved and does not use is of its last part.
+                hold.slot = slot;
                 note(hold.rule, Note::ToppedUp(amount));
             }
         }

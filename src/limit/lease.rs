@@ -13,7 +13,8 @@
 //! while the account is full; accounts for which that could be noticed are not leased while they are full.
 
 use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU64, Relaxed};
-use crate::base::Tick;
+use super::Window;
+use crate::base::{Moment, Tick};
 use crossbeam::utils::CachePadded;
 use std::time::Duration;
 
@@ -43,6 +44,10 @@ struct LeaseCell {
     credit: AtomicI64,
     /// The first instant at which it is no longer spent from without looking.
     until: AtomicU64,
+    /// The window of a calendar that it is of, in milliseconds since 1970: credit of one window is none in another,
+    /// and somebody may set the clock.
+    from_ms: AtomicI64,
+    until_ms: AtomicI64,
     /// The last size, and whether it was used up: how the size adapts. Its worker's alone.
     size: AtomicI64,
 }
@@ -59,8 +64,13 @@ pub(super) struct Leases {
 
 impl Leases {
     pub(super) fn new(workers: u32) -> Leases {
-        let cell =
-            || LeaseCell { credit: AtomicI64::new(0), until: AtomicU64::new(0), size: AtomicI64::new(0) };
+        let cell = || LeaseCell {
+            credit: AtomicI64::new(0),
+            until: AtomicU64::new(0),
+            from_ms: AtomicI64::new(i64::MIN),
+            until_ms: AtomicI64::new(i64::MAX),
+            size: AtomicI64::new(0),
+        };
         Leases {
             cells: (0..workers.max(1)).map(|_| CachePadded::new(cell())).collect(),
             horizon: AtomicU64::new(0),
@@ -69,9 +79,10 @@ impl Leases {
     }
 
     /// Spends `grains` of the worker's lease, if it is there and has not ended.
-    pub(super) fn spend(&self, worker: u32, grains: i64, now: Tick) -> bool {
+    pub(super) fn spend(&self, worker: u32, grains: i64, now: Moment) -> bool {
         let Some(cell) = self.cells.get(worker as usize) else { return false };
-        if cell.until.load(Relaxed) <= now.0 {
+        let window = cell.from_ms.load(Relaxed)..cell.until_ms.load(Relaxed);
+        if cell.until.load(Relaxed) <= now.tick.0 || !window.contains(&now.unix_ms) {
             return false;
         }
         let less = |credit: i64| (credit >= grains).then_some(credit - grains);
@@ -115,9 +126,12 @@ impl Leases {
         self.horizon.fetch_max(until.0, Relaxed);
     }
 
-    /// Puts `credit`, which the account has paid, into the worker's cell until `until`.
-    pub(super) fn fill(&self, worker: u32, credit: i64, until: Tick) {
+    /// Puts `credit`, which the account has paid, into the worker's cell until `until`, and while `window` lasts.
+    pub(super) fn fill(&self, worker: u32, credit: i64, until: Tick, window: Option<Window>) {
         let Some(cell) = self.cells.get(worker as usize) else { return };
+        let (from_ms, until_ms) = window.map_or((i64::MIN, i64::MAX), |window| (window.from_ms, window.until_ms));
+        cell.from_ms.store(from_ms, Relaxed);
+        cell.until_ms.store(until_ms, Relaxed);
         cell.credit.fetch_add(credit, Relaxed);
         cell.until.store(until.0, Relaxed);
         cell.size.store(credit, Relaxed);

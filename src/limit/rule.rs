@@ -95,6 +95,16 @@ impl Measure {
     pub fn is_durable(&self) -> bool {
         matches!(self, Measure::Calendar { every, .. } if *every != Every::Minute)
     }
+
+    /// Whether both count in the same windows of a calendar: then what is on disk of one says as much of the
+    /// other.
+    pub(super) fn has_windows_of(&self, other: &Measure) -> bool {
+        let windows = |measure: &Measure| match measure {
+            Measure::Calendar { every, zone, .. } => Some((*every, zone.clone())),
+            _ => None,
+        };
+        windows(self).is_some_and(|ours| windows(other) == Some(ours))
+    }
 }
 
 /// The length of a calendar window.

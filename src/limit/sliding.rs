@@ -21,6 +21,8 @@ pub(super) const AMOUNT_MAX: u64 = (1 << AMOUNT_BITS) - 1;
 #[derive(Debug)]
 pub(super) struct Sliding {
     slot_ns: u64,
+    /// The number of its first slot.
+    first: u64,
     /// The newest number that anybody has seen.
     newest: AtomicU64,
     slots: Box<[AtomicU64]>,
@@ -32,7 +34,12 @@ impl Sliding {
         let slot_ns = length.div_ceil(SLOTS - 1).max(1);
         let number = now.tick.0 / slot_ns;
         let slots = (0..SLOTS).map(|_| AtomicU64::new(pack(number, 0))).collect();
-        Sliding { slot_ns, newest: AtomicU64::new(number), slots }
+        Sliding { slot_ns, first: number, newest: AtomicU64::new(number), slots }
+    }
+
+    /// The number of the slot in which it began.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
     /// The number of the slot that `now` falls in.
@@ -126,9 +133,9 @@ fn is_of(packed: u64, number: u64) -> bool {
     packed >> AMOUNT_BITS == number & (u64::MAX >> AMOUNT_BITS)
 }
 
-/// Whether the slot has gone on to a number after `number`; numbers are told apart by their low bits, which
-/// go round after a thousand lengths.
+/// Whether the slot has gone on to a number after `number`, which a clock that is a little ahead has seen.
+/// Numbers are told apart by their low bits, which go round after a thousand lengths: so much later is earlier.
 fn is_later(packed: u64, number: u64) -> bool {
     let ahead = (packed >> AMOUNT_BITS).wrapping_sub(number) & (u64::MAX >> AMOUNT_BITS);
-    (1..1 << 15).contains(&ahead)
+    (1..=2 * SLOTS).contains(&ahead)
 }
