@@ -590,7 +590,7 @@ impl Account {
     }
 
     /// The sliding slot in which everything is noted that an earlier account had used.
-    fn first_slot(&self) -> u64 {
+    pub(super) fn first_slot(&self) -> u64 {
         self.sliding().map_or(0, Sliding::first)
     }
 
