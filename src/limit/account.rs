@@ -6,7 +6,7 @@
 
 use super::lease::{Leases, Tuning, WRITE_OFF_SHIFT};
 use super::sliding::Sliding;
-use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU32, Relaxed, Release};
+use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU32, Relaxed, spin};
 use super::{Measure, Terms};
 use crate::base::Moment;
 use std::sync::{Arc, OnceLock};
@@ -48,6 +48,9 @@ struct Extra {
 const CLOSED: i64 = i64::MIN;
 /// `spent` stays above this.
 const SPENT_MIN: i64 = i64::MIN / 2;
+
+/// How often one who finds credit on the move looks again; a move takes a few instructions.
+const TRIES_MAX: u32 = 64;
 
 const BLOCKED: u32 = 1;
 const ASKED: u32 = 2;
@@ -137,18 +140,25 @@ impl Account {
         if let Some(leases) = leases {
             self.reclaim(leases, now, |leases| leases.empty_own(worker));
         }
+        // How often credit had been moved when no cell held any.
+        let mut emptied = None;
         let mut tries = 0;
         loop {
             match self.take_directly(grains, now) {
                 Direct::Took => break,
                 Direct::Ungranted => return Taking::Ungranted,
                 Direct::Closed => return Taking::Closed,
-                Direct::Short => match leases {
-                    Some(leases) if self.reclaim(leases, now, Leases::empty_all) => {}
-                    // Somebody moves credit right now and may be about to put it back.
-                    Some(leases) if leases.is_moving() && tries < 64 => std::hint::spin_loop(),
-                    _ => return Taking::Short,
-                },
+                Direct::Short => {
+                    let Some(leases) = self.leases() else { return Taking::Short };
+                    // Nothing has moved since: what the account lacked was nowhere.
+                    if tries == TRIES_MAX || emptied.is_some() && emptied == leases.moves() {
+                        return Taking::Short;
+                    }
+                    emptied = self.reclaim_all(leases, now);
+                    if tries > 0 {
+                        spin();
+                    }
+                }
             }
             tries += 1;
         }
@@ -171,7 +181,7 @@ impl Account {
         if let Some(sliding) = self.sliding().filter(|_| self.is_open()) {
             return self.settle_sliding(sliding, (taken, used), slot, now);
         }
-        let mut spent = self.spent.load(Relaxed);
+        let mut spent = self.spent.load(Acquire);
         loop {
             if spent == CLOSED {
                 // Who closes an account has said before where its balance goes.
@@ -182,9 +192,9 @@ impl Account {
             }
             // What has overflown until now is gone: it pays for no debt, and what comes back to a full account
             // overflows too.
-            let least = self.overflow(now, 0);
+            let least = self.overflow(now);
             let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
-            match self.spent.compare_exchange_weak(spent, after, Relaxed, Relaxed) {
+            match self.spent.compare_exchange_weak(spent, after, Relaxed, Acquire) {
                 Ok(_) => return,
                 Err(current) => spent = current,
             }
@@ -217,12 +227,12 @@ impl Account {
 
     /// A worker keeps a handle on it; the account stays until it is [`release`](Account::release)d. Not
     /// counted per reservation: that would be a shared write for each.
-    pub(super) fn hold(&self) {
+    pub fn hold(&self) {
         self.holders.fetch_add(1, AcqRel);
     }
 
     /// The worker has no reservation of it and forgets it.
-    pub(super) fn release(&self) {
+    pub fn release(&self) {
         if self.holders.fetch_sub(1, AcqRel) == 1 {
             self.let_go();
         }
@@ -347,7 +357,7 @@ impl Account {
     // === its end ===
 
     /// Closes it if it says nothing that a new one would not: full, unheld, not blocked.
-    pub(super) fn close_if_idle(&self, now: Moment) -> bool {
+    pub fn close_if_idle(&self, now: Moment) -> bool {
         if self.is_held() || self.is_blocked() {
             return false;
         }
@@ -367,7 +377,7 @@ impl Account {
     /// Closes it and opens one with `terms` in its place; `None` when somebody else does so already, and this
     /// one counts until they have. What was used stays used: a larger capacity gives the difference, and a
     /// smaller one takes what no longer fits, but makes no debt where there was none.
-    pub(super) fn replace(&self, terms: &Arc<Terms>, durable: bool, now: Moment) -> Option<Arc<Account>> {
+    pub fn replace(&self, terms: &Arc<Terms>, durable: bool, now: Moment) -> Option<Arc<Account>> {
         let next = Arc::new(Account::open(self.id, self.label(), terms, durable, now));
         next.set_blocked(self.is_blocked());
         // Reservations of this one are settled there.
@@ -383,7 +393,7 @@ impl Account {
             let used = self.used_of(spent, now, terms.capacity());
             next.settle(known, used, next.first_slot(), now);
             known = used;
-            match self.spent.compare_exchange(spent, CLOSED, Release, Acquire) {
+            match self.spent.compare_exchange(spent, CLOSED, AcqRel, Acquire) {
                 Ok(_) => break,
                 Err(current) => spent = current,
             }
@@ -409,7 +419,7 @@ impl Account {
     }
 
     /// The account that has its balance now.
-    pub(super) fn newest(self: &Arc<Account>) -> &Arc<Account> {
+    pub fn newest(self: &Arc<Account>) -> &Arc<Account> {
         let mut newest = self;
         while !newest.is_open() && let Some(next) = newest.moved() {
             newest = next;
@@ -440,7 +450,7 @@ impl Account {
             if spent == CLOSED {
                 return Direct::Closed;
             }
-            let after = spent.max(self.overflow(now, 0)).saturating_add(grains);
+            let after = spent.max(self.overflow(now)).saturating_add(grains);
             if after > given {
                 return Direct::Short;
             }
@@ -455,16 +465,26 @@ impl Account {
         }
     }
 
-    /// The least that `spent` can be: what has overflown, were the leases and `more` unspent. Where leases are
-    /// out, as of their horizon.
-    fn overflow(&self, now: Moment, more: i64) -> i64 {
-        let Some(leases) = self.leases() else { return self.overflow_at(now).saturating_add(more) };
+    /// The least that `spent` can be: what has overflown, were the leases unspent. Where leases are out, as of
+    /// their horizon. Whoever compares it with `spent` reads that before.
+    fn overflow(&self, now: Moment) -> i64 {
+        let Some(leases) = self.leases() else { return self.overflow_at(now) };
         // No lease is longer than the window of a calendar that it is of, and somebody may set the clock.
         let is_calendar = matches!(self.terms.measure, Measure::Calendar { .. });
-        let until = leases.horizon();
-        let is_out = until > now.tick && !is_calendar;
-        let horizon = if is_out { now.later(until.since(now.tick)) } else { now };
-        self.overflow_at(horizon).saturating_add(leases.unspent()).saturating_add(more)
+        let mut least = 0;
+        for _ in 0..TRIES_MAX {
+            let moves = leases.moves();
+            let until = leases.horizon();
+            let is_out = until > now.tick && !is_calendar;
+            let horizon = if is_out { now.later(until.since(now.tick)) } else { now };
+            least = self.overflow_at(horizon).saturating_add(leases.unspent());
+            if moves.is_some() && moves == leases.moves() {
+                break;
+            }
+            // Credit that is neither in a cell nor in the account would overflow later.
+            spin();
+        }
+        least
     }
 
     fn overflow_at(&self, now: Moment) -> i64 {
@@ -512,9 +532,13 @@ impl Account {
                 return 0;
             }
             leases.announce(until.tick);
-            match self.spent.compare_exchange_weak(spent, after.max(least), Relaxed, Acquire) {
+            match self.spent.compare_exchange_weak(spent, after.max(least), AcqRel, Acquire) {
                 Ok(_) => {
                     leases.fill(worker, size, until.tick, self.terms.window_at(now));
+                    // Who closes it empties the cells afterwards: this was before that or is seen here.
+                    if self.spent.fetch_add(0, AcqRel) == CLOSED {
+                        self.give_back(leases.empty_own(worker), now);
+                    }
                     return u64::try_from(self.terms.units(size)).unwrap_or(0);
                 }
                 Err(current) => spent = current,
@@ -532,9 +556,22 @@ impl Account {
         credit != 0
     }
 
+    /// Puts the credit of all cells back. When there was none: how often credit will have been moved, if nobody
+    /// else does.
+    fn reclaim_all(&self, leases: &Leases, now: Moment) -> Option<u64> {
+        let hand = leases.hold_hand();
+        match leases.empty_all() {
+            0 => hand.alone(),
+            credit => {
+                self.give_back(credit, now);
+                None
+            }
+        }
+    }
+
     fn give_back(&self, grains: i64, now: Moment) {
         let less = |spent: i64| (spent != CLOSED).then(|| spent.saturating_sub(grains).max(SPENT_MIN));
-        if self.spent.fetch_update(Release, Relaxed, less).is_err()
+        if self.spent.fetch_update(AcqRel, Acquire, less).is_err()
             && let Some(next) = self.moved()
         {
             let units = self.terms.units(grains);
@@ -567,7 +604,7 @@ impl Account {
     }
 
     /// The sliding slot in which everything is noted that an earlier account had used.
-    fn first_slot(&self) -> u64 {
+    pub(super) fn first_slot(&self) -> u64 {
         self.sliding().map_or(0, Sliding::first)
     }
 

@@ -265,15 +265,15 @@ impl Book {
         }
         let mut taken = ArrayVec::<(u64, u64), LIMITS_MAX>::new();
         let mut exhausted = None;
-        for hold in &open.holds {
+        for hold in &mut open.holds {
+            hold.follow(now);
             let grows = matches!(hold.unit, Unit::Tokens | Unit::Cost);
             let Some(ready) = rules.rules.get(hold.rule as usize).filter(|_| grows) else {
                 taken.push((0, 0));
                 continue;
             };
             let wanted = more.amount(&ready.rule);
-            // A reload may have moved its balance.
-            match hold.handle.account.newest().take(wanted, self.worker, &tuning, now) {
+            match hold.handle.account.take(wanted, self.worker, &tuning, now) {
                 Taking::Took { amount, slot, .. } => taken.push((amount, slot)),
                 // Writing to disk takes a moment; the stream does not wait for it.
                 Taking::Ungranted | Taking::Closed => taken.push((0, 0)),
@@ -285,7 +285,7 @@ impl Book {
         }
         if let Some(exhausted) = exhausted {
             for (hold, (amount, slot)) in open.holds.iter().zip(taken) {
-                hold.handle.account.newest().settle(amount, 0, slot, now);
+                hold.handle.account.settle(amount, 0, slot, now);
             }
             return Err(exhausted);
         }
@@ -519,6 +519,15 @@ impl Book {
 }
 
 impl Hold {
+    /// A reload may have moved the account's balance.
+    fn follow(&mut self, now: Moment) {
+        if !self.handle.account.is_open() {
+            let newest = self.handle.account.newest().clone();
+            self.slot = newest.first_slot();
+            self.handle = Handle::new(newest, self.handle.under.clone(), now);
+        }
+    }
+
     /// The request does not go on.
     fn give_back(self, now: Moment) {
         self.handle.account.settle(self.reserved, 0, self.slot, now);

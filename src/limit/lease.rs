@@ -12,7 +12,7 @@
 //! from without looking. What is written off is at most the refill of one quantum (a millisecond or so), only
 //! while the account is full; accounts for which that could be noticed are not leased while they are full.
 
-use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU64, Relaxed};
+use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU64, Relaxed, Release};
 use super::Window;
 use crate::base::{Moment, Tick};
 use crossbeam::utils::CachePadded;
@@ -38,6 +38,9 @@ impl Default for Tuning {
 /// A full account is leased if one quantum's refill is at most this part of its capacity.
 pub(super) const WRITE_OFF_SHIFT: u32 = 12;
 
+/// One move that is over.
+const OVER: u64 = 1 << 32;
+
 /// A worker's cell. Only its worker fills it; anybody may empty it.
 #[derive(Debug)]
 struct LeaseCell {
@@ -58,8 +61,8 @@ pub(super) struct Leases {
     cells: Box<[CachePadded<LeaseCell>]>,
     /// The latest end of all leases.
     horizon: AtomicU64,
-    /// Reclaims and grants that are between two cells.
-    in_hand: AtomicU64,
+    /// Times that credit was moved between cells and account; in the low half those that are not over.
+    moves: AtomicU64,
 }
 
 impl Leases {
@@ -74,7 +77,7 @@ impl Leases {
         Leases {
             cells: (0..workers.max(1)).map(|_| CachePadded::new(cell())).collect(),
             horizon: AtomicU64::new(0),
-            in_hand: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
         }
     }
 
@@ -112,13 +115,14 @@ impl Leases {
     /// Says that credit is about to be taken out of cells or the account and put somewhere else, until the
     /// value is dropped: nobody refuses meanwhile.
     pub(super) fn hold_hand(&self) -> InHand<'_> {
-        self.in_hand.fetch_add(1, AcqRel);
-        InHand(&self.in_hand)
+        InHand { moves: &self.moves, before: self.moves.fetch_add(1, AcqRel) }
     }
 
-    /// Whether credit is being moved.
-    pub(super) fn is_moving(&self) -> bool {
-        self.in_hand.load(Acquire) > 0
+    /// How often credit was moved; `None` while it is. Whoever reads the same number before and after it has
+    /// looked at cells and account has seen both as they were at one time.
+    pub(super) fn moves(&self) -> Option<u64> {
+        let moves = self.moves.load(Acquire);
+        (moves % OVER == 0).then_some(moves)
     }
 
     /// Announces a lease until `until`, before it is paid for.
@@ -132,27 +136,37 @@ impl Leases {
         let (from_ms, until_ms) = window.map_or((i64::MIN, i64::MAX), |window| (window.from_ms, window.until_ms));
         cell.from_ms.store(from_ms, Relaxed);
         cell.until_ms.store(until_ms, Relaxed);
-        cell.credit.fetch_add(credit, Relaxed);
+        cell.credit.fetch_add(credit, Release);
         cell.until.store(until.0, Relaxed);
         cell.size.store(credit, Relaxed);
     }
 
     /// Empties the worker's own cell; what was in it.
     pub(super) fn empty_own(&self, worker: u32) -> i64 {
-        self.cells.get(worker as usize).map_or(0, |cell| cell.credit.swap(0, Relaxed))
+        self.cells.get(worker as usize).map_or(0, |cell| cell.credit.swap(0, AcqRel))
     }
 
     /// Empties all cells; what was in them.
     pub(super) fn empty_all(&self) -> i64 {
-        self.cells.iter().fold(0, |sum, cell| sum.saturating_add(cell.credit.swap(0, Relaxed)))
+        self.cells.iter().fold(0, |sum, cell| sum.saturating_add(cell.credit.swap(0, AcqRel)))
     }
 }
 
 /// While it lives, credit is in nobody's cell.
-pub(super) struct InHand<'a>(&'a AtomicU64);
+pub(super) struct InHand<'a> {
+    moves: &'a AtomicU64,
+    before: u64,
+}
+
+impl InHand<'_> {
+    /// What [`moves`](Leases::moves) will be afterwards, if nobody else moves credit from when this began.
+    pub(super) fn alone(&self) -> Option<u64> {
+        (self.before % OVER == 0).then_some(self.before.wrapping_add(OVER))
+    }
+}
 
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, AcqRel);
+        self.moves.fetch_add(OVER - 1, AcqRel);
     }
 }

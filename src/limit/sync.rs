@@ -6,4 +6,12 @@ pub(super) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 #[cfg(not(feature = "model"))]
 pub(super) use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
+/// Somebody else is about to do something.
+#[cfg(feature = "model")]
+pub(super) fn spin() {
+    loom::thread::yield_now();
+}
+#[cfg(not(feature = "model"))]
+pub(super) use std::hint::spin_loop as spin;
+
 pub(super) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};

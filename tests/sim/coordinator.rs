@@ -270,6 +270,10 @@ impl World {
     pub(crate) fn checkpoint(&mut self) -> Check {
         let at = self.now();
         for account in self.all_accounts() {
+            let is_calendar = matches!(account.terms().measure, Measure::Calendar { .. });
+            if is_calendar && self.mutant == Some(Mutant::RefillTwice) {
+                account.settle(account.used(at), 0, 0, at);
+            }
             let is_under_way = matches!(account.terms().measure, Measure::Concurrent { .. });
             if !account.is_durable() && !is_under_way {
                 let (id, used) = (account.id(), account.used(at));
@@ -375,7 +379,8 @@ impl World {
         let shown = self.shown(id, now)?;
         let mut naive = Naive::new(&self.accounts.get(id).ok_or("it is there")?.terms().measure, now);
         naive.look(at);
-        if naive.measure == before.measure && !naive.is_back(now) {
+        // What was spent while a clock had gone back is on disk under the window that it had left.
+        if naive.measure == before.measure && !naive.is_back(now) && !before.was_back {
             let (least, most) = before.range(now, self.doubt);
             let most = most.saturating_add(self.disk.overspent.get(&id).map_or(0, |units| i128::from(*units)));
             let least = least.saturating_sub(1 + i128::from(loss.unwrap_or(0)));

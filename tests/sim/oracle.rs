@@ -27,6 +27,8 @@ pub(crate) struct Naive {
     newest: i128,
     /// Nothing is known of it until it is looked at.
     is_lost: bool,
+    /// A clock has gone back before.
+    pub(crate) was_back: bool,
     /// What was spent before this counts as spent then.
     first: i128,
     /// What was spent and when, for a sliding budget.
@@ -76,6 +78,7 @@ impl Naive {
             least: full,
             newest: -1,
             is_lost: false,
+            was_back: false,
             first: 0,
             spent: Vec::new(),
             passed: Vec::new(),
@@ -122,6 +125,7 @@ impl Naive {
     /// Somebody has seen what the clocks show.
     pub(crate) fn look(&mut self, now: Moment) {
         if matches!(self.measure, Measure::Calendar { .. }) {
+            self.was_back |= self.is_back(now);
             self.newest = self.newest.max(self.position(now));
         }
     }
@@ -148,7 +152,7 @@ impl Naive {
             return;
         }
         if refund > 0 && matches!(self.measure, Measure::Sliding { .. }) {
-            let then = tick(then).max(self.first);
+            let then = self.end_of_slot(tick(then).max(self.first));
             let spent = self.spent.iter_mut().map(|spent| (spent.tick, &mut spent.amount));
             take_back(spent.rev(), refund, then);
             let passed = self.passed.iter_mut().map(|passed| (passed.tick, &mut passed.amount));
@@ -180,6 +184,7 @@ impl Naive {
             next.first = tick(now);
         }
         next.is_lost = self.is_back(now);
+        next.was_back = self.was_back;
         next
     }
 
@@ -244,9 +249,17 @@ impl Naive {
     pub(crate) fn remember(&mut self, before: &Naive) {
         self.passed.clone_from(&before.passed);
         self.newest = self.newest.max(before.newest);
+        self.was_back |= before.was_back;
     }
 
     // === parts ===
+
+    /// Refunds are of a slot, a sixtieth of the length.
+    fn end_of_slot(&self, tick: i128) -> i128 {
+        let Measure::Sliding { length, .. } = self.measure else { return tick };
+        let slot = (length.as_nanos() as i128 + 59) / 60;
+        (tick / slot + 1) * slot - 1
+    }
 
     fn spend(&mut self, amount: i128, now: Moment) {
         if amount < 0 || !self.is_back(now) {
