@@ -15,7 +15,7 @@ use tollgate::app::cli::Options;
 use tollgate::app::files;
 use tollgate::base::{Moment, Tick};
 use tollgate::config::{Secret, Snapshot};
-use tollgate::limit::{Account, Accounts, KeyPart, KeyText, Measure, Rate, Tuning, Wanted};
+use tollgate::limit::{Account, Accounts, KeyPart, KeyText, Measure, Rate, Tuning, Unit, Wanted};
 use tollgate::mail::{Board, ControlChange, Desk, InForce};
 use tollgate::runtime::clock;
 use tollgate_loadtest::Script;
@@ -48,13 +48,17 @@ fn snapshot(limits: &str) -> Snapshot {
     compiled.unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// A board without threads behind it.
+/// A board without threads behind it, and without a store.
 fn board() -> Arc<Board> {
+    board_of(false)
+}
+
+fn board_of(stored: bool) -> Arc<Board> {
     let in_force = InForce::after(None, snapshot(TEAMS), 1);
     Board::new(
         vec![Desk::new(0, 16)],
         Arc::new(in_force),
-        Arc::new(Accounts::new(1000, false, Tuning::default())),
+        Arc::new(Accounts::new(1000, stored, Tuning::default())),
     )
 }
 
@@ -497,6 +501,7 @@ fn what_is_decided_holds_though_workers_open_the_account_at_that_moment() {
         let change = ControlChange {
             account: wanted.id(),
             rule: REQUESTS.into(),
+            unit: Unit::Requests,
             label: String::new(),
             blocked: true,
             measure: Some(Measure::Bucket {
@@ -515,7 +520,7 @@ fn what_is_decided_holds_though_workers_open_the_account_at_that_moment() {
                 });
             }
             begin.wait();
-            assert!(change.follow(&in_force.rules, &board.accounts, NOW));
+            change.follow(&in_force.rules, &board.accounts, NOW);
         });
         let account = board.accounts.get(key ^ ready.salt).expect("it is open");
         assert!(account.is_blocked() && account.terms().capacity() == 7, "{key}");
@@ -524,7 +529,7 @@ fn what_is_decided_holds_though_workers_open_the_account_at_that_moment() {
 
 #[test]
 fn the_store_hears_of_blocks_and_overrides_before_they_hold() {
-    let board = board();
+    let board = board_of(true);
     let server = frozen(&board, Some(TOKEN));
     let rings = Arc::new(AtomicUsize::new(0));
     let heard = rings.clone();
@@ -561,6 +566,7 @@ fn the_store_hears_of_blocks_and_overrides_before_they_hold() {
     let filler = ControlChange {
         account: 0,
         rule: "".into(),
+        unit: Unit::Requests,
         label: String::new(),
         blocked: true,
         measure: None,
@@ -643,4 +649,49 @@ fn a_blocked_key_is_refused_in_its_format_until_it_is_unblocked() {
     ];
     assert_eq!(actions, expected.map(|(action, key)| (Some(action), Some(key))));
     assert!(!lines().contains(TOKEN) && !lines().contains("sk-client"));
+}
+
+#[test]
+fn what_is_decided_holds_after_a_restart() {
+    let store = directory("decided");
+    let start_over = |limits: &str| {
+        let set = format!(
+            "  records: {{to: none}}\n  workers: {{cores: 2, pin: false}}\n  limits: {{store: \"{}\"}}",
+            store.display()
+        );
+        let limits = limits.replace("1000,", "1000000,");
+        let rig = Rig::start_with(Script::default(), &manifests(&policy(&limits)), &settings(&set));
+        let server = start(&rig.gateway().board, clock::moment, Some(TOKEN));
+        (rig, server)
+    };
+    let status = |rig: &Rig, team: &str| {
+        rig.client().ask("/openai", &format!("X-Team: {team}\r\n"), &chat("gpt-4o", false)).status
+    };
+    let (rig, server) = start_over(TEAMS);
+    for (team, method, verb, more) in [
+        ("red", "POST", "block", json!({"reason": "stolen"})),
+        ("blue", "PUT", "override", json!({"rate": "7/day"})),
+        ("green", "POST", "block", json!({})),
+        ("green", "POST", "unblock", json!({})),
+    ] {
+        let mut body = json!({"rule": REQUESTS, "key": team});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let path = path_of(&server, REQUESTS, team);
+        let answer = done(&server, method, &format!("{path}/{verb}"), body);
+        assert_eq!((&answer["changed"], &answer["kept"]), (&json!(true), &json!(true)), "{team} {verb}");
+    }
+    drop((server, rig));
+    // Once under a limit that counts something else, of which it says nothing; it is remembered all the same.
+    let (rig, server) =
+        start_over(&TEAMS.replace("unit: requests, rate: 100/hour", "unit: tokens, rate: 100000/hour"));
+    let blue = ask(&server, "GET", &path_of(&server, REQUESTS, "blue"), "");
+    assert_eq!((blue.status, &blue.json()["capacity"]), (200, &json!(100_000)), "{}", blue.text());
+    drop((server, rig));
+    let (rig, server) = start_over(TEAMS);
+    assert_eq!(["red", "blue", "green"].map(|team| status(&rig, team)), [403, 200, 200]);
+    let blue = ask(&server, "GET", &path_of(&server, REQUESTS, "blue"), "").json();
+    assert_eq!((&blue["capacity"], &blue["balance"], &blue["key"]), (&json!(7), &json!(6), &json!("blue")));
+    let path = path_of(&server, REQUESTS, "red");
+    done(&server, "POST", &format!("{path}/unblock"), json!({}));
+    assert_eq!(status(&rig, "red"), 200);
 }

@@ -5,7 +5,7 @@
 use super::answer::Answer;
 use super::state::wait;
 use crate::base::Moment;
-use crate::limit::{Account, Allowance, Control, ReadyRule};
+use crate::limit::{Account, Allowance, Control, Wanted};
 use crate::mail::Board;
 use crate::wire::json::write::Object;
 use crate::wire::url;
@@ -143,12 +143,19 @@ fn ids(board: &Board, asked: &Asked, now: Moment) -> Vec<u128> {
     least.into_sorted_vec()
 }
 
-/// The account of that id; one that was forgotten, or never opened, as it would be opened now, where its terms are
-/// known.
-pub(super) fn find(board: &Board, id: u128, rule: Option<&ReadyRule>, now: Moment) -> Option<Arc<Account>> {
+/// The account of that id; one that was forgotten, or never opened, as it would be opened now, where its rule is
+/// known: by what was said of it, or because it is `rule`.
+pub(super) fn find(board: &Board, id: u128, rule: Option<&str>, now: Moment) -> Option<Arc<Account>> {
     board.accounts.get(id).or_else(|| {
-        let usual = rule.map(|ready| ready.terms_for(id ^ ready.salt).clone());
-        let terms = board.accounts.control(id).terms.or(usual)?;
+        let (in_force, said) = (board.in_force(), board.accounts.control(id).terms);
+        let name = said.as_ref().map(|terms| &*terms.rule).or(rule)?;
+        let terms = match in_force.rules.named(name) {
+            Some((place, ready)) => {
+                let wanted = Wanted { rules: &in_force.rules, rule: place, key: id ^ ready.salt };
+                board.accounts.terms_of(&wanted)
+            }
+            None => said?,
+        };
         Some(Arc::new(Account::open(id, "", &terms, false, now)))
     })
 }
@@ -170,7 +177,8 @@ pub(super) fn fill(to: &mut Object<'_>, account: &Account, control: &Control, no
     to.raw("used", (i128::from(terms.capacity()) - i128::from(balance)).to_string().as_bytes());
     to.raw("wait_seconds", wait(account.wait_for(1, now)).as_bytes());
     to.bool("blocked", account.is_blocked());
-    match &control.terms {
+    // Said of a limit that counted something else, it is not in force.
+    match control.terms.as_ref().filter(|said| said.unit == terms.unit) {
         Some(terms) => to.string("override", &Allowance::new(terms.unit, &terms.measure).to_string()),
         None => to.null("override"),
     };

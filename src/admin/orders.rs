@@ -142,7 +142,7 @@ impl Clerk<'_> {
     ) -> Result<Answer, Answer> {
         let before = self.decided(subject);
         let after = ControlChange { measure, ..before.clone() };
-        let words = |change: &ControlChange| change.allowance(&self.in_force.rules);
+        let words = |change: &ControlChange| change.allowance();
         let change = Change::Override([words(&before), words(&after)]);
         self.decide(subject, &before, after, change, reason)
     }
@@ -197,6 +197,7 @@ impl Clerk<'_> {
         ControlChange {
             account: subject.id,
             rule: subject.ready.rule.name.clone(),
+            unit: subject.ready.rule.unit,
             label: subject.label.clone(),
             blocked: control.blocked,
             measure: terms.map(|terms| terms.measure.clone()),
@@ -219,7 +220,7 @@ impl Clerk<'_> {
         let mut kept = Kept::OnDisk;
         if is_new {
             self.room_to_tell()?;
-            if board.accounts.controlled() >= CONTROLS_MAX && !(before.blocked || before.measure.is_some()) {
+            if board.accounts.controlled() >= CONTROLS_MAX && !before.is_to_keep() {
                 let why =
                     format!("{CONTROLS_MAX} accounts are blocked or overridden already: unblock some first");
                 return Err(Answer::fault(409, &why));
@@ -274,7 +275,7 @@ impl Clerk<'_> {
         more: impl FnOnce(&mut crate::wire::json::write::Object<'_>),
     ) -> Answer {
         let board = &self.pages.board;
-        let account = accounts::find(board, subject.id, Some(subject.ready), self.now);
+        let account = accounts::find(board, subject.id, Some(&subject.ready.rule.name), self.now);
         Answer::json(|object| {
             if let Some(account) = account {
                 let control = board.accounts.control(subject.id);

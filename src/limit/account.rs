@@ -195,9 +195,13 @@ impl Account {
             let least = self.overflow(now);
             let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
             match self.spent.compare_exchange_weak(spent, after, Relaxed, Acquire) {
-                Ok(_) => return,
+                Ok(_) => break spent = after,
                 Err(current) => spent = current,
             }
+        }
+        // Debt is paid by what lies in leases before it waits for the refill.
+        if change > 0 && spent > self.terms.given(self.opened, now) {
+            self.end_leases();
         }
     }
 

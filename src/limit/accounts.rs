@@ -180,18 +180,13 @@ impl Accounts {
         self.controls.pin().get(&id).cloned().unwrap_or_default()
     }
 
-    /// Follows what an operator says of an account, now and whenever it is opened again.
-    pub fn set_control(&self, wanted: &Wanted<'_>, control: Control, now: Moment) {
-        let id = wanted.id();
-        let blocked = control.blocked;
+    /// Remembers what an operator says of an account, for whenever it is opened; `mail::ControlChange` tells one that
+    /// is open.
+    pub fn set_control(&self, id: u128, control: Control) {
         let guard = self.controls.pin();
         match control == Control::default() {
             true => drop(guard.remove(&id)),
             false => drop(guard.insert(id, control)),
-        }
-        if self.get(id).is_some() {
-            // Finding it replaces it where it has got other terms.
-            self.find(wanted, &String::new, now).set_blocked(blocked);
         }
     }
 

@@ -376,6 +376,8 @@ fn a_changed_rule_keeps_what_was_used() {
     let day = |budget| Measure::Calendar { budget, every: Every::Day, zone: Zone::utc() };
     for (before, used, after, balance) in [
         (per_second(100, 60), 30, per_second(200, 60), 165),
+        (per_second(100, 60), 95, per_second(200, 60), 100),
+        (per_second(100, 60), 125, per_second(200, 60), 70),
         (per_second(100, 60), 30, per_second(50, 60), 15),
         (per_second(100, 60), 80, per_second(50, 60), 0),
         (per_second(100, 60), 130, per_second(50, 60), -35),

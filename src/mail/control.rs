@@ -1,7 +1,7 @@
 //! What an operator has decided of one account, on its way to the accounts and to the disk.
 
 use crate::base::Moment;
-use crate::limit::{Accounts, Allowance, Control, Every, Measure, Rate, RuleSet, Terms, Wanted, Zone};
+use crate::limit::{Accounts, Allowance, Control, Every, Measure, Rate, RuleSet, Terms, Unit, Wanted, Zone};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,13 @@ pub struct ControlChange {
     pub account: u128,
     /// The name of its rule.
     pub rule: Arc<str>,
+    /// What the rule counts: a rule that counts something else is another one.
+    pub unit: Unit,
     /// What its key is called; empty where that is not known.
     pub label: String,
     /// Whether all its requests are refused.
     pub blocked: bool,
-    /// What it is allowed in place of what its rule says; [`measure_text`] writes it down.
+    /// What it is allowed in place of what its rule says.
     pub measure: Option<Measure>,
     /// Who decided it: what the token is called.
     pub by: Arc<str>,
@@ -27,31 +29,64 @@ pub struct ControlChange {
 }
 
 impl ControlChange {
-    /// Makes it so, now and whenever the account is opened again; after a restart it is to be said again. `false`
-    /// when the rule is not in force: then there is nothing that it could be said of.
-    pub fn follow(&self, rules: &RuleSet, accounts: &Accounts, now: Moment) -> bool {
-        let Some((place, ready)) = rules.named(&self.rule) else { return false };
-        let terms = |measure: &Measure| Arc::new(Terms::new(&ready.rule.name, ready.rule.unit, measure));
+    /// Makes it so, now and whenever the account is opened again; after a restart it is to be said again. Of a rule
+    /// that is not in force it is remembered: the rule may come back.
+    pub fn follow(&self, rules: &RuleSet, accounts: &Accounts, now: Moment) {
+        let terms = |measure: &Measure| Arc::new(Terms::new(&self.rule, self.unit, measure));
         let control = Control { blocked: self.blocked, terms: self.measure.as_ref().map(terms) };
+        accounts.set_control(self.account, control);
+        let Some((place, ready)) = rules.named(&self.rule) else { return };
         let wanted = Wanted { rules, rule: place, key: self.account ^ ready.salt };
-        accounts.set_control(&wanted, control, now);
         // A worker that opens it right now may not have seen the control: whoever comes second mends it.
         let account = accounts.find(&wanted, &|| self.label.clone(), now);
         if account.id() == wanted.id() {
             account.set_blocked(self.blocked);
         }
-        true
+    }
+
+    /// Whether it says anything that is to be remembered.
+    pub fn is_to_keep(&self) -> bool {
+        self.blocked || self.measure.is_some()
+    }
+
+    /// It as a text for the disk, apart from the account and who decided when: JSON of less than 1,000 bytes where
+    /// the rule's name has less than 500.
+    pub fn text(&self) -> String {
+        let measure = self.measure.as_ref().map(measure_json);
+        json!({
+            "rule": &*self.rule, "unit": self.unit.name(), "label": self.label, "blocked": self.blocked,
+            "measure": measure,
+        })
+        .to_string()
+    }
+
+    /// What [`text`](ControlChange::text) wrote; `None` for any other text.
+    pub fn of_text(account: u128, text: &str, by: &Arc<str>, unix_ms: i64) -> Option<ControlChange> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let word = |name: &str| value.get(name)?.as_str();
+        let measure = match value.get("measure")? {
+            Value::Null => None,
+            measure => Some(measure_of(measure)?),
+        };
+        Some(ControlChange {
+            account,
+            rule: word("rule")?.into(),
+            unit: Unit::ALL.into_iter().find(|unit| Some(unit.name()) == word("unit"))?,
+            label: word("label")?.to_owned(),
+            blocked: value.get("blocked")?.as_bool()?,
+            measure,
+            by: by.clone(),
+            unix_ms,
+        })
     }
 
     /// What it is allowed instead, in words.
-    pub fn allowance(&self, rules: &RuleSet) -> Option<String> {
-        let (_, ready) = rules.named(&self.rule)?;
-        Some(Allowance::new(ready.rule.unit, self.measure.as_ref()?).to_string())
+    pub fn allowance(&self) -> Option<String> {
+        self.measure.as_ref().map(|measure| Allowance::new(self.unit, measure).to_string())
     }
 }
 
-/// A measure as a text of at most 200 bytes that [`measure_of`] reads: JSON.
-pub fn measure_text(measure: &Measure) -> String {
+fn measure_json(measure: &Measure) -> Value {
     let nanos = |time: &Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     match measure {
         Measure::Bucket { capacity, rate } => {
@@ -63,12 +98,9 @@ pub fn measure_text(measure: &Measure) -> String {
         Measure::Sliding { budget, length } => json!({"budget": budget, "length_ns": nanos(length)}),
         Measure::Concurrent { max } => json!({"max": max}),
     }
-    .to_string()
 }
 
-/// The measure that [`measure_text`] wrote; `None` for any other text.
-pub fn measure_of(text: &str) -> Option<Measure> {
-    let value: Value = serde_json::from_str(text).ok()?;
+fn measure_of(value: &Value) -> Option<Measure> {
     let number = |name: &str| value.get(name)?.as_u64().filter(|number| *number > 0);
     let word = |name: &str| value.get(name)?.as_str();
     if let Some(capacity) = number("capacity") {
@@ -89,7 +121,7 @@ pub fn measure_of(text: &str) -> Option<Measure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::{KeyPart, Rule, Tuning, Unit};
+    use crate::limit::{KeyPart, Rule, Tuning};
 
     fn measures() -> Vec<Measure> {
         let rate = Rate { per_fill: 7, fill: Duration::from_millis(1500) };
@@ -107,18 +139,36 @@ mod tests {
         ]
     }
 
+    fn change(account: u128, blocked: bool, measure: Option<Measure>) -> ControlChange {
+        let (rule, label, by) = ("a".into(), "seven \"7\"\n".to_owned(), "ops".into());
+        ControlChange { account, rule, unit: Unit::Requests, label, blocked, measure, by, unix_ms: 9 }
+    }
+
     #[test]
-    fn measures_survive_being_written_down() {
-        for measure in measures() {
-            let text = measure_text(&measure);
-            assert_eq!(measure_of(&text), Some(measure), "{text}");
-            assert!(text.len() <= 200, "{text}");
+    fn decisions_survive_being_written_down() {
+        let measures = measures().into_iter().map(Some).chain([None]);
+        for (measure, blocked) in measures.flat_map(|measure| [(measure.clone(), true), (measure, false)]) {
+            let change = ControlChange { rule: "n".repeat(500).into(), ..change(7, blocked, measure) };
+            let text = change.text();
+            assert_eq!(ControlChange::of_text(7, &text, &"ops".into(), 9), Some(change), "{text}");
+            assert!(text.len() < 1000, "{text}");
         }
-        for text in ["", "{}", "5", r#"{"max":0}"#, r#"{"budget":5,"every":"year","zone":"UTC"}"#] {
-            assert_eq!(measure_of(text), None, "{text}");
+        let with = |from: &str, to: &str| {
+            change(7, true, Some(Measure::Concurrent { max: 5 })).text().replace(from, to)
+        };
+        assert!(ControlChange::of_text(7, &with("", ""), &"ops".into(), 9).is_some());
+        for text in [
+            String::new(),
+            "{}".to_owned(),
+            with("true", "1"),
+            with("\"requests\"", "\"roses\""),
+            with("{\"max\":5}", "{}"),
+            with("{\"max\":5}", "{\"max\":0}"),
+            with("{\"max\":5}", r#"{"budget":5,"every":"year","zone":"UTC"}"#),
+            with("{\"max\":5}", r#"{"budget":5,"every":"day","zone":"Mars/Olympus"}"#),
+        ] {
+            assert_eq!(ControlChange::of_text(7, &text, &"ops".into(), 9), None, "{text}");
         }
-        let mars = r#"{"budget":5,"every":"day","zone":"Mars/Olympus"}"#;
-        assert_eq!(measure_of(mars), None);
     }
 
     #[test]
@@ -135,31 +185,27 @@ mod tests {
             if is_there {
                 accounts.find(&wanted, &String::new, now);
             }
-            let mut change = ControlChange {
-                account: wanted.id(),
-                rule: "a".into(),
-                label: "seven".into(),
-                blocked: true,
-                measure: Some(Measure::Bucket { capacity: 2, rate }),
-                by: "".into(),
-                unix_ms: 0,
-            };
+            let mut change = change(wanted.id(), true, Some(Measure::Bucket { capacity: 2, rate }));
+            if is_there {
+                // Said while the rule is not in force, it is remembered.
+                change.follow(&RuleSet::default(), &accounts, now);
+                assert_eq!(accounts.controlled(), 1);
+            }
             let stands = || {
                 let account = accounts.find(&wanted, &String::new, now);
                 (account.id() == wanted.id(), account.is_blocked(), account.terms().capacity())
             };
-            assert!(change.follow(&rules, &accounts, now));
+            change.follow(&rules, &accounts, now);
             assert_eq!(stands(), (true, true, 2), "{is_there} {bound}");
-            assert_eq!(change.allowance(&rules).as_deref(), Some("2 requests at once, 1 back every 60 s"));
+            assert_eq!(change.allowance().as_deref(), Some("2 requests at once, 1 back every 60 s"));
             let neighbour = accounts.find(&other, &String::new, now);
             assert!(!neighbour.is_blocked() && neighbour.terms().capacity() == 5);
             change.blocked = false;
-            assert!(change.follow(&rules, &accounts, now));
+            change.follow(&rules, &accounts, now);
             assert_eq!(stands(), (true, false, 2));
             change.measure = None;
-            assert!(change.follow(&rules, &accounts, now));
+            change.follow(&rules, &accounts, now);
             assert_eq!((stands().1, stands().2, accounts.controlled()), (false, 5, 0));
-            assert!(!change.follow(&RuleSet::default(), &accounts, now), "the rule is not in force");
         }
     }
 }

@@ -10,7 +10,7 @@ mod board;
 mod control;
 
 pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
-pub use control::{ControlChange, measure_of, measure_text};
+pub use control::ControlChange;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

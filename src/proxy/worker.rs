@@ -26,6 +26,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const MODELS_MAX: usize = 256;
 const ROUTES_MAX: usize = 512;
 
+/// How long a worker that stops waits for its exchanges to end.
+const END_MAX: Duration = Duration::from_secs(2);
+
 /// How long accepting pauses after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -113,9 +116,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
                 ring.nudge();
             }
             ToWorker::Stop => {
-                // The tasks that this wakes run before the worker ends.
                 worker.stopping.set(true);
-                ring.nudge();
+                worker.end_exchanges().await;
                 return executor::stop();
             }
         }
@@ -260,6 +262,19 @@ impl Worker {
         x ^= x >> 27;
         self.random.set(x);
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Waits until every exchange has been dropped where it stood, and so settled and recorded. One that was about
+    /// to wait when the others were woken is woken with the next round.
+    async fn end_exchanges(&self) {
+        let until = self.ring.now() + END_MAX;
+        loop {
+            self.ring.nudge();
+            sleep(&self.ring, Duration::from_millis(1)).await;
+            if self.desk.counters.requests_in_flight.get() == 0 || self.ring.now() >= until {
+                return;
+            }
+        }
     }
 
     /// Hands a finished exchange's record to the journal, or drops and counts it.
