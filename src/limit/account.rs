@@ -201,7 +201,7 @@ impl Account {
         }
         // Debt is paid by what lies in leases before it waits for the refill.
         if change > 0 && spent > self.terms.given(self.opened, now) {
-            self.end_leases();
+            self.end_leases(now);
         }
     }
 

@@ -121,7 +121,7 @@ impl World {
         self.tell(format!("control of {} {key}: {control:?}", ready.name));
         self.controls.insert((ready.name.clone(), key), control.clone());
         let set = self.set.clone();
-        self.accounts.set_control(&Wanted { rules: &set, rule, key }, control, self.told(now));
+        control_account(&self.accounts, &Wanted { rules: &set, rule, key }, control, self.told(now));
         self.follow(World::id(&set, rule, key), now);
         self.check_replaced(now)
     }
@@ -408,7 +408,7 @@ impl World {
         self.controls.retain(|(name, _), _| set.named(name).is_some());
         for ((name, key), control) in &self.controls {
             if let Some((rule, _)) = set.named(name) {
-                self.accounts.set_control(&Wanted { rules: &set, rule, key: *key }, control.clone(), now);
+                control_account(&self.accounts, &Wanted { rules: &set, rule, key: *key }, control.clone(), now);
             }
         }
     }
@@ -471,4 +471,11 @@ impl World {
         };
         (0..self.set.rules.len() as u32).filter(is_roomy).collect()
     }
+}
+
+/// Makes what an operator decides hold, as `mail::ControlChange` does.
+fn control_account(accounts: &Accounts, wanted: &Wanted<'_>, control: Control, now: Moment) {
+    let blocked = control.blocked;
+    accounts.set_control(wanted.id(), control);
+    accounts.find(wanted, &String::new, now).set_blocked(blocked);
 }
