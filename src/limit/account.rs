@@ -267,9 +267,13 @@ impl Account {
     /// Blocks it, or lets it spend again.
     pub fn set_blocked(&self, blocked: bool) {
         match blocked {
-            true => self.flags.fetch_or(BLOCKED, Relaxed),
-            false => self.flags.fetch_and(!BLOCKED, Relaxed),
+            true => self.flags.fetch_or(BLOCKED, AcqRel),
+            false => self.flags.fetch_and(!BLOCKED, AcqRel),
         };
+        // Somebody may be replacing it, and have looked before.
+        if let Some(next) = self.moved() {
+            next.set_blocked(blocked);
+        }
     }
 
     /// Gives `amount` back as if it had not been spent, but no more than makes the account full; how much that
@@ -383,7 +387,6 @@ impl Account {
     /// smaller one takes what no longer fits, but makes no debt where there was none.
     pub fn replace(&self, terms: &Arc<Terms>, durable: bool, now: Moment) -> Option<Arc<Account>> {
         let next = Arc::new(Account::open(self.id, self.label(), terms, durable, now));
-        next.set_blocked(self.is_blocked());
         // Reservations of this one are settled there.
         next.hold();
         let extra = self.extra.get_or_init(Box::default);
@@ -402,6 +405,7 @@ impl Account {
                 Err(current) => spent = current,
             }
         }
+        next.set_blocked(self.is_blocked());
         // What was leased meanwhile goes to the new account.
         self.end_leases(now);
         if !self.is_held() {
