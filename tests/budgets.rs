@@ -56,7 +56,11 @@ impl Host {
 }
 
 fn ask(address: SocketAddr, team: &str) -> Answer {
-    Client::connect(address).ask("/openai", &format!("x-team: {team}\r\n"), &with(&chat("gpt-5", false), r#""max_tokens":1"#))
+    Client::connect(address).ask(
+        "/openai",
+        &format!("x-team: {team}\r\n"),
+        &with(&chat("gpt-5", false), r#""max_tokens":1"#),
+    )
 }
 
 /// How much a team has left before its next request, as that request's answer tells: it reserves first.
