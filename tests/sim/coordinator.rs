@@ -2,13 +2,11 @@
 
 use super::draw::{self, KEYS};
 use super::mutants::Mutant;
-use super::oracle::{Naive, window};
+use super::oracle::Naive;
 use super::world::{Check, World};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tollgate::base::Moment;
-use tollgate::limit::{Account, Accounts, Control, Measure, Mode, RuleSet, Terms, Wanted};
+use tollgate::limit::{Control, Mode, RuleSet, Terms, Wanted};
 
 impl World {
     // === rules, operators, sweeps ===

@@ -198,12 +198,13 @@ impl World {
     pub(crate) fn crash(&mut self) -> Check {
         self.tell("crash".to_owned());
         self.check_intervals()?;
-        let now = self.now();
-        let used: BTreeMap<u128, u64> =
-            self.all_accounts().iter().map(|account| (account.id(), account.used(now))).collect();
         self.open.clear();
         // What was granted and not used counts as used.
-        self.restart(|grant, id| grant.used.saturating_sub(used.get(&id).copied().unwrap_or(0)))
+        let before = self.accounts.clone();
+        self.restart(|grant, id| {
+            let used = before.get(id).map_or(0, |account| account.used(grant.at));
+            grant.used.saturating_sub(used)
+        })
     }
 
     /// All requests end, exact balances are written, and the process begins anew.

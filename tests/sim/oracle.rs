@@ -214,7 +214,7 @@ impl Naive {
             _ => self.parts(now, Duration::ZERO).1,
         };
         next.is_lost = self.is_back(then);
-        next.least = next.balance;
+        next.least = next.balance - (self.balance - self.least);
         next.spent = self.spent.clone();
         next
     }
