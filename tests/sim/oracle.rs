@@ -187,7 +187,7 @@ impl Naive {
             next.first = tick(now);
         }
         next.is_lost = self.is_back(now);
-        next.was_back = self.was_back;
+        next.was_back = self.was_back || self.is_back(now);
         next
     }
 
