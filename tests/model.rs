@@ -62,9 +62,8 @@ fn two_who_want_the_last_credit_do_not_both_get_it() {
     check(|| {
         let account = open(&bucket(3), false);
         let other = account.clone();
-        let took = |account: &Account, worker| {
-            matches!(account.take(2, worker, &ALONE, NOW), Taking::Took { .. })
-        };
+        let took =
+            |account: &Account, worker| matches!(account.take(2, worker, &ALONE, NOW), Taking::Took { .. });
         let (one, two) = both(move || took(&other, 0), || took(&account, 1));
         assert!(one ^ two, "{one} {two}");
         assert_eq!(account.balance(NOW), 1);

@@ -17,6 +17,8 @@
 mod coordinator;
 #[path = "sim/dice.rs"]
 mod dice;
+#[path = "sim/disk.rs"]
+mod disk;
 #[path = "sim/draw.rs"]
 mod draw;
 #[path = "sim/mutants.rs"]
@@ -44,14 +46,13 @@ const EVENTS: usize = 120;
 fn live(seed: u64, mutant: Option<Mutant>) -> Check {
     let mut world = World::new(seed, mutant);
     let lived = (0..EVENTS).try_for_each(|_| event(&mut world)).and_then(|()| world.quieten());
-    lived.map_err(|fault| {
-        format!("{fault}; replay it with SIM_SEED={seed}\n{}", world.tale())
-    })
+    lived.map_err(|fault| format!("{fault}; replay it with SIM_SEED={seed}\n{}", world.tale()))
 }
 
 fn event(world: &mut World) -> Check {
     let times = [Duration::ZERO, ms(1), ms(20), ms(30_000), ms(3_600_000), ms(90_000_000)];
-    let most = times[[0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5][world.dice.below(19) as usize]];
+    let most =
+        times[[0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5][world.dice.below(19) as usize]];
     let time = world.dice.any_time(most);
     world.advance(time);
     match world.dice.below(100) {

@@ -130,7 +130,11 @@ impl Account {
             return Taking::Blocked;
         }
         if grains == 0 {
-            return if self.is_open() { Taking::Took { amount: 0, slot: 0, leased: 0 } } else { Taking::Closed };
+            return if self.is_open() {
+                Taking::Took { amount: 0, slot: 0, leased: 0 }
+            } else {
+                Taking::Closed
+            };
         }
         let leases = self.leases();
         if leases.is_some_and(|leases| leases.spend(worker, grains, now)) {
@@ -429,7 +433,9 @@ impl Account {
     /// The account that has its balance now.
     pub fn newest(self: &Arc<Account>) -> &Arc<Account> {
         let mut newest = self;
-        while !newest.is_open() && let Some(next) = newest.moved() {
+        while !newest.is_open()
+            && let Some(next) = newest.moved()
+        {
             newest = next;
         }
         newest
@@ -593,6 +599,7 @@ impl Account {
             self.free(sliding.take_back(slot, taken - used), now);
         } else if used > taken {
             let more = used - taken;
+            self.expire(now);
             self.give_back(self.terms.difference(0, more).saturating_neg(), now);
             self.free(sliding.add(sliding.number(now), more), now);
         }

@@ -12,8 +12,8 @@
 //! from without looking. What is written off is at most the refill of one quantum (a millisecond or so), only
 //! while the account is full; accounts for which that could be noticed are not leased while they are full.
 
-use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU64, Relaxed, Release};
 use super::Window;
+use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU64, Relaxed, Release};
 use crate::base::{Moment, Tick};
 use crossbeam::utils::CachePadded;
 use std::time::Duration;
@@ -122,7 +122,7 @@ impl Leases {
     /// looked at cells and account has seen both as they were at one time.
     pub(super) fn moves(&self) -> Option<u64> {
         let moves = self.moves.load(Acquire);
-        (moves % OVER == 0).then_some(moves)
+        moves.is_multiple_of(OVER).then_some(moves)
     }
 
     /// Announces a lease until `until`, before it is paid for.
@@ -133,7 +133,8 @@ impl Leases {
     /// Puts `credit`, which the account has paid, into the worker's cell until `until`, and while `window` lasts.
     pub(super) fn fill(&self, worker: u32, credit: i64, until: Tick, window: Option<Window>) {
         let Some(cell) = self.cells.get(worker as usize) else { return };
-        let (from_ms, until_ms) = window.map_or((i64::MIN, i64::MAX), |window| (window.from_ms, window.until_ms));
+        let (from_ms, until_ms) =
+            window.map_or((i64::MIN, i64::MAX), |window| (window.from_ms, window.until_ms));
         cell.from_ms.store(from_ms, Relaxed);
         cell.until_ms.store(until_ms, Relaxed);
         cell.credit.fetch_add(credit, Release);
@@ -161,7 +162,7 @@ pub(super) struct InHand<'a> {
 impl InHand<'_> {
     /// What [`moves`](Leases::moves) will be afterwards, if nobody else moves credit from when this began.
     pub(super) fn alone(&self) -> Option<u64> {
-        (self.before % OVER == 0).then_some(self.before.wrapping_add(OVER))
+        self.before.is_multiple_of(OVER).then_some(self.before.wrapping_add(OVER))
     }
 }
 

@@ -54,14 +54,16 @@ impl Sliding {
             return 0;
         }
         let first = (newest + 1).max(number.saturating_sub(SLOTS - 1));
-        let freed = (first..=number).map(|number| self.renew(number)).sum();
+        // After so long a time all is old, whatever the low bits of its number say.
+        let is_all_old = number - newest > 2 * SLOTS;
+        let freed = (first..=number).map(|number| self.renew(number, is_all_old)).sum();
         self.newest.fetch_max(number, Relaxed);
         freed
     }
 
     /// Notes `amount` in the slot of `number`; the sum of what was old there.
     pub(super) fn add(&self, number: u64, amount: u64) -> u64 {
-        let freed = self.renew(number);
+        let freed = self.renew(number, false);
         let slot = self.slot(number);
         let _ = slot.fetch_update(Relaxed, Relaxed, |packed| {
             let sum = (packed & AMOUNT_MAX).saturating_add(amount).min(AMOUNT_MAX);
@@ -106,11 +108,11 @@ impl Sliding {
     }
 
     /// Makes the slot that of `number`, unless it is already or is a later one's; what was old in it.
-    fn renew(&self, number: u64) -> u64 {
+    fn renew(&self, number: u64, is_all_old: bool) -> u64 {
         let slot = self.slot(number);
         let mut packed = slot.load(Relaxed);
         loop {
-            if is_of(packed, number) || is_later(packed, number) {
+            if is_of(packed, number) || !is_all_old && is_later(packed, number) {
                 return 0;
             }
             match slot.compare_exchange_weak(packed, pack(number, 0), Relaxed, Relaxed) {

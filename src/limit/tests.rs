@@ -382,6 +382,8 @@ fn a_changed_rule_keeps_what_was_used() {
         (per_second(100, 60), 80, per_second(50, 60), 0),
         (per_second(100, 60), 130, per_second(50, 60), -35),
         (per_second(100, 60), 0, per_second(50, 60), 45),
+        (per_second(100, 60), 95, per_second(200, 60), 100),
+        (per_second(100, 60), 115, per_second(200, 60), 80),
         (day(100), 70, day(90), 15),
     ] {
         let mut desk = Desk::new(&[rule("a", Unit::Tokens, before.clone())]);
@@ -395,6 +397,82 @@ fn a_changed_rule_keeps_what_was_used() {
         desk.book.settle(open, &under_old_rules, &Spend::default(), START, |_| {});
         assert_eq!(desk.balance(0, 0, START), balance + 5, "{before:?} {used} {after:?}");
     }
+}
+
+#[test]
+fn a_reload_that_makes_a_budget_last_longer_puts_it_on_disk() {
+    let per = |every| Measure::Calendar { budget: 100, every, zone: Zone::utc() };
+    let accounts = Arc::new(Accounts::new(10, true, TUNING));
+    let mut book = Book::new(0, accounts.clone(), Duration::from_secs(60));
+    let mut before = RuleSet::default();
+    for (measure, is_durable) in [
+        (per(Every::Minute), false),
+        (per(Every::Day), true),
+        (per_second(100, 1), false),
+        (per(Every::Hour), true),
+    ] {
+        let rules = RuleSet::after(&before, &[rule("a", Unit::Tokens, measure.clone())]);
+        let spend = Spend { input: 1, ..Spend::default() };
+        let outcome = book.reserve(&rules, 0..1, &Key(None), &spend, START, |_, _| {});
+        assert_eq!(matches!(outcome, Err(Denied::Ungranted)), is_durable, "{measure:?}");
+        before = rules;
+    }
+}
+
+#[test]
+fn what_began_before_a_reload_holds_the_account_that_came_of_it() {
+    let mut desk = Desk::new(&[rule("a", Unit::Tokens, per_second(100, 1))]);
+    let open = desk.reserve(None, 1, START).expect("it is full");
+    let changed = RuleSet::after(&desk.rules, &[rule("a", Unit::Tokens, per_second(200, 1))]);
+    let under_old_rules = std::mem::replace(&mut desk.rules, changed);
+    let later = START.later(Duration::from_secs(30));
+    assert_eq!(desk.balance(0, 0, START), 199);
+    desk.accounts.sweep(later, |_| {});
+    let spend = Spend { input: 500, ..Spend::default() };
+    desk.book.settle(open, &under_old_rules, &spend, later, |_| {});
+    assert_eq!(desk.balance(0, 0, later), -299, "its debt is not forgiven");
+    let full = START.later(Duration::from_secs(1000));
+    desk.book.sweep(full);
+    desk.accounts.sweep(full, |_| {});
+    assert_eq!(desk.accounts.len(), 0, "and it can be swept when that is paid");
+}
+
+#[test]
+fn a_sliding_budget_that_nobody_asked_for_long_is_whole_and_swept() {
+    let length = Duration::from_secs(60);
+    for idle in [61, 62, 3600, 40_000, 65_536, 80_000, 1_000_000] {
+        let account = account(Measure::Sliding { budget: 10, length });
+        assert_eq!(take(&account, 10, START), Ok(10));
+        let later = START.later(Duration::from_secs(idle));
+        assert!(account.close_if_idle(later), "{idle} s");
+    }
+}
+
+#[test]
+fn a_wait_is_not_for_a_limit_that_wants_nothing() {
+    let mut desk = Desk::new(&[
+        rule("a", Unit::Requests, per_second(1, 60)),
+        rule("b", Unit::Tokens, per_second(10, 60)),
+    ]);
+    let ticket = desk.reserve(None, 0, START).expect("both are full");
+    desk.settle(ticket, 5000, START);
+    let Err(Denied::Refused(refused)) = desk.reserve(None, 0, START) else { panic!("one request a minute") };
+    assert_eq!((refused.rule, refused.wait), (0, Some(Duration::from_secs(60))));
+}
+
+#[test]
+fn a_lease_of_one_window_is_not_spent_in_another() {
+    let tuning = Tuning { workers: 2, share_percent: 50, ..TUNING };
+    let account = account(Measure::Calendar { budget: 100, every: Every::Minute, zone: Zone::utc() });
+    let took = |worker, now| match account.take(1, worker, &tuning, now) {
+        Taking::Took { leased, .. } => leased,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((took(0, START), took(1, START)), (0, 4));
+    // Somebody sets the clock while the lease lasts.
+    let next = Moment { unix_ms: START.unix_ms + 60_000, ..START };
+    took(1, next);
+    assert_eq!(account.balance(next), 99);
 }
 
 proptest! {

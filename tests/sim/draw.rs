@@ -4,8 +4,8 @@ use super::dice::Dice;
 use std::time::Duration;
 use tollgate::base::Money;
 use tollgate::limit::{
-    Caller, Every, KeyPart, Measure, MissingKey, Mode, OnExhausted, Override, Rate, Rule, Spend, Tuning, Unit,
-    Zone,
+    Caller, Every, KeyPart, Measure, MissingKey, Mode, OnExhausted, Override, Rate, Rule, Spend, Tuning,
+    Unit, Zone,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -51,7 +51,8 @@ pub(crate) fn rule(dice: &mut Dice, number: u64) -> Rule {
     let unit = [Unit::Tokens, Unit::Requests, Unit::Concurrency, Unit::Cost][number as usize % 4];
     let key = dice.one_of(&[vec![], vec![KeyPart::ApiKey], vec![KeyPart::Header("x-team".into())]]);
     let mut rule = Rule { key, ..Rule::new(&format!("rule-{number}"), unit, measure(dice, unit)) };
-    rule.on_missing = dice.one_of(&[MissingKey::Shared, MissingKey::Shared, MissingKey::Skip, MissingKey::Deny]);
+    rule.on_missing =
+        dice.one_of(&[MissingKey::Shared, MissingKey::Shared, MissingKey::Skip, MissingKey::Deny]);
     rule.mode = if dice.percent(12) { Mode::Shadow } else { Mode::Enforce };
     rule.on_exhausted = dice.one_of(&[OnExhausted::Finish, OnExhausted::Cut]);
     if !rule.key.is_empty() && dice.percent(30) {
@@ -82,9 +83,10 @@ pub(crate) fn measure(dice: &mut Dice, unit: Unit) -> Measure {
             every: dice.one_of(&[Every::Minute, Every::Hour, Every::Hour, Every::Day]),
             zone: dice.one_of(&[Zone::utc(), zone("Asia/Kolkata"), zone("Europe/Berlin")]),
         },
-        _ => {
-            Measure::Sliding { budget: amount, length: Duration::from_secs(dice.one_of(&[10, 61, 3600, 7200])) }
-        }
+        _ => Measure::Sliding {
+            budget: amount,
+            length: Duration::from_secs(dice.one_of(&[10, 61, 3600, 7200])),
+        },
     }
 }
 

@@ -32,8 +32,6 @@ pub(crate) enum Mutant {
     GrantBeforeDurable,
     /// A grant that comes late counts for the window in which it comes.
     GrantForAnotherWindow,
-    /// Nobody asks again when a grant was lost.
-    ForgetLostMail,
     /// After a crash nothing of what was granted has been used.
     RestoreUnused,
     /// After a crash, short accounts are simply full.
@@ -49,7 +47,7 @@ pub(crate) enum Mutant {
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Mutant; 21] = [
+    pub(crate) const ALL: [Mutant; 20] = [
         Mutant::SkipRefund,
         Mutant::SettleTwice,
         Mutant::ForgiveOverspend,
@@ -64,7 +62,6 @@ impl Mutant {
         Mutant::IgnoreClockSteps,
         Mutant::GrantBeforeDurable,
         Mutant::GrantForAnotherWindow,
-        Mutant::ForgetLostMail,
         Mutant::RestoreUnused,
         Mutant::ResumeFull,
         Mutant::ForgetOnReload,

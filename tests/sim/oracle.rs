@@ -117,7 +117,8 @@ impl Naive {
             Measure::Sliding { .. } => self.parts(now, doubt).0 >= self.full,
             Measure::Bucket { .. } | Measure::Calendar { .. } | Measure::Concurrent { .. } => {
                 let least = self.unclipped(now) - (self.balance - self.least);
-                !self.is_back(now) && least - self.slack() - doubt.as_nanos() as i128 * self.loss() >= self.full
+                !self.is_back(now)
+                    && least - self.slack() - doubt.as_nanos() as i128 * self.loss() >= self.full
             }
         }
     }
@@ -173,7 +174,9 @@ impl Naive {
         let carried = |parts: i128| {
             let used = self.full.saturating_sub(parts).clamp(0, i128::MAX / 4);
             let debt = (used - self.full).max(0);
-            let scaled = |parts: i128| (parts / self.one).saturating_mul(next.one) + parts % self.one * next.one / self.one;
+            let scaled = |parts: i128| {
+                (parts / self.one).saturating_mul(next.one) + parts % self.one * next.one / self.one
+            };
             next.full.saturating_sub(scaled(used - debt).min(next.full)).saturating_sub(scaled(debt))
         };
         let (least, most) = self.parts(now, doubt);
@@ -184,7 +187,7 @@ impl Naive {
             next.first = tick(now);
         }
         next.is_lost = self.is_back(now);
-        next.was_back = self.was_back;
+        next.was_back = self.was_back || self.is_back(now);
         next
     }
 
@@ -205,11 +208,13 @@ impl Naive {
         let elapsed = i128::from((now.unix_ms - then.unix_ms).max(0)) * 1_000_000;
         let mut next = Naive::new(&self.measure, now);
         next.balance = match self.measure {
-            Measure::Bucket { .. } => (self.parts(then, Duration::ZERO).1 + elapsed * self.flow).min(self.full),
+            Measure::Bucket { .. } => {
+                (self.parts(then, Duration::ZERO).1 + elapsed * self.flow).min(self.full)
+            }
             _ => self.parts(now, Duration::ZERO).1,
         };
         next.is_lost = self.is_back(then);
-        next.least = next.balance;
+        next.least = next.balance - (self.balance - self.least);
         next.spent = self.spent.clone();
         next
     }
@@ -225,7 +230,8 @@ impl Naive {
                 }
                 sum += to.amount;
                 let time = (to.tick - from.tick).abs() + 2 * doubt.as_nanos() as i128;
-                let refill = if matches!(self.measure, Measure::Bucket { .. }) { time * self.flow } else { 0 };
+                let refill =
+                    if matches!(self.measure, Measure::Bucket { .. }) { time * self.flow } else { 0 };
                 let is_bucket_like = !matches!(self.measure, Measure::Sliding { .. });
                 if is_bucket_like && sum * self.one > self.full + refill + self.slack() {
                     return Some(format!("{sum} in {time} ns from {}, {:?}", from.tick, self.measure));

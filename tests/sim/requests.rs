@@ -133,16 +133,23 @@ impl World {
         }
         let mut holds = Vec::new();
         for ask in asks {
-            let said = notes.iter().find(|(rule, note)| *rule == ask.rule && !matches!(note, Note::Leased(_)));
+            let said =
+                notes.iter().find(|(rule, note)| *rule == ask.rule && !matches!(note, Note::Leased(_)));
             let amount = ask.amount.min(self.naive(ask.id)?.capacity());
             let is_blocked = self.is_blocked(ask.id);
             let is_durable = self.accounts.get(ask.id).is_some_and(|account| account.is_durable());
-            let doubt = self.doubt;
+            let (doubt, leases) = (self.doubt, self.tuning.share_percent > 0);
             let naive = self.naive(ask.id)?;
             match said {
                 Some((_, Note::Admitted(taken))) if *taken == amount && !is_blocked => {
-                    if amount > 0 && !naive.may_cover(amount, now) {
-                        return Err(format!("I2: {amount} of {:x}, which has {:?}", ask.id, naive.range(now, doubt)));
+                    // A lease is spent even if others have come into debt since it was handed out: the intervals
+                    // judge that.
+                    if amount > 0 && !leases && !naive.may_cover(amount, now) {
+                        return Err(format!(
+                            "I2: {amount} of {:x}, which has {:?}",
+                            ask.id,
+                            naive.range(now, doubt)
+                        ));
                     }
                     naive.take(amount, now);
                     let Ask { rule, id, unit, .. } = *ask;
@@ -182,7 +189,11 @@ impl World {
         let naive = self.naive(ask.id)?;
         let amount = ask.amount.min(naive.capacity());
         if naive.surely_covers(amount, now, doubt) {
-            return Err(format!("I3: refused {amount} of {:x}, which has {:?}", ask.id, naive.range(now, doubt)));
+            return Err(format!(
+                "I3: refused {amount} of {:x}, which has {:?}",
+                ask.id,
+                naive.range(now, doubt)
+            ));
         }
         if refused.wait == Some(Duration::ZERO) {
             return Err(format!("I3: refused {amount} of {:x} and told to come back at once", ask.id));
@@ -257,9 +268,11 @@ impl World {
         let told = self.told(now);
         let outcome = match self.mutant {
             Some(Mutant::FreeTopUps) => Ok(()),
-            _ => self.workers[worker].book.top_up(&self.open[place].ticket, &set, &more, told, |rule, note| {
-                notes.push((rule, note));
-            }),
+            _ => {
+                self.workers[worker].book.top_up(&self.open[place].ticket, &set, &more, told, |rule, note| {
+                    notes.push((rule, note));
+                })
+            }
         };
         self.tell_of(worker, format!("tops up {}: {outcome:?} {notes:?}", draw::brief(&more)));
         let mut holds = self.open[place].holds.clone();
@@ -267,13 +280,15 @@ impl World {
         for hold in holds.iter_mut().filter(|hold| matches!(hold.unit, Unit::Tokens | Unit::Cost)) {
             let Some(account) = self.accounts.get(hold.id) else { continue };
             let (is_blocked, doubt) = (self.is_blocked(hold.id), self.doubt);
+            let leases = self.tuning.share_percent > 0;
             let naive = self.naive(hold.id)?;
+            naive.look(now);
             let amount = draw::amount(hold.unit, &more).min(naive.capacity());
             covered &= !is_blocked && naive.surely_covers(amount, now, doubt);
             let said = notes.iter().find(|(rule, _)| *rule == hold.rule);
             match said {
                 Some((_, Note::ToppedUp(taken))) if *taken == amount && outcome.is_ok() => {
-                    if !naive.may_cover(amount, now) {
+                    if !leases && !naive.may_cover(amount, now) {
                         return Err(format!("I2: {amount} more of {:x}", hold.id));
                     }
                     naive.take(amount, now);
@@ -281,7 +296,9 @@ impl World {
                 }
                 // The stream does not wait for the disk.
                 None if outcome.is_err() || amount == 0 || account.is_durable() => {}
-                said => return Err(format!("I2: {:x} was to give {amount} more, and said {said:?}", hold.id)),
+                said => {
+                    return Err(format!("I2: {:x} was to give {amount} more, and said {said:?}", hold.id));
+                }
             }
         }
         if outcome.is_err() && covered {

@@ -1,7 +1,7 @@
 //! The world: workers with their books and clocks, the accounts they share, and the oracle that knows better.
 
-use super::coordinator::Disk;
 use super::dice::Dice;
+use super::disk::Disk;
 use super::draw;
 use super::mutants::Mutant;
 use super::oracle::Naive;
@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) replaced: BTreeSet<u128>,
     /// What operators have said: by rule and key.
     pub(crate) controls: BTreeMap<(Arc<str>, u128), Control>,
+    /// The accounts that they have blocked.
+    pub(crate) blocked: BTreeSet<u128>,
     pub(crate) disk: Disk,
     tale: VecDeque<String>,
 }
@@ -112,6 +114,7 @@ impl World {
             oracle: BTreeMap::new(),
             replaced: BTreeSet::new(),
             controls: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             disk: Disk::default(),
             tale: VecDeque::new(),
             dice,
@@ -221,7 +224,9 @@ impl World {
             let naive = self.naive(id)?;
             let (least, most) = naive.range(now, doubt);
             if !(least.saturating_sub(1)..=most).contains(&shown) {
-                return Err(format!("I6: {id:x} was given other terms and shows {shown}, not {least}..={most}"));
+                return Err(format!(
+                    "I6: {id:x} was given other terms and shows {shown}, not {least}..={most}"
+                ));
             }
             naive.adopt(shown, now);
         }
@@ -267,7 +272,7 @@ impl World {
     }
 
     pub(crate) fn is_blocked(&self, id: u128) -> bool {
-        self.accounts.control(id).blocked
+        self.blocked.contains(&id)
     }
 
     /// In the order of their ids, as the table's own order is nobody's business.
@@ -281,7 +286,7 @@ impl World {
 
     /// Keeps the last events for whoever has to understand a failure.
     pub(crate) fn tell(&mut self, what: String) {
-        const KEPT: usize = 25;
+        const KEPT: usize = 60;
         if self.tale.len() == KEPT {
             self.tale.pop_front();
         }
@@ -292,7 +297,8 @@ impl World {
     pub(crate) fn tell_of(&mut self, worker: usize, what: String) {
         let Moment { tick, unix_ms } = self.workers[worker].now;
         let (late, by) = (self.now().tick.since(tick), self.now().unix_ms - unix_ms);
-        let behind = if late.is_zero() && by == 0 { String::new() } else { format!(" ({late:?}, {by} ms late)") };
+        let behind =
+            if late.is_zero() && by == 0 { String::new() } else { format!(" ({late:?}, {by} ms late)") };
         self.tell(format!("worker {worker}{behind} {what}"));
     }
 
