@@ -6,14 +6,17 @@ use super::oracle::Naive;
 use super::world::{Check, World};
 use std::sync::Arc;
 use std::time::Duration;
+use tollgate::base::Moment;
 use tollgate::limit::{Control, Mode, RuleSet, Terms, Wanted};
 
 impl World {
-    /// Makes what an operator decides hold, as `mail::ControlChange` does.
+    /// Makes what an operator decides hold, as `mail::ControlChange` does, but opens no account for it.
     pub(crate) fn control_account(&self, wanted: &Wanted<'_>, control: Control, now: Moment) {
         let blocked = control.blocked;
         self.accounts.set_control(wanted.id(), control);
-        self.accounts.find(wanted, &String::new, now).set_blocked(blocked);
+        if self.accounts.get(wanted.id()).is_some() {
+            self.accounts.find(wanted, &String::new, now).set_blocked(blocked);
+        }
     }
 
     // === rules, operators, sweeps ===
