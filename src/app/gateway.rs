@@ -38,6 +38,9 @@ pub struct Life {
     pub signals: bool,
 }
 
+/// How long a port may stay taken after the process that had it was killed.
+const RELEASE_MAX: Duration = Duration::from_secs(1);
+
 /// How long a worker may take to begin.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -154,7 +157,7 @@ fn bind_all(
         let (name, wanted) = (&listener.name, listener.bind);
         let refused = |error: io::Error| format!("listener {name} cannot open {wanted}: {}", why(&error));
         // Without SO_REUSEPORT first: with it, two processes would share a port and nobody would be told.
-        let alone = TcpListener::bind(wanted).map_err(refused)?;
+        let alone = bind_soon(wanted).map_err(refused)?;
         let address = alone.local_addr().map_err(refused)?;
         drop(alone);
         for of_worker in &mut sockets {
@@ -163,6 +166,20 @@ fn bind_all(
         addresses.push(address);
     }
     Ok((addresses, sockets))
+}
+
+/// Opens a socket at `wanted`. When a process was killed, the kernel closes the sockets of its rings a moment after
+/// its end, so one that takes its place waits for that moment.
+fn bind_soon(wanted: SocketAddr) -> io::Result<TcpListener> {
+    let until = clock::now() + RELEASE_MAX;
+    loop {
+        match TcpListener::bind(wanted) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && clock::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound,
+        }
+    }
 }
 
 fn why(error: &io::Error) -> String {
