@@ -71,7 +71,7 @@ fn frozen(board: &Arc<Board>) -> AdminServer {
 
 fn start(board: &Arc<Board>, now: fn() -> Moment) -> AdminServer {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    admin::start(any, board.clone(), now, "1.2.3").expect("a free port")
+    admin::start(any, board.clone(), now, "1.2.3", None).expect("a free port")
 }
 
 /// A connection on which nothing waits for ever.
@@ -411,6 +411,6 @@ fn stopping_breaks_off_who_is_served_and_frees_the_port() {
 fn a_port_in_use_is_the_callers_to_hear_of() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("its address");
-    let fault = admin::start(address, board(1, 1), clock::moment, "1.2.3").expect_err("in use");
+    let fault = admin::start(address, board(1, 1), clock::moment, "1.2.3", None).expect_err("in use");
     assert_eq!(fault.kind(), ErrorKind::AddrInUse);
 }

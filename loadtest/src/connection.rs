@@ -9,7 +9,7 @@ mod request;
 
 use crate::answer::{After, Plan, StepKind};
 use crate::http::{BodyReader, Head};
-use crate::ledger::{Ledger, Usage};
+use crate::ledger::{AnswerEnd, Answered, Usage};
 use crate::limits;
 use crate::readiness::Watched;
 use crate::script::{Ending, Fault, Script};
@@ -17,6 +17,7 @@ use crate::server::World;
 use crate::text::{PLAIN_PERIOD, plain_byte};
 use crate::timers::later;
 use output::{Mark, Output};
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
@@ -44,8 +45,8 @@ pub(crate) struct Connection {
     searched: usize,
     request: Request,
     output: Output,
-    /// Answers begun and not completed.
-    open_answers: u64,
+    /// Answers begun and not completed, oldest first.
+    open_answers: VecDeque<OpenAnswer>,
     /// Usage stated so far by the first of them.
     stated: Option<Usage>,
     /// The client will send no more.
@@ -96,6 +97,25 @@ struct Current {
     due: Option<Instant>,
 }
 
+/// An answer that has been begun.
+struct OpenAnswer {
+    number: u64,
+    tag: u64,
+    arrived: Instant,
+    /// The journal wants it.
+    kept: bool,
+}
+
+impl OpenAnswer {
+    /// Enters it in the journal.
+    fn enter(self, world: &mut World, usage: Option<Usage>, end: AnswerEnd) {
+        if self.kept {
+            let OpenAnswer { number, tag, arrived, .. } = self;
+            world.answers.push(Answered { number, tag, arrived, ended: world.now, usage, end });
+        }
+    }
+}
+
 /// Where producing an answer stopped.
 enum Produced {
     Finished(After),
@@ -117,7 +137,7 @@ impl Connection {
             searched: 0,
             request: Request::default(),
             output: Output::default(),
-            open_answers: 0,
+            open_answers: VecDeque::new(),
             stated: None,
             eof: false,
             fillings_left: limits::FILLINGS_PER_TURN,
@@ -165,13 +185,10 @@ impl Connection {
     }
 
     /// Enters in the books what is left open, and ends the connection.
-    pub(crate) fn end(self: Box<Self>, world: &mut World, fate: Fate) {
+    pub(crate) fn end(mut self: Box<Self>, world: &mut World, fate: Fate) {
+        let end = if fate == Fate::Reset { AnswerEnd::Cut } else { AnswerEnd::ClientGone };
+        self.break_off(world, end);
         let ledger = &mut world.ledger;
-        match fate {
-            Fate::Reset => ledger.cut += self.open_answers,
-            Fate::Keep | Fate::Close => ledger.client_gone += self.open_answers,
-        }
-        ledger.reported_in_cut += self.stated.unwrap_or_default();
         let between = matches!(self.phase, Phase::Head) && self.input.len() == self.input_at;
         if !between && matches!(self.phase, Phase::Head | Phase::Body(_)) {
             ledger.incomplete += 1;
@@ -218,7 +235,7 @@ impl Connection {
                 break;
             }
         }
-        if self.flush(&mut world.ledger).is_err() {
+        if self.flush(world).is_err() {
             return Fate::Close;
         }
         if matches!(self.phase, Phase::Finishing) && self.output.is_empty() {
@@ -239,7 +256,7 @@ impl Connection {
                 Ok(false)
             }
             Produced::Full => {
-                self.flush(&mut world.ledger).map_err(|_| Fate::Close)?;
+                self.flush(world).map_err(|_| Fate::Close)?;
                 self.fillings_left = self.fillings_left.saturating_sub(1);
                 if self.output.len() >= limits::OUTPUT_HIGH_WATER {
                     // On when the socket is writable, even if the flush at the end of this turn takes it all.
@@ -248,7 +265,7 @@ impl Connection {
                 Ok(self.fillings_left > 0)
             }
             Produced::Cut(ending) => {
-                self.flush(&mut world.ledger).map_err(|_| Fate::Close)?;
+                self.flush(world).map_err(|_| Fate::Close)?;
                 if self.output.is_empty() {
                     return self.cut(ending, world);
                 }
@@ -313,9 +330,7 @@ impl Connection {
 
     /// The script ends the connection here.
     fn cut(&mut self, ending: Ending, world: &mut World) -> Result<bool, Fate> {
-        world.ledger.cut += self.open_answers;
-        world.ledger.reported_in_cut += self.stated.take().unwrap_or_default();
-        self.open_answers = 0;
+        self.break_off(world, AnswerEnd::Cut);
         match ending {
             Ending::Rst => Err(Fate::Reset),
             Ending::Fin => {
@@ -371,20 +386,37 @@ impl Connection {
     }
 
     /// Hands output to the kernel, and enters in the books what has been handed over.
-    fn flush(&mut self, ledger: &mut Ledger) -> std::io::Result<()> {
-        ledger.bytes_out += self.output.flush(self.socket.socket())?;
+    fn flush(&mut self, world: &mut World) -> std::io::Result<()> {
+        world.ledger.bytes_out += self.output.flush(self.socket.socket())?;
         while let Some(mark) = self.output.next_mark() {
             match mark {
                 Mark::Usage(usage) => self.stated = Some(usage),
                 Mark::Done { chat } => {
-                    ledger.completed += 1;
-                    ledger.without_usage += u64::from(chat && self.stated.is_none());
-                    ledger.reported += self.stated.take().unwrap_or_default();
-                    self.open_answers -= 1;
+                    let stated = self.stated.take();
+                    world.ledger.completed += 1;
+                    world.ledger.without_usage += u64::from(chat && stated.is_none());
+                    world.ledger.reported += stated.unwrap_or_default();
+                    if let Some(open) = self.open_answers.pop_front() {
+                        open.enter(world, stated, AnswerEnd::Completed);
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Enters in the books all answers that are still open as ended early.
+    fn break_off(&mut self, world: &mut World, end: AnswerEnd) {
+        let mut stated = self.stated.take();
+        world.ledger.reported_in_cut += stated.unwrap_or_default();
+        let count = match end {
+            AnswerEnd::Cut => &mut world.ledger.cut,
+            _ => &mut world.ledger.client_gone,
+        };
+        *count += self.open_answers.len() as u64;
+        for open in self.open_answers.drain(..) {
+            open.enter(world, stated.take(), end);
+        }
     }
 }
 

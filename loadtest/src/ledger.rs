@@ -4,7 +4,7 @@ use crate::limits;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::AddAssign;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tokens of answers, normalised so that both providers mean the same: `input` holds the cached and cache-written
 /// parts, `output` holds the reasoning.
@@ -119,6 +119,52 @@ impl fmt::Display for Ledger {
             writeln!(f, "fault: {reason}")?;
         }
         Ok(())
+    }
+}
+
+/// One request from its arrival to the end of its answer, kept when the script says `journal`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The request's number, as in [`SeenRequest::number`].
+    pub number: u64,
+    /// What the request called itself by `x-sim-tag`; 0 when it did not.
+    pub tag: u64,
+    /// By this moment the request had been received whole.
+    pub arrived: Instant,
+    /// Not before this moment was its last byte handed over, or its connection found to have ended.
+    pub ended: Instant,
+    /// The usage that the answer reported.
+    pub usage: Option<Usage>,
+    /// How it ended.
+    pub end: AnswerEnd,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerEnd {
+    /// Handed to the kernel whole.
+    Completed,
+    /// Ended early by the script.
+    Cut,
+    /// Ended early because the client had gone.
+    ClientGone,
+}
+
+/// What the journal held.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// In the order in which they ended; those still being sent are not among them.
+    pub list: Vec<Answered>,
+    /// How many had no room ([`limits::ANSWERS_MAX`]).
+    pub lost: u64,
+}
+
+impl Answers {
+    pub(crate) fn push(&mut self, answered: Answered) {
+        match self.list.len() < limits::ANSWERS_MAX {
+            true => self.list.push(answered),
+            false => self.lost += 1,
+        }
     }
 }
 

@@ -36,7 +36,7 @@ mod simulator;
 mod text;
 mod timers;
 
-pub use ledger::{Ledger, SeenRequest, Usage};
+pub use ledger::{AnswerEnd, Answered, Answers, Ledger, SeenRequest, Usage};
 pub use script::{Count, Ending, Fault, Framing, Reply, Script};
 pub use simulator::Simulator;
 pub use text::{fnv1a64, plain_body, reply_text};

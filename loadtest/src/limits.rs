@@ -26,6 +26,8 @@ pub const BUFFER_KEPT_MAX: usize = 512 * 1024;
 pub const SEEN_REQUESTS_MAX: usize = 1_024;
 /// Body bytes remembered with them; the oldest requests go first.
 pub const SEEN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Answers kept by the journal until they are taken: about 100 MiB.
+pub const ANSWERS_MAX: usize = 1_000_000;
 /// Distinct reasons kept for malformed requests and protocol faults.
 pub const REASONS_MAX: usize = 64;
 /// Content events in one stream.

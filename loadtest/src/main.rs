@@ -9,6 +9,9 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "simulate" => cli::simulate::run(rest),
         Some((command, rest)) if command == "hop" => cli::hop::run(rest),
+        Some((command, rest)) if command == "crash" => cli::crash::run(rest),
+        Some((command, rest)) if command == "fit" => cli::fit::run(rest),
+        Some((command, rest)) if command == "storm" => cli::storm::run(rest),
         Some((command, _)) if command == "--help" || command == "-h" || command == "help" => {
             println!("{HELP}");
             Ok(())
@@ -31,4 +34,10 @@ loadtest: the simulated provider of tollgate, and measurements on loopback
   loadtest simulate [--port N] [settings]   be a provider until SIGINT, SIGTERM or the end of stdin
   loadtest simulate --help                  the settings
   loadtest hop --tollgate PATH --out DIR    CPU per proxied request of tollgate beside nginx
-  loadtest hop --help                       how it is measured";
+  loadtest hop --help                       how it is measured
+  loadtest storm --tollgate PATH            256 clients on one key: do the limits hold?
+  loadtest storm --help                     what is checked
+  loadtest crash --tollgate PATH            kill -9 two hundred times: are budgets kept?
+  loadtest crash --help                     what is checked
+  loadtest fit --tollgate PATH              agents with huge max_tokens: is anything refused that would have fitted?
+  loadtest fit --help                       what the trace is, and the control";

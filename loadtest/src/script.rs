@@ -26,6 +26,8 @@
 //! | `strict` | fields and roles that the real provider would refuse are refused | `true` |
 //! | `body-limit` | bytes; longer bodies are answered 413 | 64 MiB |
 //! | `record` | remember requests for [`crate::Simulator::requests`] | `true` |
+//! | `journal` | keep how each request ended for [`crate::Simulator::take_answers`] | `false` |
+//! | `tag` | a number by which the journal calls the request | 0 |
 
 mod fault;
 mod words;
@@ -124,6 +126,10 @@ pub struct Script {
     pub body_limit: usize,
     /// Remember requests.
     pub record: bool,
+    /// Keep how each request ended.
+    pub journal: bool,
+    /// What the journal calls the request.
+    pub tag: u64,
 }
 
 impl Default for Script {
@@ -151,6 +157,8 @@ impl Default for Script {
             strict: true,
             body_limit: 64 * 1024 * 1024,
             record: true,
+            journal: false,
+            tag: 0,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loop: one thread, all sockets, readiness by level.
 
 use crate::connection::{Connection, Fate};
-use crate::ledger::{Ledger, Recorder, SeenRequest};
+use crate::ledger::{Answers, Ledger, Recorder, SeenRequest};
 use crate::limits;
 use crate::memo::Memo;
 use crate::readiness::{Readiness, Ready, Watched};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 pub(crate) enum Command {
     Ledger(Sender<Ledger>),
     Requests(Sender<Vec<SeenRequest>>),
+    TakeAnswers(Sender<Answers>),
     OpenConnections(Sender<usize>),
     SetScript(Box<Script>, Sender<()>),
     ResetConnections(Sender<()>),
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) script: Rc<Script>,
     pub(crate) ledger: Ledger,
     pub(crate) recorder: Recorder,
+    pub(crate) answers: Answers,
     pub(crate) memo: Memo,
     pub(crate) started: Instant,
     /// When the events now being handled were taken from the kernel.
@@ -44,6 +46,7 @@ impl World {
             script: Rc::new(script),
             ledger: Ledger::default(),
             recorder: Recorder::default(),
+            answers: Answers::default(),
             memo: Memo::default(),
             started: now,
             now,
@@ -173,6 +176,7 @@ impl Server {
         match command {
             Command::Ledger(reply) => drop(reply.send(self.world.ledger.clone())),
             Command::Requests(reply) => drop(reply.send(self.world.recorder.snapshot())),
+            Command::TakeAnswers(reply) => drop(reply.send(std::mem::take(&mut self.world.answers))),
             Command::OpenConnections(reply) => drop(reply.send(self.connections.iter().flatten().count())),
             Command::SetScript(script, reply) => {
                 self.world.set_script(*script);

@@ -1,6 +1,6 @@
 //! The handle: starts the thread, asks it, stops it.
 
-use crate::ledger::{Ledger, SeenRequest};
+use crate::ledger::{Answers, Ledger, SeenRequest};
 use crate::readiness::Readiness;
 use crate::script::Script;
 use crate::server::{Command, Server};
@@ -65,6 +65,11 @@ impl Simulator {
     /// The last 1,024 requests (64 MiB of bodies at most), oldest first; empty when the script does not record.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.ask(Command::Requests)
+    }
+
+    /// How the requests ended that ended since this was last asked; empty unless the script says `journal`.
+    pub fn take_answers(&self) -> Answers {
+        self.ask(Command::TakeAnswers)
     }
 
     /// Connections open now.

@@ -269,6 +269,19 @@ fn refusals_in_the_providers_shapes() {
 }
 
 #[test]
+fn versions_of_the_messages_api() {
+    let simulator = Simulator::start(metered()).unwrap();
+    let mut client = Client::to(simulator.addr());
+    for (version, status) in
+        [("2023-01-01", 200), ("2023-06-01", 200), ("2026-10-21", 200), ("2024-10-22", 400), ("", 400)]
+    {
+        let lines = format!("x-api-key: k\r\nanthropic-version: {version}\r\n");
+        let answer = client.ask(&post("/v1/messages", &lines, MESSAGE));
+        assert_eq!(answer.status, status, "{version}: {}", answer.text());
+    }
+}
+
+#[test]
 fn counting_plain_and_echo() {
     let simulator = Simulator::start(metered()).unwrap();
     let mut client = Client::to(simulator.addr());

@@ -4,7 +4,7 @@ mod client;
 
 use client::{CHAT, CHAT_STREAM, Client, End, MESSAGE_STREAM, anthropic, get, openai, post};
 use std::time::Duration;
-use tollgate_loadtest::{Count, Script, Simulator, Usage, plain_body, reply_text};
+use tollgate_loadtest::{AnswerEnd, Count, Script, Simulator, Usage, plain_body, reply_text};
 
 fn metered() -> Script {
     Script { input_tokens: Count::Fixed(120), output_tokens: 30, ..Script::default() }
@@ -328,4 +328,40 @@ fn starting_and_stopping() {
     assert_eq!(again.addr(), addr);
     assert!(Simulator::start_on(addr, metered()).is_err());
     assert_eq!(Client::to(addr).ask(&openai(CHAT, "")).number(), 1);
+}
+
+#[test]
+fn the_journal_tells_how_each_request_ended() {
+    let simulator = Simulator::start(Script { journal: true, ..metered() }).unwrap();
+    let tagged = |tag: u64, lines: &str, body| openai(body, &format!("x-sim-tag: {tag}\r\n{lines}"));
+    let mut client = Client::to(simulator.addr());
+    client.ask(&tagged(7, "", CHAT));
+    client.ask(&tagged(8, "", CHAT_STREAM));
+    // Two at once on one connection, of which the script cuts the second; then one whose client leaves.
+    client.send(&[tagged(9, "", CHAT), tagged(10, "x-sim-fault: cut-after:1\r\n", CHAT_STREAM)].concat());
+    client.end();
+    let mut gone = Client::to(simulator.addr());
+    gone.send(&tagged(11, "x-sim-latency: 60s\r\n", CHAT));
+    while simulator.ledger().requests < 5 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(gone);
+    while simulator.open_connections() > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let answers = simulator.take_answers();
+    let told =
+        answers.list.iter().map(|answer| (answer.tag, answer.end, answer.usage.map(|usage| usage.output)));
+    let expected = [
+        (7, AnswerEnd::Completed, Some(30)),
+        (8, AnswerEnd::Completed, Some(30)),
+        (9, AnswerEnd::Completed, Some(30)),
+        (10, AnswerEnd::Cut, None),
+        (11, AnswerEnd::ClientGone, None),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(answers.lost, 0);
+    client = Client::to(simulator.addr());
+    client.ask(&openai(CHAT, "x-sim-journal: false\r\n"));
+    assert!(simulator.take_answers().list.is_empty(), "taken once, and kept only when asked for");
 }

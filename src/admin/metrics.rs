@@ -3,7 +3,7 @@
 use crate::base::Moment;
 use crate::limit::Tally;
 use crate::mail::{Board, InForce};
-use crate::telemetry::{LatencySeries, LimitSeries, LimitTotals, Totals, View, render};
+use crate::telemetry::{Keeping, LatencySeries, LimitSeries, LimitTotals, Totals, View, render};
 
 /// The page. What workers have handed over of their latencies is taken into the sums first, so that the page
 /// is as new as it can be.
@@ -32,6 +32,12 @@ pub(super) fn page(board: &Board, now: Moment, version: &str) -> Vec<u8> {
             totals: &totals,
             generations: &generations,
             limits: &series.collect::<Vec<_>>(),
+            estimates: &board.estimates(),
+            keeping: Keeping {
+                accounts: board.accounts.len() as u64,
+                crowded: board.accounts.crowded(),
+                stored: board.health.is_stored(),
+            },
             // Workers measure all routes and providers together, so there is no label to give.
             latencies: &[LatencySeries { labels: &[], latencies: &latencies }],
         },

@@ -1,18 +1,27 @@
-//! Layer 6: the endpoint that shows how it goes, on threads and a socket of its own.
+//! Layer 6: the endpoint that shows how it goes and takes what operators change, on threads and a socket of its own.
 //!
 //! * [`start`] binds and serves; [`AdminServer`] stops. `connection` keeps one client within its bounds.
-//! * `pages` answers: `/healthz`, `/readyz`, `/metrics`, `/state`, and `/` which lists them.
+//! * `pages` says what a request is for and makes the pages that only show: `/healthz`, `/readyz`, `/metrics`,
+//!   `/state`, and `/` which lists all there is. `accounts` shows accounts.
+//! * `orders` carries out changes: credit given back, keys blocked, overrides. Each is audited by way of the board;
+//!   blocks and overrides go to the store as well.
 //!
-//! It reads the board and changes nothing, so the worst that a client can do is to keep it busy: at most
-//! [`CONNECTIONS_MAX`] clients are served at a time, each for a few seconds, and workers never notice.
+//! Whatever a client does, at most [`CONNECTIONS_MAX`] are served at a time, each for a few seconds, and workers
+//! never notice.
 //!
-//! There is no authentication and `Host` is not compared with anything: the default address is on loopback.
-//! A web page in a browser on the same host could therefore read these pages by rebinding its own name to
-//! 127.0.0.1. They hold names, addresses and numbers, never a credential, and no request changes anything.
-//! Whoever binds the endpoint to an address that others reach has to guard that address.
+//! Accounts are shown and changed only to clients that send the token of `admin.token` in Settings: labels of
+//! accounts may be names of people. The other pages are for everybody who can connect, and `Host` is not compared
+//! with anything: a web page in a browser on the same host could read them by rebinding its own name to 127.0.0.1.
+//! They hold names, addresses and numbers, never a credential. It cannot change anything, for it has no token. The
+//! default address is on loopback; whoever binds another has to guard it, because the token travels in the clear.
 
+mod accounts;
+mod answer;
+mod auth;
+mod body;
 mod connection;
 mod metrics;
+mod orders;
 mod pages;
 mod server;
 mod state;

@@ -1,24 +1,27 @@
+use super::auth::Guard;
 use super::connection;
 use super::pages::Pages;
 use crate::base::Moment;
+use crate::config::Secret;
 use crate::mail::Board;
 use socket2::SockRef;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Clients that are served at a time. Others wait in the backlog, at most until the slowest of these has used
-/// up its time: 2 s to ask, 2 s to take the answer, half a second to go.
+/// up its time: 2 s to ask, 2 s for a body, 2 s to take the answer, half a second to go.
 pub const CONNECTIONS_MAX: usize = 8;
 
 /// Binds `address` and serves what `board` says, until the server is stopped or dropped.
 ///
 /// `now` is the clock that opened the accounts of the board: balances are told by it, and clients have to be
-/// done by it. `version` is that of the running program.
+/// done by it. `version` is that of the running program. Whoever shows `token` may see accounts and change them;
+/// without one nobody may.
 ///
 /// # Errors
 /// The address is in use (`AddrInUse`) or not ours (`AddrNotAvailable`, `PermissionDenied`), or the system
@@ -28,10 +31,12 @@ pub fn start(
     board: Arc<Board>,
     now: fn() -> Moment,
     version: &'static str,
+    token: Option<Arc<Secret>>,
 ) -> io::Result<AdminServer> {
     let listener = TcpListener::bind(address)?;
     let address = listener.local_addr()?;
-    let pages = Pages { board, now, version };
+    let guard = Guard::new(token);
+    let pages = Pages { board, now, version, guard, changing: Mutex::new(()) };
     let shared = Arc::new(Shared { listener, pages, stopping: AtomicBool::new(false) });
     let mut server = AdminServer { address, shared, threads: Vec::with_capacity(CONNECTIONS_MAX) };
     for _ in 0..CONNECTIONS_MAX {
@@ -94,8 +99,8 @@ impl Shared {
         while !self.stopping.load(Ordering::Acquire) {
             match self.listener.accept() {
                 // A fault in a page must not take the health check away with it.
-                Ok((stream, _)) => drop(catch_unwind(AssertUnwindSafe(|| {
-                    connection::serve(&stream, &self.pages, &self.stopping)
+                Ok((stream, peer)) => drop(catch_unwind(AssertUnwindSafe(|| {
+                    connection::serve(&stream, peer, &self.pages, &self.stopping)
                 }))),
                 Err(_) if self.stopping.load(Ordering::Acquire) => return,
                 Err(_) => thread::park_timeout(REST),

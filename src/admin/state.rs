@@ -89,7 +89,7 @@ fn targets(mut to: Array<'_>, snapshot: &Snapshot, resolved: Option<&Resolved>) 
 }
 
 /// As [`seconds`]; `null` when nobody can say.
-fn wait(duration: Option<Duration>) -> String {
+pub(super) fn wait(duration: Option<Duration>) -> String {
     duration.map_or("null".to_owned(), seconds)
 }
 

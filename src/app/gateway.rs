@@ -1,7 +1,7 @@
 //! Puts the threads together: workers, coordinator, admin; and takes them apart.
 
 use crate::admin::{self, AdminServer};
-use crate::config::{Limits, Roots, Settings, Snapshot};
+use crate::config::{Limits, Roots, Secret, Settings, Snapshot};
 use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
@@ -55,6 +55,7 @@ impl Gateway {
         let roots = roots(&snapshot)?;
         let tls = tls::client_config(roots).map_err(|error| error.to_string())?;
         let admin_address = snapshot.settings.admin.address;
+        let admin_token = snapshot.settings.admin.token.clone();
         let (addresses, mut sockets) = bind_all(&snapshot, cores.len())?;
         admin_address.map(admin_is_free).transpose()?;
 
@@ -85,7 +86,7 @@ impl Gateway {
         let seed = Seed { pulses, reload: life.reload, signals };
         let coordinator = Coordinator::start(seed, helpers).map_err(told("the coordinator"))?;
         board.health.set_ready();
-        let admin = admin_address.map(|address| start_admin(address, &board)).transpose()?;
+        let admin = admin_address.map(|address| start_admin(address, &board, admin_token)).transpose()?;
         let admin_address = admin.as_ref().map(AdminServer::addr);
         Ok(Gateway { addresses, admin_address, board, coordinator, workers, admin })
     }
@@ -102,10 +103,10 @@ impl Gateway {
     pub fn join(self) -> Result<(), String> {
         let ending = self.coordinator.join();
         let ended: Vec<io::Result<()>> = self.workers.into_iter().map(WorkerThread::join).collect();
-        ending.finish();
         if let Some(admin) = self.admin {
-            admin.stop();
+            admin.stop(); // before the journal ends, so that it hears of every change
         }
+        ending.finish();
         ended.into_iter().collect::<io::Result<()>>().map_err(told("a worker"))
     }
 }
@@ -208,8 +209,12 @@ fn admin_is_free(address: SocketAddr) -> Result<(), String> {
     })
 }
 
-fn start_admin(address: SocketAddr, board: &Arc<Board>) -> Result<AdminServer, String> {
-    admin::start(address, board.clone(), clock::moment, super::VERSION).map_err(|error| {
+fn start_admin(
+    address: SocketAddr,
+    board: &Arc<Board>,
+    token: Option<Arc<Secret>>,
+) -> Result<AdminServer, String> {
+    admin::start(address, board.clone(), clock::moment, super::VERSION, token).map_err(|error| {
         let change = "choose another with admin.address in Settings or with --admin ADDR, or none";
         format!("the admin address {address} cannot be opened: {}; {change}", error)
     })

@@ -55,7 +55,7 @@ fn serves(gateway: &Gateway) -> String {
         }
     }
     if let Some(admin) = gateway.admin_address {
-        text += &format!("admin http://{admin}: /healthz /readyz /metrics /state\n");
+        text += &format!("admin http://{admin}: /healthz /readyz /metrics /state /accounts\n");
     }
     text.truncate(text.trim_end().len());
     text

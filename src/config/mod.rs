@@ -5,6 +5,7 @@
 //!   is wrong, what to write instead ([`Diagnostics`]). No field is passed over in silence.
 //! * `yaml` makes a tree with a place on every node; `reader` reads types out of it; `resources` holds each
 //!   kind as typed by its users; `check` turns them into what they mean.
+//! * [`other_measure`] and [`key_of`] read what operators say of one account while the program runs.
 //! * [`Settings`] are the process's own values, each with a default.
 //!
 //! ```
@@ -29,6 +30,7 @@ mod tests;
 
 pub use check::Overrides;
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use resources::limitpolicy::control::{key_of, other_measure};
 pub use secret::Secret;
 pub use settings::{
     Admin, Connections, Limits, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls, Upstream,

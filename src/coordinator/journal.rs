@@ -1,5 +1,6 @@
 //! Access records: one JSON line per exchange, written by a thread of its own. Requests never wait for it:
-//! when the sink is slow the workers' queues fill, and what does not fit is dropped and counted there.
+//! when the sink is slow the workers' queues fill, and what does not fit is dropped and counted there. What
+//! operators change goes to the same place as lines of its own, and to standard error.
 
 use super::tell;
 use crate::config::RecordsTo;
@@ -118,6 +119,11 @@ impl Writer {
                     }
                 }
             }
+            while let Some(audit) = board.audit.pop() {
+                let begin = lines.len();
+                audit.json_line(&mut lines);
+                tell(String::from_utf8_lossy(lines.get(begin..).unwrap_or_default()).trim_end());
+            }
             self.put(&mut lines);
             if last {
                 return;
@@ -135,7 +141,7 @@ impl Writer {
 
     /// Writes and forgets `lines`. A sink that fails is reported when it begins to, and when it works again.
     fn put(&mut self, lines: &mut Vec<u8>) {
-        let Some(sink) = self.sink.as_mut().filter(|_| !lines.is_empty()) else { return };
+        let Some(sink) = self.sink.as_mut().filter(|_| !lines.is_empty()) else { return lines.clear() };
         let written = sink.write_all(lines).and_then(|()| sink.flush());
         lines.clear();
         match (&written, self.failing) {

@@ -6,6 +6,7 @@
 //! that nothing is admitted twice, and what was granted and not spent is lost: at most a chunk of each account.
 //! Balances of shorter limits are written down about once a second and refill from where they were.
 
+mod decided;
 mod remembered;
 
 use super::store::{Entry, Store};
@@ -91,7 +92,9 @@ fn open(directory: &str, board: &Board) -> Result<Store, String> {
         tell(&format!("limits.store: {}", fault.sentence));
     }
     board.health.set_stored(store.is_healthy());
-    remembered::take_up(&recovered, &board.in_force().rules, &board.accounts, now);
+    let rules = &board.in_force().rules;
+    decided::take_up(&recovered, rules, &board.accounts, now);
+    remembered::take_up(&recovered, rules, &board.accounts, now);
     Ok(store)
 }
 
@@ -112,7 +115,7 @@ impl Keeping {
         let (mut sweep, mut checkpoint, mut retry) = (clock::now(), clock::now(), clock::now());
         while !end.load(Ordering::Acquire) {
             let now = clock::now();
-            if self.grant() || now >= retry {
+            if self.note_decisions() | self.grant() || now >= retry {
                 self.commit();
                 retry = now + RETRY;
             }
@@ -128,6 +131,7 @@ impl Keeping {
             let next = if self.store.is_some() { checkpoint.min(retry).min(sweep) } else { sweep };
             std::thread::park_timeout(next.since(clock::now()));
         }
+        self.note_decisions();
         self.grant();
         self.note_balances(true);
         if let Some(store) = &mut self.store {
@@ -135,6 +139,18 @@ impl Keeping {
             self.dirty = true;
         }
         self.commit();
+    }
+
+    /// Writes down what operators have decided; whether there was something.
+    fn note_decisions(&mut self) -> bool {
+        let mut any = false;
+        while let Some(change) = self.board.controls.pop() {
+            if let Some(store) = &mut self.store {
+                decided::append(store, &change);
+                (self.dirty, any) = (true, true);
+            }
+        }
+        any
     }
 
     /// Puts on disk what accounts ask for, then lets it be spent. Says whether anybody asked.

@@ -199,9 +199,13 @@ impl Account {
             let least = self.overflow(now);
             let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
             match self.spent.compare_exchange_weak(spent, after, Relaxed, Acquire) {
-                Ok(_) => return,
+                Ok(_) => break spent = after,
                 Err(current) => spent = current,
             }
+        }
+        // Debt is paid by what lies in leases before it waits for the refill.
+        if change > 0 && spent > self.terms.given(self.opened, now) {
+            self.end_leases(now);
         }
     }
 
@@ -270,6 +274,20 @@ impl Account {
             true => self.flags.fetch_or(BLOCKED, Relaxed),
             false => self.flags.fetch_and(!BLOCKED, Relaxed),
         };
+    }
+
+    /// Gives `amount` back as if it had not been spent, but no more than makes the account full; how much that
+    /// is. Nothing for a limit on what is under way, which comes back when it ends.
+    pub fn forgive(&self, amount: u64, now: Moment) -> u64 {
+        let full = i64::try_from(self.terms.capacity()).unwrap_or(i64::MAX);
+        let missing = u64::try_from(full.saturating_sub(self.balance(now))).unwrap_or(0);
+        let amount = amount.min(missing);
+        match (&self.terms.measure, self.sliding()) {
+            (Measure::Concurrent { .. }, _) => return 0,
+            (_, Some(sliding)) => self.free(sliding.take_back_any(amount, now), now),
+            (_, None) => self.settle(amount, 0, 0, now),
+        }
+        amount
     }
 
     /// Whether nobody has asked for more on disk since the last grant; from now on somebody has.

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// The accounts of all rules and keys.
 ///
 /// Bounded: when there are as many as there may be, a key that is new shares one account with all other new
-/// keys of its rule, so that a flood of invented keys neither fills the memory nor is free.
+/// keys of its rule, so that a flood of invented keys neither fills the memory nor is free. Keys of which an
+/// operator has said something have an account of their own even then.
 pub struct Accounts {
     table: HashMap<u128, Arc<Account>, BuildHasherDefault<AsIs>>,
     controls: HashMap<u128, Control, BuildHasherDefault<AsIs>>,
@@ -68,6 +69,11 @@ impl Accounts {
         &self.tuning
     }
 
+    /// Whether accounts that must be on disk before they are spent are kept on one.
+    pub fn is_kept(&self) -> bool {
+        self.durable
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count.load(Relaxed)
@@ -93,16 +99,16 @@ impl Accounts {
     pub fn find(&self, wanted: &Wanted<'_>, label: &dyn Fn() -> String, now: Moment) -> Arc<Account> {
         let mut id = wanted.id();
         let mut shared = String::new();
-        if self.len() >= self.bound && self.get(id).is_none() && wanted.key != 0 {
+        let is_new = || self.get(id).is_none() && !self.controls.pin().contains_key(&id);
+        if self.len() >= self.bound && wanted.key != 0 && is_new() {
             self.crowded.fetch_add(1, Relaxed);
             id = Wanted { key: CROWD, ..*wanted }.id();
             shared.push_str("(all others)");
         }
-        let terms = self.terms(wanted, id);
-        let durable = self.durable && terms.measure.is_durable();
         let label = || if shared.is_empty() { label() } else { shared.clone() };
-        let fresh = || {
-            let account = Arc::new(Account::open(id, &label(), &terms, durable, now));
+        let fresh = |terms: &Arc<Terms>| {
+            let durable = self.is_durable(terms);
+            let account = Arc::new(Account::open(id, &label(), terms, durable, now));
             account.set_blocked(self.control(id).blocked);
             if durable
                 && terms.window_at(now).is_some_and(|window| window.from_ms <= self.distrusted.load(Relaxed))
@@ -113,21 +119,25 @@ impl Accounts {
         };
         let guard = self.table.pin();
         loop {
-            let found = guard.compute(id, |entry| match entry {
-                Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
-                    Operation::Abort(account.clone())
-                }
-                Some((_, account)) if account.is_open() && account.terms().unit == terms.unit => {
-                    match account.replace(&terms, durable, now) {
-                        Some(next) => Operation::Insert(next),
-                        None => Operation::Abort(account.clone()),
+            let found = guard.compute(id, |entry| {
+                // What operators say is read anew whenever somebody else was faster: it may have just changed.
+                let terms = self.terms(wanted, id);
+                match entry {
+                    Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
+                        Operation::Abort(account.clone())
                     }
+                    Some((_, account)) if account.is_open() && account.terms().unit == terms.unit => {
+                        match account.replace(&terms, self.is_durable(&terms), now) {
+                            Some(next) => Operation::Insert(next),
+                            None => Operation::Abort(account.clone()),
+                        }
+                    }
+                    // Replaced already, by somebody who saw these terms or other ones.
+                    Some((_, account)) if !account.is_open() && account.moved().is_some() => {
+                        Operation::Insert(account.newest().clone())
+                    }
+                    _ => Operation::Insert(fresh(&terms)),
                 }
-                // Replaced already, by somebody who saw these terms or other ones.
-                Some((_, account)) if !account.is_open() && account.moved().is_some() => {
-                    Operation::Insert(account.newest().clone())
-                }
-                _ => Operation::Insert(fresh()),
             });
             match found {
                 Compute::Aborted(account) => return account,
@@ -151,9 +161,15 @@ impl Accounts {
         self.distrusted.store(unix_ms, Relaxed);
     }
 
+    fn is_durable(&self, terms: &Terms) -> bool {
+        self.durable && terms.measure.is_durable()
+    }
+
     fn terms(&self, wanted: &Wanted<'_>, id: u128) -> Arc<Terms> {
-        let control = self.control(id).terms;
         let rule = wanted.rules.rules.get(wanted.rule as usize);
+        // A rule that counts something else now is another one, whose amounts these are not.
+        let is_its = |terms: &Arc<Terms>| rule.is_none_or(|ready| ready.rule.unit == terms.unit);
+        let control = self.control(id).terms.filter(is_its);
         control.or_else(|| rule.map(|rule| rule.terms_for(wanted.key).clone())).unwrap_or_else(no_terms)
     }
 
@@ -164,19 +180,24 @@ impl Accounts {
         self.controls.pin().get(&id).cloned().unwrap_or_default()
     }
 
-    /// Follows what an operator says of an account, now and whenever it is opened again.
-    pub fn set_control(&self, wanted: &Wanted<'_>, control: Control, now: Moment) {
-        let id = wanted.id();
-        let blocked = control.blocked;
+    /// Remembers what an operator says of an account, for whenever it is opened; `mail::ControlChange` tells one that
+    /// is open.
+    pub fn set_control(&self, id: u128, control: Control) {
         let guard = self.controls.pin();
         match control == Control::default() {
             true => drop(guard.remove(&id)),
             false => drop(guard.insert(id, control)),
         }
-        if self.get(id).is_some() {
-            // Finding it replaces it where it has got other terms.
-            self.find(wanted, &String::new, now).set_blocked(blocked);
-        }
+    }
+
+    /// Of how many accounts operators have said something.
+    pub fn controlled(&self) -> usize {
+        self.controls.pin().len()
+    }
+
+    /// Shows what operators have said, by account id.
+    pub fn for_each_control(&self, mut look: impl FnMut(u128, &Control)) {
+        self.controls.pin().iter().for_each(|(id, control)| look(*id, control));
     }
 
     // === all of them ===

@@ -79,14 +79,15 @@ struct Open {
     generation: u32,
     /// When it is swept; never, while it is free.
     until: Tick,
-    holds: ArrayVec<Hold, LIMITS_MAX>,
+    /// At most [`LIMITS_MAX`]; its room is kept when the place is free.
+    holds: Vec<Hold>,
 }
 
 const NEVER: Tick = Tick(u64::MAX);
 
 impl Open {
     /// Makes the place free; what was reserved in it.
-    fn vacate(&mut self) -> ArrayVec<Hold, LIMITS_MAX> {
+    fn vacate(&mut self) -> Vec<Hold> {
         self.generation = self.generation.wrapping_add(1);
         self.until = NEVER;
         std::mem::take(&mut self.holds)
@@ -102,6 +103,8 @@ struct Hold {
     reserved: u64,
     /// For `Account::settle`.
     slot: u64,
+    /// What was leased beside it.
+    leased: u64,
 }
 
 /// The right and the duty to settle a reservation.
@@ -208,8 +211,9 @@ impl Book {
         now: Moment,
         mut note: impl FnMut(u32, Note),
     ) -> Result<Ticket, Denied> {
-        let mut holds = ArrayVec::<Hold, LIMITS_MAX>::new();
-        let mut notes = ArrayVec::<(u32, Note), { 2 * LIMITS_MAX }>::new();
+        let place = self.claim();
+        let mut holds = self.open.get_mut(place as usize).map_or_else(Vec::new, Open::vacate);
+        let mut shadowed = ArrayVec::<u32, LIMITS_MAX>::new();
         let mut keys = Keys { rules, caller, known: ArrayVec::new() };
         for index in limits.clone() {
             let Some(ready) = rules.rules.get(index as usize) else { continue };
@@ -219,20 +223,14 @@ impl Book {
                 Key::Missing(part) => Err(Denied::MissingKey(index, part)),
             };
             match taken {
-                Ok((hold, leased)) => {
-                    let _ = notes.try_push((index, Note::Admitted(hold.reserved)));
-                    if leased > 0 {
-                        let _ = notes.try_push((index, Note::Leased(leased)));
-                    }
-                    // Configuration holds lists to LIMITS_MAX; one more would go uncounted, never unsettled.
-                    debug_assert!(!holds.is_full());
-                    let _ = holds.try_push(hold);
-                }
+                Ok(hold) => holds.push(hold),
                 Err(_) if ready.rule.mode == Mode::Shadow => {
-                    let _ = notes.try_push((index, Note::ShadowRefused));
+                    // Configuration holds lists to LIMITS_MAX; one more would go uncounted.
+                    let _ = shadowed.try_push(index);
                 }
                 Err(denied) => {
                     holds.drain(..).for_each(|hold| hold.give_back(now));
+                    self.give_up(place, holds);
                     return Err(match denied {
                         Denied::Refused(refused) => {
                             self.longest(refused, rules, limits, caller, estimate, now)
@@ -242,8 +240,14 @@ impl Book {
                 }
             }
         }
-        notes.into_iter().for_each(|(index, said)| note(index, said));
-        Ok(self.keep(holds, now))
+        for Hold { rule, reserved, leased, .. } in &holds {
+            note(*rule, Note::Admitted(*reserved));
+            if *leased > 0 {
+                note(*rule, Note::Leased(*leased));
+            }
+        }
+        shadowed.into_iter().for_each(|rule| note(rule, Note::ShadowRefused));
+        Ok(self.keep(place, holds, now))
     }
 
     /// Reserves `more` for a stream from the token and cost accounts of its reservation, or from none.
@@ -310,7 +314,8 @@ impl Book {
         now: Moment,
         mut note: impl FnMut(Settled),
     ) {
-        for hold in self.finish(&ticket) {
+        let Some(mut holds) = self.finish(&ticket) else { return };
+        for hold in holds.drain(..) {
             let Some(ready) = rules.rules.get(hold.rule as usize) else { continue };
             let (spent, kept) = (spend.amount(&ready.rule), spend.settled(&ready.rule));
             let account = &hold.handle.account;
@@ -320,6 +325,7 @@ impl Book {
                 self.push_ask(account.clone(), 0);
             }
         }
+        self.give_up(ticket.place, holds);
     }
 
     /// How the tightest account of each unit of a reservation stands.
@@ -389,7 +395,7 @@ impl Book {
         caller: &dyn Caller,
         estimate: &Spend,
         now: Moment,
-    ) -> Result<(Hold, u64), Denied> {
+    ) -> Result<Hold, Denied> {
         let amount = estimate.amount(&ready.rule);
         let tuning = *self.accounts.tuning();
         // An account can be replaced between look-up and taking, by a reload or a sweep; seldom twice.
@@ -402,7 +408,7 @@ impl Book {
                     self.push_ask(account.clone(), 0);
                 }
                 let unit = ready.rule.unit;
-                return Ok((Hold { handle, rule: wanted.rule, unit, reserved: amount, slot }, leased));
+                return Ok(Hold { handle, rule: wanted.rule, unit, reserved: amount, slot, leased });
             }
             match taking {
                 Taking::Closed => {
@@ -486,28 +492,36 @@ impl Book {
         handle
     }
 
-    fn keep(&mut self, holds: ArrayVec<Hold, LIMITS_MAX>, now: Moment) -> Ticket {
-        let until = now.tick + self.hold;
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.open.push(Open { generation: 0, until: NEVER, holds: ArrayVec::new() });
+    /// A place for a reservation, which is nobody's now.
+    fn claim(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.open.push(Open { generation: 0, until: NEVER, holds: Vec::new() });
             (self.open.len() - 1) as u32
-        });
+        })
+    }
+
+    fn keep(&mut self, place: u32, holds: Vec<Hold>, now: Moment) -> Ticket {
+        let until = now.tick + self.hold;
         match self.open.get_mut(place as usize) {
             Some(open) => {
                 (open.until, open.holds) = (until, holds);
                 Ticket { place, generation: open.generation }
             }
-            None => Ticket { place, generation: 0 }, // a free place exists
+            None => Ticket { place, generation: 0 }, // a claimed place exists
         }
     }
 
-    fn finish(&mut self, ticket: &Ticket) -> ArrayVec<Hold, LIMITS_MAX> {
-        match self.open.get_mut(ticket.place as usize) {
-            Some(open) if open.generation == ticket.generation => {
-                self.free.push(ticket.place);
-                open.vacate()
-            }
-            _ => ArrayVec::new(), // swept
+    /// What a ticket stands for; its place is still claimed. `None` when it was swept.
+    fn finish(&mut self, ticket: &Ticket) -> Option<Vec<Hold>> {
+        let open = self.open.get_mut(ticket.place as usize);
+        open.filter(|open| open.generation == ticket.generation).map(Open::vacate)
+    }
+
+    /// Frees a claimed place, and keeps its room.
+    fn give_up(&mut self, place: u32, room: Vec<Hold>) {
+        if let Some(open) = self.open.get_mut(place as usize) {
+            open.holds = room;
+            self.free.push(place);
         }
     }
 

@@ -3,6 +3,9 @@
 use super::KeyPart;
 use ring::digest::{Context, SHA256, digest};
 
+/// The longest name of a key in lists of accounts, in bytes.
+const LABEL_MAX: usize = 64;
+
 /// The values of a key's parts, hashed as they come.
 ///
 /// The digest is stable across restarts and hosts: it names accounts on disk and in configuration. A lone API
@@ -29,6 +32,29 @@ impl KeyText {
         text.push(part, value);
         parts.for_each(|(part, value)| text.push(part, value));
         first_half(text.context.finish().as_ref())
+    }
+
+    /// What the key of these values is called in lists of accounts: the values, apart from credentials, which
+    /// are named by the start of their hash. Cut where it is long, so two keys may have one name.
+    pub fn label<'a>(parts: impl IntoIterator<Item = (&'a KeyPart, &'a [u8])>) -> String {
+        let mut label = String::new();
+        for (part, value) in parts {
+            if !label.is_empty() {
+                label.push(' ');
+            }
+            match part {
+                KeyPart::ApiKey => label.push_str(&KeyText::name_of(KeyText::of_api_key(value))),
+                _ => label.push_str(&String::from_utf8_lossy(value)),
+            }
+        }
+        let end = (0..=LABEL_MAX.min(label.len())).rev().find(|end| label.is_char_boundary(*end));
+        label.truncate(end.unwrap_or(0));
+        label
+    }
+
+    /// What a credential of this digest is called: `sha256:` and the first 8 hexadecimal digits.
+    pub fn name_of(digest: u128) -> String {
+        format!("sha256:{:08x}", digest >> 96)
     }
 
     fn push(&mut self, part: &KeyPart, value: &[u8]) {

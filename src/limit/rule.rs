@@ -84,6 +84,12 @@ impl Measure {
         }
     }
 
+    /// Whether it is a budget for an hour or longer, which a restart must not begin anew.
+    pub fn is_long(&self) -> bool {
+        const HOUR: Duration = Duration::from_secs(3600);
+        self.is_durable() || matches!(self, Measure::Sliding { length, .. } if *length >= HOUR)
+    }
+
     /// Whether its balance is on disk before it is spent: calendar windows of an hour and longer. All others are
     /// written down about once a second.
     pub fn is_durable(&self) -> bool {

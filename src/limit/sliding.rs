@@ -83,6 +83,13 @@ impl Sliding {
         self.slot(number).fetch_update(Relaxed, Relaxed, update).map_or(0, taken)
     }
 
+    /// Takes `amount` out of all slots, the newest first; what was taken has to leave `spent`.
+    pub(super) fn take_back_any(&self, amount: u64, now: Moment) -> u64 {
+        let newest = self.number(now);
+        let numbers = (newest.saturating_sub(SLOTS - 1)..=newest).rev();
+        numbers.fold(0, |taken, number| taken + self.take_back(number, amount - taken))
+    }
+
     /// Time until `amount` more has become old; `None` when there is not so much.
     pub(super) fn until_freed(&self, amount: u64, now: Moment) -> Option<Duration> {
         let number = self.number(now);

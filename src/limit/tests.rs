@@ -347,10 +347,37 @@ fn keys_beyond_the_bound_share_an_account() {
 }
 
 #[test]
+fn what_is_forgiven_makes_an_account_no_more_than_full() {
+    let sliding = Measure::Sliding { budget: 10, length: Duration::from_secs(60) };
+    let day = Measure::Calendar { budget: 10, every: Every::Day, zone: Zone::utc() };
+    for (measure, waits) in [(per_second(10, 10), 15), (sliding, 15), (day, 15)] {
+        for (used, forgiven, effect, balance) in
+            [(0, 5, 0, 10), (4, 3, 3, 9), (4, 9, 4, 10), (25, 20, 20, 5), (25, u64::MAX, 25, 10)]
+        {
+            let terms = Arc::new(Terms::new(&"a".into(), Unit::Tokens, &measure));
+            let account = Account::open(1, "", &terms, false, START);
+            account.settle(0, used, 0, START);
+            let later = START.later(Duration::from_secs(waits));
+            // A bucket has got one unit and a half since.
+            let refilled = u64::from(matches!(measure, Measure::Bucket { .. }) && used > 0);
+            let (effect, balance) = (effect.min(used - refilled), (balance + refilled as i64).min(10));
+            assert_eq!(account.forgive(forgiven, later), effect, "{measure:?} {used} {forgiven}");
+            assert_eq!(account.balance(later), balance, "{measure:?} {used} {forgiven}");
+        }
+    }
+    let running = Arc::new(Terms::new(&"a".into(), Unit::Concurrency, &Measure::Concurrent { max: 2 }));
+    let account = Account::open(1, "", &running, false, START);
+    assert!(matches!(account.take(1, 0, &Tuning::default(), START), Taking::Took { amount: 1, .. }));
+    assert_eq!((account.forgive(1, START), account.balance(START)), (0, 1));
+}
+
+#[test]
 fn a_changed_rule_keeps_what_was_used() {
     let day = |budget| Measure::Calendar { budget, every: Every::Day, zone: Zone::utc() };
     for (before, used, after, balance) in [
         (per_second(100, 60), 30, per_second(200, 60), 165),
+        (per_second(100, 60), 95, per_second(200, 60), 100),
+        (per_second(100, 60), 125, per_second(200, 60), 70),
         (per_second(100, 60), 30, per_second(50, 60), 15),
         (per_second(100, 60), 80, per_second(50, 60), 0),
         (per_second(100, 60), 130, per_second(50, 60), -35),

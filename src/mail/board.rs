@@ -1,7 +1,7 @@
-use super::Resolved;
+use super::{ControlChange, Resolved};
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
-use crate::telemetry::{Counters, Latencies, LimitCounters, Record};
+use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters, Record};
 use crossbeam::queue::ArrayQueue;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -52,13 +52,16 @@ pub struct Desk {
     pub records: ArrayQueue<Record>,
     /// Latencies of the last second or so, on their way to the board.
     pub latencies: ArrayQueue<Box<Latencies>>,
+    /// What the worker has learned so far, on its way to the board; the newest takes the place of the last.
+    pub estimates: ArrayQueue<Box<Estimates>>,
 }
 
 impl Desk {
     /// A desk with room for `records` records.
     pub fn new(worker: u16, records: usize) -> Arc<Desk> {
         let latencies = ArrayQueue::new(4);
-        Arc::new(Desk { worker, counters: Counters::default(), records: ArrayQueue::new(records), latencies })
+        let (counters, records) = (Counters::default(), ArrayQueue::new(records));
+        Arc::new(Desk { worker, counters, records, latencies, estimates: ArrayQueue::new(1) })
     }
 }
 
@@ -123,6 +126,24 @@ pub type Bell = Box<dyn Fn() + Send + Sync>;
 /// The most accounts that wait for the store.
 const ASKS_MAX: usize = 8192;
 
+/// The most accounts of which operators have said something, and the most of their changes that wait for the
+/// store.
+pub const CONTROLS_MAX: usize = 10_000;
+
+/// The most changes of operators that wait to be written to the log.
+const AUDITS_MAX: usize = 1024;
+
+/// Whether a change of an operator outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The store has it.
+    OnDisk,
+    /// There is no store.
+    Nowhere,
+    /// The store has too many changes to write already: it was not taken.
+    Refused,
+}
+
 /// What everybody may read: who works, what is in force, how it goes. Locks here are held for a copy only,
 /// and never by a worker.
 pub struct Board {
@@ -134,10 +155,16 @@ pub struct Board {
     pub accounts: Arc<Accounts>,
     /// Accounts of which more must be on disk before it is spent; from workers to the store.
     pub asks: ArrayQueue<Ask>,
+    /// What operators have changed, on its way to the log: from the admin threads to the journal.
+    pub audit: ArrayQueue<Audit>,
+    /// What operators have decided, on its way to the disk: from the admin threads to the store.
+    pub controls: ArrayQueue<ControlChange>,
     bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     latencies: Mutex<Latencies>,
+    /// By worker.
+    estimates: Mutex<Vec<Estimates>>,
 }
 
 impl Board {
@@ -148,10 +175,13 @@ impl Board {
             health: Health::default(),
             accounts,
             asks: ArrayQueue::new(ASKS_MAX),
+            audit: ArrayQueue::new(AUDITS_MAX),
+            controls: ArrayQueue::new(CONTROLS_MAX),
             bell: OnceLock::new(),
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
+            estimates: Mutex::default(),
         })
     }
 
@@ -189,7 +219,17 @@ impl Board {
         }
     }
 
-    /// What is to be done when an account is asked for. Once.
+    /// Hands what an operator has decided to the store, if there is one: whoever drains the queue has set the bell.
+    pub fn keep(&self, change: ControlChange) -> Kept {
+        let Some(bell) = self.bell.get().filter(|_| self.accounts.is_kept()) else { return Kept::Nowhere };
+        match self.controls.push(change) {
+            Ok(()) => bell(),
+            Err(_) => return Kept::Refused,
+        }
+        Kept::OnDisk
+    }
+
+    /// What is to be done when an account is asked for, or an operator has decided something. Once.
     pub fn set_bell(&self, bell: Bell) {
         let _ = self.bell.set(bell);
     }
@@ -200,6 +240,20 @@ impl Board {
         for part in self.desks.iter().flat_map(|desk| std::iter::from_fn(|| desk.latencies.pop())) {
             sums.merge(&part);
         }
+    }
+
+    /// What all workers have learned, added.
+    pub fn estimates(&self) -> Estimates {
+        let mut known = open(&self.estimates);
+        known.resize_with(self.desks.len(), Estimates::default);
+        let mut sum = Estimates::default();
+        for (desk, known) in self.desks.iter().zip(known.iter_mut()) {
+            if let Some(newest) = desk.estimates.pop() {
+                *known = *newest;
+            }
+            sum.add(known);
+        }
+        sum
     }
 
     /// The latencies of all workers so far.

@@ -1,12 +1,16 @@
 //! Layer 5: what the threads of tollgate say to one another.
 //!
 //! Three kinds of thread never call one another: workers serve, the coordinator decides what is in force, the
-//! admin thread shows. A worker hears of the coordinator by [`ToWorker`] messages in its mailbox; it speaks
-//! through bounded queues of its [`Desk`] that it never waits for; and everybody reads the [`Board`].
+//! admin thread shows and passes on what operators say. A worker hears of the coordinator by [`ToWorker`] messages
+//! in its mailbox; it speaks through bounded queues of its [`Desk`] that it never waits for; and everybody reads
+//! the [`Board`]. What an operator changes goes from the admin thread by the board: a [`ControlChange`] to the
+//! store, an audit line to the journal.
 
 mod board;
+mod control;
 
-pub use board::{Ask, Bell, Board, Desk, Health, InForce};
+pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
+pub use control::ControlChange;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -9,8 +9,6 @@ use std::net::SocketAddr;
 
 /// The most parts of one key.
 const PARTS_MAX: usize = 8;
-/// The longest name of a key in lists of accounts.
-const LABEL_MAX: usize = 64;
 /// The longest token whose claims are looked at.
 const TOKEN_MAX: usize = 8 << 10;
 
@@ -69,22 +67,8 @@ impl Caller for Asking<'_> {
 
     /// The values, apart from credentials: those are named by their hash.
     fn label(&self, parts: &[KeyPart]) -> String {
-        let mut label = String::new();
-        for (part, value) in parts.iter().zip(self.values(parts).iter().flatten()) {
-            if !label.is_empty() {
-                label.push(' ');
-            }
-            match part {
-                KeyPart::ApiKey => {
-                    let digest = KeyText::of_api_key(value.bytes()) >> 96;
-                    let _ = write!(label, "sha256:{digest:08x}");
-                }
-                _ => label.push_str(&String::from_utf8_lossy(value.bytes())),
-            }
-        }
-        let end = (0..=LABEL_MAX.min(label.len())).rev().find(|end| label.is_char_boundary(*end));
-        label.truncate(end.unwrap_or(0));
-        label
+        let values = self.values(parts);
+        KeyText::label(parts.iter().zip(values.iter().flatten().map(Value::bytes)))
     }
 }
 

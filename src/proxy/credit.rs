@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::fault::Fault;
 use crate::base::{Money, Tokens};
 use crate::config;
-use crate::limit::{self, Denied, Mode, Note, OnExhausted, Settled, Spend, Standing, Ticket};
+use crate::limit::{self, Denied, LIMITS_MAX, Mode, Note, OnExhausted, Settled, Spend, Standing, Ticket};
 use crate::llm::estimate::{OVERHEAD_TOKENS, Ratio, input_tokens, output_tokens};
 use crate::llm::{Ask, Format, Usage};
 use crate::mail::InForce;
@@ -47,6 +47,8 @@ pub(super) struct Credit {
     output: Tokens,
     /// One of the limits ends streams that outlast it.
     may_cut: bool,
+    /// The rules that admitted it, whose settlement is to agree with what is reported.
+    admitted: ArrayVec<u32, LIMITS_MAX>,
 }
 
 impl Entry {
@@ -119,9 +121,11 @@ impl Entry {
         let until = self.started + GRANT_WAIT_MAX;
         loop {
             let version = self.worker.grants.version();
-            match self.try_reserve(limits, asking, &estimate) {
+            let mut admitted = ArrayVec::new();
+            match self.try_reserve(limits, asking, &estimate, &mut admitted) {
                 Ok(ticket) => {
                     self.credit.ticket = Some(ticket);
+                    self.credit.admitted = admitted;
                     self.credit.may_cut = limits.iter().any(|limit| self.cuts(*limit));
                     return Ok(());
                 }
@@ -141,11 +145,21 @@ impl Entry {
         }
     }
 
-    fn try_reserve(&self, limits: &[u32], asking: &Asking<'_>, estimate: &Spend) -> Result<Ticket, Denied> {
+    fn try_reserve(
+        &self,
+        limits: &[u32],
+        asking: &Asking<'_>,
+        estimate: &Spend,
+        admitted: &mut ArrayVec<u32, LIMITS_MAX>,
+    ) -> Result<Ticket, Denied> {
         let (rules, now) = (&self.serving.in_force.rules, self.worker.moment());
         let mut book = self.worker.book.borrow_mut();
         let ticket = book.reserve(rules, limits.iter().copied(), asking, estimate, now, |rule, note| {
             count(self.counts(rule), note);
+            if let Note::Admitted(_) = note {
+                // Its bound is that of a request's limits.
+                let _ = admitted.try_push(rule);
+            }
         });
         self.worker.board.ask(book.take_asks());
         self.worker.desk.counters.reservations_open.set(book.open_reservations() as u64);
@@ -206,13 +220,22 @@ impl Entry {
     /// Step 10: replaces what was reserved by what was really spent.
     pub(super) fn settle_credit(&mut self, spend: &Spend, source: UsageSource) {
         let Some(ticket) = self.credit.ticket.take() else { return };
-        let Entry { serving, record, worker, .. } = self;
+        let Entry { serving, record, worker, credit, .. } = self;
         let InForce { rules, limit_counters, .. } = &*serving.in_force;
         let counters = &limit_counters[usize::from(worker.desk.worker)];
+        // What was reported of the request is counted by what admitted it, and what is settled by the book: two
+        // ways to one number, whose difference is shown as drift.
+        for place in credit.admitted.drain(..).map(|rule| rule as usize) {
+            let amount = spend.amount(&rules.rules[place].rule);
+            match source {
+                UsageSource::Counted => counters[place].counted.add(amount),
+                UsageSource::Reported | UsageSource::None => counters[place].reported.add(amount),
+            }
+        }
         let mut book = worker.book.borrow_mut();
         book.settle(ticket, rules, spend, worker.moment(), |settled| {
             let place = settled.rule as usize;
-            note_settled(&settled, &rules.rules[place].rule, source, &counters[place], record);
+            note_settled(&settled, &rules.rules[place].rule, &counters[place], record);
         });
         worker.board.ask(book.take_asks());
         worker.desk.counters.reservations_open.set(book.open_reservations() as u64);
@@ -242,20 +265,10 @@ impl Entry {
 }
 
 /// Counts a settled account, and notes it in the record as far as there is room; the counters have them all.
-fn note_settled(
-    settled: &Settled,
-    rule: &limit::Rule,
-    source: UsageSource,
-    counts: &LimitCounters,
-    record: &mut Record,
-) {
+fn note_settled(settled: &Settled, rule: &limit::Rule, counts: &LimitCounters, record: &mut Record) {
     counts.settled.add(settled.spent);
     counts.refunded.add(settled.reserved.saturating_sub(settled.spent));
     counts.overspent.add(settled.spent.saturating_sub(settled.reserved));
-    match source {
-        UsageSource::Counted => counts.counted.add(settled.spent),
-        UsageSource::Reported | UsageSource::None => counts.reported.add(settled.spent),
-    }
     let _ = record.decisions.try_push(Decision {
         rule: rule.name.clone(),
         unit: rule.unit.name(),

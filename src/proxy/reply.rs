@@ -129,12 +129,19 @@ async fn finish(
     }
 }
 
+/// Longer than this an SDK is told not to wait by itself: Anthropic's would sleep for as long as it is told, an hour or a
+/// month, within the call; OpenAI's gives up beyond these two minutes of its own accord.
+const UNATTENDED_WAIT_MAX: Duration = Duration::from_secs(120);
+
 /// `retry-after` in whole seconds, rounded up so that it is never too early, and `retry-after-ms`, which the
-/// official SDKs prefer.
+/// official SDKs prefer. Both obey `x-should-retry`, with which the application itself gets the refusal at once.
 fn retry_after(out: &mut Vec<u8>, wait: Duration) {
     let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     number_header(out, "retry-after", millis.div_ceil(1000));
     number_header(out, "retry-after-ms", millis);
+    if wait > UNATTENDED_WAIT_MAX {
+        write::header(out, b"x-should-retry", b"false");
+    }
 }
 
 /// Headers that tell how limits on requests and tokens stand: `x-ratelimit-{limit,remaining,reset}-{unit}` as
@@ -251,9 +258,18 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_rounded_up() {
-        let mut out = Vec::new();
-        retry_after(&mut out, Duration::from_nanos(1_000_000_001));
-        assert_eq!(out, b"retry-after: 2\r\nretry-after-ms: 1001\r\n");
+    fn retry_after_is_rounded_up_and_nobody_is_to_wait_for_long() {
+        for (wait, written) in [
+            (Duration::from_nanos(1_000_000_001), "retry-after: 2\r\nretry-after-ms: 1001\r\n"),
+            (Duration::from_secs(120), "retry-after: 120\r\nretry-after-ms: 120000\r\n"),
+            (
+                Duration::from_millis(120_001),
+                "retry-after: 121\r\nretry-after-ms: 120001\r\nx-should-retry: false\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            retry_after(&mut out, wait);
+            assert_eq!(String::from_utf8(out).expect("text"), written);
+        }
     }
 }

@@ -6,10 +6,10 @@ use super::exchange::{Then, exchange};
 use super::upstream::Pool;
 use crate::base::Moment;
 use crate::limit::Book;
-use crate::llm::learn::Learned;
+use crate::llm::learn::{InputStats, Learned, OutputStats};
 use crate::mail::{Board, Desk, InForce, Resolved, ToWorker};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
-use crate::telemetry::{Latencies, Record};
+use crate::telemetry::{Estimates, InputEstimate, Latencies, OutputEstimate, Record};
 use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -25,6 +25,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// The most models, and pairs of a route and a model, that a worker learns about.
 const MODELS_MAX: usize = 256;
 const ROUTES_MAX: usize = 512;
+
+/// How long a worker that stops waits for its exchanges to end.
+const END_MAX: Duration = Duration::from_secs(2);
 
 /// How long accepting pauses after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -113,9 +116,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
                 ring.nudge();
             }
             ToWorker::Stop => {
-                // The tasks that this wakes run before the worker ends.
                 worker.stopping.set(true);
-                ring.nudge();
+                worker.end_exchanges().await;
                 return executor::stop();
             }
         }
@@ -185,6 +187,27 @@ impl Drop for Open {
     }
 }
 
+/// What a worker has learned, for the board.
+fn estimates(learned: &Learned) -> Estimates {
+    let input = |(model, stats): (&str, InputStats)| {
+        let known = InputEstimate {
+            bytes_per_1000_tokens: u64::from(stats.ratio.bytes_per_1000_tokens),
+            samples: stats.samples,
+            error_permille_sum: stats.error_permille_sum,
+        };
+        (model.to_owned(), known)
+    };
+    let output = |(route, model, stats): (&str, &str, OutputStats)| {
+        let known =
+            OutputEstimate { p95: stats.p95.unwrap_or(0), expected: stats.expected, covered: stats.covered };
+        ((route.to_owned(), model.to_owned()), known)
+    };
+    Estimates {
+        inputs: learned.models().map(input).collect(),
+        outputs: learned.outputs().map(output).collect(),
+    }
+}
+
 async fn keep_house(worker: Rc<Worker>) {
     loop {
         sleep(&worker.ring, HOUSEKEEPING).await;
@@ -197,6 +220,7 @@ async fn keep_house(worker: Rc<Worker>) {
         if worker.latencies.borrow().request.count() > 0 {
             let part = Box::new(worker.latencies.borrow_mut().take());
             worker.desk.latencies.force_push(part);
+            worker.desk.estimates.force_push(Box::new(estimates(&worker.learned.borrow())));
         }
     }
 }
@@ -238,6 +262,19 @@ impl Worker {
         x ^= x >> 27;
         self.random.set(x);
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Waits until every exchange has been dropped where it stood, and so settled and recorded. One that was about
+    /// to wait when the others were woken is woken with the next round.
+    async fn end_exchanges(&self) {
+        let until = self.ring.now() + END_MAX;
+        loop {
+            self.ring.nudge();
+            sleep(&self.ring, Duration::from_millis(1)).await;
+            if self.desk.counters.requests_in_flight.get() == 0 || self.ring.now() >= until {
+                return;
+            }
+        }
     }
 
     /// Hands a finished exchange's record to the journal, or drops and counts it.

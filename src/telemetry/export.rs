@@ -4,6 +4,7 @@
 //! that dashboards for LLM gateways know.
 
 use super::counters::{LimitTotals, Series, Shown, Totals};
+use super::estimates::{Estimates, InputEstimate, OutputEstimate};
 use super::histogram::{
     Buckets, CONNECT_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, Latencies, Latency, PER_OUTPUT_TOKEN_BOUNDS_US,
     PROCESSING_BOUNDS_US, REQUEST_BOUNDS_US,
@@ -23,8 +24,23 @@ pub struct View<'a> {
     pub generations: &'a [u64],
     /// Every limit.
     pub limits: &'a [LimitSeries<'a>],
+    /// What workers have learned, added.
+    pub estimates: &'a Estimates,
+    /// How accounts are kept.
+    pub keeping: Keeping,
     /// Latencies merged from all workers; each entry has labels of its own.
     pub latencies: &'a [LatencySeries<'a>],
+}
+
+/// How accounts are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keeping {
+    /// Accounts of all limits.
+    pub accounts: u64,
+    /// How often a key had to share an account because there were as many as there may be.
+    pub crowded: u64,
+    /// Whether the disk takes balances, as far as it is to.
+    pub stored: bool,
 }
 
 /// One limit's sums.
@@ -63,6 +79,9 @@ pub fn render(view: &View<'_>, out: &mut Vec<u8>) {
             show(family, &labels, series.shown, (series.value)(limit.totals));
         }
     });
+    drift(view.limits, &mut exposition);
+    keeping(&view.keeping, &mut exposition);
+    estimates(view.estimates, &mut exposition);
     gen_ai_usage(view.totals, &mut exposition);
     latencies(view.latencies, &mut exposition);
 }
@@ -105,6 +124,96 @@ fn requests(totals: &Totals, exposition: &mut Exposition<'_>) {
     let mut family = exposition.family("tollgate_exchanges_total", Kind::Counter, help);
     for (outcome, count) in Outcome::ALL.iter().zip(&totals.outcomes) {
         family.sample(&[("outcome", outcome.name())], *count);
+    }
+}
+
+/// What limits settled and what providers reported of the same requests are counted in two places.
+fn drift(limits: &[LimitSeries<'_>], exposition: &mut Exposition<'_>) {
+    let help = "Credit settled beyond or below what was reported or counted of the same requests; anything but 0 is \
+                a fault in tollgate.";
+    let mut family = exposition.family("tollgate_limit_drift", Kind::Gauge, help);
+    for limit in limits {
+        let LimitTotals { settled, reported, counted, .. } = limit.totals;
+        let drift = settled.abs_diff(reported.wrapping_add(*counted));
+        family.sample(&[("rule", limit.rule), ("unit", limit.unit)], drift);
+    }
+}
+
+fn keeping(keeping: &Keeping, exposition: &mut Exposition<'_>) {
+    let rows = [
+        ("tollgate_accounts", Kind::Gauge, "Accounts of all limits.", keeping.accounts),
+        (
+            "tollgate_accounts_crowded_total",
+            Kind::Counter,
+            "How often a key shared an account because there were as many as there may be.",
+            keeping.crowded,
+        ),
+        (
+            "tollgate_store_healthy",
+            Kind::Gauge,
+            "1 while balances that belong on disk can be written there.",
+            keeping.stored.into(),
+        ),
+    ];
+    for (name, kind, help, value) in rows {
+        exposition.family(name, kind, help).sample(&[], value);
+    }
+}
+
+fn estimates(estimates: &Estimates, exposition: &mut Exposition<'_>) {
+    type Input = fn(&InputEstimate) -> u64;
+    let inputs: [(&str, Kind, &str, Input); 3] = [
+        (
+            "tollgate_estimate_input_bytes_per_1000_tokens",
+            Kind::Gauge,
+            "Bytes of text per 1000 tokens, as learned.",
+            |input| input.bytes_per_1000_tokens,
+        ),
+        (
+            "tollgate_estimate_input_samples_total",
+            Kind::Counter,
+            "Requests whose input was estimated and then reported.",
+            |input| input.samples,
+        ),
+        (
+            "tollgate_estimate_input_error_permille_total",
+            Kind::Counter,
+            "Sum of the relative errors of these estimates, in thousandths of what was reported.",
+            |input| input.error_permille_sum,
+        ),
+    ];
+    for (name, kind, help, value) in inputs {
+        let mut family = exposition.family(name, kind, help);
+        for (model, input) in &estimates.inputs {
+            family.sample(&[("model", model)], value(input));
+        }
+    }
+    type Output = fn(&OutputEstimate) -> u64;
+    let outputs: [(&str, Kind, &str, Output); 3] = [
+        (
+            "tollgate_estimate_output_tokens",
+            Kind::Gauge,
+            "Tokens of output that 95 of 100 answers did not exceed, as learned; 0 while unknown.",
+            |output| output.p95,
+        ),
+        (
+            "tollgate_estimate_output_samples_total",
+            Kind::Counter,
+            "Answers for which there was such an expectation.",
+            |output| output.expected,
+        ),
+        (
+            "tollgate_estimate_output_covered_total",
+            Kind::Counter,
+            "Those of them that were not longer.",
+            |output| output.covered,
+        ),
+    ];
+    for (name, kind, help, value) in outputs {
+        let mut family = exposition.family(name, kind, help);
+        for ((route, model), output) in &estimates.outputs {
+            family.sample(&[("route", route), ("model", model)], value(output));
+        }
     }
 }
 

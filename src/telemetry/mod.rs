@@ -3,10 +3,13 @@
 //! * [`counters`]: numbers that one worker writes and any thread reads without a lock; [`lists`] of them.
 //! * [`histogram`]: latencies, kept by a worker and handed over to whoever merges them.
 //! * [`record`]: one exchange, told in a plain value and as one line of JSON.
+//! * [`Audit`]: one change that an operator made, in the same form.
 //! * [`prometheus`]: the text exposition format; [`export`]: the families that tollgate shows in it.
 
+mod audit;
 mod cells;
 pub mod counters;
+pub mod estimates;
 pub mod export;
 pub mod histogram;
 mod json;
@@ -19,7 +22,9 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Audit, Change};
 pub use counters::{Counter, Counters, Gauge, LimitCounters, LimitTotals, Totals, UsageCounts};
-pub use export::{LatencySeries, LimitSeries, View, render};
+pub use estimates::{Estimates, InputEstimate, OutputEstimate};
+pub use export::{Keeping, LatencySeries, LimitSeries, View, render};
 pub use histogram::{Buckets, Latencies, Latency};
 pub use record::{Decision, Outcome, Record, UsageSource};

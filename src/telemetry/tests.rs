@@ -176,6 +176,19 @@ fn what_is_shown_is_what_was_counted() {
             LimitSeries { rule: "ns/p/\"odd\\name\"", unit: "tokens", totals: &first },
             LimitSeries { rule: "ns/p/rpm", unit: "requests", totals: &second },
         ],
+        estimates: &Estimates {
+            inputs: [(
+                "gpt".to_owned(),
+                InputEstimate { bytes_per_1000_tokens: 4_200, samples: 3, error_permille_sum: 30 },
+            )]
+            .into(),
+            outputs: [(
+                ("ns/r".to_owned(), "gpt".to_owned()),
+                OutputEstimate { p95: 77, expected: 20, covered: 19 },
+            )]
+            .into(),
+        },
+        keeping: Keeping { accounts: 5, crowded: 2, stored: true },
         latencies: &[
             LatencySeries { labels: &[("gen_ai_system", "anthropic")], latencies: &latencies },
             LatencySeries { labels: &[("gen_ai_system", "openai")], latencies: &Latencies::default() },
@@ -197,6 +210,12 @@ fn what_is_shown_is_what_was_counted() {
         (r#"tollgate_limit_admitted_total{rule="ns/p/\"odd\\name\"",unit="tokens"}"#, 7.0),
         (r#"tollgate_limit_debt{rule="ns/p/\"odd\\name\"",unit="tokens"}"#, 9.0),
         (r#"tollgate_limit_debt{rule="ns/p/rpm",unit="requests"}"#, 0.0),
+        (r#"tollgate_limit_drift{rule="ns/p/rpm",unit="requests"}"#, 0.0),
+        ("tollgate_accounts", 5.0),
+        ("tollgate_accounts_crowded_total", 2.0),
+        ("tollgate_store_healthy", 1.0),
+        (r#"tollgate_estimate_input_bytes_per_1000_tokens{model="gpt"}"#, 4_200.0),
+        (r#"tollgate_estimate_output_covered_total{route="ns/r",model="gpt"}"#, 19.0),
         (r#"gen_ai_client_token_usage_bucket{gen_ai_token_type="input",le="4"}"#, 0.0),
         (r#"gen_ai_client_token_usage_bucket{gen_ai_token_type="input",le="16"}"#, 2.0),
         (r#"gen_ai_client_token_usage_bucket{gen_ai_token_type="input",le="67108864"}"#, 2.0),
@@ -217,8 +236,15 @@ fn what_is_shown_is_what_was_counted() {
 #[test]
 fn every_family_is_ours_or_gen_ai_and_is_there_from_the_start() {
     let totals = Totals::default();
-    let families =
-        shown(&View { version: "", totals: &totals, generations: &[], limits: &[], latencies: &[] });
+    let families = shown(&View {
+        version: "",
+        totals: &totals,
+        generations: &[],
+        limits: &[],
+        estimates: &Estimates::default(),
+        keeping: Keeping::default(),
+        latencies: &[],
+    });
     let ours = |name: &String| name.starts_with("tollgate_") || name.starts_with("gen_ai_");
     assert!(families.keys().all(ours));
     let listed = [Totals::SERIES.len(), LimitTotals::SERIES.len()];

@@ -57,7 +57,10 @@ impl World {
             true => self.blocked.insert(World::id(&set, rule, key)),
             false => self.blocked.remove(&World::id(&set, rule, key)),
         };
-        self.accounts.set_control(&Wanted { rules: &set, rule, key }, control, self.told(now));
+        // As `mail::ControlChange` does.
+        let (wanted, is_blocked) = (Wanted { rules: &set, rule, key }, control.blocked);
+        self.accounts.set_control(wanted.id(), control);
+        self.accounts.find(&wanted, &String::new, self.told(now)).set_blocked(is_blocked);
         self.follow(World::id(&set, rule, key), now);
         self.check_replaced(now)
     }

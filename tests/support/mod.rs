@@ -77,6 +77,15 @@ pub fn bucket(route: &str, max: u64, per_fill: u64, fill: &str, unit: &str) -> S
     )
 }
 
+/// A LimitPolicy on a route with these limits, each a map in YAML's flow style.
+pub fn limits(route: &str, limits: &[&str]) -> String {
+    let list: String = limits.iter().map(|limit| format!("  - {limit}\n")).collect();
+    format!(
+        "---\napiVersion: tollgate.dev/v1alpha1\nkind: LimitPolicy\nmetadata: {{name: test, namespace: llm}}\nspec:\n  \
+         targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: {route}}}]\n  limits:\n{list}"
+    )
+}
+
 /// A Settings resource; `spec` is its body, indented by two spaces.
 pub fn settings(spec: &str) -> String {
     format!(

@@ -1,4 +1,8 @@
 //! The commands.
 
+pub(crate) mod crash;
+pub(crate) mod fit;
 pub(crate) mod hop;
+mod kit;
 pub(crate) mod simulate;
+pub(crate) mod storm;

@@ -1,6 +1,6 @@
 //! The receiving half: heads, bodies, and the choice of an answer.
 
-use super::{Connection, Current, Phase};
+use super::{Connection, Current, OpenAnswer, Phase};
 use crate::answer::{Envelope, Plan, Sheet};
 use crate::http::{self, BodyFraming, BodyReader, BodyStep, Head, HeadStep};
 use crate::ledger::SeenRequest;
@@ -9,6 +9,7 @@ use crate::script::{Fault, Script};
 use crate::server::World;
 use crate::text::{fnv1a64, fnv1a64_more};
 use std::rc::Rc;
+use std::time::Instant;
 
 impl Connection {
     /// Looks for a head. True when there is more to do at once.
@@ -118,7 +119,10 @@ impl Connection {
         }
         let refusal = refusal.or(request.unsettled.take().map(|why| Refusal::new(400, why)));
         let plan = choose(&ask, refusal, &script, world);
-        self.open_answers += 1;
+        let (tag, kept) = (script.tag, script.journal);
+        // `world.now` may be older than the bytes that were read after it.
+        let arrived = if kept { Instant::now() } else { world.now };
+        self.open_answers.push_back(OpenAnswer { number, tag, arrived, kept });
         self.phase = Phase::Answer(Current {
             plan: if ask.fault == Fault::None { plan } else { Rc::new(Plan::clone(&plan).filled(number)) },
             number,

@@ -23,7 +23,8 @@ pub(super) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {
     }
     match ask.head.anthropic_version.clone().and_then(|range| ask.bytes.get(range)) {
         None | Some([]) => Err(Refusal::new(400, "anthropic-version: header is required")),
-        Some(b"2023-06-01" | b"2023-01-01") => Ok(()),
+        // The official SDKs send the newest.
+        Some(b"2023-01-01" | b"2023-06-01" | b"2026-10-21") => Ok(()),
         Some(other) => {
             let text =
                 format!("anthropic-version: {:?} is not a valid version", String::from_utf8_lossy(other));

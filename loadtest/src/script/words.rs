@@ -30,6 +30,8 @@ pub(super) fn set(script: &mut Script, name: &str, value: &str) -> Result<(), St
         "strict" => number(value).map(|v| script.strict = v),
         "body-limit" => number(value).map(|v| script.body_limit = v),
         "record" => number(value).map(|v| script.record = v),
+        "journal" => number(value).map(|v| script.journal = v),
+        "tag" => number(value).map(|v| script.tag = v),
         _ => Err("no setting has this name".to_string()),
     };
     outcome.map_err(|why| format!("{name}: {why}"))
@@ -98,6 +100,8 @@ mod tests {
             ("retry-after", "none"),
             ("tool-call", "get_weather"),
             ("record", "false"),
+            ("journal", "true"),
+            ("tag", "77"),
         ] {
             assert_eq!(script.set(name, value), Ok(()), "{name}");
         }
@@ -113,6 +117,8 @@ mod tests {
             retry_after: None,
             tool_call: Some("get_weather".into()),
             record: false,
+            journal: true,
+            tag: 77,
             ..Script::default()
         };
         assert_eq!(script, expected);

@@ -1,5 +1,6 @@
 //! LimitPolicy of tollgate.dev: several limits that must all admit, with keys, windows, budgets, weights.
 
+pub(crate) mod control;
 pub(crate) mod key;
 mod limit;
 mod measure;

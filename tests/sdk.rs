@@ -1,0 +1,380 @@
+//! The official Python SDKs of OpenAI and Anthropic against a whole gateway: they read its answers and its refusals,
+//! find the limits' headers, come back when they are told to, and read a cut stream to its end.
+//!
+//! `TOLLGATE_SDK_PYTHON` names an interpreter that has what tests/sdk/requirements.txt lists; `.ci/run` makes one.
+//! Without it these tests say so and check nothing.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+use support::{Client, ROUTES, Rig, Route, USER_TEXT, limits, read_to, until};
+use tollgate::runtime::clock::unix_ms;
+use tollgate::telemetry::Outcome;
+use tollgate_loadtest::{Count, Script, reply_text};
+
+/// What the programs ask for.
+const MODEL: &str = "claude-3-5-haiku-latest";
+/// The ways in which each SDK asks: for a whole answer, for a stream event by event, by its helper for streams.
+const WAYS: [&str; 3] = ["whole", "stream", "helper"];
+const HOUR_MS: u64 = 3_600_000;
+
+// === the programs ===
+
+/// A running program of tests/sdk, which takes an order a line. It ends when this process does.
+struct Program {
+    _child: Child,
+    orders: ChildStdin,
+    reports: BufReader<ChildStdout>,
+}
+
+/// One for each SDK: to start one takes seconds, so all tests share them.
+static PROGRAMS: LazyLock<Option<[Mutex<Program>; 2]>> = LazyLock::new(|| {
+    let python = std::env::var("TOLLGATE_SDK_PYTHON").ok().filter(|python| !python.is_empty());
+    let Some(python) = python else {
+        eprintln!("no SDKs: set TOLLGATE_SDK_PYTHON to a Python that has them, as .ci/run does");
+        return None;
+    };
+    Some(["openai_program.py", "anthropic_program.py"].map(|file| Mutex::new(start(&python, file))))
+});
+
+fn start(python: &str, file: &str) -> Program {
+    let path = format!("{}/tests/sdk/{file}", env!("CARGO_MANIFEST_DIR"));
+    // -B: no compiled files beside the sources. The environment could name keys, addresses, proxies.
+    let command = Command::new(python)
+        .args(["-B", &path])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = command.unwrap_or_else(|error| panic!("{python}: {error}"));
+    let orders = child.stdin.take().expect("it is piped");
+    let reports = BufReader::new(child.stdout.take().expect("it is piped"));
+    Program { _child: child, orders, reports }
+}
+
+/// What an SDK is to do.
+#[derive(Clone, Copy)]
+struct Order {
+    way: &'static str,
+    /// How often it asks, on one client.
+    times: u32,
+    /// How often the SDK may try again by itself.
+    retries: u32,
+    max_tokens: u64,
+    keyless: bool,
+    header: Option<(&'static str, &'static str)>,
+}
+
+const ORDER: Order =
+    Order { way: "whole", times: 1, retries: 0, max_tokens: 4_000, keyless: false, header: None };
+
+/// What came of it: a report for each time asked.
+fn told(rig: &Rig, route: Route, order: Order) -> Vec<Value> {
+    told_while(rig, route, order, || {})
+}
+
+/// The same; `meanwhile` runs while the SDK is busy.
+fn told_while(rig: &Rig, route: Route, order: Order, meanwhile: impl FnOnce()) -> Vec<Value> {
+    let programs = PROGRAMS.as_ref().expect("tests ask whether there are any");
+    let program = &programs[usize::from(!route.openai_client)];
+    let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
+    let Order { way, times, retries, max_tokens, keyless, header } = order;
+    let headers: serde_json::Map<_, _> =
+        header.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let line = json!({
+        "base": format!("http://{}{}", rig.address, route.path), "way": way, "times": times, "retries": retries,
+        "max_tokens": max_tokens, "keyless": keyless, "headers": headers,
+    });
+    writeln!(program.orders, "{line}").expect("the program reads");
+    meanwhile();
+    let mut reports = String::new();
+    program.reports.read_line(&mut reports).expect("the program reports");
+    serde_json::from_str(&reports).unwrap_or_else(|error| panic!("{error}: {reports:?}"))
+}
+
+/// Whether there are SDKs to test with.
+fn present() -> bool {
+    PROGRAMS.is_some()
+}
+
+fn script() -> Script {
+    Script { input_tokens: Count::Fixed(1_000), output_tokens: 100, ..Script::default() }
+}
+
+/// The number that a header holds.
+fn number(report: &Value, header: &str) -> u64 {
+    let value = report["headers"][header].as_str().unwrap_or_else(|| panic!("no {header}: {report}"));
+    value.parse().unwrap_or_else(|error| panic!("{header}: {value:?}: {error}"))
+}
+
+/// The name of a limit's header in the client's format; `what` is `limit` or `remaining`.
+fn header(route: Route, unit: &str, what: &str) -> String {
+    match route.openai_client {
+        true => format!("x-ratelimit-{what}-{unit}"),
+        false => format!("anthropic-ratelimit-{unit}-{what}"),
+    }
+}
+
+/// How far ahead, in milliseconds, the instant lies at which all of an Anthropic limit is back.
+fn reset_ms(report: &Value, unit: &str) -> u64 {
+    let reset = report["resets"][format!("anthropic-ratelimit-{unit}-reset")].as_u64().expect("RFC 3339");
+    reset.checked_sub(unix_ms()).expect("it is in the future")
+}
+
+fn refused(rig: &Rig) -> u64 {
+    rig.gateway().board.in_force().limit_counters.iter().map(|worker| worker[0].refused.get()).sum()
+}
+
+// === answers ===
+
+#[test]
+fn answers_are_read_on_every_route_whole_and_streamed() {
+    if !present() {
+        return;
+    }
+    for route in ROUTES {
+        let rig = Rig::start(script(), &limits(route.name, &["{name: r, unit: requests, rate: 9/hour}"]));
+        for (number, way) in (1..).zip(WAYS) {
+            let report = &told(&rig, route, Order { way, ..ORDER })[0];
+            let at = format!("{} {way}: {report}", route.path);
+            assert_eq!(report["text"], reply_text(MODEL, USER_TEXT, number, &script()), "{at}");
+            assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
+            assert_eq!(report["finish"], if route.openai_client { "stop" } else { "end_turn" }, "{at}");
+        }
+        let ledger = rig.assert_ledgers_agree();
+        assert_eq!((ledger.completed, rig.balance(0)), (3, 6));
+    }
+}
+
+#[test]
+fn the_headers_of_an_admitted_answer_tell_how_its_limits_stand() {
+    if !present() {
+        return;
+    }
+    let list = ["{name: r, unit: requests, rate: 9/hour}", "{name: t, unit: tokens, rate: 100000/hour}"];
+    for route in ROUTES {
+        let rig = Rig::start(script(), &limits(route.name, &list));
+        for (asked, way) in (1..).zip(["whole", "stream"]) {
+            let report = &told(&rig, route, Order { way, ..ORDER })[0];
+            let told = |unit, what| number(report, &header(route, unit, what));
+            assert_eq!(
+                (told("requests", "limit"), told("requests", "remaining")),
+                (9, 9 - asked),
+                "{report}"
+            );
+            // Some are reserved for an answer that has only begun, and some were spent before.
+            let remaining = told("tokens", "remaining");
+            assert_eq!(told("tokens", "limit"), 100_000);
+            assert!((95_000..100_000).contains(&remaining), "{report}");
+            if !route.openai_client {
+                // A ninth of an hour for each request.
+                assert!(reset_ms(report, "requests").abs_diff(asked * 400_000) < 10_000, "{report}");
+            }
+            rig.settled();
+        }
+    }
+}
+
+// === refusals ===
+
+#[test]
+fn a_refusal_is_the_sdks_own_error_and_names_the_limit() {
+    if !present() {
+        return;
+    }
+    let rows = [
+        ("requests", "{name: calls, unit: requests, rate: 1/hour}"),
+        ("tokens", "{name: calls, unit: tokens, rate: 1000/hour, burst: 1100}"),
+    ];
+    for (route, (unit, limit)) in ROUTES.into_iter().flat_map(|route| rows.map(|row| (route, row))) {
+        let rig = Rig::start(script(), &limits(route.name, &[limit]));
+        assert_eq!(told(&rig, route, ORDER)[0]["usage"], json!([1_000, 100]));
+        rig.settled();
+        for way in WAYS {
+            let report = &told(&rig, route, Order { way, ..ORDER })[0];
+            let at = format!("{} {unit} {way}: {report}", route.path);
+            assert_eq!(
+                (&report["raised"], &report["status"]),
+                (&json!("RateLimitError"), &json!(429)),
+                "{at}"
+            );
+            // OpenAI's SDK hands out what is within "error", and its type is what the limit counts.
+            let (kind, error) = match route.openai_client {
+                true => (unit, &report["body"]),
+                false => ("rate_limit_error", &report["body"]["error"]),
+            };
+            assert_eq!((&report["type"], &error["type"]), (&json!(kind), &json!(kind)), "{at}");
+            let message = error["message"].as_str().expect("text");
+            assert!(message.contains("limit llm/test/calls allows"), "{at}");
+            let (ms, seconds) = (number(report, "retry-after-ms"), number(report, "retry-after"));
+            assert!((10_000..=HOUR_MS * 11 / 10).contains(&ms) && seconds == ms.div_ceil(1000), "{at}");
+            assert_eq!(number(report, &header(route, unit, "remaining")), 0, "{at}");
+            if !route.openai_client {
+                // All is back when one request is.
+                let ahead = reset_ms(report, unit);
+                assert!(unit == "tokens" || ahead.abs_diff(ms) < 10_000, "{ahead} {at}");
+            }
+        }
+        assert_eq!((refused(&rig), rig.simulator.ledger().requests), (3, 1));
+    }
+}
+
+#[test]
+fn a_key_that_is_wanted_and_missing_is_the_error_of_its_status() {
+    if !present() {
+        return;
+    }
+    let rows = [
+        ("{header: x-team}", "BadRequestError", 400, ("x-team", "red")),
+        ("{apiKey: {}}", "AuthenticationError", 401, ("x-api-key", "sk-other")),
+        // {"sub":"ann"}
+        ("{claim: sub}", "AuthenticationError", 401, ("authorization", "Bearer a.eyJzdWIiOiJhbm4ifQ.x")),
+    ];
+    for (route, (key, raised, status, header)) in
+        ROUTES.into_iter().flat_map(|route| rows.map(|row| (route, row)))
+    {
+        let limit = format!("{{name: keys, unit: requests, rate: 9/hour, key: {key}, onMissingKey: deny}}");
+        let rig = Rig::start(script(), &limits(route.name, &[&limit]));
+        let report = &told(&rig, route, Order { keyless: true, retries: 2, ..ORDER })[0];
+        assert_eq!(
+            (&report["raised"], &report["status"]),
+            (&json!(raised), &json!(status)),
+            "{key}: {report}"
+        );
+        assert_eq!(report["attempts"], json!([[status, null]]), "it is not tried again");
+        assert!(report["body"].to_string().contains("llm/test/keys"), "{report}");
+        let report = &told(&rig, route, Order { header: Some(header), ..ORDER })[0];
+        assert_eq!(report["usage"], json!([1_000, 100]), "{key}: {report}");
+    }
+}
+
+// === coming back ===
+
+#[test]
+fn an_sdk_comes_back_once_exactly_when_it_is_told_to() {
+    if !present() {
+        return;
+    }
+    // Shorter than a second, which is what `retry-after` says, and longer than the half that SDKs wait by themselves.
+    let limit = "{name: r, unit: requests, rate: 100/minute, burst: 1}";
+    for (route, way) in ROUTES.into_iter().flat_map(|route| WAYS.map(|way| (route, way))) {
+        let rig = Rig::start(script(), &limits(route.name, &[limit]));
+        // On a busy machine an SDK may be too slow to be refused; of twenty requests one is not.
+        let mut asked = 0;
+        let report = loop {
+            let reports = told(&rig, route, Order { way, times: 2, retries: 2, ..ORDER });
+            asked += 2;
+            let last =
+                reports.into_iter().find(|report| !report["slept"].as_array().expect("a list").is_empty());
+            if let Some(report) = last {
+                break report;
+            }
+            assert!(asked < 20, "{} {way}: never refused", route.path);
+        };
+        let at = format!("{} {way}: {report}", route.path);
+        let ms = report["attempts"][0][1].as_u64().expect("it was told");
+        assert!((1..=600).contains(&ms), "{at}");
+        assert_eq!(report["attempts"], json!([[429, ms], [200, null]]), "{at}");
+        assert_eq!(report["slept"], json!([ms as f64 / 1000.0]), "{at}");
+        assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
+        if way != "helper" {
+            assert_eq!(report["retries"], 1, "{at}");
+        }
+    }
+}
+
+#[test]
+fn an_sdk_comes_back_until_another_has_ended() {
+    if !present() {
+        return;
+    }
+    for route in ROUTES {
+        let rig = Rig::start(script(), &limits(route.name, &["{name: c, unit: concurrency, max: 1}"]));
+        let mut other = rig.client();
+        hold(&mut other, route);
+        let reports = told_while(&rig, route, Order { retries: 5, ..ORDER }, || {
+            until("it was refused", || refused(&rig) > 0);
+            drop(other);
+        });
+        let report = &reports[0];
+        let again = refused(&rig);
+        let mut attempts = vec![json!([429, 1_000]); again as usize];
+        attempts.push(json!([200, null]));
+        assert_eq!(report["attempts"], json!(attempts), "{report}");
+        assert_eq!(
+            report["slept"],
+            json!(vec![1.0; again as usize]),
+            "nobody knows when: a second each time"
+        );
+        assert_eq!((&report["usage"], &report["retries"]), (&json!([1_000, 100]), &json!(again)));
+        rig.settled();
+        assert_eq!(rig.balance(0), 1);
+    }
+}
+
+#[test]
+fn an_sdk_does_not_wait_for_an_hour() {
+    if !present() {
+        return;
+    }
+    for route in ROUTES {
+        let rig = Rig::start(script(), &limits(route.name, &["{name: r, unit: requests, rate: 1/hour}"]));
+        let report = &told(&rig, route, Order { times: 2, retries: 2, ..ORDER })[1];
+        let told = number(report, "retry-after-ms");
+        assert_eq!(report["attempts"], json!([[429, told]]), "{report}");
+        assert_eq!((&report["slept"], &report["raised"]), (&json!([]), &json!("RateLimitError")), "{report}");
+    }
+}
+
+/// Has a slow stream under way.
+fn hold(client: &mut Client, route: Route) {
+    client.post(route.path, "x-sim-chunk-gap: 20ms\r\nx-sim-chunks: 4000\r\n", &route.body(MODEL, true));
+    read_to(client, "data:");
+}
+
+// === streams that outlast their limit ===
+
+/// 2,000 events of 40 bytes, some 20,000 tokens.
+fn long() -> Script {
+    Script {
+        input_tokens: Count::Fixed(10),
+        output_tokens: 20_000,
+        chunks: 2_000,
+        chunk_bytes: 40,
+        chunk_gap: Duration::from_millis(1),
+        ..Script::default()
+    }
+}
+
+#[test]
+fn a_cut_stream_is_read_to_its_end_as_one_that_reached_its_length() {
+    if !present() {
+        return;
+    }
+    let limit = "{name: t, unit: tokens, rate: 1/hour, burst: 800, onExhausted: cut}";
+    for (route, way) in ROUTES.into_iter().flat_map(|route| ["stream", "helper"].map(|way| (route, way))) {
+        let rig = Rig::start(long(), &limits(route.name, &[limit]));
+        let report = &told(&rig, route, Order { way, ..ORDER })[0];
+        let at = format!("{} {way}: {report}", route.path);
+        assert_eq!(rig.ended(Outcome::LimitCut), 1, "{at}");
+        // Of an answer that was cut short OpenAI's helper makes an error by design, whoever cut it; it has read the
+        // stream to its end and has the usage by then.
+        if (route.openai_client, way) == (true, "helper") {
+            assert_eq!(report["raised"], "LengthFinishReasonError", "{at}");
+            assert!(report["why"].as_str().expect("text").contains("completion_tokens="), "{at}");
+            continue;
+        }
+        assert_eq!(report["finish"], if route.openai_client { "length" } else { "max_tokens" }, "{at}");
+        let text = report["text"].as_str().expect("text").len() as u64 / 4;
+        assert!((500..20_000).contains(&text), "{at}");
+        let output = report["usage"][1].as_u64().expect("the usage is told");
+        assert!(output.abs_diff(text) <= 2, "{at}");
+        // An OpenAI provider that was left has not said what the input was: it is estimated.
+        let input = report["usage"][0].as_u64().expect("the usage is told");
+        assert!(if route.openai_provider { (1..100).contains(&input) } else { input == 10 }, "{at}");
+    }
+}
