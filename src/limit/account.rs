@@ -178,25 +178,30 @@ impl Account {
     /// Replaces `taken`, which [`take`](Account::take) noted in `slot`, by what was really used: the rest comes
     /// back, the excess becomes debt.
     pub fn settle(&self, taken: u64, used: u64, slot: u64, now: Moment) {
+        let _ = self.settled(taken, used, slot, now);
+    }
+
+    /// [`settle`](Account::settle)s; the balance afterwards, as [`balance`](Account::balance) tells it.
+    pub fn settled(&self, taken: u64, used: u64, slot: u64, now: Moment) -> i64 {
         let change = self.terms.difference(taken, used);
         if change == 0 {
-            return;
+            return self.balance(now);
         }
         if let Some(sliding) = self.sliding().filter(|_| self.is_open()) {
-            return self.settle_sliding(sliding, (taken, used), slot, now);
+            self.settle_sliding(sliding, (taken, used), slot, now);
+            return self.balance(now);
         }
+        let given = self.terms.given(self.opened, now);
         let mut spent = self.spent.load(Acquire);
         loop {
             if spent == CLOSED {
                 // Who closes an account has said before where its balance goes.
-                if let Some(next) = self.moved() {
-                    next.settle(taken, used, next.first_slot(), now);
-                }
-                return;
+                let moved = self.moved();
+                return moved.map_or(0, |next| next.settled(taken, used, next.first_slot(), now));
             }
             // What has overflown until now is gone: it pays for no debt, and what comes back to a full account
             // overflows too.
-            let least = self.overflow(now);
+            let least = self.overflow(given, now);
             let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
             match self.spent.compare_exchange_weak(spent, after, Relaxed, Acquire) {
                 Ok(_) => break spent = after,
@@ -204,9 +209,10 @@ impl Account {
             }
         }
         // Debt is paid by what lies in leases before it waits for the refill.
-        if change > 0 && spent > self.terms.given(self.opened, now) {
+        if change > 0 && spent > given {
             self.end_leases(now);
         }
+        self.terms.units(self.balance_of(given, self.spent.load(Relaxed)))
     }
 
     /// Whole units that could be taken now, leases included; negative when in debt.
@@ -271,9 +277,13 @@ impl Account {
     /// Blocks it, or lets it spend again.
     pub fn set_blocked(&self, blocked: bool) {
         match blocked {
-            true => self.flags.fetch_or(BLOCKED, Relaxed),
-            false => self.flags.fetch_and(!BLOCKED, Relaxed),
+            true => self.flags.fetch_or(BLOCKED, AcqRel),
+            false => self.flags.fetch_and(!BLOCKED, AcqRel),
         };
+        // Somebody may be replacing it, and have looked before.
+        if let Some(next) = self.moved() {
+            next.set_blocked(blocked);
+        }
     }
 
     /// Gives `amount` back as if it had not been spent, but no more than makes the account full; how much that
@@ -390,7 +400,6 @@ impl Account {
     /// smaller one takes what no longer fits, but makes no debt where there was none.
     pub fn replace(&self, terms: &Arc<Terms>, durable: bool, now: Moment) -> Option<Arc<Account>> {
         let next = Arc::new(Account::open(self.id, self.label(), terms, durable, now));
-        next.set_blocked(self.is_blocked());
         // Reservations of this one are settled there.
         next.hold();
         let extra = self.extra.get_or_init(Box::default);
@@ -409,6 +418,7 @@ impl Account {
                 Err(current) => spent = current,
             }
         }
+        next.set_blocked(self.is_blocked());
         // What was leased meanwhile goes to the new account.
         self.end_leases(now);
         if !self.is_held() {
@@ -463,7 +473,7 @@ impl Account {
             if spent == CLOSED {
                 return Direct::Closed;
             }
-            let after = spent.max(self.overflow(now)).saturating_add(grains);
+            let after = spent.max(self.overflow(given, now)).saturating_add(grains);
             if after > given {
                 return Direct::Short;
             }
@@ -480,8 +490,9 @@ impl Account {
 
     /// The least that `spent` can be: what has overflown, were the leases unspent. Where leases are out, as of
     /// their horizon. Whoever compares it with `spent` reads that before.
-    fn overflow(&self, now: Moment) -> i64 {
-        let Some(leases) = self.leases() else { return self.overflow_at(now) };
+    fn overflow(&self, given: i64, now: Moment) -> i64 {
+        let full = self.terms.grains(self.terms.capacity());
+        let Some(leases) = self.leases() else { return given.saturating_sub(full) };
         // No lease is longer than the window of a calendar that it is of, and somebody may set the clock.
         let is_calendar = matches!(self.terms.measure, Measure::Calendar { .. });
         let mut least = 0;
@@ -489,8 +500,11 @@ impl Account {
             let moves = leases.moves();
             let until = leases.horizon();
             let is_out = until > now.tick && !is_calendar;
-            let horizon = if is_out { now.later(until.since(now.tick)) } else { now };
-            least = self.overflow_at(horizon).saturating_add(leases.unspent());
+            let given = match is_out {
+                true => self.terms.given(self.opened, now.later(until.since(now.tick))),
+                false => given,
+            };
+            least = given.saturating_sub(full).saturating_add(leases.unspent());
             if moves.is_some() && moves == leases.moves() {
                 break;
             }
@@ -506,10 +520,13 @@ impl Account {
 
     fn balance_in_grains(&self, now: Moment) -> i64 {
         self.expire(now);
+        self.balance_of(self.terms.given(self.opened, now), self.spent.load(Relaxed))
+    }
+
+    fn balance_of(&self, given: i64, spent: i64) -> i64 {
         let leased = self.leases().map_or(0, Leases::unspent);
-        let spent = self.spent.load(Relaxed).max(SPENT_MIN).saturating_sub(leased);
-        let balance = self.terms.given(self.opened, now).saturating_sub(spent);
-        balance.min(self.terms.grains(self.terms.capacity()))
+        let spent = spent.max(SPENT_MIN).saturating_sub(leased);
+        given.saturating_sub(spent).min(self.terms.grains(self.terms.capacity()))
     }
 
     /// Tries to lease as much beside a request of `grains` as the account can spare; units that were leased.

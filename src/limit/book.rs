@@ -319,8 +319,8 @@ impl Book {
             let Some(ready) = rules.rules.get(hold.rule as usize) else { continue };
             let (spent, kept) = (spend.amount(&ready.rule), spend.settled(&ready.rule));
             let account = &hold.handle.account;
-            account.settle(hold.reserved, kept, hold.slot, now);
-            note(Settled { rule: hold.rule, reserved: hold.reserved, spent, balance: account.balance(now) });
+            let balance = account.settled(hold.reserved, kept, hold.slot, now);
+            note(Settled { rule: hold.rule, reserved: hold.reserved, spent, balance });
             if account.is_durable() && account.granted() < low_mark(account) && account.ask() {
                 self.push_ask(account.clone(), 0);
             }

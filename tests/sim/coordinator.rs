@@ -6,9 +6,19 @@ use super::oracle::Naive;
 use super::world::{Check, World};
 use std::sync::Arc;
 use std::time::Duration;
+use tollgate::base::Moment;
 use tollgate::limit::{Control, Mode, RuleSet, Terms, Wanted};
 
 impl World {
+    /// Makes what an operator decides hold, as `mail::ControlChange` does, but opens no account for it.
+    pub(crate) fn control_account(&self, wanted: &Wanted<'_>, control: Control, now: Moment) {
+        let blocked = control.blocked;
+        self.accounts.set_control(wanted.id(), control);
+        if self.accounts.get(wanted.id()).is_some() {
+            self.accounts.find(wanted, &String::new, now).set_blocked(blocked);
+        }
+    }
+
     // === rules, operators, sweeps ===
 
     pub(crate) fn reload(&mut self) -> Check {
@@ -57,10 +67,7 @@ impl World {
             true => self.blocked.insert(World::id(&set, rule, key)),
             false => self.blocked.remove(&World::id(&set, rule, key)),
         };
-        // As `mail::ControlChange` does.
-        let (wanted, is_blocked) = (Wanted { rules: &set, rule, key }, control.blocked);
-        self.accounts.set_control(wanted.id(), control);
-        self.accounts.find(&wanted, &String::new, self.told(now)).set_blocked(is_blocked);
+        self.control_account(&Wanted { rules: &set, rule, key }, control, self.told(now));
         self.follow(World::id(&set, rule, key), now);
         self.check_replaced(now)
     }
