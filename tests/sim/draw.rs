@@ -27,7 +27,7 @@ impl Caller for Client {
 /// No capacity is more.
 const AMOUNT_MAX: u64 = 1 << 32;
 /// Nor that of tokens and requests.
-const TOKENS_MAX: u64 = 1 << 20;
+pub(crate) const TOKENS_MAX: u64 = 1 << 20;
 
 /// Keys are from 1 to this.
 pub(crate) const KEYS: u64 = 3;
