@@ -343,7 +343,10 @@ impl Account {
 
     /// As [`used`](Account::used), with what lies in leases: what the next grant stands on.
     pub fn gone(&self, now: Moment) -> u64 {
-        self.used_and(now, 0)
+        // What lies in leases since an earlier window was never spent in this one, and yet it is not free.
+        let leased = self.leases().map_or(0, Leases::unspent);
+        let leased = u64::try_from(self.terms.units_up(leased)).unwrap_or(0);
+        self.used_and(now, 0).max(leased)
     }
 
     fn used_and(&self, now: Moment, leased: i64) -> u64 {

@@ -33,7 +33,9 @@ impl Sliding {
         let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let slot_ns = length.div_ceil(SLOTS - 1).max(1);
         let number = now.tick.0 / slot_ns;
-        let slots = (0..SLOTS).map(|_| AtomicU64::new(pack(number, 0))).collect();
+        // Each with the last number that it had, for who comes with a clock that is a little behind.
+        let last = |place| number.saturating_sub((number % SLOTS + SLOTS - place) % SLOTS);
+        let slots = (0..SLOTS).map(|place| AtomicU64::new(pack(last(place), 0))).collect();
         Sliding { slot_ns, first: number, newest: AtomicU64::new(number), slots }
     }
 

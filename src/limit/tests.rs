@@ -461,6 +461,30 @@ fn a_wait_is_not_for_a_limit_that_wants_nothing() {
 }
 
 #[test]
+fn a_grant_covers_what_lies_in_leases_of_an_earlier_window() {
+    let tuning = Tuning { workers: 2, share_percent: 50, ..TUNING };
+    let measure = Measure::Calendar { budget: 100, every: Every::Hour, zone: Zone::utc() };
+    let terms = Arc::new(Terms::new(&"ns/p".into(), Unit::Tokens, &measure));
+    let account = Account::open(1, "", &terms, true, START);
+    account.grant(100, START);
+    let took = |worker, now| matches!(account.take(5, worker, &tuning, now), Taking::Took { .. });
+    assert!(took(0, START) && took(1, START), "the second worker has a lease");
+    let next = START.later(Duration::from_secs(3600));
+    assert_eq!(account.take(1, 0, &tuning, next), Taking::Ungranted);
+    account.grant(account.gone(next) + 5, next);
+    assert!(took(0, next));
+}
+
+#[test]
+fn a_clock_that_is_behind_gets_its_refund_of_a_sliding_budget() {
+    let account = account(Measure::Sliding { budget: 10, length: Duration::from_nanos(60) });
+    let behind = Moment { tick: Tick(START.tick.0 - 1), ..START };
+    let Taking::Took { slot, .. } = account.take(7, 0, &TUNING, behind) else { panic!("it is full") };
+    account.settle(7, 2, slot, START);
+    assert_eq!(account.balance(START), 8);
+}
+
+#[test]
 fn a_lease_of_one_window_is_not_spent_in_another() {
     let tuning = Tuning { workers: 2, share_percent: 50, ..TUNING };
     let account = account(Measure::Calendar { budget: 100, every: Every::Minute, zone: Zone::utc() });

@@ -66,6 +66,12 @@ impl Disk {
         self.insert(Grant { used, ..grant.clone() });
     }
 
+    /// Whether all grants of the account are of these terms.
+    fn was_granted_under(&self, id: u128, measure: &Measure) -> bool {
+        let grants = self.kept.iter().filter(|((kept, _), _)| *kept == id);
+        grants.map(|(_, grant)| &grant.account.terms().measure).all(|granted| granted == measure)
+    }
+
     fn insert(&mut self, grant: Grant) {
         let window = window(&grant.account.terms().measure, grant.at);
         self.kept.insert((grant.account.id(), window), grant);
@@ -244,10 +250,10 @@ impl World {
             // As of the window that it was granted for, which need not be the present one.
             let is_same = |now: &Measure| is_same_window(now, measure);
             if self.restore(id, is_same, used, Duration::ZERO, grant.at) {
+                self.disk.insert(grant.clone());
                 let nothing = Naive::new(&grant.account.terms().measure, grant.at);
                 let (loss, before) = (loss(&grant, id), before.get(&id).unwrap_or(&nothing));
                 self.resume(id, before, Some(loss), grant.at, now)?;
-                self.disk.insert(grant);
             }
         }
         for (id, Checkpoint { used, naive, at }) in std::mem::take(&mut self.disk.checkpoints) {
@@ -287,8 +293,10 @@ impl World {
         let shown = self.shown(id, now)?;
         let mut naive = Naive::new(&self.accounts.get(id).ok_or("it is there")?.terms().measure, now);
         naive.look(at);
+        // Debt of an earlier window is paid by budgets of the size that is in force now.
+        let is_comparable = self.disk.was_granted_under(id, &naive.measure);
         // What was spent while a clock had gone back is on disk under the window that it had left.
-        if naive.measure == before.measure && !naive.is_back(now) && !before.was_back {
+        if is_comparable && naive.measure == before.measure && !naive.is_back(now) && !before.was_back {
             let (least, most) = before.range(now, self.doubt);
             let most =
                 most.saturating_add(self.disk.overspent.get(&id).map_or(0, |units| i128::from(*units)));
@@ -321,10 +329,9 @@ impl World {
         if self.mutant == Some(Mutant::ForgetBlocks) {
             return;
         }
-        let (now, set) = (self.now(), self.set.clone());
         for ((name, key), control) in &self.controls {
             if let Some((rule, _)) = set.named(name) {
-                self.control_account(&Wanted { rules: &set, rule, key: *key }, control.clone(), now);
+                self.accounts.set_control(World::id(&set, rule, *key), control.clone());
             }
         }
     }

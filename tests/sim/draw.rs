@@ -26,6 +26,8 @@ impl Caller for Client {
 
 /// No capacity is more.
 const AMOUNT_MAX: u64 = 1 << 32;
+/// Nor that of tokens and requests.
+pub(crate) const TOKENS_MAX: u64 = 1 << 20;
 
 /// Keys are from 1 to this.
 pub(crate) const KEYS: u64 = 3;
@@ -66,7 +68,7 @@ pub(crate) fn measure(dice: &mut Dice, unit: Unit) -> Measure {
         return Measure::Concurrent { max: dice.between(1, 4) };
     }
     // Amounts of a unit are of one size, as debts of a million times a capacity are beyond all numbers.
-    let (least, most) = if unit == Unit::Cost { (1 << 28, AMOUNT_MAX) } else { (1, 1 << 20) };
+    let (least, most) = if unit == Unit::Cost { (1 << 28, AMOUNT_MAX) } else { (1, TOKENS_MAX) };
     let most = dice.one_of(&[3, 100, 100_000, most]);
     let amount = least + dice.any_size(most);
     match dice.below(8) {
@@ -132,7 +134,10 @@ pub(crate) fn amount(unit: Unit, spend: &Spend) -> u64 {
 
 /// A rule like `rule` that allows another amount, or in another way.
 pub(crate) fn changed(dice: &mut Dice, rule: &Rule) -> Rule {
-    let scaled = |dice: &mut Dice, amount: u64| (amount * dice.between(1, 8) / 4).clamp(1, AMOUNT_MAX);
+    let scaled = |dice: &mut Dice, amount: u64| {
+        let most = if amount > TOKENS_MAX { AMOUNT_MAX } else { TOKENS_MAX };
+        (amount * dice.between(1, 8) / 4).clamp(1, most)
+    };
     let mut rule = rule.clone();
     rule.measure = match rule.measure {
         _ if dice.percent(20) => measure(dice, rule.unit),

@@ -1,6 +1,6 @@
 //! What clients do: ask, wait and ask again, stream, end, vanish. Each is judged by the oracle.
 
-use super::draw::{self, Client};
+use super::draw::{self, Client, TOKENS_MAX};
 use super::mutants::Mutant;
 use super::oracle::Naive;
 use super::world::{Check, HOLD, Hold, Open, World};
@@ -261,7 +261,7 @@ impl World {
     pub(crate) fn stream(&mut self) -> Check {
         let streams = |open: &Open| open.last_part.is_some() && !open.dead;
         let Some(place) = self.some_open(streams) else { return Ok(()) };
-        let output = self.dice.any_size(1 + self.open[place].spend.output * 2);
+        let output = self.dice.any_size((1 + self.open[place].spend.output * 2).min(TOKENS_MAX));
         let more = Spend { output, cost: Money(self.dice.any_size(100) as i64), ..Spend::default() };
         let (worker, set) = (self.open[place].worker, self.open[place].set.clone());
         let (now, mut notes) = (self.workers[worker].now, Vec::new());
@@ -374,7 +374,7 @@ impl World {
             (0, _) => (output, cost),
             (1, None) => (dice.below(output + 1), dice.below(cost + 1)),
             (1, Some(last)) => (output - dice.below(last + 1), cost),
-            _ => (output + dice.any_size(output + 2), cost + dice.any_size(cost + 2)),
+            _ => (output + dice.any_size((output + 2).min(TOKENS_MAX)), cost + dice.any_size(cost + 2)),
         };
         Spend { input, output, cost: Money(cost as i64), ..Spend::default() }
     }

@@ -240,7 +240,9 @@ impl World {
             let (id, shown) = (account.id(), i128::from(account.balance(now)));
             let naive = self.oracle.get(&id).ok_or_else(|| format!("nobody opened {id:x}"))?;
             let (least, most) = naive.range(now, self.doubt);
-            if !(least..=most).contains(&shown) {
+            // A debt of so many budgets comes of a reload under a clock that had gone back, and has no exact number.
+            let is_endless = shown.max(most) < -i128::from(naive.capacity()) << 16;
+            if !is_endless && !(least..=most).contains(&shown) {
                 let measure = &naive.measure;
                 return Err(format!("I1: {id:x} shows {shown}, not {least}..={most}; {measure:?}"));
             }
