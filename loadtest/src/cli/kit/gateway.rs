@@ -163,12 +163,13 @@ pub(crate) fn end_after(life: Duration) {
     });
 }
 
+/// Two ports that are free, below those that the system gives to connections of its own choice: they must be free
+/// again whenever the gateway starts anew.
 fn two_free_ports() -> Result<(u16, u16), String> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|why| why.to_string());
-    let (one, other) = (bind()?, bind()?);
-    let port =
-        |listener: &TcpListener| listener.local_addr().map(|a| a.port()).map_err(|why| why.to_string());
-    Ok((port(&one)?, port(&other)?))
+    let first = 10_000 + (std::process::id() % 10_000) as u16;
+    let mut free =
+        (first..first + 2_000).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.next().zip(free.next()).ok_or_else(|| format!("no port is free from {first} on"))
 }
 
 #[cfg(test)]
