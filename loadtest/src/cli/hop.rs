@@ -21,6 +21,7 @@ use wrk::Wrk;
 struct Options {
     tollgate: Option<PathBuf>,
     nginx: String,
+    limits: bool,
     out: PathBuf,
     rounds: usize,
     seconds: u64,
@@ -106,6 +107,7 @@ impl Options {
         let mut options = Options {
             tollgate: None,
             nginx: "nginx".into(),
+            limits: false,
             out: PathBuf::new(),
             rounds: 6,
             seconds: 5,
@@ -118,6 +120,10 @@ impl Options {
         while let Some(argument) = rest.next() {
             if argument == "--help" {
                 return Ok(None);
+            }
+            if argument == "--limits" {
+                options.limits = true;
+                continue;
             }
             let value = rest.next().ok_or(format!("{argument} needs a value; see --help"))?;
             let wrong = |_| format!("{argument}: {value:?} is not a number");
@@ -145,6 +151,7 @@ const HELP: &str = "\
 loadtest hop: CPU time per proxied request, tollgate beside nginx, on this machine and loopback
 
   --tollgate PATH     the binary to measure; without it only nginx is
+  --limits            tollgate with limits in all units is measured too, beside itself without any
   --nginx PATH        nginx (found on PATH); when it is not there only tollgate is measured
   --out DIR           hop.md, hop.json and the configurations used go here
   --rounds N          rounds; in each, every proxy has one turn, in rotating order (6)

@@ -126,7 +126,11 @@ impl Report {
         for name in &self.names {
             let _ = write!(head, " {name} µs/request | {name} requests/s |");
         }
-        let _ = writeln!(text, "{head} tollgate/nginx |\n|{}", "---|".repeat(2 + 2 * self.names.len()));
+        for (one, base) in self.pairs() {
+            let _ = write!(head, " {one}/{base} |");
+        }
+        let columns = 1 + 2 * self.names.len() + self.pairs().count();
+        let _ = writeln!(text, "{head}\n|{}", "---|".repeat(columns));
         for round in 0..self.rounds.len() / self.names.len().max(1) {
             let _ = write!(text, "| {} |", round + 1);
             for name in &self.names {
@@ -134,8 +138,11 @@ impl Report {
                     let _ = write!(text, " {:.2} | {:.0} |", turn.cost(), rate(turn));
                 }
             }
-            let ratio = self.ratio(round).map_or("–".to_string(), |ratio| format!("{ratio:.3}"));
-            let _ = writeln!(text, " {ratio} |");
+            for pair in self.pairs() {
+                let ratio = self.ratio(pair, round).map_or("–".to_string(), |ratio| format!("{ratio:.3}"));
+                let _ = write!(text, " {ratio} |");
+            }
+            text.push('\n');
         }
     }
 
@@ -147,10 +154,13 @@ impl Report {
             let (min, median, max) = spread(costs);
             let _ = writeln!(text, "| {name} µs/request | {min:.2} | {median:.2} | {max:.2} |");
         }
-        let ratios: Vec<f64> = (0..self.rounds.len()).filter_map(|round| self.ratio(round)).collect();
-        if !ratios.is_empty() {
-            let (min, median, max) = spread(ratios);
-            let _ = writeln!(text, "| tollgate/nginx | {min:.3} | {median:.3} | {max:.3} |");
+        for pair in self.pairs() {
+            let ratios: Vec<f64> =
+                (0..self.rounds.len()).filter_map(|round| self.ratio(pair, round)).collect();
+            if !ratios.is_empty() {
+                let (min, median, max) = spread(ratios);
+                let _ = writeln!(text, "| {}/{} | {min:.3} | {median:.3} | {max:.3} |", pair.0, pair.1);
+            }
         }
     }
 
@@ -158,9 +168,16 @@ impl Report {
         self.rounds.iter().find(|turn| turn.rig == name && turn.round == round)
     }
 
+    /// What is compared with what: tollgate with nginx, and with its limits on with its limits off.
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
+        let all = [("tollgate", "nginx"), (super::rig::LIMITED, "tollgate")];
+        let is_there = |name| self.names.contains(&name);
+        all.into_iter().filter(move |(one, base)| is_there(*one) && is_there(*base))
+    }
+
     /// The two proxies' costs in the same round.
-    fn ratio(&self, round: usize) -> Option<f64> {
-        Some(self.turn("tollgate", round)?.cost() / self.turn("nginx", round)?.cost())
+    fn ratio(&self, (one, base): (&str, &str), round: usize) -> Option<f64> {
+        Some(self.turn(one, round)?.cost() / self.turn(base, round)?.cost())
     }
 }
 
@@ -225,11 +242,27 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_compared_with_none() {
+        let mut report = report();
+        report.names = vec![super::super::rig::LIMITED, "tollgate"];
+        report
+            .rounds
+            .iter_mut()
+            .filter(|turn| turn.rig == "nginx")
+            .for_each(|turn| turn.rig = report.names[0]);
+        assert!(
+            report.markdown().contains("| limits/tollgate | 0.909 | 1.455 | 2.000 |"),
+            "{}",
+            report.markdown()
+        );
+    }
+
+    #[test]
     fn one_proxy_alone_has_no_ratio() {
         let mut report = report();
         report.rounds.retain(|turn| turn.rig == "nginx");
         report.names = vec!["nginx"];
-        assert!(report.markdown().contains("| 2 | 10.00 | 2000 | – |"));
+        assert!(report.markdown().contains("| 2 | 10.00 | 2000 |\n"));
         assert_eq!(spread(vec![]), (0.0, 0.0, 0.0));
     }
 }

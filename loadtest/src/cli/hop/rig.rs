@@ -28,7 +28,12 @@ pub(super) fn start_all(options: &Options, upstream: u16) -> Result<(Vec<Rig>, V
     let mut rigs = Vec::new();
     let mut notes = Vec::new();
     match &options.tollgate {
-        Some(binary) => rigs.push(tollgate(options, binary, upstream)?),
+        Some(binary) => {
+            rigs.push(tollgate("tollgate", options, binary, upstream, "")?);
+            if options.limits {
+                rigs.push(tollgate(LIMITED, options, binary, upstream, LIMITS)?);
+            }
+        }
         None => notes.push("tollgate was not measured: no --tollgate PATH".to_string()),
     }
     if is_program(&options.nginx) {
@@ -40,12 +45,35 @@ pub(super) fn start_all(options: &Options, upstream: u16) -> Result<(Vec<Rig>, V
     Ok((rigs, notes))
 }
 
-fn tollgate(options: &Options, binary: &Path, upstream: u16) -> Result<Rig, String> {
+/// The name of tollgate with [`LIMITS`].
+pub(super) const LIMITED: &str = "limits";
+
+/// Limits in all units, on key, route and model, that never refuse.
+const LIMITS: &str = "---
+apiVersion: tollgate.dev/v1alpha1
+kind: LimitPolicy
+metadata: {name: hop, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: hop}]
+  limits:
+  - {name: requests, unit: requests, rate: 1000000000/minute, key: {apiKey: {}}}
+  - {name: tokens, unit: tokens, rate: 1000000000000/minute, key: {apiKey: {}, model: {}}}
+  - {name: month, unit: cost, budget: 10000000 USD, window: month, key: {apiKey: {}}}
+  - {name: at-once, unit: concurrency, max: 100000, key: {route: {}}}
+";
+
+fn tollgate(
+    name: &'static str,
+    options: &Options,
+    binary: &Path,
+    upstream: u16,
+    limits: &str,
+) -> Result<Rig, String> {
     let port = free_port()?;
-    let dir = fresh_dir(&options.out.join("tollgate"))?;
-    write(&dir.join("hop.yaml"), &tollgate_config(port, upstream))?;
+    let dir = fresh_dir(&options.out.join(name))?;
+    write(&dir.join("hop.yaml"), &(tollgate_config(port, upstream) + limits))?;
     let arguments = ["run".to_string(), dir.display().to_string()];
-    start("tollgate", options, &binary.display().to_string(), &arguments, port)
+    start(name, options, &binary.display().to_string(), &arguments, port)
 }
 
 fn nginx(options: &Options, upstream: u16) -> Result<Rig, String> {
@@ -150,6 +178,7 @@ kind: Settings
 metadata: {{name: hop}}
 spec:
   workers: {{cores: 1}}
+  admin: {{address: none}}
   hostOverrides:
   - {{host: 127.0.0.1, to: \"http://127.0.0.1:{upstream}\"}}
 ---
