@@ -209,7 +209,7 @@ impl Asked {
             out: options.text("out").map(|dir| Path::new(&dir).to_path_buf()),
             seconds: options.number("seconds", 20, 2, 600)?,
             agents: options.number("agents", 12, 1, 200)?,
-            headroom: options.number("headroom", 20, 0, 90)?,
+            headroom: options.number("headroom", 5, 0, 90)?,
             seed: options.number("seed", 1, 0, u64::MAX)?,
         };
         options.end()?;
@@ -223,7 +223,7 @@ loadtest fit: does a token limit refuse what would have fitted?
   --tollgate PATH   the binary to be tried (needed)
   --seconds N       length of the trace, replayed in real time (20)
   --agents N        coding agents, three calls at once each at most (12)
-  --headroom N      percent of the capacity that the calls leave at their worst moment (20)
+  --headroom N      percent of the capacity that the calls leave at their worst moment (5)
   --seed N          of the trace (1)
   --out DIR         fit.md and fit.json go there
 

@@ -108,7 +108,7 @@ pub(super) fn judge(lives: &[Life], plan: &Plan, figures: &mut Figures) {
     }
     for (what, faults) in verdicts {
         let found = match faults.first() {
-            Some(first) => format!("{}, such as: {first}", faults.len()),
+            Some(_) => format!("{}, such as: {}", faults.len(), faults[..faults.len().min(5)].join("; ")),
             None => format!("{} budgets, {looks} looks", plan.keys.len() * Unit::ALL.len()),
         };
         figures.check(what, faults.is_empty(), found);
@@ -164,7 +164,7 @@ fn look(story: &mut Story, life: usize, lost: i64, lease_most: i64) {
         story.faults.push(format!("life {life}: {more} lost by an orderly end"));
     }
     let kills = i64::try_from(story.kills_since).unwrap_or(i64::MAX);
-    if more > lease_most.saturating_mul(kills) {
+    if kills > 0 && more > lease_most.saturating_mul(kills) {
         story.faults.push(format!("life {life}: {more} lost by {kills} kills, leases are {lease_most}"));
     }
     if story.kills_since == 1 {
