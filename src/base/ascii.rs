@@ -29,6 +29,22 @@ pub fn decimal(bytes: &[u8]) -> Option<u64> {
     })
 }
 
+/// Appends `n` in decimal digits.
+pub fn push_decimal(out: &mut Vec<u8>, n: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = n;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
 /// Members of a comma-separated list (RFC 9110 section 5.6.1), trimmed, empty ones left out.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(trim).filter(|member| !member.is_empty())

@@ -137,8 +137,8 @@ const UNATTENDED_WAIT_MAX: Duration = Duration::from_secs(120);
 /// official SDKs prefer. Both obey `x-should-retry`, with which the application itself gets the refusal at once.
 fn retry_after(out: &mut Vec<u8>, wait: Duration) {
     let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    number_header(out, "retry-after", millis.div_ceil(1000));
-    number_header(out, "retry-after-ms", millis);
+    number_header(out, ["retry-after"], millis.div_ceil(1000));
+    number_header(out, ["retry-after-ms"], millis);
     if wait > UNATTENDED_WAIT_MAX {
         write::header(out, b"x-should-retry", b"false");
     }
@@ -155,28 +155,30 @@ pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing], format: O
             Unit::Cost | Unit::Concurrency => continue,
         };
         let Standing { limit, remaining, reset, .. } = standing;
-        let written = match format {
-            Some(Format::AnthropicMessages) => write!(
-                out,
-                "anthropic-ratelimit-{unit}-limit: {limit}\r\nanthropic-ratelimit-{unit}-remaining: {remaining}\r\n\
-                 anthropic-ratelimit-{unit}-reset: {}\r\n",
-                Instant(unix_ms, *reset)
-            ),
-            _ => write!(
-                out,
-                "x-ratelimit-limit-{unit}: {limit}\r\nx-ratelimit-remaining-{unit}: {remaining}\r\n\
-                 x-ratelimit-reset-{unit}: {}\r\n",
-                OpenAiTime(*reset)
-            ),
-        };
-        debug_assert!(written.is_ok(), "a vector takes all");
+        match format {
+            Some(Format::AnthropicMessages) => {
+                let name = |what| ["anthropic-ratelimit-", unit, "-", what];
+                number_header(out, name("limit"), *limit);
+                number_header(out, name("remaining"), *remaining);
+                header_name(out, name("reset"));
+                let _ = write!(out, "{}\r\n", At(unix_ms, *reset));
+            }
+            _ => {
+                let name = |what| ["x-ratelimit-", what, "-", unit];
+                number_header(out, name("limit"), *limit);
+                number_header(out, name("remaining"), *remaining);
+                header_name(out, name("reset"));
+                openai_time(out, *reset);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
     }
 }
 
 /// The instant so long after a time in milliseconds since 1970 UTC, as RFC 3339 has it, rounded up to a second.
-struct Instant(i64, Duration);
+struct At(i64, Duration);
 
-impl std::fmt::Display for Instant {
+impl std::fmt::Display for At {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ms = i64::try_from(self.1.as_millis()).unwrap_or(i64::MAX);
         let seconds = self.0.saturating_add(ms).saturating_add(999) / 1000;
@@ -185,33 +187,42 @@ impl std::fmt::Display for Instant {
     }
 }
 
-fn number_header(out: &mut Vec<u8>, name: &str, number: u64) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
+fn number_header<const PARTS: usize>(out: &mut Vec<u8>, name: [&str; PARTS], number: u64) {
+    header_name(out, name);
     write::number(out, number);
     out.extend_from_slice(b"\r\n");
 }
 
-/// A time as OpenAI's headers have it: `1m40s`, `2s`, `350ms`; rounded up to a millisecond.
-struct OpenAiTime(Duration);
+/// Writes a name that comes in parts, and the colon.
+fn header_name<const PARTS: usize>(out: &mut Vec<u8>, name: [&str; PARTS]) {
+    name.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    out.extend_from_slice(b": ");
+}
 
-impl std::fmt::Display for OpenAiTime {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let millis = self.0.as_nanos().div_ceil(1_000_000);
-        let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
-        let (seconds, millis) = (millis / 1000 % 60, millis % 1000);
-        if hours > 0 {
-            write!(f, "{hours}h")?;
-        }
-        if hours > 0 || minutes > 0 {
-            write!(f, "{minutes}m")?;
-        }
-        match (seconds, millis) {
-            (0, millis) if millis > 0 && hours == 0 && minutes == 0 => write!(f, "{millis}ms"),
-            (seconds, 0) => write!(f, "{seconds}s"),
-            (seconds, millis) => write!(f, "{seconds}.{millis:03}s"),
-        }
+/// Writes a time as OpenAI's headers have it: `1m40s`, `2s`, `1.500s`, `350ms`; rounded up to a millisecond.
+fn openai_time(out: &mut Vec<u8>, time: Duration) {
+    let millis = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+    let (seconds, millis) = (millis / 1000 % 60, millis % 1000);
+    if hours > 0 {
+        write::number(out, hours);
+        out.push(b'h');
     }
+    if hours > 0 || minutes > 0 {
+        write::number(out, minutes);
+        out.push(b'm');
+    }
+    if (hours, minutes, seconds) == (0, 0, 0) && millis > 0 {
+        write::number(out, millis);
+        return out.extend_from_slice(b"ms");
+    }
+    write::number(out, seconds);
+    if millis > 0 {
+        let digits = [millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8);
+        out.push(b'.');
+        out.extend_from_slice(&digits);
+    }
+    out.push(b's');
 }
 
 #[cfg(test)]
@@ -229,7 +240,9 @@ mod tests {
             (60_020, "1m0.020s"),
             (3_600_000, "1h0m0s"),
         ] {
-            assert_eq!(OpenAiTime(Duration::from_millis(millis)).to_string(), shown);
+            let mut out = Vec::new();
+            openai_time(&mut out, Duration::from_millis(millis));
+            assert_eq!(String::from_utf8_lossy(&out), shown);
         }
     }
 

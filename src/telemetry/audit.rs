@@ -1,8 +1,7 @@
 //! What an operator changed while the program ran: who, which account, what it was before and after.
 
-use super::json::Object;
+use super::json::{Object, Plain};
 use super::time::Utc;
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -74,7 +73,7 @@ impl Audit {
         json.text("key", Some(&self.label));
         match &self.change {
             Change::Grant { asked, balance } => {
-                json.plain("asked", asked);
+                json.plain("asked", *asked);
                 plain_pair(&mut json, balance);
             }
             Change::Block(pair) => plain_pair(&mut json, pair),
@@ -89,9 +88,9 @@ impl Audit {
     }
 }
 
-fn plain_pair(json: &mut Object<'_>, [before, after]: &[impl Display; 2]) {
-    json.plain("before", before);
-    json.plain("after", after);
+fn plain_pair<V: Plain + Copy>(json: &mut Object<'_>, [before, after]: &[V; 2]) {
+    json.plain("before", *before);
+    json.plain("after", *after);
 }
 
 #[cfg(test)]

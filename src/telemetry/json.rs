@@ -1,7 +1,41 @@
 //! JSON objects, appended to a buffer member by member.
 
+use crate::base::ascii::push_decimal;
 use std::fmt::Display;
 use std::io::Write;
+
+/// A value whose JSON is its plain text. Records are many and have many of them, so that none of it goes through
+/// `fmt`.
+pub(super) trait Plain {
+    fn append(self, out: &mut Vec<u8>);
+}
+
+macro_rules! plain_numbers {
+    ($($number:ty)*) => {$(
+        impl Plain for $number {
+            fn append(self, out: &mut Vec<u8>) {
+                push_decimal(out, u64::from(self));
+            }
+        }
+    )*};
+}
+
+plain_numbers!(u8 u16 u32 u64);
+
+impl Plain for i64 {
+    fn append(self, out: &mut Vec<u8>) {
+        if self < 0 {
+            out.push(b'-');
+        }
+        push_decimal(out, self.unsigned_abs());
+    }
+}
+
+impl Plain for bool {
+    fn append(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self { b"true" } else { b"false" });
+    }
+}
 
 /// A JSON object in the making. Member names are written as they are. Writing to a `Vec` does not fail, so
 /// the results of doing so are dropped.
@@ -19,9 +53,12 @@ impl<'o> Object<'o> {
 
     /// Writes the name of a member; the value is the caller's to append.
     pub(super) fn member(&mut self, name: &str) -> &mut Vec<u8> {
-        let before = if self.is_empty { "" } else { "," };
-        self.is_empty = false;
-        let _ = write!(self.out, "{before}\"{name}\":");
+        if !std::mem::replace(&mut self.is_empty, false) {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 
@@ -36,15 +73,15 @@ impl<'o> Object<'o> {
     }
 
     /// A number or a boolean.
-    pub(super) fn plain(&mut self, name: &str, value: impl Display) {
-        let _ = write!(self.member(name), "{value}");
+    pub(super) fn plain(&mut self, name: &str, value: impl Plain) {
+        value.append(self.member(name));
     }
 
     /// A number or a boolean, or null.
-    pub(super) fn plain_or_null<V: Display>(&mut self, name: &str, value: Option<V>) {
+    pub(super) fn plain_or_null<V: Plain>(&mut self, name: &str, value: Option<V>) {
         match value {
             Some(value) => self.plain(name, value),
-            None => self.plain(name, "null"),
+            None => self.member(name).extend_from_slice(b"null"),
         }
     }
 

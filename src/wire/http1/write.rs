@@ -98,18 +98,7 @@ pub fn last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
 
 /// Writes `n` in decimal digits.
 pub fn number(out: &mut Vec<u8>, n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = n;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+    ascii::push_decimal(out, n);
 }
 
 /// Copies every end-to-end header of a head parsed from `buf`, in order, unless `skip` says so of it and its
