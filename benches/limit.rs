@@ -116,8 +116,21 @@ fn many_keys(criterion: &mut Criterion) {
     const KEYS: u64 = 1_000_000;
     let mut group = criterion.benchmark_group("limit/a million keys");
     group.sample_size(20);
+    let before = resident_bytes();
     let mut desk = Desk::open(1, 0, &host(1));
     (1..=KEYS).for_each(|key| desk.exchange(spread(key)));
+    eprintln!("bytes per key that a worker uses: {}", (resident_bytes() - before) / KEYS);
+    // Memory of idle keys: nothing but their accounts.
+    let idle_before = resident_bytes();
+    let idle = host(1);
+    let mut other = Desk::open(1, 0, &idle);
+    (1..=KEYS).for_each(|key| {
+        let wanted = tollgate::limit::Wanted { rules: &other.rules, rule: 0, key: spread(key) };
+        idle.find(&wanted, &String::new, NOW);
+    });
+    eprintln!("bytes per idle key: {}", (resident_bytes() - idle_before) / KEYS);
+    other.exchange(spread(1));
+    drop((other, idle));
     let mut next = 1u64;
     group.bench_function("reserve and settle, at random", |bencher| {
         bencher.iter(|| {
@@ -125,6 +138,13 @@ fn many_keys(criterion: &mut Criterion) {
             desk.exchange(spread(next % KEYS + 1));
         });
     });
+}
+
+/// Memory of this process that is in use, from the system.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    pages * 4096
 }
 
 /// The numbers for `x-ratelimit-*`: the tightest limit of each unit.

@@ -1,12 +1,17 @@
 //! A worker's view of all accounts, and its reservations: every limit that applies gives, or none does.
 
+mod keys;
+mod said;
+
+pub use keys::Caller;
+pub use said::{Denied, Note, Refused, Settled, Standing};
+
 use super::accounts::{AsIs, Wanted};
-use super::{
-    Account, Accounts, KeyPart, MissingKey, Mode, OnExhausted, ReadyRule, Rule, RuleSet, Spend, Taking,
-    Terms, Unit,
-};
+use super::{Account, Accounts, Mode, OnExhausted, ReadyRule, RuleSet, Spend, Taking, Terms, Unit};
 use crate::base::{Moment, Tick};
 use arrayvec::ArrayVec;
+use keys::{Key, Keys};
+use said::{keep_tightest, standing};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -22,18 +27,6 @@ const HANDLE_IDLE: Duration = Duration::from_secs(10);
 
 /// The most accounts that are waiting to be put on disk; beyond it a request that must wait asks again.
 const ASKS_MAX: usize = 1024;
-
-/// Who asks: finds the values of keys in a request.
-pub trait Caller {
-    /// The digest of the values of `parts`.
-    ///
-    /// # Errors
-    /// The position of the first part that the request lacks.
-    fn key(&self, parts: &[KeyPart]) -> Result<u128, usize>;
-
-    /// What the key is called in lists of accounts; empty where that may not be told.
-    fn label(&self, parts: &[KeyPart]) -> String;
-}
 
 /// One worker's book. Not shared: the accounts behind it are.
 ///
@@ -113,75 +106,6 @@ struct Hold {
 pub struct Ticket {
     place: u32,
     generation: u32,
-}
-
-/// Why a request may not go on.
-#[derive(Clone, Debug)]
-pub enum Denied {
-    /// A limit is exhausted.
-    Refused(Box<Refused>),
-    /// The account of this rule is blocked by an operator.
-    Blocked(u32),
-    /// The request lacks this part of the key of this rule, which wants one.
-    MissingKey(u32, KeyPart),
-    /// The balance covers it, but it is not on disk yet that so much may be spent: ask again soon.
-    Ungranted,
-}
-
-/// The limit that refused, and what the client is told.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// Position of the rule.
-    pub rule: u32,
-    /// The account that was short.
-    pub account: Arc<Account>,
-    /// What would have been reserved.
-    pub wanted: u64,
-    /// After this time the same request is admitted if nobody else comes. The longest wait of all limits
-    /// that are short, so that a client which waits is not refused by the next one. `None` when it depends on
-    /// when others end.
-    pub wait: Option<Duration>,
-    /// The balance that was too little.
-    pub balance: i64,
-}
-
-/// What a limit did, for who counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// It admitted and reserved this much.
-    Admitted(u64),
-    /// So much was leased to the worker beside.
-    Leased(u64),
-    /// It would have refused, were it not in shadow mode.
-    ShadowRefused,
-    /// The stream outlasted its reservation and this much more was reserved.
-    ToppedUp(u64),
-}
-
-/// One account of a settled reservation, for the record.
-#[derive(Clone, Copy, Debug)]
-pub struct Settled {
-    /// Position of the rule.
-    pub rule: u32,
-    /// What had been reserved.
-    pub reserved: u64,
-    /// What was spent.
-    pub spent: u64,
-    /// The balance afterwards; negative is debt.
-    pub balance: i64,
-}
-
-/// How an account stands, as a client is told in `x-ratelimit-*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// What it counts.
-    pub unit: Unit,
-    /// Its capacity.
-    pub limit: u64,
-    /// What is left; zero when in debt.
-    pub remaining: u64,
-    /// Time until it is full again; zero when nobody can say.
-    pub reset: Duration,
 }
 
 impl Book {
@@ -555,61 +479,7 @@ impl Hold {
     }
 }
 
-/// The keys of one request, each computed once.
-struct Keys<'a> {
-    rules: &'a RuleSet,
-    caller: &'a dyn Caller,
-    known: ArrayVec<(u16, Result<u128, usize>), LIMITS_MAX>,
-}
-
-enum Key {
-    Is(u128),
-    Skips,
-    Missing(KeyPart),
-}
-
-impl Keys<'_> {
-    fn of(&mut self, ready: &ReadyRule) -> Key {
-        let Some(place) = ready.key else { return Key::Is(0) };
-        let known = self.known.iter().find(|(known, _)| *known == place).map(|(_, key)| *key);
-        let key = known.unwrap_or_else(|| {
-            let parts = self.rules.keys.get(usize::from(place)).map_or(&[][..], Vec::as_slice);
-            let key = self.caller.key(parts);
-            let _ = self.known.try_push((place, key));
-            key
-        });
-        match (key, ready.rule.on_missing) {
-            (Ok(key), _) => Key::Is(key),
-            (Err(_), MissingKey::Shared) => Key::Is(0),
-            (Err(_), MissingKey::Skip) => Key::Skips,
-            (Err(part), MissingKey::Deny) => Key::Missing(missing(&ready.rule, part)),
-        }
-    }
-}
-
-fn missing(rule: &Rule, part: usize) -> KeyPart {
-    rule.key.get(part).cloned().unwrap_or(KeyPart::ApiKey)
-}
-
 /// More is asked for when what is on disk and unspent falls below this.
 fn low_mark(account: &Account) -> u64 {
     account.terms().capacity() / 200
-}
-
-fn standing(account: &Account, now: Moment) -> Standing {
-    let limit = account.terms().capacity();
-    Standing {
-        unit: account.terms().unit,
-        limit,
-        remaining: u64::try_from(account.balance(now)).unwrap_or(0),
-        reset: account.wait_for(limit, now).unwrap_or(Duration::ZERO),
-    }
-}
-
-fn keep_tightest(tightest: &mut ArrayVec<Standing, 4>, standing: Standing) {
-    match tightest.iter_mut().find(|other| other.unit == standing.unit) {
-        Some(other) if standing.remaining < other.remaining => *other = standing,
-        Some(_) => {}
-        None => tightest.push(standing),
-    }
 }

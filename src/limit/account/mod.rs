@@ -1,0 +1,337 @@
+//! An account: one rule for one key, the thing that has a balance.
+//!
+//! Its whole state is one atomic number, `spent`: see [`Terms`](super::Terms) for why that is enough. All
+//! workers share an account and take from it by compare-and-swap; when more than one does so again and again,
+//! each gets a lease.
+//!
+//! Here is what requests ask of it. [`leasing`] is its side of leases, [`kept`] what operators and the store say of
+//! it, [`lifetime`] how long it lasts.
+
+mod kept;
+mod leasing;
+mod lifetime;
+
+use super::lease::{Leases, Tuning};
+use super::sliding::Sliding;
+use super::sync::{AcqRel, Acquire, AtomicI64, AtomicU32, Relaxed, spin};
+use super::{Measure, Terms};
+use crate::base::Moment;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// One account, shared by all workers.
+#[derive(Debug)]
+pub struct Account {
+    id: u128,
+    terms: Arc<Terms>,
+    /// Since when it is open: see `Terms::opening`.
+    opened: u64,
+    /// Grains that have left it: settled, reserved, leased or overflown. [`CLOSED`] when it is no more.
+    spent: AtomicI64,
+    /// What `spent` may reach before more is on disk; `i64::MAX` where nothing is kept on disk.
+    ceiling: AtomicI64,
+    /// What `spent` was when it was last written down.
+    noted: AtomicI64,
+    /// Bits: [`BLOCKED`], [`ASKED`], [`LET_GO`].
+    flags: AtomicU32,
+    /// The worker that took last, plus one.
+    toucher: AtomicU32,
+    /// Workers that know where it is; their reservations are among what they know.
+    holders: AtomicU32,
+    extra: OnceLock<Box<Extra>>,
+}
+
+/// What most accounts do not have.
+#[derive(Debug, Default)]
+struct Extra {
+    label: Box<str>,
+    leases: OnceLock<Leases>,
+    sliding: Option<Sliding>,
+    /// Where its balance went when it was closed.
+    moved: OnceLock<Arc<Account>>,
+}
+
+/// What `spent` is when the account is closed: evicted, or replaced by one with other terms.
+const CLOSED: i64 = i64::MIN;
+/// `spent` stays above this.
+const SPENT_MIN: i64 = i64::MIN / 2;
+
+/// How often one who finds credit on the move looks again; a move takes a few instructions.
+const TRIES_MAX: u32 = 64;
+
+const BLOCKED: u32 = 1;
+const ASKED: u32 = 2;
+const LET_GO: u32 = 4;
+
+/// What an account said to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// It gave. What was taken in units, which is less than asked where the capacity is less; the number of
+    /// the sliding slot it is noted in; grains that were moved into a lease.
+    Took {
+        /// Units.
+        amount: u64,
+        /// For [`Account::settle`].
+        slot: u64,
+        /// Units that were leased to the worker beside it.
+        leased: u64,
+    },
+    /// The balance does not cover it, nor do all leases.
+    Short,
+    /// The balance covers it, but it is not on disk yet that so much may be spent.
+    Ungranted,
+    /// An operator has blocked it.
+    Blocked,
+    /// It is no more; look the key up again.
+    Closed,
+}
+
+impl Account {
+    /// A full account. With `durable`, nothing may be spent until [`grant`](Account::grant) says so.
+    pub fn open(id: u128, label: &str, terms: &Arc<Terms>, durable: bool, now: Moment) -> Account {
+        let sliding = match &terms.measure {
+            Measure::Sliding { length, .. } => Some(Sliding::new(*length, now)),
+            _ => None,
+        };
+        let extra = OnceLock::new();
+        if sliding.is_some() || !label.is_empty() {
+            let _ = extra.set(Box::new(Extra { label: label.into(), sliding, ..Extra::default() }));
+        }
+        Account {
+            id,
+            opened: terms.opening(now),
+            terms: terms.clone(),
+            spent: AtomicI64::new(0),
+            ceiling: AtomicI64::new(if durable { 0 } else { i64::MAX }),
+            noted: AtomicI64::new(0),
+            flags: AtomicU32::new(0),
+            toucher: AtomicU32::new(0),
+            holders: AtomicU32::new(0),
+            extra,
+        }
+    }
+
+    /// Its name among all accounts.
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// What its key is called, if that may be told; empty otherwise.
+    pub fn label(&self) -> &str {
+        self.extra.get().map_or("", |extra| &extra.label)
+    }
+
+    /// What it is allowed.
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// Takes `amount` for `worker`, or as much of it as the account can ever hold.
+    ///
+    /// More than the capacity could never be given at once; a request that wants more is admitted when the
+    /// account is full, and what it really used is settled afterwards.
+    pub fn take(&self, amount: u64, worker: u32, tuning: &Tuning, now: Moment) -> Taking {
+        let amount = amount.min(self.terms.capacity());
+        let grains = self.terms.grains(amount);
+        if self.is_blocked() {
+            return Taking::Blocked;
+        }
+        if grains == 0 {
+            return if self.is_open() {
+                Taking::Took { amount: 0, slot: 0, leased: 0 }
+            } else {
+                Taking::Closed
+            };
+        }
+        let leases = self.leases();
+        if leases.is_some_and(|leases| leases.spend(worker, grains, now)) {
+            return Taking::Took { amount, slot: 0, leased: 0 };
+        }
+        let contended = self.touch(worker);
+        if let Some(leases) = leases {
+            self.reclaim(leases, now, |leases| leases.empty_own(worker));
+        }
+        // How often credit had been moved when no cell held any.
+        let mut emptied = None;
+        let mut tries = 0;
+        loop {
+            match self.take_directly(grains, now) {
+                Direct::Took => break,
+                Direct::Ungranted => return Taking::Ungranted,
+                Direct::Closed => return Taking::Closed,
+                Direct::Short => {
+                    let Some(leases) = self.leases() else { return Taking::Short };
+                    // Nothing has moved since: what the account lacked was nowhere.
+                    if tries == TRIES_MAX || emptied.is_some() && emptied == leases.moves() {
+                        return Taking::Short;
+                    }
+                    emptied = self.reclaim_all(leases, now);
+                    if tries > 0 {
+                        spin();
+                    }
+                }
+            }
+            tries += 1;
+        }
+        let slot = self.sliding().map_or(0, |sliding| {
+            let number = sliding.number(now);
+            self.free(sliding.add(number, amount), now);
+            number
+        });
+        let leased = if contended || leases.is_some() { self.lease(grains, worker, tuning, now) } else { 0 };
+        Taking::Took { amount, slot, leased }
+    }
+
+    /// Replaces `taken`, which [`take`](Account::take) noted in `slot`, by what was really used: the rest comes
+    /// back, the excess becomes debt.
+    pub fn settle(&self, taken: u64, used: u64, slot: u64, now: Moment) {
+        let _ = self.settled(taken, used, slot, now);
+    }
+
+    /// [`settle`](Account::settle)s; the balance afterwards, as [`balance`](Account::balance) tells it.
+    pub fn settled(&self, taken: u64, used: u64, slot: u64, now: Moment) -> i64 {
+        let change = self.terms.difference(taken, used);
+        if change == 0 {
+            return self.balance(now);
+        }
+        if let Some(sliding) = self.sliding().filter(|_| self.is_open()) {
+            self.settle_sliding(sliding, (taken, used), slot, now);
+            return self.balance(now);
+        }
+        let given = self.terms.given(self.opened, now);
+        let mut spent = self.spent.load(Acquire);
+        loop {
+            if spent == CLOSED {
+                // Who closes an account has said before where its balance goes.
+                let moved = self.moved();
+                return moved.map_or(0, |next| next.settled(taken, used, next.first_slot(), now));
+            }
+            // What has overflown until now is gone: it pays for no debt, and what comes back to a full account
+            // overflows too.
+            let least = self.overflow(given, now);
+            let after = spent.max(least).saturating_add(change).max(least).max(SPENT_MIN);
+            match self.spent.compare_exchange_weak(spent, after, Relaxed, Acquire) {
+                Ok(_) => break spent = after,
+                Err(current) => spent = current,
+            }
+        }
+        // Debt is paid by what lies in leases before it waits for the refill.
+        if change > 0 && spent > given {
+            self.end_leases(now);
+        }
+        self.terms.units(self.balance_of(given, self.spent.load(Relaxed)))
+    }
+
+    /// Whole units that could be taken now, leases included; negative when in debt.
+    pub fn balance(&self, now: Moment) -> i64 {
+        self.terms.units(self.balance_in_grains(now))
+    }
+
+    /// Time until `amount` (or the capacity, if less) could be taken if nobody else came; zero if now. `None`
+    /// when that depends on when others end.
+    pub fn wait_for(&self, amount: u64, now: Moment) -> Option<Duration> {
+        let missing = self.terms.grains(amount) - self.balance_in_grains(now);
+        // Nothing is given even to who is in debt.
+        if missing <= 0 || amount == 0 {
+            return Some(Duration::ZERO);
+        }
+        match self.sliding() {
+            Some(sliding) => sliding.until_freed(missing.unsigned_abs(), now),
+            None => {
+                let given = self.terms.given(self.opened, now).saturating_add(missing);
+                self.terms.until_given(self.opened, given, now)
+            }
+        }
+    }
+
+    // === parts ===
+
+    fn take_directly(&self, grains: i64, now: Moment) -> Direct {
+        self.expire(now);
+        let given = self.terms.given(self.opened, now);
+        let mut spent = self.spent.load(Acquire);
+        loop {
+            if spent == CLOSED {
+                return Direct::Closed;
+            }
+            let after = spent.max(self.overflow(given, now)).saturating_add(grains);
+            if after > given {
+                return Direct::Short;
+            }
+            if after > self.ceiling.load(Relaxed) {
+                return Direct::Ungranted;
+            }
+            // Release, so that who sees it spent also sees the reservation that it went to.
+            match self.spent.compare_exchange_weak(spent, after, AcqRel, Acquire) {
+                Ok(_) => return Direct::Took,
+                Err(current) => spent = current,
+            }
+        }
+    }
+
+    fn overflow_at(&self, now: Moment) -> i64 {
+        self.terms.given(self.opened, now).saturating_sub(self.terms.grains(self.terms.capacity()))
+    }
+
+    fn balance_in_grains(&self, now: Moment) -> i64 {
+        self.expire(now);
+        self.balance_of(self.terms.given(self.opened, now), self.spent.load(Relaxed))
+    }
+
+    fn balance_of(&self, given: i64, spent: i64) -> i64 {
+        let leased = self.leases().map_or(0, Leases::unspent);
+        let spent = spent.max(SPENT_MIN).saturating_sub(leased);
+        given.saturating_sub(spent).min(self.terms.grains(self.terms.capacity()))
+    }
+
+    fn give_back(&self, grains: i64, now: Moment) {
+        let less = |spent: i64| (spent != CLOSED).then(|| spent.saturating_sub(grains).max(SPENT_MIN));
+        if self.spent.fetch_update(AcqRel, Acquire, less).is_err()
+            && let Some(next) = self.moved()
+        {
+            let units = self.terms.units(grains);
+            let (taken, used) = (units.max(0).unsigned_abs(), units.min(0).unsigned_abs());
+            next.settle(taken, used, next.first_slot(), now);
+        }
+    }
+
+    fn settle_sliding(&self, sliding: &Sliding, (taken, used): (u64, u64), slot: u64, now: Moment) {
+        if used < taken {
+            self.free(sliding.take_back(slot, taken - used), now);
+        } else if used > taken {
+            let more = used - taken;
+            self.expire(now);
+            self.give_back(self.terms.difference(0, more).saturating_neg(), now);
+            self.free(sliding.add(sliding.number(now), more), now);
+        }
+    }
+
+    fn expire(&self, now: Moment) {
+        // What a closed account had spent becomes old in the one that has it now.
+        if let Some(sliding) = self.sliding().filter(|_| self.is_open()) {
+            self.free(sliding.expire(now), now);
+        }
+    }
+
+    fn free(&self, amount: u64, now: Moment) {
+        if amount > 0 {
+            self.give_back(self.terms.difference(0, amount), now);
+        }
+    }
+
+    /// The sliding slot in which everything is noted that an earlier account had used.
+    pub(super) fn first_slot(&self) -> u64 {
+        self.sliding().map_or(0, Sliding::first)
+    }
+
+    fn sliding(&self) -> Option<&Sliding> {
+        self.extra.get()?.sliding.as_ref()
+    }
+}
+
+enum Direct {
+    Took,
+    Short,
+    Ungranted,
+    Closed,
+}
