@@ -329,9 +329,10 @@ fn a_stream_is_cut_where_its_limit_ends_as_its_format_ends_at_the_length() {
         assert_eq!((&*said.finish, said.error, said.done), (length, None, true), "{}", answer.text());
         let usage = said.usage.expect("the usage is told");
         let text = said.text.len() as u64 / 4;
-        // How far beyond is what came with the last piece: on a busy machine pieces are long.
-        assert!((500..20_000).contains(&text), "{}: {text}", route.path);
-        assert!(usage[3].abs_diff(text) <= 2, "{}: {usage:?} {text}", route.path);
+        // How far beyond the first limit is a few events, however much came with one read.
+        assert!((500..1_100).contains(&text), "{}: {text}", route.path);
+        // Of a translated stream, an event that had come in part is counted and not passed: 40 bytes of text.
+        assert!(usage[3].abs_diff(text) <= 12, "{}: {usage:?} {text}", route.path);
         assert_eq!((rig.ended(Outcome::LimitCut), rig.totals().streams_cut), (1, 1));
         let settled = rig.settled();
         assert_eq!(settled.output, usage[3], "{}", route.path);

@@ -14,6 +14,9 @@ use crate::llm::Cutter;
 use crate::runtime::{Gather, PIECES_MAX};
 use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, Version, write};
 
+/// Bytes of a stream that may be cut that are taken at once: a few events.
+const CUT_PART: usize = 1 << 10;
+
 /// How the end of the body is told to the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Delimiter {
@@ -134,6 +137,15 @@ impl Outflow {
         connection(out, *keep_alive, if call.http10 { Version::Http10 } else { Version::Http11 });
     }
 
+    /// How far of `bytes` is taken at once, from `at` on. A stream that may be cut is taken in small parts, so that
+    /// little more passes than what is covered, however much comes with one read.
+    pub(super) fn part(&self, at: usize, bytes: &[u8]) -> usize {
+        match self.cutter {
+            Some(_) => bytes.len().min(at + CUT_PART),
+            None => bytes.len(),
+        }
+    }
+
     /// Takes what has arrived of the body: meters it and readies it for the client.
     pub(super) fn take(
         &mut self,
@@ -143,8 +155,14 @@ impl Outflow {
         entry: &mut Entry,
     ) -> Result<Taken, Fault> {
         let Outflow { gather, passage, spans, cutter, is_exhausted, .. } = self;
+        // What an earlier part of the same bytes left to be sent is seen already.
+        let first = spans.len();
         let read = body.read(&bytes[at..], |span| spans.push(span.shifted(at)));
-        for span in spans.iter() {
+        // Of a stream that ends at its next event, what comes after that is neither passed nor charged.
+        if let (Passage::AsIs, Some(cutter)) = (&passage, &mut *cutter) {
+            watch(cutter, spans, first, bytes, *is_exhausted);
+        }
+        for span in &spans[first..] {
             let data = span.of(bytes);
             if let Some(meter) = &mut entry.meter {
                 meter.feed(data);
@@ -165,10 +183,8 @@ impl Outflow {
                 Passage::Whole(whole) => whole.extend_from_slice(data),
             }
         }
-        match (&passage, cutter) {
-            (Passage::AsIs, Some(cutter)) => watch(cutter, spans, bytes, *is_exhausted),
-            (Passage::AsIs, None) => {}
-            _ => spans.clear(),
+        if !matches!(passage, Passage::AsIs) {
+            spans.clear();
         }
         match read {
             Ok(progress) => Ok(Taken { consumed: progress.consumed, done: progress.done }),
@@ -345,10 +361,10 @@ fn is_limit_header(name: &[u8]) -> bool {
     })
 }
 
-/// Shows `cutter` the payload that stands in `spans` of `bytes`. With `is_last`, only as much of it as brings the
+/// Shows `cutter` the payload that stands in `spans` of `bytes`, from the `first` on. With `is_last`, only as much of it as brings the
 /// stream between two events, and the rest is left out.
-fn watch(cutter: &mut Cutter, spans: &mut Vec<Span>, bytes: &[u8], is_last: bool) {
-    for place in 0..spans.len() {
+fn watch(cutter: &mut Cutter, spans: &mut Vec<Span>, first: usize, bytes: &[u8], is_last: bool) {
+    for place in first..spans.len() {
         let span = spans[place];
         let end = cutter.boundary_in(span.of(bytes)).filter(|_| is_last);
         let shown =

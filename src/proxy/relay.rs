@@ -46,7 +46,8 @@ pub(super) async fn answer(
     from_provider.add(bytes.len() as u64);
     let last = deadline(entry, call, worker.ring.now());
     loop {
-        let progress = match out.take(&mut body, &bytes, at, entry) {
+        let part = out.part(at, &bytes);
+        let progress = match out.take(&mut body, &bytes[..part], at, entry) {
             Ok(progress) => progress,
             Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
         };
@@ -81,6 +82,9 @@ pub(super) async fn answer(
                 client.keep_request(request);
             }
             return Ok(then);
+        }
+        if at == part && part < bytes.len() {
+            continue; // the next part of what has come
         }
         bytes = out.pass_on(client, entry, bytes, timeouts).await?;
         at = 0;
