@@ -9,7 +9,7 @@ use crate::cli::kit::random::Random;
 use crate::cli::kit::records;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tollgate_loadtest::Simulator;
 
 /// How a life ends.
@@ -60,6 +60,8 @@ pub(super) fn live(
     for (place, key) in plan.keys.iter().enumerate().filter(|(_, key)| key.turn <= turn) {
         life.sent.push(probe(setup.port, place, key, tags));
     }
+    let looks: Vec<u64> = life.sent.iter().map(|sent| sent.tag).collect();
+    await_records(setup, &looks)?;
     let ending = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
         let mut clients = Vec::new();
@@ -103,6 +105,20 @@ pub(super) fn live(
     // Of a life that was short there may be no record yet.
     life.records = if setup.records().exists() { records::read(&setup.records())? } else { Vec::new() };
     Ok(life)
+}
+
+/// Waits until requests are recorded, and so settled: that is a moment after the last byte of their answers, and what
+/// is sent before it would stand in their balances.
+fn await_records(setup: &Setup, tags: &[u64]) -> Result<(), String> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        let known = if setup.records().exists() { records::read(&setup.records())? } else { Vec::new() };
+        let is_known = |tag: &u64| known.iter().any(|record| record.tag == *tag);
+        if tags.iter().all(is_known) || Instant::now() > patience {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// One small request, alone.
