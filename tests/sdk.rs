@@ -370,9 +370,10 @@ fn a_cut_stream_is_read_to_its_end_as_one_that_reached_its_length() {
         }
         assert_eq!(report["finish"], if route.openai_client { "length" } else { "max_tokens" }, "{at}");
         let text = report["text"].as_str().expect("text").len() as u64 / 4;
-        assert!((500..20_000).contains(&text), "{at}");
+        assert!((500..1_100).contains(&text), "{at}");
         let output = report["usage"][1].as_u64().expect("the usage is told");
-        assert!(output.abs_diff(text) <= 2, "{at}");
+        // Of a translated stream, an event that had come in part is counted and not passed: 40 bytes of text.
+        assert!(output.abs_diff(text) <= 12, "{at}");
         // An OpenAI provider that was left has not said what the input was: it is estimated.
         let input = report["usage"][0].as_u64().expect("the usage is told");
         assert!(if route.openai_provider { (1..100).contains(&input) } else { input == 10 }, "{at}");
