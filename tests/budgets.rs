@@ -18,15 +18,25 @@ const CHUNK: u64 = BUDGET / 100;
 /// What a request reserves: 15 tokens of input and the one of output that it asks for.
 const RESERVED: u64 = 16;
 
+/// Budgets whose windows are an hour and longer: by the calendar, and for any interval.
+const WINDOWS: [&str; 2] = ["day", "{sliding: 24h}"];
+
 struct Host {
     simulator: Simulator,
     directory: PathBuf,
+    /// The window of its budget.
+    window: &'static str,
 }
 
 impl Host {
     fn new(name: &str) -> Host {
+        Host::with(name, WINDOWS[0])
+    }
+
+    fn with(name: &str, window: &'static str) -> Host {
         let script = Script { input_tokens: Count::Fixed(1_000), output_tokens: 20, ..Script::default() };
-        Host { simulator: Simulator::start(script).expect("a simulator"), directory: directory(name) }
+        let simulator = Simulator::start(script).expect("a simulator");
+        Host { simulator, directory: directory(name), window }
     }
 
     fn store(&self) -> PathBuf {
@@ -35,8 +45,11 @@ impl Host {
 
     /// Starts the program over the host's store.
     fn start(&self) -> (Process, SocketAddr) {
-        let limits = "  - {name: day, unit: tokens, budget: 100000, window: day, key: {header: x-team}}\n  \
-                      - {name: rate, unit: requests, rate: 1/hour, burst: 50, key: {header: x-team}}\n";
+        let window = self.window;
+        let limits = format!(
+            "  - {{name: day, unit: tokens, budget: 100000, window: {window}, key: {{header: x-team}}}}\n  \
+             - {{name: rate, unit: requests, rate: 1/hour, burst: 50, key: {{header: x-team}}}}\n"
+        );
         let policy = format!(
             "---\napiVersion: tollgate.dev/v1alpha1\nkind: LimitPolicy\nmetadata: {{name: b, namespace: llm}}\nspec:\n  \
              targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: openai}}]\n  limits:\n{limits}"
@@ -85,7 +98,12 @@ fn finish(process: Process) -> String {
 
 #[test]
 fn a_restart_forgets_nothing() {
-    let host = Host::new("restart");
+    for (name, window) in ["restart", "restart-sliding"].into_iter().zip(WINDOWS) {
+        check_restarts(&Host::with(name, window));
+    }
+}
+
+fn check_restarts(host: &Host) {
     let (mut asked, mut balance) = (0, BUDGET);
     for life in 0..3 {
         let (process, address) = host.start();
@@ -104,7 +122,12 @@ fn a_restart_forgets_nothing() {
 
 #[test]
 fn what_was_granted_counts_as_spent_after_a_kill() {
-    let host = Host::new("kill");
+    for (name, window) in ["kill", "kill-sliding"].into_iter().zip(WINDOWS) {
+        check_kills(&Host::with(name, window));
+    }
+}
+
+fn check_kills(host: &Host) {
     let mut used = 0;
     for life in 0..5u64 {
         let (process, address) = host.start();

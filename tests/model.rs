@@ -222,8 +222,29 @@ fn what_is_not_on_disk_is_not_spent() {
         let other = account.clone();
         let ((), taking) = both(move || other.grant(5, NOW), || account.take(5, 0, &ALONE, NOW));
         match taking {
-            Taking::Took { .. } => assert_eq!((account.used(NOW), account.granted()), (5, 0)),
+            Taking::Took { .. } => assert_eq!((account.used(NOW), account.granted(NOW)), (5, 0)),
             other => assert_eq!((other, account.used(NOW)), (Taking::Ungranted, 0)),
         }
+    });
+}
+
+#[test]
+fn what_is_in_a_slot_that_was_closed_is_what_was_written() {
+    check(|| {
+        let hour = Measure::Sliding { budget: 10, length: Duration::from_secs(3600) };
+        let account = open(&hour, true);
+        account.grant_slot(account.close_slots(10, NOW).expect("it is kept"));
+        let next = NOW.later(Duration::from_secs(60));
+        let other = account.clone();
+        let (written, taking) = both(
+            move || {
+                other.close_slots(0, next);
+                other.slots(next).map(|slot| slot.units).sum::<u64>()
+            },
+            || account.take(4, 0, &ALONE, NOW),
+        );
+        let is_taken = matches!(taking, Taking::Took { .. });
+        assert!(!is_taken || written == 4, "{taking:?} {written}");
+        assert_eq!(account.balance(next), if is_taken { 6 } else { 10 });
     });
 }

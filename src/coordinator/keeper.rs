@@ -1,19 +1,21 @@
 //! Keeps accounts: a thread that puts on disk what may be spent before it is, writes balances down, and forgets
 //! accounts that say nothing.
 //!
-//! A budget of an hour or longer is spent only as far as its *ceiling* on the disk. A worker that comes near it
-//! asks; all that ask at once share one write. After a crash everything up to the ceilings counts as spent, so
-//! that nothing is admitted twice, and what was granted and not spent is lost: at most a chunk of each account.
-//! Balances of shorter limits are written down about once a second and refill from where they were.
+//! A budget of an hour or longer is spent only as far as its *ceiling* on the disk; a sliding one has a ceiling for the
+//! slot of the present. A worker that comes near it asks; all that ask at once share one write. After a crash everything
+//! up to the ceilings counts as spent, so that nothing is admitted twice, and what was granted and not spent is lost: at
+//! most a chunk of each account. Balances of shorter limits are written down about once a second and refill from where
+//! they were.
 
 mod decided;
 mod remembered;
+mod slots;
 
-use super::store::{Entry, Store};
+use super::store::{Entry, Known, Store};
 use super::{tell, tell_all};
 use crate::base::{Moment, Tick};
 use crate::config::Limits;
-use crate::limit::{Account, Unit};
+use crate::limit::{Account, Measure, Slot, Unit};
 use crate::mail::{Ask, Board, ToWorker};
 use crate::runtime::{MailSender, clock};
 use std::collections::HashMap;
@@ -98,6 +100,14 @@ fn open(directory: &str, board: &Board) -> Result<Store, String> {
     Ok(store)
 }
 
+/// What may be spent once it is on disk.
+enum Grant {
+    /// Of a window, all that may be used in it.
+    UpTo(u64),
+    /// Of a sliding budget, all that may be in a slot.
+    InSlot(Slot),
+}
+
 /// What the thread works with.
 struct Keeping {
     board: Arc<Board>,
@@ -166,35 +176,74 @@ impl Keeping {
         let now = clock::moment();
         let mut grants = Vec::with_capacity(asks.len());
         for Ask { account, amount } in asks.into_values() {
-            let Some(window) = account.terms().window_at(now) else { continue };
-            let (gone, capacity) = (account.gone(now), account.terms().capacity());
-            let chunk = (capacity / CHUNKS).max(amount.saturating_mul(2));
-            let ceiling = gone.saturating_add(chunk).min(capacity.max(gone));
-            let id = account.id();
-            self.append(&account, Entry::Grant { account: id, window: window.index, ceiling });
-            grants.push((account, ceiling));
+            let chunk = (account.terms().capacity() / CHUNKS).max(amount.saturating_mul(2));
+            if let Some(slot) = account.close_slots(chunk, now) {
+                self.append_slots(&account, Some(slot), now);
+                grants.push((account, Grant::InSlot(slot)));
+            } else if let Some(window) = account.terms().window_at(now) {
+                let ceiling = self.append_ceiling(&account, window.index, chunk, now);
+                grants.push((account, Grant::UpTo(ceiling)));
+            }
         }
         // A disk that fails stops nobody: it is said, and what was granted is written as soon as it can be.
         self.commit();
-        grants.iter().for_each(|(account, ceiling)| account.grant(*ceiling, now));
+        for (account, grant) in &grants {
+            match grant {
+                Grant::UpTo(ceiling) => account.grant(*ceiling, now),
+                Grant::InSlot(slot) => account.grant_slot(*slot),
+            }
+        }
         tell_all(&self.mail, &ToWorker::Granted);
         true
     }
 
+    /// The ceiling of a window that lets a chunk more be spent. Near the end of a budget it is what it was, and that is
+    /// not written again.
+    fn append_ceiling(&mut self, account: &Account, window: i64, chunk: u64, now: Moment) -> u64 {
+        let (id, gone, capacity) = (account.id(), account.gone(now), account.terms().capacity());
+        let ceiling = gone.saturating_add(chunk).min(capacity.max(gone));
+        let known = self.store.as_ref().and_then(|store| store.account(id)?.figure(window));
+        if known.is_none_or(|figure| !figure.certain || figure.known != Known::Ceiling(ceiling)) {
+            self.append(account, &[Entry::Grant { account: id, window, ceiling }]);
+        }
+        ceiling
+    }
+
+    /// Brings to the store's knowledge what is in the slots of a sliding budget: in the last of them what may be.
+    fn append_slots(&mut self, account: &Account, last: Option<Slot>, now: Moment) {
+        let mut slots: Vec<Slot> = account.slots(now).collect();
+        if let Some(last) = last {
+            slots.retain(|slot| slot.until_ns != last.until_ns);
+            slots.push(last);
+        }
+        let id = account.id();
+        let known = self.store.as_ref().and_then(|store| store.account(id));
+        let entry = |Slot { until_ns, units }| Entry::Slot { account: id, until_ns, units };
+        let entries: Vec<Entry> = slots::changes(known, &slots).into_iter().map(entry).collect();
+        self.append(account, &entries);
+    }
+
     /// Writes down how accounts stand that have changed: all of them `at_end`, and before that those whose
-    /// balance is not on disk before it is spent.
+    /// balance is not on disk before it is spent. Of sliding budgets that are, slots that were closed.
     fn note_balances(&mut self, at_end: bool) {
         if self.store.is_none() {
             return;
         }
         let (now, board) = (clock::moment(), self.board.clone());
         board.accounts.for_each(|account| {
-            let is_noted = account.is_durable() && !at_end || account.terms().unit == Unit::Concurrency;
+            let is_sliding = matches!(account.terms().measure, Measure::Sliding { .. });
+            let is_noted = account.is_durable() && !is_sliding && !at_end;
+            if is_noted || account.terms().unit == Unit::Concurrency {
+                return;
+            }
             if at_end {
                 account.end_leases(now);
             }
-            if !is_noted && (account.note_change() || at_end) {
-                self.append(account, balance(account, now));
+            if account.note_change() || at_end {
+                match is_sliding {
+                    true => self.append_slots(account, account.close_slots(0, now).filter(|_| !at_end), now),
+                    false => self.append(account, &[balance(account, now)]),
+                }
             }
         });
     }
@@ -209,10 +258,11 @@ impl Keeping {
         });
     }
 
-    fn append(&mut self, account: &Account, entry: Entry<'_>) {
-        let Some(store) = &mut self.store else { return };
+    fn append(&mut self, account: &Account, entries: &[Entry<'_>]) {
+        let Some(store) = self.store.as_mut().filter(|_| !entries.is_empty()) else { return };
         let rule = remembered::rule_text(account.terms());
-        store.append(&[Entry::Name { account: account.id(), rule: &rule, label: account.label() }, entry]);
+        store.append(&[Entry::Name { account: account.id(), rule: &rule, label: account.label() }]);
+        store.append(entries);
         self.dirty = true;
     }
 

@@ -1,7 +1,7 @@
 //! All accounts of the host: one table that every worker reads without a lock.
 
 use super::lease::Tuning;
-use super::{Account, Control, RuleSet, Terms, Unit};
+use super::{Account, Control, Measure, RuleSet, Slot, Terms, Unit};
 use crate::base::Moment;
 use papaya::{Compute, HashMap, Operation};
 use std::collections::BTreeMap;
@@ -110,10 +110,8 @@ impl Accounts {
             let durable = self.is_durable(terms);
             let account = Arc::new(Account::open(id, &label(), terms, durable, now));
             account.set_blocked(self.control(id).blocked);
-            if durable
-                && terms.window_at(now).is_some_and(|window| window.from_ms <= self.distrusted.load(Relaxed))
-            {
-                account.restore(terms.capacity(), Duration::ZERO, now);
+            if durable {
+                self.spend_distrusted(&account, now);
             }
             account
         };
@@ -159,6 +157,19 @@ impl Accounts {
     /// begun by then and of which nothing is known count as spent.
     pub fn distrust(&self, unix_ms: i64) {
         self.distrusted.store(unix_ms, Relaxed);
+    }
+
+    /// A budget of which nothing is known, because what was known is damaged, counts as spent at that time.
+    fn spend_distrusted(&self, account: &Account, now: Moment) {
+        let (terms, at_ms) = (account.terms(), self.distrusted.load(Relaxed));
+        if at_ms == i64::MIN {
+            return;
+        }
+        if terms.window_at(now).is_some_and(|window| window.from_ms <= at_ms) {
+            account.restore(terms.capacity(), Duration::ZERO, now);
+        } else if matches!(terms.measure, Measure::Sliding { .. }) {
+            account.restore_slots(&[Slot::at(at_ms, terms.capacity())], now);
+        }
     }
 
     fn is_durable(&self, terms: &Terms) -> bool {

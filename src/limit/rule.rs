@@ -84,16 +84,15 @@ impl Measure {
         }
     }
 
-    /// Whether it is a budget for an hour or longer, which a restart must not begin anew.
-    pub fn is_long(&self) -> bool {
-        const HOUR: Duration = Duration::from_secs(3600);
-        self.is_durable() || matches!(self, Measure::Sliding { length, .. } if *length >= HOUR)
-    }
-
-    /// Whether its balance is on disk before it is spent: calendar windows of an hour and longer. All others are
-    /// written down about once a second.
+    /// Whether its balance is on disk before it is spent, so that neither a restart nor a crash begins it anew: windows
+    /// of an hour and longer. All others are written down about once a second.
     pub fn is_durable(&self) -> bool {
-        matches!(self, Measure::Calendar { every, .. } if *every != Every::Minute)
+        const HOUR: Duration = Duration::from_secs(3600);
+        match self {
+            Measure::Calendar { every, .. } => *every != Every::Minute,
+            Measure::Sliding { length, .. } => *length >= HOUR,
+            Measure::Bucket { .. } | Measure::Concurrent { .. } => false,
+        }
     }
 
     /// Whether both count in the same windows of a calendar: then what is on disk of one says as much of the

@@ -2,9 +2,9 @@
 //! which threads may see them (`cargo test --features model --test model`).
 
 #[cfg(feature = "model")]
-pub(super) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+pub(super) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, fence};
 #[cfg(not(feature = "model"))]
-pub(super) use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+pub(super) use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, fence};
 
 /// Somebody else is about to do something.
 #[cfg(feature = "model")]
@@ -14,4 +14,4 @@ pub(super) fn spin() {
 #[cfg(not(feature = "model"))]
 pub(super) use std::hint::spin_loop as spin;
 
-pub(super) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+pub(super) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-const NS: Duration = Duration::from_nanos(1);
-const START: Moment = Moment { tick: Tick(5_000), unix_ms: 1_000_000 };
-const TUNING: Tuning = Tuning { workers: 1, share_percent: 12, quantum: Duration::from_millis(1) };
+pub(super) const NS: Duration = Duration::from_nanos(1);
+pub(super) const START: Moment = Moment { tick: Tick(5_000), unix_ms: 1_000_000 };
+pub(super) const TUNING: Tuning = Tuning { workers: 1, share_percent: 12, quantum: Duration::from_millis(1) };
 
-fn account(measure: Measure) -> Account {
+pub(super) fn account(measure: Measure) -> Account {
     let terms = Arc::new(Terms::new(&"ns/p".into(), Unit::Tokens, &measure));
     Account::open(1, "", &terms, false, START)
 }
@@ -20,7 +20,7 @@ fn bucket(capacity: u64, per_fill: u64, fill: Duration) -> Account {
 }
 
 /// What was taken, or after what time it would have been.
-fn take(account: &Account, amount: u64, now: Moment) -> Result<u64, Duration> {
+pub(super) fn take(account: &Account, amount: u64, now: Moment) -> Result<u64, Duration> {
     match account.take(amount, 0, &TUNING, now) {
         Taking::Took { amount, .. } => Ok(amount),
         Taking::Short => Err(account.wait_for(amount, now).expect("a time")),
@@ -68,7 +68,7 @@ fn extreme_measures_and_amounts_neither_overflow_nor_panic() {
             account.settle(taken, u64::MAX, 0, now);
             account.settle(u64::MAX, 0, 0, now);
             let _ = (account.balance(now), account.wait_for(1, now), account.wait_for(u64::MAX, now));
-            let _ = (account.used(now), account.granted());
+            let _ = (account.used(now), account.granted(now));
         }
     }
 }
@@ -103,21 +103,6 @@ fn a_calendar_begins_anew_with_each_window_and_debt_goes_with_it() {
 }
 
 #[test]
-fn a_sliding_budget_comes_back_when_it_is_a_length_old() {
-    let minute = Duration::from_secs(60);
-    let account = account(Measure::Sliding { budget: 100, length: minute });
-    let start = Moment { tick: Tick(3_600_000_000_000), ..START };
-    assert_eq!(take(&account, 60, start), Ok(60));
-    let later = start.later(Duration::from_secs(10));
-    assert_eq!(take(&account, 40, later), Ok(40));
-    let wait = take(&account, 1, later).expect_err("all is spent");
-    assert!((50..=51).contains(&wait.as_secs()), "{wait:?}");
-    assert!(take(&account, 1, later.later(wait - NS)).is_err());
-    assert_eq!(take(&account, 60, later.later(wait)), Ok(60));
-    assert_eq!(account.balance(later.later(10 * minute)), 100);
-}
-
-#[test]
 fn what_is_under_way_makes_room_when_it_ends() {
     let account = account(Measure::Concurrent { max: 2 });
     let one = |now| matches!(account.take(1, 0, &TUNING, now), Taking::Took { .. });
@@ -135,17 +120,17 @@ fn what_must_be_on_disk_is_not_spent_before() {
     let terms = Arc::new(Terms::new(&"ns/p".into(), Unit::Tokens, &measure));
     let account = Account::open(1, "", &terms, true, START);
     let taking = |amount, now| account.take(amount, 0, &TUNING, now);
-    assert_eq!((taking(1, START), account.granted()), (Taking::Ungranted, 0));
+    assert_eq!((taking(1, START), account.granted(START)), (Taking::Ungranted, 0));
     assert!(account.ask() && !account.ask(), "asked for once");
     account.grant(10, START);
-    assert_eq!((account.granted(), account.ask()), (10, true));
+    assert_eq!((account.granted(START), account.ask()), (10, true));
     assert!(matches!(taking(10, START), Taking::Took { .. }));
-    assert_eq!((account.used(START), account.granted()), (10, 0));
+    assert_eq!((account.used(START), account.granted(START)), (10, 0));
     assert_eq!(taking(1, START), Taking::Ungranted);
     assert_eq!(taking(91, START), Taking::Short, "the balance would not cover it either");
     account.grant(50, START);
     account.settle(10, 25, 0, START);
-    assert_eq!((account.used(START), account.granted()), (25, 25));
+    assert_eq!((account.used(START), account.granted(START)), (25, 25));
     // The next window has its own.
     let next = START.later(Duration::from_secs(3600));
     assert_eq!((account.used(next), taking(1, next)), (0, Taking::Ungranted));
@@ -438,17 +423,6 @@ fn what_began_before_a_reload_holds_the_account_that_came_of_it() {
 }
 
 #[test]
-fn a_sliding_budget_that_nobody_asked_for_long_is_whole_and_swept() {
-    let length = Duration::from_secs(60);
-    for idle in [61, 62, 3600, 40_000, 65_536, 80_000, 1_000_000] {
-        let account = account(Measure::Sliding { budget: 10, length });
-        assert_eq!(take(&account, 10, START), Ok(10));
-        let later = START.later(Duration::from_secs(idle));
-        assert!(account.close_if_idle(later), "{idle} s");
-    }
-}
-
-#[test]
 fn a_wait_is_not_for_a_limit_that_wants_nothing() {
     let mut desk = Desk::new(&[
         rule("a", Unit::Requests, per_second(1, 60)),
@@ -473,15 +447,6 @@ fn a_grant_covers_what_lies_in_leases_of_an_earlier_window() {
     assert_eq!(account.take(1, 0, &tuning, next), Taking::Ungranted);
     account.grant(account.gone(next) + 5, next);
     assert!(took(0, next));
-}
-
-#[test]
-fn a_clock_that_is_behind_gets_its_refund_of_a_sliding_budget() {
-    let account = account(Measure::Sliding { budget: 10, length: Duration::from_nanos(60) });
-    let behind = Moment { tick: Tick(START.tick.0 - 1), ..START };
-    let Taking::Took { slot, .. } = account.take(7, 0, &TUNING, behind) else { panic!("it is full") };
-    account.settle(7, 2, slot, START);
-    assert_eq!(account.balance(START), 8);
 }
 
 #[test]
@@ -575,28 +540,6 @@ proptest! {
                 let slack = i128::from(per_fill); // one nanosecond of refill
                 prop_assert!(sum <= i128::from(capacity) * i128::from(fill) + refill + slack);
             }
-        }
-    }
-
-    /// No interval of its length holds more than a sliding budget.
-    #[test]
-    fn a_sliding_budget_holds_for_any_interval(
-        budget in 1u64..200, length in 1u64..10_000_000_000,
-        asks in proptest::collection::vec((0u64..1_000_000_000, 1u64..60, 0u64..60), 1..120),
-    ) {
-        let account = account(Measure::Sliding { budget, length: Duration::from_nanos(length) });
-        let (mut now, mut admitted) = (START, Vec::<(u64, u64)>::new());
-        for (wait, amount, used) in asks {
-            now.tick = now.tick + Duration::from_nanos(wait);
-            if let Taking::Took { amount, slot, .. } = account.take(amount, 0, &TUNING, now) {
-                let used = used.min(amount);
-                account.settle(amount, used, slot, now);
-                admitted.push((now.tick.0, used));
-            }
-            let since = now.tick.0.saturating_sub(length - 1);
-            let sum: u64 = admitted.iter().filter(|(at, _)| *at >= since).map(|(_, used)| used).sum();
-            prop_assert!(sum <= budget);
-            prop_assert!(account.balance(now) <= i64::try_from(budget - sum).expect("small"));
         }
     }
 }

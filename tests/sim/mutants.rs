@@ -34,6 +34,10 @@ pub(crate) enum Mutant {
     GrantForAnotherWindow,
     /// After a crash nothing of what was granted has been used.
     RestoreUnused,
+    /// Slots of sliding budgets are written when they are granted, and what was in earlier ones is not.
+    ForgetClosedSlots,
+    /// After a restart, slots of sliding budgets are taken for older than they are.
+    RestoreSlotsAsOld,
     /// After a crash, short accounts are simply full.
     ResumeFull,
     /// A reload forgets what was used.
@@ -47,7 +51,7 @@ pub(crate) enum Mutant {
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Mutant; 20] = [
+    pub(crate) const ALL: [Mutant; 22] = [
         Mutant::SkipRefund,
         Mutant::SettleTwice,
         Mutant::ForgiveOverspend,
@@ -63,6 +67,8 @@ impl Mutant {
         Mutant::GrantBeforeDurable,
         Mutant::GrantForAnotherWindow,
         Mutant::RestoreUnused,
+        Mutant::ForgetClosedSlots,
+        Mutant::RestoreSlotsAsOld,
         Mutant::ResumeFull,
         Mutant::ForgetOnReload,
         Mutant::LoseRefundOnReload,

@@ -31,6 +31,9 @@ pub(crate) struct Naive {
     pub(crate) was_back: bool,
     /// What was spent before this counts as spent then.
     first: i128,
+    /// Slots of a sliding budget begin at whole multiples of their time since 1970, as the wall's clock told it at
+    /// first: the wall's time at tick 0, in nanoseconds.
+    epoch: i128,
     /// What was spent and when, for a sliding budget.
     spent: Vec<Spent>,
     /// What was admitted and what came back, for the intervals.
@@ -80,6 +83,7 @@ impl Naive {
             is_lost: false,
             was_back: false,
             first: 0,
+            epoch: epoch(now),
             spent: Vec::new(),
             passed: Vec::new(),
         };
@@ -216,7 +220,26 @@ impl Naive {
         next.is_lost = self.is_back(then);
         next.least = next.balance - (self.balance - self.least);
         next.spent = self.spent.clone();
+        next.epoch = self.epoch;
         next
+    }
+
+    /// Whether slots are where they were: nobody has set the clock since the account was opened.
+    pub(crate) fn has_epoch_of(&self, now: Moment) -> bool {
+        (epoch(now) - self.epoch).abs() <= SLOT_SHIFT
+    }
+
+    /// Takes over what an account has in its slots after a restart: their ends by the wall's clock, and units.
+    pub(crate) fn adopt_slots(&mut self, slots: &[(i64, u64)], now: Moment) {
+        let until = |slot: &(i64, u64)| i128::from(slot.0) - 1;
+        let newest = slots.iter().map(until).max().unwrap_or(0);
+        let began = self.end_of_slot(newest - self.epoch) + self.epoch + 1 - self.slot();
+        // No slot begins later than now, and all are up to a millisecond later than they were.
+        self.epoch = (epoch(now) - 1_000_000).max(began - tick(now));
+        let spent = |slot: &(i64, u64)| Spent { tick: until(slot) - self.epoch, amount: i128::from(slot.1) };
+        self.spent = slots.iter().map(spent).collect();
+        self.balance = self.full - self.spent.iter().map(|spent| spent.amount).sum::<i128>();
+        (self.least, self.first, self.at) = (self.balance, 0, self.position(now));
     }
 
     /// Whether more was admitted in any interval than capacity and refill, whatever came back before it; the
@@ -260,11 +283,15 @@ impl Naive {
 
     // === parts ===
 
+    fn slot(&self) -> i128 {
+        let Measure::Sliding { length, .. } = self.measure else { return 1 };
+        (length.as_nanos() as i128 + 59) / 60
+    }
+
     /// Refunds are of a slot, a sixtieth of the length.
     fn end_of_slot(&self, tick: i128) -> i128 {
-        let Measure::Sliding { length, .. } = self.measure else { return tick };
-        let slot = (length.as_nanos() as i128 + 59) / 60;
-        (tick / slot + 1) * slot - 1
+        let slot = self.slot();
+        ((tick + self.epoch) / slot + 1) * slot - 1 - self.epoch
     }
 
     fn spend(&mut self, amount: i128, now: Moment) {
@@ -355,6 +382,13 @@ fn take_back<'a>(those: impl Iterator<Item = (i128, &'a mut i128)>, mut amount: 
         *left -= back;
         amount -= back;
     }
+}
+
+/// By how much slots may be elsewhere after a restart: the wall's clock is told in milliseconds.
+pub(crate) const SLOT_SHIFT: i128 = 2_000_000;
+
+fn epoch(now: Moment) -> i128 {
+    i128::from(now.unix_ms) * 1_000_000 - tick(now)
 }
 
 fn tick(now: Moment) -> i128 {

@@ -1,8 +1,8 @@
 //! What the store remembers of accounts, and how they go on from it.
 
 use crate::base::Moment;
-use crate::coordinator::store::{self, Figure, Known, Recovered};
-use crate::limit::{Accounts, Measure, RuleSet, Terms, Wanted};
+use crate::coordinator::store::{self, Figure, Known, Recovered, SlotFigure};
+use crate::limit::{Accounts, Measure, RuleSet, Slot, Terms, Wanted};
 use std::time::Duration;
 
 /// The name by which the store knows a rule. A rule that counts something else is another one.
@@ -25,6 +25,13 @@ pub(super) fn take_up(recovered: &Recovered, rules: &RuleSet, accounts: &Account
         if rule_text(&terms) != *known.rule {
             continue;
         }
+        if let Measure::Sliding { length, .. } = terms.measure {
+            let slots = slots_now(&terms, known, recovered.damaged_ms);
+            if slots.iter().any(|slot| is_young(slot, length, now)) {
+                accounts.find(&wanted, &|| known.label.to_string(), now).restore_slots(&slots, now);
+            }
+            continue;
+        }
         let (used, ago) =
             used_now(&terms, known, now, &|figure, from_ms| recovered.is_unsure(figure, from_ms));
         if used > 0 {
@@ -34,7 +41,38 @@ pub(super) fn take_up(recovered: &Recovered, rules: &RuleSet, accounts: &Account
     }
 }
 
-/// Units that count as used, and how long ago they did.
+/// What counts as spent of a sliding budget. Where slots may be missing, because what stood before them is damaged,
+/// the rest of the budget counts as spent when the damage was found.
+fn slots_now(terms: &Terms, known: &store::Account, damaged_ms: Option<i64>) -> Vec<Slot> {
+    let slot = |slot: &SlotFigure| Slot { until_ns: slot.until_ns, units: slot.units };
+    let mut slots: Vec<Slot> = known.slots.iter().map(slot).collect();
+    if slots.is_empty() {
+        // The first form of journals had one figure for all.
+        slots.extend(known.figures.iter().filter_map(|figure| match figure.known {
+            Known::Spent { units, unix_ms } => Some(Slot::at(unix_ms, u64::try_from(units).unwrap_or(0))),
+            Known::Ceiling(_) => None,
+        }));
+    }
+    // All slots are written together, those of later times behind those of earlier ones.
+    let is_sure = |at: Slot| known.slots.iter().any(|slot| slot.certain && slot.until_ns >= at.until_ns);
+    let damage =
+        damaged_ms.map(|at_ms| Slot::at(at_ms, 0)).filter(|at| terms.measure.is_durable() && !is_sure(*at));
+    if let Some(at) = damage {
+        let sum = slots.iter().fold(0u64, |sum, slot| sum.saturating_add(slot.units));
+        slots.push(Slot { units: terms.capacity().saturating_sub(sum), ..at });
+    }
+    slots
+}
+
+/// Whether something of it has not become old.
+fn is_young(slot: &Slot, length: Duration, now: Moment) -> bool {
+    let length = i64::try_from(length.as_nanos()).unwrap_or(i64::MAX);
+    // As long again as a slot's time, which is a sixtieth.
+    let old = slot.until_ns.saturating_add(length).saturating_add(length / 60);
+    slot.units > 0 && old > now.unix_ms.saturating_mul(1_000_000)
+}
+
+/// Units that count as used, and how long ago they did. Not of sliding budgets.
 fn used_now(
     terms: &Terms,
     known: &store::Account,
@@ -51,8 +89,6 @@ fn used_now(
             Known::Ceiling(_) => i64::MAX,
         });
         return match (&terms.measure, figure.map(of_moment)) {
-            // An interval that has passed holds nothing of it.
-            (Measure::Sliding { length, .. }, Some((_, ago))) if ago >= *length => (0, ago),
             (Measure::Concurrent { .. }, _) | (_, None) => (0, Duration::ZERO),
             (_, Some(used)) => used,
         };
@@ -93,6 +129,7 @@ mod tests {
             rule: "tokens:a".into(),
             label: "".into(),
             figures: figures.iter().map(certain).collect(),
+            slots: Vec::new(),
         }
     }
 
@@ -122,17 +159,49 @@ mod tests {
     }
 
     #[test]
+    fn sliding_budgets_go_on_in_their_slots_and_what_may_be_missing_counts_as_spent() {
+        let measure = Measure::Sliding { budget: 100, length: Duration::from_secs(3600) };
+        let terms = Terms::new(&"a".into(), Unit::Tokens, &measure);
+        let ns = |ms: i64| NOW.unix_ms * 1_000_000 - ms * 1_000_000;
+        // When a slot ended or damage was found, in milliseconds before now; units; whether it is certain.
+        for (slots, damage, expected) in [
+            (&[][..], None, &[][..]),
+            (&[(9000, 30, true), (3000, 20, true)], None, &[(9000, 30), (3000, 20)]),
+            (&[(9000, 30, false), (3000, 20, false)], Some(5000), &[(9000, 30), (3000, 20), (5000, 50)]),
+            (&[(9000, 70, false), (3000, 70, false)], Some(5000), &[(9000, 70), (3000, 70), (5000, 0)]),
+            // It was written since: the slot of the damage, which is in it, too.
+            (&[(9000, 30, true), (3000, 20, true)], Some(5000), &[(9000, 30), (3000, 20)]),
+            (&[], Some(5000), &[(5000, 100)]),
+        ] {
+            let figure = |(ms, units, certain): &(i64, u64, bool)| SlotFigure {
+                until_ns: ns(*ms),
+                units: *units,
+                certain: *certain,
+            };
+            let known = store::Account { slots: slots.iter().map(figure).collect(), ..known(&[]) };
+            let found = slots_now(&terms, &known, damage.map(|ms| NOW.unix_ms - ms));
+            let of_damage = |ms: i64| i64::from(damage == Some(ms));
+            let slot = |(ms, units): &(i64, u64)| Slot { until_ns: ns(*ms) + of_damage(*ms), units: *units };
+            assert_eq!(found, expected.iter().map(slot).collect::<Vec<_>>(), "{slots:?} {damage:?}");
+        }
+        // A journal of the first form.
+        let old = known(&[(0, Known::Spent { units: 30, unix_ms: 7 })]);
+        assert_eq!(slots_now(&terms, &old, None), [Slot { until_ns: 7_000_001, units: 30 }]);
+        for (ms, is_it) in [(0, true), (3_600_000, true), (3_659_999, true), (3_660_000, false)] {
+            let slot = Slot { until_ns: ns(ms), units: 1 };
+            assert_eq!(is_young(&slot, Duration::from_secs(3600), NOW), is_it, "{ms}");
+        }
+    }
+
+    #[test]
     fn shorter_limits_go_on_from_when_they_were_written_down() {
         let spent = |units, ago| Known::Spent { units, unix_ms: NOW.unix_ms - ago };
         let rate = Rate { per_fill: 1, fill: Duration::from_secs(1) };
         let bucket = Measure::Bucket { capacity: 50, rate };
-        let sliding = Measure::Sliding { budget: 50, length: Duration::from_secs(60) };
         for (measure, figure, expected) in [
             (&bucket, spent(30, 5_000), (30, 5)),
             (&bucket, spent(-3, 5_000), (0, 5)),
             (&bucket, spent(30, -5_000), (30, 0)),
-            (&sliding, spent(30, 59_000), (30, 59)),
-            (&sliding, spent(30, 60_000), (0, 60)),
             (&Measure::Concurrent { max: 5 }, spent(3, 1_000), (0, 0)),
         ] {
             let terms = Terms::new(&"a".into(), Unit::Tokens, measure);

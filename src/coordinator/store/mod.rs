@@ -23,6 +23,7 @@ mod tests;
 pub use disk::{Directory, Disk};
 pub use fault::{Corrupt, FaultKind, StoreFault};
 pub use record::{Entry, TEXT_MAX};
+pub(super) use state::SlotFigure;
 pub use state::{Account, Control, Figure, Known, WINDOWS_KEPT};
 
 use record::{Record, VERSION};
@@ -185,6 +186,11 @@ impl<D: Disk> Store<D> {
     /// The length of the journal, in bytes; 0 when there is none that is sound.
     pub fn journal_bytes(&self) -> u64 {
         self.file.as_ref().map_or(0, |file| file.length)
+    }
+
+    /// What is known of an account.
+    pub fn account(&self, id: u128) -> Option<&Account> {
+        self.state.accounts.get(&id)
     }
 
     /// How many accounts are held in memory.

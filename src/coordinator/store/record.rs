@@ -11,8 +11,8 @@ pub const TEXT_MAX: usize = 1024;
 
 /// Bytes of a file's head.
 pub(super) const HEAD: usize = 20;
-/// The newest form of files that is understood.
-pub(super) const VERSION: u32 = 1;
+/// The newest form of files that is understood, and in which they are written. The first form knew no slots.
+pub(super) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"tollgate";
 /// The first byte of every record; in damaged bytes the next record is looked for by it.
@@ -54,6 +54,16 @@ pub enum Entry<'a> {
         /// What was spent, in the account's units. It may be above the budget, which is debt, and below zero,
         /// which is credit.
         spent: i64,
+    },
+    /// What is in a slot of a sliding budget, or may be. To be committed before anything of a grant is spent. A slot in
+    /// which nothing is, is forgotten.
+    Slot {
+        /// The account.
+        account: u128,
+        /// The end of the slot's time, in nanoseconds since 1970 UTC; its name.
+        until_ns: i64,
+        /// In the account's units.
+        units: u64,
     },
     /// An account's name and figures are needed no longer. What was decided about it is kept.
     Forget {
@@ -133,6 +143,7 @@ const CLEAN: u8 = 7;
 const OPENED: u8 = 8;
 const DAMAGED: u8 = 9;
 const SEAL: u8 = 10;
+const SLOT: u8 = 11;
 
 /// Appends a record to `out`. `offset` is the place in the file at which it will stand. Texts must have been
 /// [cut](Entry::cut).
@@ -207,6 +218,12 @@ fn payload(record: &Record, out: &mut Vec<u8>) -> u8 {
             [window, unix_ms, spent].iter().for_each(|number| out.extend(number.to_le_bytes()));
             BALANCE
         }
+        Record::Entry(Entry::Slot { account, until_ns, units }) => {
+            out.extend(account.to_le_bytes());
+            out.extend(until_ns.to_le_bytes());
+            out.extend(units.to_le_bytes());
+            SLOT
+        }
         Record::Entry(Entry::Forget { account }) => {
             out.extend(account.to_le_bytes());
             FORGET
@@ -257,6 +274,11 @@ fn parse<'a>(kind: u8, rest: &mut Rest<'a>) -> Option<Record<'a>> {
             window: rest.number()?,
             unix_ms: rest.number()?,
             spent: rest.number()?,
+        }),
+        SLOT => Record::Entry(Entry::Slot {
+            account: rest.account()?,
+            until_ns: rest.number()?,
+            units: u64::from_le_bytes(rest.take()?),
         }),
         FORGET => Record::Entry(Entry::Forget { account: rest.account()? }),
         CONTROL => Record::Entry(Entry::Control {
@@ -317,6 +339,7 @@ mod tests {
             Record::Entry(Entry::Name { account, rule: text, label: "gold" }.cut()),
             Record::Entry(Entry::Grant { account, window, ceiling: u64::MAX }),
             Record::Entry(Entry::Balance { account, window, unix_ms, spent: i64::MIN }),
+            Record::Entry(Entry::Slot { account, until_ns: unix_ms << 20, units: u64::MAX }),
             Record::Entry(Entry::Forget { account }),
             Record::Entry(Entry::Control { account, kind: 255, amount: -1, unix_ms, text, by: "ops" }.cut()),
             Record::Entry(Entry::Withdraw { account, kind: 7 }),
@@ -365,7 +388,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..12) {
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..13) {
             prop_assert_eq!(read(&bytes, 0, 0), None);
             // The same as the payload of a record whose checksum is right.
             let mut framed = vec![MARK, kind];

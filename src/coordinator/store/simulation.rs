@@ -7,8 +7,8 @@ use super::false_disk::{Chance, Crash, FalseDisk, Lie};
 use super::{Control, Entry, Known, Recovered, Store, WINDOWS_KEPT};
 use std::collections::BTreeMap;
 
-/// Rule, label, windows and what is known of them.
-type Kept = (String, String, Vec<(i64, Known)>);
+/// Rule, label, windows and what is known of them, slots and what is in them.
+type Kept = (String, String, Vec<(i64, Known)>, BTreeMap<i64, u64>);
 
 /// What is known, kept in the simplest way.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +36,11 @@ impl Naive {
             Entry::Balance { account, window, unix_ms, spent } => {
                 self.set(account, window, Known::Spent { units: spent, unix_ms });
             }
+            Entry::Slot { account, until_ns, units } => {
+                let slots = &mut self.accounts.entry(account).or_default().3;
+                slots.insert(until_ns, units);
+                slots.retain(|_, units| *units > 0);
+            }
             Entry::Forget { account } => drop(self.accounts.remove(&account)),
             Entry::Control { account, kind, amount, unix_ms, text, by } => {
                 let control = Control { account, kind, amount, unix_ms, text: text.into(), by: by.into() };
@@ -58,10 +63,18 @@ impl Naive {
     fn of(recovered: &Recovered) -> Naive {
         let accounts = recovered.accounts.iter().map(|account| {
             let figures = account.figures.iter().map(|figure| (figure.window, figure.known)).collect();
-            (account.id, (account.rule.to_string(), account.label.to_string(), figures))
+            let slots = account.slots.iter().map(|slot| (slot.until_ns, slot.units)).collect();
+            (account.id, (account.rule.to_string(), account.label.to_string(), figures, slots))
         });
         let controls = recovered.controls.iter().map(|it| ((it.account, it.kind), it.clone()));
         Naive { accounts: accounts.collect(), controls: controls.collect(), clean: recovered.clean }
+    }
+
+    /// Every slot: account, end, units.
+    fn slots(&self) -> impl Iterator<Item = (u128, i64, u64)> {
+        self.accounts
+            .iter()
+            .flat_map(|(id, known)| known.3.iter().map(|(until_ns, units)| (*id, *until_ns, *units)))
     }
 
     /// Every figure: account, window, what is known.
@@ -79,7 +92,11 @@ pub(super) fn some_entry(chance: &mut Chance) -> Entry<'static> {
     let account = u128::from(chance.below(5)) << 100;
     let window = chance.below(4) as i64 - 1;
     let unix_ms = chance.below(1000) as i64;
-    match chance.below(20) {
+    match chance.below(24) {
+        20.. => {
+            let units = chance.below(3) * chance.below(1 << 40);
+            Entry::Slot { account, until_ns: 60 * (1 + chance.below(6) as i64), units }
+        }
         0 => Entry::Forget { account },
         1 => Entry::Withdraw { account, kind: chance.below(2) as u8 },
         2 => Entry::Clean { unix_ms },
@@ -248,6 +265,12 @@ fn check_flipped(disk: &FalseDisk, truth: &Naive, written: &[(u128, i64, Known)]
             let is_true = figure.is_some_and(|figure| figure.known == known);
             let told = recovered.is_unsure(figure, 1000);
             assert!(is_true || told, "{what}, life {life}: {account:x}/{window} {known:?} {figure:?}");
+        }
+        for (account, until_ns, units) in truth.slots() {
+            let found = recovered.accounts.binary_search_by_key(&account, |found| found.id).ok();
+            let slot = found.and_then(|at| recovered.accounts[at].slot(until_ns));
+            let told = recovered.damaged_ms.is_some() && !slot.is_some_and(|slot| slot.certain);
+            assert!(slot.is_some_and(|slot| slot.units == units) || told, "{what}, life {life}: {slot:?}");
         }
         let invented = Naive::of(&recovered).figures().find(|figure| !written.contains(figure));
         assert_eq!(invented, None, "{what}");

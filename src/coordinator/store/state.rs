@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// when a new one begins, and when the clock steps back over its edge.
 pub const WINDOWS_KEPT: usize = 2;
 
+/// How many slots of a sliding budget are kept: those that end last. One more than a ring has.
+const SLOTS_KEPT: usize = 62;
+
 /// What is known of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -20,12 +23,20 @@ pub struct Account {
     pub label: Arc<str>,
     /// Its windows, the one written last at the end.
     pub figures: ArrayVec<Figure, WINDOWS_KEPT>,
+    /// The slots of a sliding budget, the earliest first: as many as a ring has, at most.
+    pub slots: Vec<SlotFigure>,
 }
 
 impl Account {
     /// The figure of a window.
     pub fn figure(&self, window: i64) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.window == window)
+    }
+
+    /// What is known of a slot.
+    pub fn slot(&self, until_ns: i64) -> Option<&SlotFigure> {
+        let place = self.slots.binary_search_by_key(&until_ns, |slot| slot.until_ns).ok()?;
+        self.slots.get(place)
     }
 }
 
@@ -36,6 +47,17 @@ pub struct Figure {
     pub window: i64,
     /// What is known.
     pub known: Known,
+    /// Nothing unreadable can have held a newer figure.
+    pub certain: bool,
+}
+
+/// What is known of a slot of a sliding budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotFigure {
+    /// The end of its time, in nanoseconds since 1970 UTC; its name.
+    pub until_ns: i64,
+    /// Units that are in it, or may be: after a crash they count as spent.
+    pub units: u64,
     /// Nothing unreadable can have held a newer figure.
     pub certain: bool,
 }
@@ -126,6 +148,8 @@ impl State {
         self.clean_ms = None;
         let figures = self.accounts.values_mut().flat_map(|account| &mut account.figures);
         figures.for_each(|figure| figure.certain = false);
+        let slots = self.accounts.values_mut().flat_map(|account| &mut account.slots);
+        slots.for_each(|slot| slot.certain = false);
     }
 
     /// Says in records what it holds, such that applying them to nothing gives the same.
@@ -135,23 +159,17 @@ impl State {
         }
         // What is uncertain stands before the mark of the damage, and so becomes uncertain again.
         if let Some(unix_ms) = self.damaged_ms {
-            for account in
-                self.accounts.values().filter(|account| !account.figures.iter().all(|it| it.certain))
-            {
+            for account in self.accounts.values().filter(|account| !account.is_certain()) {
                 account.name().iter().for_each(&mut to);
-                account
-                    .figures
-                    .iter()
-                    .filter(|figure| !figure.certain)
-                    .for_each(|it| to(&it.record(account.id)));
+                account.records(false).for_each(|record| to(&record));
             }
             to(&Record::Damaged { unix_ms });
         }
         for account in self.accounts.values() {
-            if account.figures.iter().all(|figure| figure.certain) {
+            if account.is_certain() {
                 account.name().iter().for_each(&mut to);
             }
-            account.figures.iter().filter(|figure| figure.certain).for_each(|it| to(&it.record(account.id)));
+            account.records(true).for_each(|record| to(&record));
         }
         self.controls.values().for_each(|control| to(&control.record()));
         if let Some(unix_ms) = self.clean_ms {
@@ -179,6 +197,9 @@ impl State {
                 let known = Known::Spent { units: spent, unix_ms };
                 self.account(account).set(Figure { window, known, certain: true });
             }
+            Entry::Slot { account, until_ns, units } => {
+                self.account(account).set_slot(SlotFigure { until_ns, units, certain: true });
+            }
             Entry::Forget { account } => {
                 self.accounts.remove(&account);
             }
@@ -199,6 +220,7 @@ impl State {
             rule: Arc::default(),
             label: Arc::default(),
             figures: ArrayVec::new(),
+            slots: Vec::new(),
         })
     }
 
@@ -222,9 +244,36 @@ impl Account {
         self.figures.push(figure);
     }
 
+    /// Puts a slot where its time is. The earliest goes when there is no room, and an empty one says nothing.
+    fn set_slot(&mut self, slot: SlotFigure) {
+        let place = self.slots.binary_search_by_key(&slot.until_ns, |other| other.until_ns);
+        match (place, slot.units) {
+            (Ok(place), 0) => drop(self.slots.remove(place)),
+            (Err(_), 0) => {}
+            (Ok(place), _) => self.slots[place] = slot,
+            (Err(place), _) => self.slots.insert(place, slot),
+        }
+        if self.slots.len() > SLOTS_KEPT {
+            self.slots.remove(0);
+        }
+    }
+
+    fn is_certain(&self) -> bool {
+        self.figures.iter().all(|figure| figure.certain) && self.slots.iter().all(|slot| slot.certain)
+    }
+
+    /// What is known of its windows and slots, and is certain or is not.
+    fn records(&self, certain: bool) -> impl Iterator<Item = Record<'static>> {
+        let (account, is_so) = (self.id, move |it: bool| it == certain);
+        let figures = self.figures.iter().filter(move |figure| is_so(figure.certain));
+        let slots = self.slots.iter().filter(move |slot| is_so(slot.certain));
+        figures.map(move |figure| figure.record(account)).chain(slots.map(move |slot| slot.record(account)))
+    }
+
     /// Its name, where it was told one or there is nothing else to tell.
     fn name(&self) -> Option<Record<'_>> {
-        let is_told = !self.rule.is_empty() || !self.label.is_empty() || self.figures.is_empty();
+        let is_told = !self.rule.is_empty() || !self.label.is_empty();
+        let is_told = is_told || self.figures.is_empty() && self.slots.is_empty();
         is_told.then_some(Record::Entry(Entry::Name {
             account: self.id,
             rule: &self.rule,
@@ -240,6 +289,13 @@ impl Figure {
             Known::Ceiling(ceiling) => Entry::Grant { account, window, ceiling },
             Known::Spent { units, unix_ms } => Entry::Balance { account, window, unix_ms, spent: units },
         })
+    }
+}
+
+impl SlotFigure {
+    fn record(&self, account: u128) -> Record<'static> {
+        let SlotFigure { until_ns, units, .. } = *self;
+        Record::Entry(Entry::Slot { account, until_ns, units })
     }
 }
 
@@ -305,6 +361,31 @@ mod tests {
         assert_eq!(state.accounts[&2].figures[..], [figure(7, 20, false)]);
         assert_eq!(state.accounts[&4].figures[..], [figure(7, 44, true)]);
         assert_eq!(state.clean_ms, Some(2000));
+    }
+
+    #[test]
+    fn slots_are_kept_in_the_order_of_time_while_something_is_in_them() {
+        let mut state = State::default();
+        let enter = |state: &mut State, until_ns, units| {
+            state.apply(&Record::Entry(Entry::Slot { account: 1, until_ns, units }));
+        };
+        let kept = |state: &State| {
+            let slots = state.accounts[&1].slots.iter();
+            slots.map(|slot| (slot.until_ns, slot.units, slot.certain)).collect::<Vec<_>>()
+        };
+        for (until_ns, units) in [(180, 3), (60, 1), (120, 2), (60, 5), (180, 0), (240, 0)] {
+            enter(&mut state, until_ns, units);
+        }
+        assert_eq!(kept(&state), [(60, 5, true), (120, 2, true)]);
+        state.apply(&Record::Damaged { unix_ms: 9 });
+        enter(&mut state, 120, 2);
+        assert_eq!(kept(&state), [(60, 5, false), (120, 2, true)]);
+        let mut again = State::default();
+        state.tell(|record| again.apply(record));
+        assert_eq!(again, state);
+        (1000..1200).for_each(|until_ns| enter(&mut state, until_ns, 1));
+        let slots = &state.accounts[&1].slots;
+        assert_eq!((slots.len(), slots[SLOTS_KEPT - 1].until_ns), (SLOTS_KEPT, 1199));
     }
 
     #[test]

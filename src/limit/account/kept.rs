@@ -1,9 +1,10 @@
 //! What operators and the store say of an account.
 
-use super::{ASKED, Account, BLOCKED, SPENT_MIN};
+use super::{ASKED, Account, BLOCKED, DURABLE, SPENT_MIN};
 use crate::base::Moment;
 use crate::limit::Measure;
 use crate::limit::lease::Leases;
+use crate::limit::sliding::Slot;
 use crate::limit::sync::{AcqRel, Relaxed};
 use std::time::Duration;
 
@@ -49,8 +50,11 @@ impl Account {
         self.flags.fetch_and(!ASKED, Relaxed);
     }
 
-    /// Unspent credit that is on disk already, in units.
-    pub fn granted(&self) -> u64 {
+    /// Unspent credit that is on disk already, in units. Of a sliding budget, what may be spent in the slot of `now`.
+    pub fn granted(&self, now: Moment) -> u64 {
+        if let Some(sliding) = self.sliding() {
+            return sliding.unspent(now);
+        }
         let ceiling = self.ceiling.load(Relaxed);
         let unspent = ceiling.saturating_sub(self.spent.load(Relaxed).max(SPENT_MIN));
         u64::try_from(self.terms.units(unspent)).unwrap_or(0)
@@ -64,7 +68,7 @@ impl Account {
 
     /// Whether what may be spent must be on disk.
     pub fn is_durable(&self) -> bool {
-        self.ceiling.load(Relaxed) != i64::MAX
+        self.flags.load(Relaxed) & DURABLE != 0
     }
 
     /// Units used since the window of `now` began, or that a bucket lacks. Debt of earlier windows is among it, what
@@ -94,16 +98,46 @@ impl Account {
         self.flags.fetch_and(!ASKED, Relaxed);
     }
 
+    /// For a sliding budget that must be on disk: closes the slots before that of `now`, so that what is in them can be
+    /// written down. The slot of `now`, with what may be in it after a grant that lets `more` be spent. `None` for
+    /// all other accounts.
+    pub fn close_slots(&self, more: u64, now: Moment) -> Option<Slot> {
+        let sliding = self.sliding().filter(|sliding| sliding.is_kept())?;
+        self.expire(now);
+        let (slot, allowed) = sliding.close(now);
+        let left = u64::try_from(self.balance(now)).unwrap_or(0);
+        Some(Slot { units: slot.units.saturating_add(more.min(left)).max(allowed), ..slot })
+    }
+
+    /// Says that it is on disk that so much may be in a slot. Never takes back.
+    pub fn grant_slot(&self, slot: Slot) {
+        if let Some(sliding) = self.sliding() {
+            sliding.allow(slot);
+        }
+        self.flags.fetch_and(!ASKED, Relaxed);
+    }
+
+    /// What was spent in each slot of a sliding budget and has not become old, the oldest first; of other accounts
+    /// nothing.
+    pub fn slots(&self, now: Moment) -> impl Iterator<Item = Slot> {
+        self.expire(now);
+        self.sliding().into_iter().flat_map(move |sliding| sliding.slots(now))
+    }
+
+    /// Takes on what was in the slots of a sliding budget in an earlier process. For an account that nobody spends from
+    /// yet.
+    pub fn restore_slots(&self, slots: &[Slot], now: Moment) {
+        let used = self.sliding().map_or(0, |sliding| sliding.restore(slots, now));
+        self.spent.store(self.terms.difference(0, used), Relaxed);
+    }
+
     /// Takes on what is known from before: `used` units were gone so long `ago`, and a bucket has refilled since.
-    /// For an account that nobody spends from yet.
+    /// For an account that nobody spends from yet, and not for sliding budgets.
     pub fn restore(&self, used: u64, ago: Duration, now: Moment) {
         let refilled = self.terms.refilled_in(ago);
         let used = self.terms.units_up(self.terms.difference(0, used).saturating_sub(refilled).max(0));
         let used = u64::try_from(used).unwrap_or(0);
         let spent = self.overflow_at(now).saturating_add(self.terms.difference(0, used));
         self.spent.store(spent, Relaxed);
-        if let Some(sliding) = self.sliding() {
-            sliding.add(sliding.number(now), used);
-        }
     }
 }

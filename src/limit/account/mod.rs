@@ -32,7 +32,7 @@ pub struct Account {
     ceiling: AtomicI64,
     /// What `spent` was when it was last written down.
     noted: AtomicI64,
-    /// Bits: [`BLOCKED`], [`ASKED`], [`LET_GO`].
+    /// Bits: [`BLOCKED`], [`ASKED`], [`LET_GO`], [`DURABLE`].
     flags: AtomicU32,
     /// The worker that took last, plus one.
     toucher: AtomicU32,
@@ -62,6 +62,7 @@ const TRIES_MAX: u32 = 64;
 const BLOCKED: u32 = 1;
 const ASKED: u32 = 2;
 const LET_GO: u32 = 4;
+const DURABLE: u32 = 8;
 
 /// What an account said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +91,11 @@ impl Account {
     /// A full account. With `durable`, nothing may be spent until [`grant`](Account::grant) says so.
     pub fn open(id: u128, label: &str, terms: &Arc<Terms>, durable: bool, now: Moment) -> Account {
         let sliding = match &terms.measure {
-            Measure::Sliding { length, .. } => Some(Sliding::new(*length, now)),
+            Measure::Sliding { length, .. } => Some(Sliding::new(*length, durable, now)),
             _ => None,
         };
+        // A sliding budget has what is on disk in its slots.
+        let ceiling = if durable && sliding.is_none() { 0 } else { i64::MAX };
         let extra = OnceLock::new();
         if sliding.is_some() || !label.is_empty() {
             let _ = extra.set(Box::new(Extra { label: label.into(), sliding, ..Extra::default() }));
@@ -102,9 +105,9 @@ impl Account {
             opened: terms.opening(now),
             terms: terms.clone(),
             spent: AtomicI64::new(0),
-            ceiling: AtomicI64::new(if durable { 0 } else { i64::MAX }),
+            ceiling: AtomicI64::new(ceiling),
             noted: AtomicI64::new(0),
-            flags: AtomicU32::new(0),
+            flags: AtomicU32::new(if durable { DURABLE } else { 0 }),
             toucher: AtomicU32::new(0),
             holders: AtomicU32::new(0),
             extra,
@@ -173,11 +176,15 @@ impl Account {
             }
             tries += 1;
         }
-        let slot = self.sliding().map_or(0, |sliding| {
-            let number = sliding.number(now);
-            self.free(sliding.add(number, amount), now);
-            number
-        });
+        let mut slot = 0;
+        if let Some(sliding) = self.sliding() {
+            slot = sliding.number(now);
+            let (freed, is_noted) = sliding.spend(slot, amount);
+            self.free(freed, now);
+            if !is_noted {
+                return Taking::Ungranted;
+            }
+        }
         let leased = if contended || leases.is_some() { self.lease(grains, worker, tuning, now) } else { 0 };
         Taking::Took { amount, slot, leased }
     }

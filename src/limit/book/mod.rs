@@ -1,18 +1,20 @@
 //! A worker's view of all accounts, and its reservations: every limit that applies gives, or none does.
 
 mod keys;
+mod places;
 mod said;
 
 pub use keys::Caller;
+pub use places::Ticket;
 pub use said::{Denied, Note, Refused, Settled, Standing};
 
 use super::accounts::{AsIs, Wanted};
-use super::{Account, Accounts, Mode, OnExhausted, ReadyRule, RuleSet, Spend, Taking, Terms, Unit};
-use crate::base::{Moment, Tick};
+use super::{Account, Accounts, Mode, OnExhausted, ReadyRule, RuleSet, Spend, Taking, Unit};
+use crate::base::Moment;
 use arrayvec::ArrayVec;
 use keys::{Key, Keys};
+use places::{Handle, Hold, Places};
 use said::{keep_tightest, standing};
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::rc::Rc;
@@ -28,6 +30,9 @@ const HANDLE_IDLE: Duration = Duration::from_secs(10);
 /// The most accounts that are waiting to be put on disk; beyond it a request that must wait asks again.
 const ASKS_MAX: usize = 1024;
 
+/// More is asked for when what is on disk and unspent falls below this part of the capacity.
+const LOW_PARTS: u64 = 200;
+
 /// One worker's book. Not shared: the accounts behind it are.
 ///
 /// [`reserve`](Book::reserve) before a request goes upstream, [`top_up`](Book::top_up) while a stream passes,
@@ -37,75 +42,11 @@ pub struct Book {
     worker: u32,
     accounts: Arc<Accounts>,
     handles: HashMap<u128, Rc<Handle>, BuildHasherDefault<AsIs>>,
-    open: Vec<Open>,
-    free: Vec<u32>,
+    places: Places,
     /// Accounts of which more has to be on disk soon.
-    asks: Vec<(Arc<Account>, u64)>,
+    asks: Asks,
     /// How long a reservation may be open.
     hold: Duration,
-}
-
-/// Where an account is, as this worker knows it.
-struct Handle {
-    account: Arc<Account>,
-    /// The terms that the rules had for it when it was found; an operator may have given it others.
-    under: Arc<Terms>,
-    used: Cell<Tick>,
-}
-
-impl Handle {
-    fn new(account: Arc<Account>, under: Arc<Terms>, now: Moment) -> Rc<Handle> {
-        account.hold();
-        Rc::new(Handle { account, under, used: Cell::new(now.tick) })
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.account.release();
-    }
-}
-
-/// A place for a reservation, used again and again.
-struct Open {
-    /// Counts the reservations of this place, so that an old ticket means none.
-    generation: u32,
-    /// When it is swept; never, while it is free.
-    until: Tick,
-    /// At most [`LIMITS_MAX`]; its room is kept when the place is free.
-    holds: Vec<Hold>,
-}
-
-const NEVER: Tick = Tick(u64::MAX);
-
-impl Open {
-    /// Makes the place free; what was reserved in it.
-    fn vacate(&mut self) -> Vec<Hold> {
-        self.generation = self.generation.wrapping_add(1);
-        self.until = NEVER;
-        std::mem::take(&mut self.holds)
-    }
-}
-
-/// What a reservation took from one account.
-struct Hold {
-    handle: Rc<Handle>,
-    /// Position of the rule in its rule set.
-    rule: u32,
-    unit: Unit,
-    reserved: u64,
-    /// For `Account::settle`.
-    slot: u64,
-    /// What was leased beside it.
-    leased: u64,
-}
-
-/// The right and the duty to settle a reservation.
-#[must_use = "a reservation holds credit until it is settled"]
-#[derive(Debug, PartialEq, Eq)]
-pub struct Ticket {
-    place: u32,
-    generation: u32,
 }
 
 impl Book {
@@ -115,9 +56,8 @@ impl Book {
             worker,
             accounts,
             handles: HashMap::default(),
-            open: Vec::new(),
-            free: Vec::new(),
-            asks: Vec::new(),
+            places: Places::default(),
+            asks: Asks::default(),
             hold,
         }
     }
@@ -135,8 +75,7 @@ impl Book {
         now: Moment,
         mut note: impl FnMut(u32, Note),
     ) -> Result<Ticket, Denied> {
-        let place = self.claim();
-        let mut holds = self.open.get_mut(place as usize).map_or_else(Vec::new, Open::vacate);
+        let (place, mut holds) = self.places.claim();
         let mut shadowed = ArrayVec::<u32, LIMITS_MAX>::new();
         let mut keys = Keys { rules, caller, known: ArrayVec::new() };
         for index in limits.clone() {
@@ -154,7 +93,7 @@ impl Book {
                 }
                 Err(denied) => {
                     holds.drain(..).for_each(|hold| hold.give_back(now));
-                    self.give_up(place, holds);
+                    self.places.give_up(place, holds);
                     return Err(match denied {
                         Denied::Refused(refused) => {
                             self.longest(refused, rules, limits, caller, estimate, now)
@@ -171,7 +110,7 @@ impl Book {
             }
         }
         shadowed.into_iter().for_each(|rule| note(rule, Note::ShadowRefused));
-        Ok(self.keep(place, holds, now))
+        Ok(self.places.keep(place, holds, now.tick + self.hold))
     }
 
     /// Reserves `more` for a stream from the token and cost accounts of its reservation, or from none.
@@ -187,13 +126,10 @@ impl Book {
         mut note: impl FnMut(u32, Note),
     ) -> Result<(), OnExhausted> {
         let tuning = *self.accounts.tuning();
-        let Some(open) = self.open.get_mut(ticket.place as usize) else { return Ok(()) };
-        if open.generation != ticket.generation {
-            return Ok(());
-        }
+        let Some(holds) = self.places.holds_mut(ticket) else { return Ok(()) };
         let mut taken = ArrayVec::<(u64, u64), LIMITS_MAX>::new();
         let mut exhausted = None;
-        for hold in &mut open.holds {
+        for hold in &mut *holds {
             hold.follow(now);
             let grows = matches!(hold.unit, Unit::Tokens | Unit::Cost);
             let Some(ready) = rules.rules.get(hold.rule as usize).filter(|_| grows) else {
@@ -212,12 +148,12 @@ impl Book {
             }
         }
         if let Some(exhausted) = exhausted {
-            for (hold, (amount, slot)) in open.holds.iter().zip(taken) {
+            for (hold, (amount, slot)) in holds.iter().zip(taken) {
                 hold.handle.account.settle(amount, 0, slot, now);
             }
             return Err(exhausted);
         }
-        for (hold, (amount, slot)) in open.holds.iter_mut().zip(taken) {
+        for (hold, (amount, slot)) in holds.iter_mut().zip(taken) {
             hold.reserved = hold.reserved.saturating_add(amount);
             if amount > 0 {
                 // What a stream has reserved and does not use is of its last part.
@@ -238,25 +174,22 @@ impl Book {
         now: Moment,
         mut note: impl FnMut(Settled),
     ) {
-        let Some(mut holds) = self.finish(&ticket) else { return };
+        let Some((place, mut holds)) = self.places.finish(&ticket) else { return };
         for hold in holds.drain(..) {
             let Some(ready) = rules.rules.get(hold.rule as usize) else { continue };
             let (spent, kept) = (spend.amount(&ready.rule), spend.settled(&ready.rule));
             let account = &hold.handle.account;
             let balance = account.settled(hold.reserved, kept, hold.slot, now);
             note(Settled { rule: hold.rule, reserved: hold.reserved, spent, balance });
-            if account.is_durable() && account.granted() < low_mark(account) && account.ask() {
-                self.push_ask(account.clone(), 0);
-            }
+            self.asks.ahead(account, now);
         }
-        self.give_up(ticket.place, holds);
+        self.places.give_up(place, holds);
     }
 
     /// How the tightest account of each unit of a reservation stands.
     pub fn standings(&self, ticket: &Ticket, now: Moment) -> ArrayVec<Standing, 4> {
         let mut tightest = ArrayVec::new();
-        let open = self.open.get(ticket.place as usize);
-        for hold in open.filter(|open| open.generation == ticket.generation).iter().flat_map(|o| &o.holds) {
+        for hold in self.places.holds(ticket).unwrap_or_default() {
             keep_tightest(&mut tightest, standing(&hold.handle.account, now));
         }
         tightest
@@ -284,26 +217,19 @@ impl Book {
 
     /// Reservations that are not settled.
     pub fn open_reservations(&self) -> usize {
-        self.open.len() - self.free.len()
+        self.places.open()
     }
 
     /// Accounts of which more has to be on disk: for who writes.
     /// Each with what a request wants of it.
     pub fn take_asks(&mut self) -> std::vec::Drain<'_, (Arc<Account>, u64)> {
-        self.asks.drain(..)
+        self.asks.0.drain(..)
     }
 
     /// Frees reservations whose time is over, and forgets where accounts are that were not used lately. Call it
     /// about once a second. Returns how many reservations were freed: each is a fault of somebody.
     pub fn sweep(&mut self, now: Moment) -> usize {
-        let mut freed = 0;
-        for (place, open) in (0u32..).zip(&mut self.open) {
-            if open.until <= now.tick && open.until != NEVER {
-                freed += 1;
-                open.vacate().into_iter().for_each(|hold| hold.expire(now));
-                self.free.push(place);
-            }
-        }
+        let freed = self.places.sweep(now);
         self.handles.retain(|_, handle| {
             now.tick.since(handle.used.get()) < HANDLE_IDLE || Rc::strong_count(handle) > 1
         });
@@ -328,9 +254,7 @@ impl Book {
             let account = &handle.account;
             let taking = account.take(amount, self.worker, &tuning, now);
             if let Taking::Took { amount, slot, leased } = taking {
-                if account.is_durable() && account.granted() < low_mark(account) && account.ask() {
-                    self.push_ask(account.clone(), 0);
-                }
+                self.asks.ahead(account, now);
                 let unit = ready.rule.unit;
                 return Ok(Hold { handle, rule: wanted.rule, unit, reserved: amount, slot, leased });
             }
@@ -340,8 +264,7 @@ impl Book {
                 }
                 Taking::Blocked => return Err(Denied::Blocked(wanted.rule)),
                 Taking::Ungranted => {
-                    account.ask();
-                    self.push_ask(account.clone(), amount);
+                    self.asks.at_once(account, amount);
                     return Err(Denied::Ungranted);
                 }
                 Taking::Short | Taking::Took { .. } => {
@@ -415,71 +338,30 @@ impl Book {
         self.handles.insert(id, handle.clone());
         handle
     }
-
-    /// A place for a reservation, which is nobody's now.
-    fn claim(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.open.push(Open { generation: 0, until: NEVER, holds: Vec::new() });
-            (self.open.len() - 1) as u32
-        })
-    }
-
-    fn keep(&mut self, place: u32, holds: Vec<Hold>, now: Moment) -> Ticket {
-        let until = now.tick + self.hold;
-        match self.open.get_mut(place as usize) {
-            Some(open) => {
-                (open.until, open.holds) = (until, holds);
-                Ticket { place, generation: open.generation }
-            }
-            None => Ticket { place, generation: 0 }, // a claimed place exists
-        }
-    }
-
-    /// What a ticket stands for; its place is still claimed. `None` when it was swept.
-    fn finish(&mut self, ticket: &Ticket) -> Option<Vec<Hold>> {
-        let open = self.open.get_mut(ticket.place as usize);
-        open.filter(|open| open.generation == ticket.generation).map(Open::vacate)
-    }
-
-    /// Frees a claimed place, and keeps its room.
-    fn give_up(&mut self, place: u32, room: Vec<Hold>) {
-        if let Some(open) = self.open.get_mut(place as usize) {
-            open.holds = room;
-            self.free.push(place);
-        }
-    }
-
-    fn push_ask(&mut self, account: Arc<Account>, amount: u64) {
-        if self.asks.len() < ASKS_MAX {
-            self.asks.push((account, amount));
-        }
-    }
 }
 
-impl Hold {
-    /// A reload may have moved the account's balance.
-    fn follow(&mut self, now: Moment) {
-        if !self.handle.account.is_open() {
-            let newest = self.handle.account.newest().clone();
-            self.slot = newest.first_slot();
-            self.handle = Handle::new(newest, self.handle.under.clone(), now);
+/// What is asked of who writes to disk; bounded by [`ASKS_MAX`].
+#[derive(Default)]
+struct Asks(Vec<(Arc<Account>, u64)>);
+
+impl Asks {
+    /// Asks for more if little is left of what is on disk, so that nobody has to wait for it.
+    fn ahead(&mut self, account: &Arc<Account>, now: Moment) {
+        let is_low = || account.granted(now) < account.terms().capacity() / LOW_PARTS;
+        if account.is_durable() && is_low() && account.ask() {
+            self.push(account, 0);
         }
     }
 
-    /// The request does not go on.
-    fn give_back(self, now: Moment) {
-        self.handle.account.settle(self.reserved, 0, self.slot, now);
+    /// A request of `amount` waits for it.
+    fn at_once(&mut self, account: &Arc<Account>, amount: u64) {
+        account.ask();
+        self.push(account, amount);
     }
 
-    /// Nobody settled it: what was under way is not any more, what was taken stays spent.
-    fn expire(self, now: Moment) {
-        if self.unit == Unit::Concurrency {
-            self.handle.account.settle(self.reserved, 0, self.slot, now);
+    fn push(&mut self, account: &Arc<Account>, amount: u64) {
+        if self.0.len() < ASKS_MAX {
+            self.0.push((account.clone(), amount));
         }
     }
-}
-
-/// More is asked for when what is on disk and unspent falls below this.
-fn low_mark(account: &Account) -> u64 {
-    account.terms().capacity() / 200
 }

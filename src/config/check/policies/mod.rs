@@ -176,7 +176,7 @@ fn warn(world: &World<'_>, settings: &Settings, policies: &Policies) {
         let help = "load config/prices.yaml too, or a Prices resource of your own";
         world.faults.warn_with_help(*at, message, help);
     }
-    let forgotten = || all().filter(|(rule, _)| rule.measure.is_long() && settings.limits.store.is_none());
+    let forgotten = || all().filter(|(rule, _)| rule.measure.is_durable() && settings.limits.store.is_none());
     if let Some((_, at)) = forgotten().next() {
         let names = listing(forgotten().map(|(rule, _)| &*rule.name));
         let message =
