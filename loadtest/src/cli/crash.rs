@@ -113,9 +113,11 @@ impl Plan {
                 continue;
             }
             let usd = format!("{}.{:09} USD", key.nano_usd / 1_000_000_000, key.nano_usd % 1_000_000_000);
+            // Both kinds of windows that must be on disk.
+            let window = if key.is_stream() { "{sliding: 1h}" } else { "month" };
             let limits = vec![
-                Limit::month(Unit::Tokens.limit(), "tokens", &key.tokens.to_string()),
-                Limit::month(Unit::NanoUsd.limit(), "cost", &usd),
+                Limit::budget(Unit::Tokens.limit(), "tokens", &key.tokens.to_string(), window),
+                Limit::budget(Unit::NanoUsd.limit(), "cost", &usd, window),
             ];
             routes.push(Route { name: key.route, limits });
         }
@@ -218,9 +220,9 @@ loadtest crash: kill -9 again and again; budgets hold, and no more is lost than 
   --seed N          of moments and of what is asked for (1)
   --out DIR         crash.md and crash.json go there
 
-Keys have monthly budgets of tokens and of money, kept in a store in a temporary directory. Again and again tollgate
-is started on that store, asked once with each key used so far (the look), driven by seven clients with four keys, and killed
-after 20 to 300 ms; one kill in ten comes before it is ready, and one life in ten ends by SIGTERM under load. After
+Keys have budgets of tokens and of money, those of whole answers for a month and those of streams for any hour, kept in
+a store in a temporary directory. Again and again tollgate is started on that store, asked once with each key used so
+far (the look), driven by seven clients with four keys, and killed after 20 to 300 ms; one kill in ten comes before it is ready, and one life in ten ends by SIGTERM under load. After
 every fifty kills four other keys are driven, so that there are fresh, half spent and exhausted budgets at any time.
 
 At each look tollgate's own balance, from its access record, is compared with the provider's ledger of all lives:

@@ -156,7 +156,7 @@ fn config(asked: &Asked, upstream: u16) -> Config<'static> {
         tokens,
         Limit::rate("requests", "requests", TERMS.requests.rate, TERMS.requests.capacity),
         Limit::at_once("at-once", TERMS.at_once),
-        Limit::month("budget", "tokens", &BUDGET.to_string()),
+        Limit::budget("budget", "tokens", &BUDGET.to_string(), "month"),
     ];
     let retry = vec![
         Limit::rate("retry-tokens", "tokens", 1_000, 1_000),

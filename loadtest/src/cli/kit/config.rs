@@ -168,9 +168,9 @@ impl<'a> Limit<'a> {
         Limit { name, unit: "concurrency", measure: vec![format!("max: {max}")] }
     }
 
-    /// A budget for a month: `budget` as it is written.
-    pub(crate) fn month(name: &'a str, unit: &'a str, budget: &str) -> Limit<'a> {
-        Limit { name, unit, measure: vec![format!("budget: {budget}"), "window: month".into()] }
+    /// A budget for a window: both as they are written.
+    pub(crate) fn budget(name: &'a str, unit: &'a str, budget: &str, window: &str) -> Limit<'a> {
+        Limit { name, unit, measure: vec![format!("budget: {budget}"), format!("window: {window}")] }
     }
 }
 
@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn limits_stand_on_their_route() {
         let setup = Setup { binary: PathBuf::new(), dir: PathBuf::from("dir"), port: 1, admin: 2 };
-        let limits = vec![Limit::rate("tokens", "tokens", 50, 100), Limit::month("usd", "cost", "5 USD")];
+        let limits =
+            vec![Limit::rate("tokens", "tokens", 50, 100), Limit::budget("usd", "cost", "5 USD", "month")];
         let routes = vec![Route { name: "c", limits }, Route { name: "free", limits: Vec::new() }];
         let config = Config {
             workers: 2,
