@@ -116,28 +116,33 @@ fn many_keys(criterion: &mut Criterion) {
     const KEYS: u64 = 1_000_000;
     let mut group = criterion.benchmark_group("limit/a million keys");
     group.sample_size(20);
-    let before = resident_bytes();
-    let mut desk = Desk::open(1, 0, &host(1));
-    (1..=KEYS).for_each(|key| desk.exchange(spread(key)));
-    eprintln!("bytes per key that a worker uses: {}", (resident_bytes() - before) / KEYS);
-    // Memory of idle keys: nothing but their accounts.
-    let idle_before = resident_bytes();
-    let idle = host(1);
-    let mut other = Desk::open(1, 0, &idle);
-    (1..=KEYS).for_each(|key| {
-        let wanted = tollgate::limit::Wanted { rules: &other.rules, rule: 0, key: spread(key) };
-        idle.find(&wanted, &String::new, NOW);
-    });
-    eprintln!("bytes per idle key: {}", (resident_bytes() - idle_before) / KEYS);
-    other.exchange(spread(1));
-    drop((other, idle));
-    let mut next = 1u64;
     group.bench_function("reserve and settle, at random", |bencher| {
+        let (mut desk, mut next) = (crowded_desk(KEYS), 1u64);
         bencher.iter(|| {
             next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             desk.exchange(spread(next % KEYS + 1));
         });
     });
+}
+
+/// A worker that has asked for all keys; tells what each costs in memory.
+fn crowded_desk(keys: u64) -> Desk {
+    let before = resident_bytes();
+    let mut desk = Desk::open(1, 0, &host(1));
+    (1..=keys).for_each(|key| desk.exchange(spread(key)));
+    eprintln!("bytes per key that a worker uses: {}", (resident_bytes() - before) / keys);
+    // Memory of idle keys: nothing but their accounts.
+    let idle_before = resident_bytes();
+    let idle = host(1);
+    let mut other = Desk::open(1, 0, &idle);
+    (1..=keys).for_each(|key| {
+        let wanted = tollgate::limit::Wanted { rules: &other.rules, rule: 0, key: spread(key) };
+        idle.find(&wanted, &String::new, NOW);
+    });
+    eprintln!("bytes per idle key: {}", (resident_bytes() - idle_before) / keys);
+    other.exchange(spread(1));
+    drop((other, idle));
+    desk
 }
 
 /// Memory of this process that is in use, from the system.

@@ -166,7 +166,10 @@ impl Keeping {
     /// Puts on disk what accounts ask for, then lets it be spent. Says whether anybody asked.
     fn grant(&mut self) -> bool {
         let mut asks = HashMap::<u128, Ask>::new();
-        while let Some(ask) = self.board.asks.pop() {
+        while let Some(mut ask) = self.board.asks.pop() {
+            // What a closed account says is of its past: on disk it would stand for the one in its place.
+            let Some(account) = ask.account.in_force().filter(|it| it.is_durable()) else { continue };
+            ask.account = account.clone();
             let known = asks.entry(ask.account.id()).or_insert_with(|| ask.clone());
             known.amount = known.amount.max(ask.amount);
         }

@@ -30,14 +30,6 @@ impl Spend {
         }
     }
 
-    /// What of it is left to be spent when the request is over: what is under way no longer is.
-    pub(super) fn settled(&self, rule: &Rule) -> u64 {
-        match rule.unit {
-            Unit::Concurrency => 0,
-            _ => self.amount(rule),
-        }
-    }
-
     /// Weighted tokens, rounded up to a whole one. Parts that exceed their whole count in full.
     fn tokens(&self, weights: &Weights) -> u64 {
         if *weights == Weights::default() {
@@ -87,11 +79,9 @@ mod tests {
             assert_eq!(spend.amount(&rule), plain, "{spend:?}");
             rule.weights = tenth;
             assert_eq!(spend.amount(&rule), weighted, "{spend:?}");
-            for (unit, amount, settled) in
-                [(Unit::Requests, 1, 1), (Unit::Concurrency, 1, 0), (Unit::Cost, 77, 77)]
-            {
+            for (unit, amount) in [(Unit::Requests, 1), (Unit::Concurrency, 1), (Unit::Cost, 77)] {
                 rule.unit = unit;
-                assert_eq!((spend.amount(&rule), spend.settled(&rule)), (amount, settled));
+                assert_eq!(spend.amount(&rule), amount);
             }
         }
     }

@@ -29,6 +29,8 @@ pub struct Terms {
     capacity: u64,
     /// Grains per unit.
     scale: u64,
+    /// Grains that a bucket gets back per nanosecond; 0 where that is no whole number.
+    flow: u64,
     window: WindowCache,
 }
 
@@ -49,12 +51,12 @@ impl Terms {
     /// The terms of `measure` for the rule of that name.
     pub fn new(rule: &Arc<str>, unit: Unit, measure: &Measure) -> Terms {
         let capacity = measure.capacity().clamp(1, GRAINS_MAX as u64);
-        let scale = match measure {
+        let (scale, flow) = match measure {
             Measure::Bucket { rate, .. } => scale(capacity, *rate),
-            _ => 1,
+            _ => (1, 0),
         };
         let (rule, measure) = (rule.clone(), measure.clone());
-        Terms { rule, unit, measure, capacity, scale, window: WindowCache::default() }
+        Terms { rule, unit, measure, capacity, scale, flow, window: WindowCache::default() }
     }
 
     /// The most that an account holds, in units.
@@ -150,6 +152,10 @@ impl Terms {
 
     fn refill(&self, rate: Rate, opened: u64, now: Tick) -> i64 {
         let elapsed = now.since(Tick(opened)).as_nanos().min(LIFETIME_NS);
+        if self.flow > 0 {
+            // Fits: a lifetime's refill is at most 2^59.
+            return (elapsed as u64 * self.flow) as i64;
+        }
         // The product fits: `scale` is chosen so that the quotient of a lifetime is at most 2^59.
         let refill = elapsed * u128::from(rate.per_fill) * u128::from(self.scale) / fill_ns(rate);
         i64::try_from(refill).unwrap_or(i64::MAX).min(GRAINS_MAX as i64)
@@ -158,18 +164,34 @@ impl Terms {
     /// The first instant at which `given` reaches `grains`: the exact inverse.
     fn when_refilled(&self, rate: Rate, opened: u64, grains: i64) -> Tick {
         let refill = u128::try_from(grains.saturating_sub(self.grains(self.capacity))).unwrap_or(0);
+        if self.flow > 0 {
+            return Tick(opened) + Duration::from_nanos((refill as u64).div_ceil(self.flow));
+        }
         let per_fill = u128::from(rate.per_fill.max(1)) * u128::from(self.scale);
         let nanos = (refill * fill_ns(rate)).div_ceil(per_fill);
         Tick(opened) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 
-/// As many grains per unit as fit, so that a grain takes less than a nanosecond: ten years are 2^58.1 ns. A
-/// capacity that is huge beside its rate leaves fewer.
-fn scale(capacity: u64, rate: Rate) -> u64 {
-    let units_of_a_lifetime = (LIFETIME_NS * u128::from(rate.per_fill)).div_ceil(fill_ns(rate)).max(1);
+/// Grains per unit, and grains per nanosecond.
+///
+/// As many per unit as fit, so that a grain takes less than a nanosecond: ten years are 2^58.1 ns. A capacity that
+/// is huge beside its rate leaves fewer. Where as many fit that a nanosecond brings a whole number, as of most rates
+/// that people write, they are so many, and nothing has to be divided to tell a balance.
+fn scale(capacity: u64, rate: Rate) -> (u64, u64) {
+    let (per_fill, fill) = (u128::from(rate.per_fill.max(1)), fill_ns(rate));
+    let units_of_a_lifetime = (LIFETIME_NS * per_fill).div_ceil(fill).max(1);
     let most = GRAINS_MAX / units_of_a_lifetime.max(u128::from(capacity));
-    most.clamp(1, u128::from(u32::MAX) << 8) as u64
+    let most = most.clamp(1, u128::from(u32::MAX) << 8);
+    let step = fill / gcd(per_fill, fill);
+    match most / step * step {
+        0 => (most as u64, 0),
+        scale => (scale as u64, (scale * per_fill / fill) as u64),
+    }
+}
+
+fn gcd(one: u128, other: u128) -> u128 {
+    if other == 0 { one } else { gcd(other, one % other) }
 }
 
 fn fill_ns(rate: Rate) -> u128 {

@@ -19,8 +19,8 @@ pub(crate) struct Disk {
     unsynced: Vec<Grant>,
     /// By account and window.
     kept: BTreeMap<(u128, i128), Grant>,
-    /// Of sliding budgets.
-    slots: BTreeMap<u128, Slots>,
+    /// Of sliding budgets, and when that was written.
+    slots: BTreeMap<u128, (Slots, Moment)>,
     mail: Vec<Grant>,
     /// Accounts of short windows, as they were a moment ago.
     checkpoints: BTreeMap<u128, Checkpoint>,
@@ -76,7 +76,7 @@ impl Disk {
 
     fn keep(&mut self, grant: &Grant) {
         if !grant.slots.is_empty() {
-            self.keep_slots(grant.account.id(), grant.slots.clone());
+            self.keep_slots(grant.account.id(), grant.slots.clone(), grant.at);
             return;
         }
         let (id, measure) = (grant.account.id(), &grant.account.terms().measure);
@@ -87,12 +87,14 @@ impl Disk {
     }
 
     /// Replaces what is known of a sliding budget. What is written takes back no grant that is under way.
-    fn keep_slots(&mut self, id: u128, mut slots: Slots) {
-        if let (Some(mut last), Some(before)) = (slots.last_entry(), self.slots.get(&id)) {
+    fn keep_slots(&mut self, id: u128, mut slots: Slots, at: Moment) {
+        if let (Some(mut last), Some((before, _))) = (slots.last_entry(), self.slots.get(&id)) {
             let granted = before.get(last.key()).copied().unwrap_or(0);
             last.insert(granted.max(*last.get()));
         }
-        self.slots.insert(id, slots);
+        // The store has one place for the slots of an account, whatever its length is now.
+        self.checkpoints.remove(&id);
+        self.slots.insert(id, (slots, at));
     }
 
     /// Whether all grants of the account are of these terms.
@@ -152,7 +154,9 @@ impl World {
 
     fn write(&mut self) {
         let now = self.now();
-        for (account, amount) in std::mem::take(&mut self.disk.asked) {
+        for (asked, amount) in std::mem::take(&mut self.disk.asked) {
+            let in_force = asked.in_force().filter(|account| account.is_durable());
+            let Some(account) = in_force.cloned() else { continue };
             let capacity = account.terms().capacity();
             let (gone, more) = (account.gone(now), amount.saturating_mul(2).max(capacity / 8));
             let used = gone.saturating_add(more).min(capacity.max(gone));
@@ -208,7 +212,7 @@ impl World {
         };
         let overspent = self.disk.overspent.get(&id).copied().unwrap_or(0);
         if matches!(account.terms().measure, Measure::Sliding { .. }) {
-            let kept = self.disk.slots.get(&id).cloned().unwrap_or_default();
+            let kept = self.disk.slots.get(&id).map(|(slots, _)| slots.clone()).unwrap_or_default();
             let on_disk = |slot: &Slot| kept.get(&slot.until_ns).copied().unwrap_or(0);
             let lacking: u64 = account.slots(now).map(|slot| slot.units.saturating_sub(on_disk(&slot))).sum();
             let fault = || {
@@ -243,11 +247,12 @@ impl World {
             let last = account.close_slots(0, at);
             let slots = self.slots_with(&account, last, at);
             if last.is_some() {
-                self.disk.keep_slots(account.id(), slots);
+                self.disk.keep_slots(account.id(), slots, at);
             } else if !account.is_durable() && !is_under_way {
                 let (id, used) = (account.id(), account.used(at));
                 let naive = self.naive(id)?.clone();
                 let checkpoint = Checkpoint { used, slots, naive, at };
+                self.disk.slots.remove(&id);
                 self.disk.checkpoints.insert(id, checkpoint);
             }
         }
@@ -293,7 +298,7 @@ impl World {
             account.end_leases(now);
             let (used, slots) = (account.used(now), self.slots_with(&account, None, now));
             if matches!(account.terms().measure, Measure::Sliding { .. }) {
-                self.disk.slots.insert(account.id(), slots);
+                self.disk.slots.insert(account.id(), (slots, now));
             } else {
                 self.disk.insert(Grant { account, used, slots, at: now });
             }
@@ -324,14 +329,14 @@ impl World {
                 self.resume(id, before, Some(loss), grant.at, now)?;
             }
         }
-        for (id, slots) in std::mem::take(&mut self.disk.slots) {
+        for (id, (slots, at)) in std::mem::take(&mut self.disk.slots) {
             let is_same = |now: &Measure| matches!(now, Measure::Sliding { .. });
             if self.restore(id, is_same, &Past::In(slots.clone()), now) {
                 let account = self.accounts.get(id).ok_or("it is there")?;
                 let nothing = Naive::new(&account.terms().measure, now);
                 let loss = loss(&Grant { account, used: 0, slots: slots.clone(), at: now }, id);
-                self.resume(id, before.get(&id).unwrap_or(&nothing), Some(loss), now, now)?;
-                self.disk.slots.insert(id, slots);
+                self.resume(id, before.get(&id).unwrap_or(&nothing), Some(loss), at, now)?;
+                self.disk.slots.insert(id, (slots, now));
             }
         }
         for (id, Checkpoint { used, slots, naive, at }) in std::mem::take(&mut self.disk.checkpoints) {
@@ -380,8 +385,11 @@ impl World {
         // Debt of an earlier window is paid by budgets of the size that is in force now.
         let is_comparable = self.disk.was_granted_under(id, &naive.measure);
         let is_sliding = matches!(naive.measure, Measure::Sliding { .. });
-        // After somebody has set the clock, slots are of other times.
-        let is_comparable = is_comparable && (!is_sliding || before.has_epoch_of(now));
+        // After somebody has set the clock, slots are of other times. Of a budget that was longer before a reload,
+        // what was written then is all there is.
+        let was_kept = loss.is_none() || naive.measure.is_durable();
+        let is_of_now = before.has_epoch_of(at) && before.has_epoch_of(now);
+        let is_comparable = is_comparable && (!is_sliding || is_of_now && was_kept);
         let doubt = self.doubt + Duration::from_nanos(if is_sliding { SLOT_SHIFT as u64 } else { 0 });
         // What was spent while a clock had gone back is on disk under the window that it had left.
         if is_comparable && naive.measure == before.measure && !naive.is_back(now) && !before.was_back {

@@ -204,11 +204,19 @@ impl World {
                 self.oracle.entry(id).and_modify(|naive| naive.look(now));
             }
             Some(naive) => {
+                if measure.is_durable() && !naive.measure.is_durable() {
+                    // What was spent so far had not to be on disk; it is with the next grant.
+                    self.disk.overspent(id, account.used(now));
+                }
                 let naive = naive.replaced(measure, now, self.doubt);
                 self.oracle.insert(id, naive);
                 self.replaced.insert(id);
             }
-            None => drop(self.oracle.insert(id, Naive::new(measure, now))),
+            None => {
+                let mut naive = Naive::new(measure, now);
+                naive.look(now);
+                self.oracle.insert(id, naive);
+            }
         }
     }
 

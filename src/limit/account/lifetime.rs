@@ -109,6 +109,11 @@ impl Account {
         newest
     }
 
+    /// It, or the account that has its balance now; `None` when it was evicted.
+    pub fn in_force(self: &Arc<Account>) -> Option<&Arc<Account>> {
+        Some(self.newest()).filter(|newest| newest.is_open())
+    }
+
     /// The account that took its place, if it was replaced.
     pub(in crate::limit) fn moved(&self) -> Option<&Arc<Account>> {
         self.extra.get()?.moved.get()

@@ -146,7 +146,8 @@ impl Account {
                 Taking::Closed
             };
         }
-        let leases = self.leases();
+        let extra = self.extra.get().map(Box::as_ref);
+        let leases = extra.and_then(|extra| extra.leases.get());
         if leases.is_some_and(|leases| leases.spend(worker, grains, now)) {
             return Taking::Took { amount, slot: 0, leased: 0 };
         }
@@ -177,7 +178,7 @@ impl Account {
             tries += 1;
         }
         let mut slot = 0;
-        if let Some(sliding) = self.sliding() {
+        if let Some(sliding) = extra.and_then(|extra| extra.sliding.as_ref()) {
             slot = sliding.number(now);
             let (freed, is_noted) = sliding.spend(slot, amount);
             self.free(freed, now);

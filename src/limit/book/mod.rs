@@ -83,7 +83,7 @@ impl Book {
             let taken = match keys.of(ready) {
                 Key::Is(key) => self.take(&Wanted { rules, rule: index, key }, ready, caller, estimate, now),
                 Key::Skips => continue,
-                Key::Missing(part) => Err(Denied::MissingKey(index, part)),
+                Key::Missing(part) => Err(Denied::MissingKey(index, keys::part(&ready.rule, part))),
             };
             match taken {
                 Ok(hold) => holds.push(hold),
@@ -177,7 +177,9 @@ impl Book {
         let Some((place, mut holds)) = self.places.finish(&ticket) else { return };
         for hold in holds.drain(..) {
             let Some(ready) = rules.rules.get(hold.rule as usize) else { continue };
-            let (spent, kept) = (spend.amount(&ready.rule), spend.settled(&ready.rule));
+            let spent = spend.amount(&ready.rule);
+            // What is under way is over.
+            let kept = if hold.unit == Unit::Concurrency { 0 } else { spent };
             let account = &hold.handle.account;
             let balance = account.settled(hold.reserved, kept, hold.slot, now);
             note(Settled { rule: hold.rule, reserved: hold.reserved, spent, balance });
