@@ -27,6 +27,7 @@ pub use tally::{Delay, Example, Tally, Times};
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use worker::Worker;
 
@@ -98,29 +99,53 @@ impl Load {
 
     /// Drives it to its end. Fails when it makes no sense, or when connections cannot be opened.
     pub fn drive(&self) -> io::Result<Tally> {
+        self.drive_after(|| ())
+    }
+
+    /// The same; `opened` is called when all connections are open and nothing has been asked yet.
+    pub fn drive_after(&self, opened: impl FnOnce()) -> io::Result<Tally> {
         self.check()?;
         let count = self.cpus.len().max(1);
-        let mut tallies = Vec::with_capacity(count);
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..count)
-                .map(|index| {
-                    let builder = std::thread::Builder::new().name(format!("load-{index}"));
-                    builder.spawn_scoped(scope, move || Worker::new(self, index, count)?.run())
-                })
-                .collect();
-            for thread in threads {
-                let outcome = thread.map(|thread| thread.join());
-                tallies.push(outcome.and_then(|outcome| match outcome {
-                    Ok(tally) => tally,
-                    Err(_) => Err(io::Error::other("a thread of the load client has died")),
-                }));
+            let (told, heard) = channel();
+            let mut threads = Vec::with_capacity(count);
+            for index in 0..count {
+                let (go, gone) = channel();
+                let told = told.clone();
+                let builder = std::thread::Builder::new().name(format!("load-{index}"));
+                threads.push((builder.spawn_scoped(scope, move || self.work(index, count, told, gone))?, go));
             }
-        });
-        let mut sum = Tally::new()?;
-        for tally in tallies {
-            sum.add(tally?);
-        }
-        Ok(sum)
+            drop(told);
+            // A thread that fails tells nothing, and the others need not wait for it.
+            while heard.recv().is_ok() {}
+            opened();
+            let begin = Instant::now();
+            for (_, go) in &threads {
+                // Who failed is not there to hear it.
+                let _ = go.send(begin);
+            }
+            let mut sum = Tally::new()?;
+            for (thread, _) in threads {
+                let tally = thread.join();
+                sum.add(tally.map_err(|_| io::Error::other("a thread of the load client has died"))??);
+            }
+            Ok(sum)
+        })
+    }
+
+    /// One thread: opens its connections, says so, and drives when it is told.
+    fn work(
+        &self,
+        index: usize,
+        count: usize,
+        told: Sender<()>,
+        gone: Receiver<Instant>,
+    ) -> io::Result<Tally> {
+        let mut worker = Worker::new(self, index, count)?;
+        worker.open_all()?;
+        drop(told);
+        let begin = gone.recv().map_err(io::Error::other)?;
+        worker.run(begin)
     }
 
     fn check(&self) -> io::Result<()> {

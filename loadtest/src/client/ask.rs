@@ -63,6 +63,11 @@ impl Ask {
         }
     }
 
+    /// The request as it goes over the wire.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The same request of a client that goes early.
     pub fn leaving(mut self, leave: Leave) -> Ask {
         self.leave = leave;

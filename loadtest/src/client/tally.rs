@@ -56,6 +56,8 @@ pub struct Tally {
     pub speeds: Times,
     /// From the first request's instant to the end of the last answer.
     pub elapsed: Duration,
+    /// CPU time of the client's own threads meanwhile.
+    pub cpu: Duration,
     /// The first of each kind of failure.
     pub examples: Vec<Example>,
 }
@@ -108,6 +110,7 @@ impl Tally {
             gaps: Times::new()?,
             speeds: Times::new()?,
             elapsed: Duration::ZERO,
+            cpu: Duration::ZERO,
             examples: Vec::new(),
         })
     }
@@ -159,6 +162,7 @@ impl Tally {
             mine.add(&theirs);
         }
         self.elapsed = self.elapsed.max(other.elapsed);
+        self.cpu += other.cpu;
         other.examples.iter().for_each(|example| self.example(example.kind, &example.what));
     }
 }

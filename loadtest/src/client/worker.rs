@@ -74,10 +74,29 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Opens all connections, then drives until every request has ended or the patience has.
-    pub(crate) fn run(mut self) -> io::Result<Tally> {
-        self.open_all()?;
-        let begin = Instant::now();
+    /// Opens the connections, a few at a time.
+    pub(crate) fn open_all(&mut self) -> io::Result<()> {
+        let give_up = Instant::now() + CONNECT_PATIENCE;
+        let mut next = 0;
+        while next < self.connections.len() || self.opening > 0 {
+            while next < self.connections.len() && self.opening < OPENING_MAX {
+                self.open(next)?;
+                next += 1;
+            }
+            let left = give_up.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "connections were not opened in time"));
+            }
+            self.turn(left)?;
+        }
+        // The first connection is the first to be asked on.
+        self.free.reverse();
+        Ok(())
+    }
+
+    /// Drives until every request has ended or the patience has.
+    pub(crate) fn run(mut self, begin: Instant) -> io::Result<Tally> {
+        let cpu = cpu_time();
         let end = moment(begin, self.load.time);
         let give_up = moment(end, self.load.patience);
         let mut instants = Instants::of(self.load, begin, self.index, self.threads);
@@ -96,32 +115,13 @@ impl<'a> Worker<'a> {
             now = Instant::now();
         }
         self.desk.tally.elapsed = begin.elapsed();
+        self.desk.tally.cpu = cpu_time().saturating_sub(cpu);
         self.desk.tally.not_sent += self.backlog.len() as u64 + instants.left();
         self.desk.tally.unfinished += self.busy as u64;
         if self.busy > 0 {
             self.desk.tally.example("unfinished", "no end of the answer within the patience");
         }
         Ok(self.desk.tally)
-    }
-
-    /// Opens the connections, a few at a time.
-    fn open_all(&mut self) -> io::Result<()> {
-        let give_up = Instant::now() + CONNECT_PATIENCE;
-        let mut next = 0;
-        while next < self.connections.len() || self.opening > 0 {
-            while next < self.connections.len() && self.opening < OPENING_MAX {
-                self.open(next)?;
-                next += 1;
-            }
-            let left = give_up.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "connections were not opened in time"));
-            }
-            self.turn(left)?;
-        }
-        // The first connection is the first to be asked on.
-        self.free.reverse();
-        Ok(())
     }
 
     fn open(&mut self, key: usize) -> io::Result<()> {
@@ -235,4 +235,10 @@ impl<'a> Worker<'a> {
             self.backlog.push_back(now);
         }
     }
+}
+
+/// CPU time of this thread so far.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
