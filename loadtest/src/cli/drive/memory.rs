@@ -25,26 +25,30 @@ pub(super) struct Resident {
     pub(super) anonymous: u64,
 }
 
-/// A process's memory in each situation.
+/// A process's memory in each situation. Load, connections and streams have a fresh process each, so that nothing that
+/// another left behind hides what they need.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     pub(super) who: Who,
     /// Started, asked nothing.
     pub(super) rest: Resident,
-    /// The most that was seen with 64 connections asking as fast as they could.
+    /// The most that was seen with 64 connections asking as fast as they could, and afterwards.
     pub(super) load: Resident,
-    /// Nothing under way after that.
-    pub(super) quiet: Resident,
-    /// With so many idle connections, each of which has been served.
-    pub(super) connections: u64,
-    pub(super) connected: Resident,
-    /// With so many streams open, and just before.
-    pub(super) streams: u64,
-    pub(super) before_streams: Resident,
-    pub(super) streaming: Resident,
-    /// Some seconds after they ended.
-    pub(super) after: Resident,
+    pub(super) after_load: Resident,
+    pub(super) connections: Held,
+    pub(super) streams: Held,
     pub(super) checks: Vec<Check>,
+}
+
+/// So many of something, held open at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) count: u64,
+    /// Before the first, when one request had been answered.
+    pub(super) before: Resident,
+    pub(super) held: Resident,
+    /// When they had ended.
+    pub(super) after: Resident,
 }
 
 /// A process that has nothing to do.
@@ -58,6 +62,12 @@ pub(super) struct Idle {
 }
 
 impl Resident {
+    /// When the process has had time to become quiet.
+    fn settled(pid: u32) -> Result<Resident, String> {
+        std::thread::sleep(SETTLE);
+        Resident::of(pid)
+    }
+
     /// Of the process that was started and its descendants, without the `timeout` that watches over them.
     fn of(pid: u32) -> Result<Resident, String> {
         let mut sum = Resident::default();
@@ -71,10 +81,12 @@ impl Resident {
         }
         if sum.rss == 0 { Err(format!("/proc/{pid}/smaps_rollup cannot be read")) } else { Ok(sum) }
     }
+}
 
-    /// Bytes for each of `count` that it grew by since `before`.
-    pub(super) fn each(&self, before: &Resident, count: u64) -> f64 {
-        (self.rss as f64 - before.rss as f64) / count.max(1) as f64
+impl Held {
+    /// Bytes of each.
+    pub(super) fn each(&self) -> f64 {
+        (self.held.rss as f64 - self.before.rss as f64) / self.count.max(1) as f64
     }
 }
 
@@ -86,7 +98,7 @@ fn field(text: &str, name: &str) -> u64 {
 }
 
 impl Memory {
-    /// Takes a fresh process through all situations.
+    /// Takes fresh processes through all situations.
     pub(super) fn measure(
         who: Who,
         connections: usize,
@@ -94,45 +106,22 @@ impl Memory {
         ground: &Ground,
         bench: &Bench,
     ) -> Result<Memory, String> {
-        let rig = Rig::start(who, ground)?;
-        let pid = rig.pid().ok_or("the provider itself is not measured")?;
-        std::thread::sleep(SETTLE);
-        let rest = Resident::of(pid)?;
+        let (rig, pid) = fresh(who, ground)?;
+        let rest = Resident::settled(pid)?;
         let (load, mut checks) = under_load(&rig, pid, bench)?;
-        std::thread::sleep(SETTLE);
-        let quiet = Resident::of(pid)?;
-        let held = hold(&rig, connections)?;
-        std::thread::sleep(SETTLE);
-        let connected = Resident::of(pid)?;
-        drop(held);
-        std::thread::sleep(SETTLE);
-        let before_streams = Resident::of(pid)?;
-        let (streaming, check) = with_streams(&rig, pid, streams, bench)?;
+        let after_load = Resident::settled(pid)?;
+        drop(rig);
+        let connections = with_connections(who, connections, ground)?;
+        let (streams, check) = with_streams(who, streams, ground, bench)?;
         checks.push(check);
-        std::thread::sleep(SETTLE);
-        let after = Resident::of(pid)?;
-        let (connections, streams) = (connections as u64, streams as u64);
-        Ok(Memory {
-            who,
-            rest,
-            load,
-            quiet,
-            connections,
-            connected,
-            streams,
-            before_streams,
-            streaming,
-            after,
-            checks,
-        })
+        Ok(Memory { who, rest, load, after_load, connections, streams, checks })
     }
 }
 
 impl Idle {
     /// Watches a fresh process that was asked once.
     pub(super) fn measure(who: Who, ground: &Ground) -> Result<Idle, String> {
-        let rig = Rig::start(who, ground)?;
-        let pid = rig.pid().ok_or("the provider itself is not measured")?;
+        let (rig, pid) = fresh(who, ground)?;
         let held = hold(&rig, 1)?;
         std::thread::sleep(SETTLE);
         let (before, begin) = (Cpu::of(pid)?, Instant::now());
@@ -146,6 +135,13 @@ impl Idle {
     pub(super) fn share(&self) -> f64 {
         self.cpu_ns as f64 / self.watched.as_nanos().max(1) as f64
     }
+}
+
+/// A process that was started and asked nothing.
+fn fresh(who: Who, ground: &Ground) -> Result<(Rig, u32), String> {
+    let rig = Rig::start(who, ground)?;
+    let pid = rig.pid().ok_or("the provider itself is not measured")?;
+    Ok((rig, pid))
 }
 
 /// The most memory that is seen under a closed loop of 64 connections.
@@ -178,29 +174,44 @@ fn hold(rig: &Rig, connections: usize) -> Result<Vec<Client>, String> {
     (0..connections).map(|_| one()).collect()
 }
 
-/// Memory when all of so many streams are open.
-fn with_streams(rig: &Rig, pid: u32, streams: usize, bench: &Bench) -> Result<(Resident, Check), String> {
+/// Memory with so many idle connections, each of which has been served.
+fn with_connections(who: Who, count: usize, ground: &Ground) -> Result<Held, String> {
+    let (rig, pid) = fresh(who, ground)?;
+    hold(&rig, 1)?;
+    let before = Resident::settled(pid)?;
+    let clients = hold(&rig, count)?;
+    let held = Resident::settled(pid)?;
+    drop(clients);
+    Ok(Held { count: count as u64, before, held, after: Resident::settled(pid)? })
+}
+
+/// Memory when all of so many streams are open and have brought some of their events.
+fn with_streams(who: Who, count: usize, ground: &Ground, bench: &Bench) -> Result<(Held, Check), String> {
+    let (rig, pid) = fresh(who, ground)?;
+    hold(&rig, 1)?;
+    let before = Resident::settled(pid)?;
     let ramp = Duration::from_secs(1);
-    let work = Work::of(script(64, STREAM_GAP), true, Pace::Closed { ramp }, streams);
+    let work = Work::of(script(64, STREAM_GAP), true, Pace::Closed { ramp }, count);
     bench.simulator.set_script(work.script.clone());
-    let mut load = bench.load(rig, &work, Duration::from_secs(60));
-    load.requests = streams as u64;
-    std::thread::scope(|scope| {
+    let mut load = bench.load(&rig, &work, Duration::from_secs(60));
+    load.requests = count as u64;
+    let (held, tally) = std::thread::scope(|scope| {
         let driven = scope.spawn(|| load.drive());
-        let mut found = None;
-        while !driven.is_finished() && found.is_none() {
-            if open(&bench.simulator.ledger()) == streams as u64 {
-                // All have had some of their events by then.
+        let mut held = None;
+        while !driven.is_finished() {
+            if held.is_none() && open(&bench.simulator.ledger()) == count as u64 {
                 std::thread::sleep(ramp);
-                found = Some(Resident::of(pid)?);
+                held = Some(Resident::of(pid)?);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         let tally =
             driven.join().map_err(|_| "the load has died")?.map_err(|why| format!("streams: {why}"))?;
-        let found = found.ok_or(format!("at most {} streams were open at once", tally.open))?;
-        Ok((found, all_right(&tally, streams)))
-    })
+        Ok::<_, String>((held, tally))
+    })?;
+    let held = held.ok_or(format!("at most {} streams were open at once", tally.open))?;
+    let after = Resident::settled(pid)?;
+    Ok((Held { count: count as u64, before, held, after }, all_right(&tally, count)))
 }
 
 fn all_right(tally: &Tally, streams: usize) -> Check {
@@ -219,6 +230,6 @@ mod tests {
         assert!(found.rss > found.anonymous && found.anonymous > 0, "{found:?}");
         assert_eq!(field("Rss:       12 kB\nPss: 4 kB\n", "Pss:"), 4096);
         let more = Resident { rss: found.rss + 4096, ..found };
-        assert_eq!((more.each(&found, 4), found.each(&more, 4)), (1024.0, -1024.0));
+        assert_eq!(Held { count: 4, before: found, held: more, after: found }.each(), 1024.0);
     }
 }

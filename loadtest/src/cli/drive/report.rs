@@ -1,7 +1,7 @@
 //! Everything a run found: by turn as JSON, by case as tables, and a verdict.
 
 use super::cases::{Case, Kind};
-use super::memory::{Idle, Memory, Resident};
+use super::memory::{Held, Idle, Memory, Resident};
 use super::rigs::Who;
 use super::tables;
 use super::turn::{Check, Turn};
@@ -104,8 +104,8 @@ impl Report {
             add(format!("{name}: CPU for each event, request included"), EVENT_CPU_US, "µs", cpu);
         }
         for memory in self.memory.iter().filter(|memory| memory.who == tollgate) {
-            let each = Spread::of([memory.streaming.each(&memory.before_streams, memory.streams)]);
-            add(format!("memory of each of {} open streams", memory.streams), STREAM_BYTES, "bytes", each);
+            let what = format!("memory of each of {} open streams", memory.streams.count);
+            add(what, STREAM_BYTES, "bytes", Spread::of([memory.streams.each()]));
         }
         for idle in self.idle.iter().filter(|idle| idle.who == tollgate) {
             add("idle: part of a core".to_string(), IDLE_SHARE, "", Spread::of([idle.share()]));
@@ -216,12 +216,14 @@ fn checks_json(checks: &[Check]) -> Value {
 
 fn memory_json(memory: &Memory) -> Value {
     let resident = |resident: &Resident| json!({"rss": resident.rss, "anonymous": resident.anonymous});
+    let held = |held: &Held| {
+        json!({"count": held.count, "before": resident(&held.before), "held": resident(&held.held),
+               "after": resident(&held.after), "bytes_each": held.each()})
+    };
     json!({
         "who": memory.who.name(), "rest": resident(&memory.rest), "load": resident(&memory.load),
-        "quiet": resident(&memory.quiet), "connections": memory.connections,
-        "connected": resident(&memory.connected), "streams": memory.streams,
-        "before_streams": resident(&memory.before_streams), "streaming": resident(&memory.streaming),
-        "after": resident(&memory.after), "checks": checks_json(&memory.checks),
+        "after_load": resident(&memory.after_load), "idle_connections": held(&memory.connections),
+        "open_streams": held(&memory.streams), "checks": checks_json(&memory.checks),
     })
 }
 
@@ -230,4 +232,87 @@ fn idle_json(idle: &Idle) -> Value {
         "who": idle.who.name(), "cpu_ns": idle.cpu_ns, "watched_ns": idle.watched.as_nanos() as u64,
         "share_of_a_core": idle.share(), "rss": idle.resident.rss, "anonymous": idle.resident.anonymous,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::Work;
+    use super::super::rigs::{Ground, Rig};
+    use super::super::turn::Bench;
+    use super::*;
+    use crate::cli::kit::process::Cpu;
+    use std::path::PathBuf;
+    use std::time::Duration;
+    use tollgate_loadtest::client::Pace;
+
+    /// A report of two rounds of a small case, driven at the provider itself under all names; the proxies are said to
+    /// have used `cpu_us` for each event.
+    fn report(cpu_us: u64) -> Report {
+        let bench = Bench::start(0).unwrap();
+        let ground = Ground {
+            tollgate: PathBuf::new(),
+            nginx: String::new(),
+            upstream: bench.simulator.addr().port(),
+            proxy_cpu: 0,
+            dir: PathBuf::new(),
+            life: Duration::from_secs(1),
+        };
+        let rig = Rig::start(Who::Direct, &ground).unwrap();
+        let script = super::super::cases::script(64, Duration::ZERO);
+        let work = Work::of(script, true, Pace::Closed { ramp: Duration::ZERO }, 2);
+        let mut turns = Vec::new();
+        for (round, who) in
+            [0, 1].into_iter().flat_map(|round| [(round, Who::Direct), (round, Who::Tollgate)])
+        {
+            let mut turn =
+                bench.drive(&rig, &work, Duration::from_millis(20), "streams-64-c64", round).unwrap();
+            turn.who = who;
+            let schedstat_ns = turn.tally.events * 1_000 * cpu_us;
+            turn.cpu = (who != Who::Direct).then_some(Cpu { schedstat_ns, ..Cpu::default() });
+            turns.push(turn);
+        }
+        Report {
+            setting: json!({"rounds": 2}),
+            notes: vec!["a note".to_string()],
+            cases: Case::named(&["streams-64-c64"]).unwrap(),
+            gaps_us: vec![("streams-64-c64", 0.0)],
+            turns,
+            memory: Vec::new(),
+            idle: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn targets_are_met_or_missed_by_the_median() {
+        for (cpu_us, met) in [(1, true), (3, false)] {
+            let report = report(cpu_us);
+            let targets = report.targets();
+            let cpu = targets.iter().find(|target| target.what.contains("CPU for each event")).unwrap();
+            assert_eq!((cpu.found.median.round(), cpu.found.count, cpu.is_met()), (cpu_us as f64, 2, met));
+            let text = tables::markdown(&report);
+            let verdict = if met { "| met |" } else { "| **missed** |" };
+            assert!(
+                text.lines().any(|line| line.contains("CPU for each event") && line.ends_with(verdict)),
+                "{text}"
+            );
+            assert!(text.contains("Note: a note."), "{text}");
+            assert_eq!(report.verdict(), Ok(()), "a missed target is no failure");
+        }
+    }
+
+    #[test]
+    fn a_failed_check_stands_in_both_forms_and_fails_the_run() {
+        let mut report = report(1);
+        report.turns[1].checks.push(Check {
+            what: "tokens agree",
+            holds: false,
+            found: "1 and 2".to_string(),
+        });
+        let says = "streams-64-c64, tollgate, round 1: tokens agree: 1 and 2";
+        assert!(report.verdict().unwrap_err().contains(says));
+        assert!(tables::markdown(&report).contains(says));
+        assert_eq!(report.json()["turns"][1]["checks"].as_array().unwrap().last().unwrap()["holds"], false);
+        report.turns.clear();
+        assert!(report.verdict().is_err(), "a run without turns proves nothing");
+    }
 }

@@ -1,7 +1,7 @@
 //! The tables of a report.
 
 use super::cases::Kind;
-use super::memory::{Idle, Memory, Resident};
+use super::memory::{Held, Memory, Resident};
 use super::report::{Report, event_cpu_us, first_us};
 use super::rigs::Who;
 use super::turn::Turn;
@@ -83,14 +83,18 @@ fn is_streams(kind: Kind) -> bool {
     matches!(kind, Kind::Streams { .. })
 }
 
+fn is_paced(kind: Kind) -> bool {
+    matches!(kind, Kind::Streams { paced: true, .. })
+}
+
 fn first_events(report: &Report, text: &mut String) {
-    let mut cases = driven(report, is_streams).peekable();
+    let mut cases = driven(report, is_paced).peekable();
     if cases.peek().is_none() {
         return;
     }
     let says = "Microseconds from sending a request to the first event of its stream. Added is what is above the \
                 provider's own in the same round, by median and by 99th percentile. `streams-E-cN` are N streams at once of E \
-                events, paced by the provider; `burst` ones come as fast as they go, so that their first event waits for others'.";
+                events, paced by the provider.";
     table(
         text,
         "Time to the first event",
@@ -131,7 +135,7 @@ fn events(report: &Report, text: &mut String) {
         return;
     }
     let says = "Microseconds of the proxy's CPU for each event delivered, the request's own cost included. A paced event \
-                comes alone and is sent on alone; of a burst many come at once.";
+                comes alone and is sent on alone; of `burst-E-cN`, N streams at once as fast as they go, many come at once.";
     table(
         text,
         "CPU for each event",
@@ -171,7 +175,7 @@ fn events(report: &Report, text: &mut String) {
 }
 
 fn gaps(report: &Report, text: &mut String) {
-    let mut cases = driven(report, is_streams).peekable();
+    let mut cases = driven(report, is_paced).peekable();
     if cases.peek().is_none() {
         return;
     }
@@ -281,34 +285,35 @@ fn answers(
 }
 
 fn memory(report: &Report, text: &mut String) {
-    let Some(first) = report.memory.first() else { return };
-    let (connections, streams) = (first.connections, first.streams);
+    if report.memory.is_empty() {
+        return;
+    }
     let says = "Resident memory of the proxy's processes, of which its own (anonymous) in parentheses; what the kernel holds \
-                for its sockets is not part of it.";
-    let mut columns = vec!["".to_string()];
-    columns.extend(report.memory.iter().map(|memory| memory.who.name().to_string()));
-    table(text, "Memory", says, &columns.iter().map(String::as_str).collect::<Vec<_>>());
+                for its sockets is not part of it. Load, idle connections and open streams have a fresh process each.";
+    let mut columns = vec![""];
+    columns.extend(report.memory.iter().map(|memory| memory.who.name()));
+    table(text, "Memory", says, &columns);
     let size = |resident: Resident| {
         let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
         format!("{:.2} MiB ({:.2})", mib(resident.rss), mib(resident.anonymous))
     };
-    let mut row = |name: String, figure: &dyn Fn(&Memory) -> String| {
+    let mut row = |name: &str, figure: &dyn Fn(&Memory) -> String| {
         let figures: Vec<String> = report.memory.iter().map(figure).collect();
         let _ = writeln!(text, "| {name} | {} |", figures.join(" | "));
     };
-    row("at rest, asked nothing".into(), &|memory| size(memory.rest));
-    row("under load, 64 connections, the most seen".into(), &|memory| size(memory.load));
-    row("quiet again".into(), &|memory| size(memory.quiet));
-    row(format!("with {connections} idle connections"), &|memory| size(memory.connected));
-    row("for each of them".into(), &|memory| {
-        format!("{:.0} bytes", memory.connected.each(&memory.quiet, connections))
-    });
-    row("those closed".into(), &|memory| size(memory.before_streams));
-    row(format!("with {streams} open streams"), &|memory| size(memory.streaming));
-    row("for each of them".into(), &|memory| {
-        format!("{:.0} bytes", memory.streaming.each(&memory.before_streams, streams))
-    });
-    row("some seconds after".into(), &|memory| size(memory.after));
+    row("at rest, asked nothing", &|memory| size(memory.rest));
+    row("under load, 64 connections, the most seen", &|memory| size(memory.load));
+    row("afterwards", &|memory| size(memory.after_load));
+    type Pick = fn(&Memory) -> Held;
+    let held: [(&str, Pick); 2] =
+        [("idle connections", |memory| memory.connections), ("open streams", |memory| memory.streams)];
+    for (what, held) in held {
+        let count = report.memory.iter().map(|memory| held(memory).count).max().unwrap_or(0);
+        row("asked once", &|memory| size(held(memory).before));
+        row(&format!("with {count} {what}"), &|memory| size(held(memory).held));
+        row("for each of them", &|memory| format!("{:.0} bytes", held(memory).each()));
+        row("when they have ended", &|memory| size(held(memory).after));
+    }
 }
 
 fn idle(report: &Report, text: &mut String) {
@@ -317,16 +322,10 @@ fn idle(report: &Report, text: &mut String) {
     }
     let says = "A process that was asked once and then nothing.";
     table(text, "Idle", says, &["who", "CPU, part of a core", "watched", "resident"]);
-    for Idle { who, watched, resident, .. } in &report.idle {
-        let share = report.idle.iter().find(|idle| idle.who == *who).map_or(0.0, Idle::share);
-        let mib = resident.rss as f64 / 1_048_576.0;
-        let _ = writeln!(
-            text,
-            "| {} | {:.3} % | {:.1} s | {mib:.2} MiB |",
-            who.name(),
-            share * 100.0,
-            watched.as_secs_f64()
-        );
+    for idle in &report.idle {
+        let (share, mib) = (idle.share() * 100.0, idle.resident.rss as f64 / 1_048_576.0);
+        let (who, seconds) = (idle.who.name(), idle.watched.as_secs_f64());
+        let _ = writeln!(text, "| {who} | {share:.3} % | {seconds:.1} s | {mib:.2} MiB |");
     }
 }
 

@@ -238,3 +238,68 @@ fn most(work: &Work) -> (u64, u64) {
     let text = u64::from(work.script.chunks) * u64::from(work.script.chunk_bytes.max(64));
     (super::cases::BODY_BYTES as u64, text.max(work.script.output_tokens))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::script;
+    use super::*;
+    use tollgate_loadtest::client::Ask;
+
+    /// A small load without anybody between client and provider, and what both counted.
+    fn driven(leaves: bool) -> (Tally, Gain, Work) {
+        let script = script(8, Duration::from_millis(1));
+        let simulator = Simulator::start(script.clone()).unwrap();
+        let mut work = Work::of(script.clone(), true, Pace::Closed { ramp: Duration::ZERO }, 4);
+        if leaves {
+            work.mix.push((Ask::chat(&script, true, 1024, 0).leaving(Leave::AfterEvents(2)), 4));
+        }
+        work.leaves = leaves;
+        let mut load = Load::closed(simulator.addr(), 4, work.mix[0].0.clone(), Duration::from_secs(30));
+        (load.mix, load.requests) = (work.mix.clone(), 40);
+        let tally = load.drive().unwrap();
+        while open(&simulator.ledger()) > 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (tally, Gain::between(&Ledger::default(), &simulator.stop()), work)
+    }
+
+    fn failed(checks: &[Check]) -> Vec<&'static str> {
+        checks.iter().filter(|check| !check.holds).map(|check| check.what).collect()
+    }
+
+    #[test]
+    fn books_that_agree_and_books_that_do_not() {
+        let (tally, gain, work) = driven(false);
+        let tokens = Some(gain.tokens);
+        assert_eq!(failed(&agree(&tally, &gain, tokens, &work)), [""; 0]);
+        let rows = [
+            (Gain { requests: gain.requests + 1, ..gain }, tokens, vec!["requests agree"]),
+            (Gain { completed: gain.completed - 1, ..gain }, tokens, vec!["completed answers agree"]),
+            (
+                Gain { tokens: (gain.tokens.0, gain.tokens.1 + 1), ..gain },
+                tokens,
+                vec!["tokens agree", "settled tokens agree"],
+            ),
+            (Gain { faulty: 1, ..gain }, tokens, vec!["the provider found no fault in a request"]),
+            (gain, Some((gain.tokens.0 - 1, gain.tokens.1)), vec!["settled tokens agree"]),
+            (gain, None, vec![]),
+        ];
+        for (gain, settled, expected) in rows {
+            assert_eq!(failed(&agree(&tally, &gain, settled, &work)), expected, "{gain:?}");
+        }
+    }
+
+    #[test]
+    fn who_left_is_settled_within_bounds() {
+        let (tally, gain, work) = driven(true);
+        assert_eq!((tally.completed, tally.left, gain.requests), (20, 20, 40));
+        let told = (tally.usage.input, tally.usage.output);
+        assert_eq!(failed(&agree(&tally, &gain, Some(told), &work)), [""; 0]);
+        let counted = (told.0 + 20 * 250, told.1 + 20 * 3);
+        assert_eq!(failed(&agree(&tally, &gain, Some(counted), &work)), [""; 0]);
+        let less = (told.0 - 1, told.1);
+        assert_eq!(failed(&agree(&tally, &gain, Some(less), &work)), ["settled tokens agree"]);
+        let more = (told.0 + 20 * 2_000, told.1);
+        assert_eq!(failed(&agree(&tally, &gain, Some(more), &work)), ["settled tokens agree"]);
+    }
+}
