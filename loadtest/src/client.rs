@@ -176,6 +176,13 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// The CPUs that the calling thread may run on, in their order; none if the system does not say.
+pub fn own_cpus() -> Vec<usize> {
+    let set = rustix::thread::sched_getaffinity(None);
+    let is_ours = |cpu: &usize| set.as_ref().is_ok_and(|set| set.is_set(*cpu));
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(is_ours).collect()
+}
+
 /// Raises the limit on open files as far as this process may, for itself and for what it starts, and returns it.
 pub fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,7 +1,7 @@
 //! The load client against the simulator: what it counts, what it finds, and what it makes of a server that stalls.
 
 use std::time::Duration;
-use tollgate_loadtest::client::{Ask, Leave, Load, Pace, Tally, raise_open_files};
+use tollgate_loadtest::client::{Ask, Leave, Load, Pace, Tally, own_cpus, raise_open_files};
 use tollgate_loadtest::{Count, Ending, Fault, Framing, Ledger, Script, Simulator, Usage};
 
 fn script() -> Script {
@@ -79,7 +79,7 @@ fn threads_share_one_load() {
         [Pace::Closed { ramp: Duration::from_millis(5) }, Pace::Open { rate: 2_000.0, backlog: 1_000_000 }]
     {
         let mut load = closed(&simulator, 7, 300, vec![(whole(&script()), 1)]);
-        (load.pace, load.cpus) = (pace, vec![0, 0, 0]);
+        (load.pace, load.cpus) = (pace, vec![own_cpus()[0]; 3]);
         let before = simulator.ledger();
         let tally = load.drive().unwrap();
         assert_eq!((tally.completed, tally.failed(), tally.not_sent), (300, 0, 0), "{:?}", tally.examples);

@@ -23,7 +23,7 @@ use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use tollgate_loadtest::client::raise_open_files;
+use tollgate_loadtest::client::{own_cpus, raise_open_files};
 use turn::Bench;
 
 /// Files that 2,000 streams through a proxy need: the client's, the provider's and the proxy's are three processes' at
@@ -59,6 +59,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         notes.push(format!(
             "only {files} files may be open, where {OPEN_FILES} are needed for all cases: raise `ulimit -n`"
         ));
+    }
+    if options.proxy_cpu == options.load_cpu {
+        notes.push("proxy, client and provider share one CPU: latencies hold each other's work".to_string());
     }
     let bench = Bench::start(options.load_cpu)?;
     let ground = Ground {
@@ -151,6 +154,7 @@ impl Options {
         let Some(mut given) = options::Options::read(arguments)? else { return Ok(None) };
         let cases = given.text("case").unwrap_or("*".to_string());
         let patterns: Vec<&str> = cases.split(',').map(str::trim).collect();
+        let own = own_cpus();
         let options = Options {
             tollgate: given.needed_path("tollgate", "the binary to measure")?,
             nginx: given.text("nginx").unwrap_or("nginx".to_string()),
@@ -159,8 +163,8 @@ impl Options {
             rounds: given.number("rounds", 3, 1, 100)?,
             seconds: given.number("seconds", 4, 1, 600)?,
             events_per_second: given.number("events-per-second", 40_000, 100, 10_000_000)?,
-            proxy_cpu: given.number("proxy-cpu", 0, 0, 1023)?,
-            load_cpu: given.number("load-cpu", 1, 0, 1023)?,
+            proxy_cpu: given.number("proxy-cpu", own.first().copied().unwrap_or(0), 0, 1023)?,
+            load_cpu: given.number("load-cpu", own.last().copied().unwrap_or(0), 0, 1023)?,
         };
         given.end()?;
         if !options.tollgate.is_file() {
@@ -219,8 +223,8 @@ loadtest drive: streams, open loop, mixed work, memory and idleness of tollgate 
   --seconds N              how long requests are begun in a turn; streams are waited for beyond that (4)
   --events-per-second N    what the provider sends in all in the paced cases; streams wait between events (40000)
   --nginx PATH|none        nginx, with proxy_buffering off (found on PATH); left out when it is not there
-  --proxy-cpu N            the proxies run on this CPU alone (0)
-  --load-cpu N             client and simulated provider run on this one (1)
+  --proxy-cpu N            the proxies run on this CPU alone (the first that is ours)
+  --load-cpu N             client and simulated provider run on this one (the last that is ours)
 
 Cases
   closed-N                 N connections, each asks again when it was answered

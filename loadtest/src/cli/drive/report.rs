@@ -243,12 +243,12 @@ mod tests {
     use crate::cli::kit::process::Cpu;
     use std::path::PathBuf;
     use std::time::Duration;
-    use tollgate_loadtest::client::Pace;
+    use tollgate_loadtest::client::{Pace, own_cpus};
 
     /// A report of two rounds of a small case, driven at the provider itself under all names; the proxies are said to
     /// have used `cpu_us` for each event.
     fn report(cpu_us: u64) -> Report {
-        let bench = Bench::start(0).unwrap();
+        let bench = Bench::start(own_cpus()[0]).unwrap();
         let ground = Ground {
             tollgate: PathBuf::new(),
             nginx: String::new(),
