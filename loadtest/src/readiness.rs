@@ -4,6 +4,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +112,13 @@ impl<S: AsFd> Watched<S> {
     pub(crate) fn writes(&self) -> bool {
         self.writes
     }
+}
+
+/// Lets the calling thread's waits end when they are due. By itself the kernel may let each of them last 50 microseconds
+/// longer, to wake up less often, which would stand in every gap of a stream and every planned instant.
+pub(crate) fn be_punctual() {
+    // Where this is not allowed, waits are a little late.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
 fn data(key: usize) -> epoll::EventData {

@@ -4,7 +4,7 @@ use super::check::Checker;
 use super::connection::{Connection, Desk, End, Step};
 use super::pace::{Instants, order, part};
 use super::{CONNECT_FAILURES_MAX, CONNECT_PATIENCE, Load, Pace, Tally, moment, pin_to};
-use crate::readiness::{Readiness, Ready};
+use crate::readiness::{Readiness, Ready, be_punctual};
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
@@ -48,6 +48,7 @@ impl<'a> Worker<'a> {
         if let Some(cpu) = load.cpus.get(index) {
             pin_to(*cpu)?;
         }
+        be_punctual();
         let count = part(load.connections as u64, index as u64, threads as u64) as usize;
         Ok(Worker {
             load,
