@@ -69,7 +69,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         nginx: options.nginx.clone(),
         upstream: bench.simulator.addr().port(),
         proxy_cpu: options.proxy_cpu,
-        dir: options.out.canonicalize().map_err(fail)?,
+        scratch: std::env::temp_dir().join(format!("tollgate-drive-{}", std::process::id())),
+        configs: options.out.join("config"),
         life,
     };
     let mut proxies = vec![Who::Tollgate];
@@ -82,6 +83,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let mut report = options.report(notes);
     let outcome = rounds(&options, &ground, &bench, &proxies, &mut report)
         .and_then(|()| at_rest(&options, &ground, &bench, &proxies, &mut report));
+    match &outcome {
+        Ok(()) => drop(fs::remove_dir_all(&ground.scratch)),
+        Err(_) => eprintln!("what the proxies wrote is in {}", ground.scratch.display()),
+    }
     // What was found before something failed is kept, too.
     report.write(&options.out)?;
     println!("{}", tables::markdown(&report));
@@ -187,7 +192,7 @@ impl Options {
         let setting = json!({
             "rounds": self.rounds, "seconds per turn": self.seconds, "events per second of paced streams": self.events_per_second,
             "request bytes": cases::BODY_BYTES, "proxy on CPU": self.proxy_cpu, "client and provider on CPU": self.load_cpu,
-            "cpu": cpu_model(), "kernel": version("uname", &["-sr"]), "nginx": version(&self.nginx, &["-v"]),
+            "cpu": cpu_model(), "kernel": version("uname", &["-sr"]), "nginx": if self.nginx == "none" { "none".to_string() } else { version(&self.nginx, &["-v"]) },
             "tollgate": version(&self.tollgate.display().to_string(), &["--version"]), "load average before": load_average(),
         });
         let gap = |case: &Case| {

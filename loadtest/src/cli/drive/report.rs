@@ -254,7 +254,8 @@ mod tests {
             nginx: String::new(),
             upstream: bench.simulator.addr().port(),
             proxy_cpu: 0,
-            dir: PathBuf::new(),
+            scratch: PathBuf::new(),
+            configs: PathBuf::new(),
             life: Duration::from_secs(1),
         };
         let rig = Rig::start(Who::Direct, &ground).unwrap();

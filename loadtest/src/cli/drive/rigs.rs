@@ -30,8 +30,10 @@ pub(super) struct Ground {
     /// The provider's port.
     pub(super) upstream: u16,
     pub(super) proxy_cpu: usize,
-    /// Configurations and logs go here.
-    pub(super) dir: PathBuf,
+    /// Proxies run here; what they leave is removed at the end.
+    pub(super) scratch: PathBuf,
+    /// Their configurations are kept here.
+    pub(super) configs: PathBuf,
     /// Longer than a proxy is needed.
     pub(super) life: Duration,
 }
@@ -62,14 +64,16 @@ impl Rig {
             return Ok(Rig { who, port: ground.upstream, admin: None, process: None });
         }
         let (port, admin) = two_free_ports()?;
-        let dir = ground.dir.join(who.name());
-        fs::create_dir_all(&dir).map_err(|why| format!("{}: {why}", dir.display()))?;
+        let dir = ground.scratch.join(who.name());
         let (file, text) = match who {
-            Who::Nginx => ("nginx.conf", nginx(&dir, ground, port)),
+            Who::Nginx => ("nginx.conf", nginx(ground, port)),
             _ => ("tollgate.yaml", tollgate(ground, port, admin)),
         };
         let config = dir.join(file);
-        fs::write(&config, text).map_err(|why| format!("{}: {why}", config.display()))?;
+        let written = fs::create_dir_all(&dir).and_then(|()| fs::create_dir_all(&ground.configs));
+        let written = written.and_then(|()| fs::write(&config, &text));
+        let written = written.and_then(|()| fs::write(ground.configs.join(file), &text));
+        written.map_err(|why| format!("{}: {why}", config.display()))?;
         let shown = |path: &Path| path.display().to_string();
         let command = match who {
             Who::Nginx => vec![ground.nginx.clone(), "-p".into(), shown(&dir), "-c".into(), shown(&config)],
@@ -130,26 +134,27 @@ impl Rig {
     }
 }
 
-/// One worker; connections are kept on both sides without limit; events go on as they come.
-fn nginx(dir: &Path, ground: &Ground, port: u16) -> String {
-    let (dir, upstream) = (dir.display(), ground.upstream);
+/// One worker; connections are kept on both sides without limit; events go on as they come. Files are below the directory
+/// that nginx is started with.
+fn nginx(ground: &Ground, port: u16) -> String {
+    let upstream = ground.upstream;
     format!(
         "daemon off;
 worker_processes 1;
 worker_rlimit_nofile 16384;
-pid {dir}/nginx.pid;
-error_log {dir}/error.log warn;
+pid nginx.pid;
+error_log error.log warn;
 events {{ worker_connections 16384; }}
 http {{
   access_log off;
   keepalive_timeout 1h;
   keepalive_requests 1000000000;
   client_body_buffer_size 64k;
-  client_body_temp_path {dir}/client;
-  proxy_temp_path {dir}/proxy;
-  fastcgi_temp_path {dir}/fastcgi;
-  uwsgi_temp_path {dir}/uwsgi;
-  scgi_temp_path {dir}/scgi;
+  client_body_temp_path client;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
   upstream provider {{
     server 127.0.0.1:{upstream};
     keepalive {KEPT};
