@@ -66,7 +66,7 @@ const CLOCKS: [Exception; 2] = [
 const SPEAK: [&str; 3] = ["app", "coordinator", "admin"];
 
 /// Files that hold `unsafe`.
-const UNSAFE: [Exception; 9] = [
+const UNSAFE: [Exception; 8] = [
     Exception { path: "src/runtime/buffers.rs", reason: "memory that the kernel writes into" },
     Exception { path: "src/runtime/ring.rs", reason: "submissions that point at memory" },
     Exception { path: "src/runtime/listener.rs", reason: "takes over descriptors that the kernel gave" },
@@ -75,17 +75,11 @@ const UNSAFE: [Exception; 9] = [
     Exception { path: "src/runtime/mailbox.rs", reason: "rings and reads an eventfd" },
     Exception { path: "src/runtime/probe.rs", reason: "getrlimit" },
     Exception { path: "src/runtime/cores.rs", reason: "sched_getaffinity" },
-    Exception {
-        path: "loadtest/src/readiness.rs",
-        reason: "registers sockets with the poller, which must outlive them",
-    },
 ];
 
 /// Files that switch off the lint against `unsafe`.
-const UNSAFE_SWITCHES: [Exception; 2] = [
-    Exception { path: "src/runtime/mod.rs", reason: "the room that speaks to the kernel" },
-    Exception { path: "loadtest/src/readiness.rs", reason: "the only file of the load kit that needs it" },
-];
+const UNSAFE_SWITCHES: [Exception; 1] =
+    [Exception { path: "src/runtime/mod.rs", reason: "the room that speaks to the kernel" }];
 
 /// Banned in code.
 const BANNED: [Ban; 6] = [

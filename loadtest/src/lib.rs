@@ -19,10 +19,13 @@
 //! `server` (the loop), `connection` (one client), `http` (requests in), `provider` (what is answered),
 //! `answer` (bytes out, and every fault).
 //!
+//! [`client`] is the other end: a load client that checks every answer against what the simulator must have said.
+//!
 //! Invariants: one thread owns every socket; buffers have bounds ([`limits`]); a slow reader stops the production
 //! of its own answer and costs no CPU; after a quiet moment `requests = completed + cut + client_gone + open`.
 
 mod answer;
+pub mod client;
 mod connection;
 mod http;
 mod ledger;

@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "simulate" => cli::simulate::run(rest),
         Some((command, rest)) if command == "hop" => cli::hop::run(rest),
+        Some((command, rest)) if command == "drive" => cli::drive::run(rest),
         Some((command, rest)) if command == "crash" => cli::crash::run(rest),
         Some((command, rest)) if command == "fit" => cli::fit::run(rest),
         Some((command, rest)) if command == "storm" => cli::storm::run(rest),
@@ -35,6 +36,8 @@ loadtest: the simulated provider of tollgate, and measurements on loopback
   loadtest simulate --help                  the settings
   loadtest hop --tollgate PATH --out DIR    CPU per proxied request of tollgate beside nginx
   loadtest hop --help                       how it is measured
+  loadtest drive --tollgate PATH --out DIR  streams, open loop, memory, by our own client
+  loadtest drive --help                     the cases, and how they are measured
   loadtest storm --tollgate PATH            256 clients on one key: do the limits hold?
   loadtest storm --help                     what is checked
   loadtest crash --tollgate PATH            kill -9 two hundred times: are budgets kept?

@@ -7,6 +7,8 @@ use std::rc::Rc;
 /// Longest body remembered, and how many.
 const BODY_MAX: usize = 64 * 1024;
 const SLOTS: usize = 64;
+/// How many slots, one behind the other, a body may be in: a few that meet in one place do not drive each other out.
+const WAYS: usize = 8;
 
 /// Plans by route and body, for requests that the script alone decides about. A plan leaves the request's number
 /// open, so the answers still differ where they must.
@@ -28,8 +30,8 @@ impl Memo {
     }
 
     pub(crate) fn get(&self, route: Route, body: &[u8]) -> Option<Rc<Plan>> {
-        let entry = self.slots.get(place(body))?.as_ref()?;
-        (entry.route == route && entry.body == body).then(|| Rc::clone(&entry.plan))
+        let found = self.ways(body).find_map(|slot| slot.as_ref().filter(|entry| entry.is(route, body)));
+        found.map(|entry| Rc::clone(&entry.plan))
     }
 
     pub(crate) fn put(&mut self, route: Route, body: &[u8], plan: &Rc<Plan>) {
@@ -39,9 +41,24 @@ impl Memo {
         if self.slots.is_empty() {
             self.slots.resize_with(SLOTS, || None);
         }
-        if let Some(slot) = self.slots.get_mut(place(body)) {
+        // Where it is, or where there is room, or else in the place of the first.
+        let is_it = |slot: &Option<Entry>| slot.as_ref().is_some_and(|entry| entry.is(route, body));
+        let way = self.ways(body).position(is_it).or(self.ways(body).position(Option::is_none)).unwrap_or(0);
+        if let Some(slot) = self.slots.get_mut((place(body) + way) % SLOTS) {
             *slot = Some(Entry { route, body: body.to_vec(), plan: Rc::clone(plan) });
         }
+    }
+
+    /// The slots that a body may be in; none before the first is put.
+    fn ways(&self, body: &[u8]) -> impl Iterator<Item = &Option<Entry>> {
+        let first = place(body);
+        (first..first + WAYS).filter_map(|at| self.slots.get(at % SLOTS))
+    }
+}
+
+impl Entry {
+    fn is(&self, route: Route, body: &[u8]) -> bool {
+        self.route == route && self.body == body
     }
 }
 
@@ -56,6 +73,31 @@ fn place(body: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bodies_that_meet_in_one_slot_stay() {
+        let mut memo = Memo::default();
+        // They differ where the sample does not look.
+        let bodies: Vec<Vec<u8>> = (0..=WAYS as u8)
+            .map(|number| {
+                let mut body = vec![b'x'; 6400];
+                body[1] = number;
+                body
+            })
+            .collect();
+        let plans: Vec<Rc<Plan>> = bodies.iter().map(|_| Rc::new(Plan::default())).collect();
+        for _ in 0..2 {
+            for (body, plan) in bodies.iter().zip(&plans).take(WAYS) {
+                memo.put(Route::OpenAiChat, body, plan);
+            }
+        }
+        let is_there = |memo: &Memo, at: usize| {
+            memo.get(Route::OpenAiChat, &bodies[at]).is_some_and(|found| Rc::ptr_eq(&found, &plans[at]))
+        };
+        assert!((0..WAYS).all(|at| is_there(&memo, at)));
+        memo.put(Route::OpenAiChat, &bodies[WAYS], &plans[WAYS]);
+        assert!(!is_there(&memo, 0) && (1..=WAYS).all(|at| is_there(&memo, at)), "one too many");
+    }
 
     #[test]
     fn equal_bodies_share_a_plan() {

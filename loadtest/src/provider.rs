@@ -148,7 +148,6 @@ impl<'a> Ask<'a> {
             http_1_1: self.head.http_1_1,
             head_only: &self.bytes[self.head.method.clone()] == b"HEAD",
             latency: script.latency,
-            gap: script.chunk_gap,
             fault: self.fault,
             ..Envelope::plain(status, content_type)
         }
@@ -158,6 +157,7 @@ impl<'a> Ask<'a> {
     fn stream_envelope(&self) -> Envelope {
         let mut envelope = self.envelope(200, "text/event-stream; charset=utf-8");
         envelope.lines.push_str("cache-control: no-cache\r\n");
+        envelope.gap = self.script.chunk_gap;
         if self.script.framing == Framing::Auto {
             envelope.framing = Framing::Chunked;
         }

@@ -4,7 +4,7 @@ use crate::connection::{Connection, Fate};
 use crate::ledger::{Answers, Ledger, Recorder, SeenRequest};
 use crate::limits;
 use crate::memo::Memo;
-use crate::readiness::{Readiness, Ready, Watched};
+use crate::readiness::{Readiness, Ready, Watched, be_punctual};
 use crate::script::{Fault, Script};
 use crate::timers::{Timers, later};
 use std::io;
@@ -127,6 +127,7 @@ impl Server {
 
     /// Serves until told to stop, or until the kernel refuses to say what is ready.
     pub(crate) fn run(&mut self) {
+        be_punctual();
         loop {
             let mut timeout = self.timers.next(self.world.now);
             if let Some(until) = self.listener_rests_until {

@@ -191,6 +191,12 @@ fn latency_and_gaps_are_kept() {
     // A lower bound: an upper one would test the machine.
     let gaps = answer.chunks.len() as u32 - 1;
     assert!(began.elapsed() >= Duration::from_millis(20 + 3 * u64::from(gaps)), "{:?}", began.elapsed());
+    // A whole answer is no stream: with such a gap it would never come.
+    simulator.set_script(Script { chunk_gap: Duration::from_secs(3600), ..metered() });
+    for framing in ["length", "chunked"] {
+        let line = format!("x-sim-framing: {framing}\r\n");
+        assert!(Client::to(simulator.addr()).ask(&openai(CHAT, &line)).complete, "{framing}");
+    }
 }
 
 #[test]

@@ -4,12 +4,11 @@
 //! from round to round, so that whatever else the machine does falls on both. What is compared is not speed but
 //! CPU time per request, which a busy neighbour disturbs far less.
 
-mod process;
 mod report;
 mod rig;
 mod wrk;
 
-use process::Cpu;
+use super::kit::process::{self, Cpu};
 use report::{Report, Round};
 use rig::Rig;
 use std::path::PathBuf;

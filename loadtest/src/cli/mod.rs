@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod crash;
+pub(crate) mod drive;
 pub(crate) mod fit;
 pub(crate) mod hop;
 mod kit;

@@ -1,8 +1,8 @@
 //! The numbers, as a table and as JSON.
 
 use super::Options;
-use super::process::{Cpu, first_line, load_average};
 use super::rig::Rig;
+use crate::cli::kit::process::{Cpu, first_line, load_average};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;

@@ -1,7 +1,7 @@
 //! The proxies under measurement, each with the configuration written for it.
 
 use super::Options;
-use super::process::Process;
+use crate::cli::kit::process::{Process, is_program};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -96,7 +96,8 @@ fn start(
     port: u16,
 ) -> Result<Rig, String> {
     let log = options.out.join(format!("{name}.log"));
-    let mut process = Process::pinned(options.proxy_cpu, program, arguments, &log, options.life())?;
+    let command = [&[program.to_string()], arguments].concat();
+    let mut process = Process::pinned(&options.proxy_cpu.to_string(), &command, &log, options.life())?;
     let patience = Instant::now() + Duration::from_secs(15);
     loop {
         let answer = probe(port).unwrap_or_default();
@@ -231,10 +232,4 @@ fn fresh_dir(dir: &Path) -> Result<PathBuf, String> {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|why| format!("{}: {why}", path.display()))
-}
-
-/// A path that exists, or a name found on PATH.
-fn is_program(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    Path::new(name).is_file() || std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
