@@ -10,3 +10,4 @@ pub(crate) mod options;
 pub(crate) mod pages;
 pub(crate) mod random;
 pub(crate) mod records;
+pub(crate) mod stage;
