@@ -165,7 +165,7 @@ pub(crate) fn end_after(life: Duration) {
 
 /// Two ports that are free, below those that the system gives to connections of its own choice: they must be free
 /// again whenever the gateway starts anew.
-fn two_free_ports() -> Result<(u16, u16), String> {
+pub(crate) fn two_free_ports() -> Result<(u16, u16), String> {
     let first = 10_000 + (std::process::id() % 10_000) as u16;
     let mut free =
         (first..first + 2_000).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());

@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod interval;
 pub(crate) mod options;
 pub(crate) mod pages;
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod records;
 pub(crate) mod stage;

@@ -6,36 +6,37 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A child that is ended when this is dropped.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 /// CPU time of a process and its descendants so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cpu {
+pub(crate) struct Cpu {
     /// Sum over all threads that are alive.
-    pub(super) schedstat_ns: u64,
+    pub(crate) schedstat_ns: u64,
     /// User and system time in clock ticks, ended threads included: the coarser witness.
-    pub(super) user_ticks: u64,
-    pub(super) system_ticks: u64,
+    pub(crate) user_ticks: u64,
+    pub(crate) system_ticks: u64,
 }
 
 impl Process {
-    /// Starts `program` on one CPU; its output goes to `log`. It runs under `timeout`, so that it ends by itself
-    /// after `life` whatever becomes of this process.
-    pub(super) fn pinned(
-        cpu: u32,
-        program: &str,
-        arguments: &[String],
+    /// Starts a command on some CPUs (`0` or `0,1`); its output goes to `log`. It runs under `timeout`, so that it ends
+    /// by itself after `life`, and it is ended when the thread that calls this ends, whatever becomes of this process.
+    pub(crate) fn pinned(
+        cpus: &str,
+        command: &[String],
         log: &Path,
         life: Duration,
     ) -> Result<Process, String> {
+        let program = command.first().map_or("", String::as_str);
         let fail = |why: std::io::Error| format!("{program}: {why}");
         let out = fs::File::create(log).map_err(fail)?;
         let errors = out.try_clone().map_err(fail)?;
-        let child = Command::new("timeout")
-            .args(["-k", "3", &life.as_secs().to_string(), "taskset", "-c", &cpu.to_string(), program])
-            .args(arguments)
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .args(["timeout", "-k", "3", &life.as_secs().to_string(), "taskset", "-c", cpus])
+            .args(command)
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(errors)
@@ -44,12 +45,12 @@ impl Process {
         Ok(Process { child })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// It has ended already.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
@@ -79,7 +80,7 @@ impl Drop for Process {
 
 impl Cpu {
     /// What `pid` and its descendants have used.
-    pub(super) fn of(pid: u32) -> Result<Cpu, String> {
+    pub(crate) fn of(pid: u32) -> Result<Cpu, String> {
         let mut sum = Cpu::default();
         for pid in family(pid) {
             sum.add(pid);
@@ -90,7 +91,7 @@ impl Cpu {
         Ok(sum)
     }
 
-    pub(super) fn since(&self, before: &Cpu) -> Cpu {
+    pub(crate) fn since(&self, before: &Cpu) -> Cpu {
         Cpu {
             schedstat_ns: self.schedstat_ns.saturating_sub(before.schedstat_ns),
             user_ticks: self.user_ticks.saturating_sub(before.user_ticks),
@@ -140,8 +141,14 @@ fn number(field: Option<&str>) -> u64 {
     field.and_then(|field| field.trim().parse().ok()).unwrap_or(0)
 }
 
+/// CPU time of a thread of this process so far.
+pub(crate) fn thread_ns(thread: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
+    number(text.split(' ').next())
+}
+
 /// The thread of this process with this name.
-pub(super) fn own_thread(name: &str) -> Option<u32> {
+pub(crate) fn own_thread(name: &str) -> Option<u32> {
     let tasks = fs::read_dir("/proc/self/task").ok()?.flatten();
     let is_it = |task: &fs::DirEntry| {
         fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
@@ -150,7 +157,7 @@ pub(super) fn own_thread(name: &str) -> Option<u32> {
 }
 
 /// Pins a running thread.
-pub(super) fn pin(thread: u32, cpu: u32) -> Result<(), String> {
+pub(crate) fn pin(thread: u32, cpu: u32) -> Result<(), String> {
     let taskset = Command::new("taskset").args(["-c", "-p", &cpu.to_string(), &thread.to_string()]).output();
     match taskset {
         Ok(output) if output.status.success() => Ok(()),
@@ -159,15 +166,29 @@ pub(super) fn pin(thread: u32, cpu: u32) -> Result<(), String> {
     }
 }
 
-/// The first line of what a program prints, for the record.
-pub(super) fn first_line(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+/// The first line of what a program prints, for the record. It may take ten seconds.
+pub(crate) fn first_line(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new("timeout").args(["10", program]).args(arguments).stdin(Stdio::null()).output();
     let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").to_string()
+    let text = String::from_utf8_lossy(&text);
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown").to_string()
+}
+
+/// How many files this process may have open.
+pub(crate) fn open_files_max() -> u64 {
+    let text = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"));
+    number(line.and_then(|line| line.split_whitespace().next()))
+}
+
+/// A path that exists, or a name found on PATH.
+pub(crate) fn is_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Path::new(name).is_file() || std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
 
 /// The load average over a minute: who else was busy.
-pub(super) fn load_average() -> f64 {
+pub(crate) fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0.0)
 }

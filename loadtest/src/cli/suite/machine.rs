@@ -1,0 +1,36 @@
+//! What the machine and everything on it was.
+
+use super::peers::Contender;
+use crate::cli::kit::process::{first_line, load_average, open_files_max};
+use serde_json::{Map, Value, json};
+use std::fs;
+
+/// The machine and the versions of all who were measured.
+pub(super) fn describe(contenders: &[Contender], cpus: u32) -> Value {
+    let mut versions = Map::new();
+    versions.insert("wrk".into(), first_line("wrk", &["-v"]).into());
+    for contender in contenders {
+        if let Some(version) = contender.says_version() {
+            versions.insert(contender.name.clone(), version.into());
+        }
+    }
+    json!({
+        "cpu": cpu_model(), "cpus": cpus, "kernel": first_line("uname", &["-sr"]), "versions": versions,
+        "date": first_line("date", &["-u", "+%Y-%m-%d %H:%M UTC"]), "open_files_max": open_files_max(),
+        "revision": first_line("git", &["describe", "--always", "--dirty"]),
+        "load_average_before": load_average(), "ticks_per_second": first_line("getconf", &["CLK_TCK"]),
+        "memory": memory(),
+    })
+}
+
+fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
+    line.map_or("unknown CPU", |line| line.trim_start_matches(['\t', ' ', ':'])).to_string()
+}
+
+fn memory() -> String {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.unwrap_or("unknown").trim().to_string()
+}
