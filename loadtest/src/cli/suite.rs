@@ -145,7 +145,7 @@ impl Asked {
     /// Longer than a case can take: turns, a minute for each start, and callers who come for the first time.
     fn life(&self, case: &Case, contenders: usize) -> Duration {
         let rows = (contenders + case.rows.len() + 1) as u64;
-        let turns = (self.rounds as u64 + 1) * (self.seconds + 10);
+        let turns = (self.rounds as u64 + 1) * (case.seconds(self.seconds) + 12);
         let keys: u64 = case.rows.iter().map(|row| row.keys / 5_000).sum();
         Duration::from_secs(300 + rows * (turns + 60) + keys)
     }
@@ -161,7 +161,7 @@ loadtest suite: CPU time per request, tollgate beside other gateways, on this ma
   --peer NAME=BINARY,CONFIG,PORT
                     another gateway; again for more. CONFIG may have marks such as @PORT@, as the templates have
   --rounds N        rounds; in each, everybody has one turn, in rotating order (6)
-  --seconds N       how long a turn is (4)
+  --seconds N       how long a turn is (4); with thousands of connections a second for each thousand at least
   --home DIR        templates of peers (loadtest/peers)
   --installed DIR   what was installed (target/peers)
   --quick           no peers, no wrk, no times: content, ledgers and settled tokens of every setup are checked

@@ -229,6 +229,11 @@ impl Case {
         patterns.iter().any(|pattern| fits(pattern, self.name))
     }
 
+    /// How long a turn is: thousands of connections take their time until all of them stand.
+    pub(super) fn seconds(&self, asked: u64) -> u64 {
+        asked.max(u64::from(self.connections) / 1000)
+    }
+
     /// Files that a process has open at most: a gateway's two sides, and some of its own.
     pub(super) fn sockets(&self) -> u64 {
         u64::from(self.connections) * 2 + 1024

@@ -10,9 +10,7 @@ pub(super) fn describe(contenders: &[Contender], cpus: u32) -> Value {
     let mut versions = Map::new();
     versions.insert("wrk".into(), first_line("wrk", &["-v"]).into());
     for contender in contenders {
-        if let Some(version) = contender.says_version() {
-            versions.insert(contender.name.clone(), version.into());
-        }
+        versions.insert(contender.name.clone(), contender.says_version().into());
     }
     json!({
         "cpu": cpu_model(), "cpus": cpus, "kernel": first_line("uname", &["-sr"]), "versions": versions,

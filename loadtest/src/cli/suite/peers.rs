@@ -1,7 +1,7 @@
 //! Who is measured: gateways, where their binaries are, and how their templates are filled in.
 
 use super::cases::Setup;
-use crate::cli::kit::process::is_program;
+use crate::cli::kit::process::{first_line, is_program};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,27 +21,22 @@ struct Known {
     kind: Kind,
     /// Below the directory it was installed into, or on PATH.
     binary: &'static str,
-    /// What makes the binary say its version.
-    version: &'static [&'static str],
     setups: &'static [Setup],
 }
 
 #[rustfmt::skip]
 const KNOWN: [Known; 8] = [
-    Known { name: "nginx", kind: Kind::Forward, binary: "nginx", version: &["-v"], setups: &[Setup::Plain] },
-    Known { name: "haproxy", kind: Kind::Forward, binary: "haproxy", version: &["-v"], setups: &[Setup::Plain] },
-    Known { name: "envoy", kind: Kind::Forward, binary: "venv/bin/envoy", version: &["--version"],
-            setups: &[Setup::Plain] },
-    Known { name: "pingora", kind: Kind::Forward, binary: "build/release/pingora-peer", version: &["--version"],
-            setups: &[Setup::Plain] },
-    Known { name: "litellm", kind: Kind::Gateway, binary: "venv/bin/litellm", version: &["--version"],
-            setups: &[Setup::Chat, Setup::Translated] },
-    Known { name: "portkey", kind: Kind::Gateway, binary: "node_modules/.bin/gateway", version: &[],
-            setups: &[Setup::Chat, Setup::Translated] },
-    Known { name: "smg", kind: Kind::Gateway, binary: "venv/bin/smg", version: &[], setups: &[Setup::Chat] },
-    Known { name: "liter-llm", kind: Kind::Gateway, binary: "bin/liter-llm", version: &["--version"],
-            setups: &[Setup::Chat, Setup::Translated] },
+    Known { name: "nginx",     kind: Kind::Forward, binary: "nginx",                       setups: PLAIN },
+    Known { name: "haproxy",   kind: Kind::Forward, binary: "haproxy",                     setups: PLAIN },
+    Known { name: "envoy",     kind: Kind::Forward, binary: "venv/bin/envoy",              setups: PLAIN },
+    Known { name: "pingora",   kind: Kind::Forward, binary: "build/release/pingora-peer",  setups: PLAIN },
+    Known { name: "litellm",   kind: Kind::Gateway, binary: "venv/bin/litellm",            setups: BOTH },
+    Known { name: "portkey",   kind: Kind::Gateway, binary: "node_modules/.bin/gateway",   setups: BOTH },
+    Known { name: "smg",       kind: Kind::Gateway, binary: "venv/bin/smg",                setups: &[Setup::Chat] },
+    Known { name: "liter-llm", kind: Kind::Gateway, binary: "bin/liter-llm",               setups: BOTH },
 ];
+const PLAIN: &[Setup] = &[Setup::Plain];
+const BOTH: &[Setup] = &[Setup::Chat, Setup::Translated];
 
 /// The names of all peers that the kit knows.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -54,7 +49,8 @@ pub(super) struct Contender {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) binary: String,
-    version: Vec<String>,
+    /// Its first line is the version, as whoever installed it wrote it down; without it the binary is asked.
+    version: Option<PathBuf>,
     setups: Vec<Setup>,
     /// Where its `command` and its templates are.
     home: PathBuf,
@@ -83,7 +79,7 @@ impl Contender {
             name: "tollgate".into(),
             kind: Kind::Gateway,
             binary: binary.display().to_string(),
-            version: vec!["--version".into()],
+            version: None,
             setups: vec![Setup::Plain, Setup::Chat, Setup::Translated, Setup::Limits],
             home: home.join("tollgate"),
             own: None,
@@ -107,7 +103,7 @@ impl Contender {
             name: name.into(),
             kind: known.kind,
             binary,
-            version: known.version.iter().map(|word| word.to_string()).collect(),
+            version: Some(installed.join(name).join("version")),
             setups: known.setups.to_vec(),
             home: home.join(name),
             own: None,
@@ -129,7 +125,7 @@ impl Contender {
             name: name.to_string(),
             kind: Kind::Gateway,
             binary: binary.to_string(),
-            version: vec!["--version".into()],
+            version: None,
             setups: vec![if name.ends_with("limits") { Setup::Limits } else { Setup::Chat }],
             home: config.parent().map(Path::to_path_buf).unwrap_or_default(),
             own: Some((config, port)),
@@ -145,10 +141,13 @@ impl Contender {
         self.own.as_ref().map(|(_, port)| *port)
     }
 
-    /// The first line of what it says about its version.
-    pub(super) fn says_version(&self) -> Option<String> {
-        let words: Vec<&str> = self.version.iter().map(String::as_str).collect();
-        (!words.is_empty()).then(|| crate::cli::kit::process::first_line(&self.binary, &words))
+    /// What it says about its version.
+    pub(super) fn says_version(&self) -> String {
+        let noted = self.version.as_ref().and_then(|path| fs::read_to_string(path).ok());
+        match noted {
+            Some(text) => text.lines().next().unwrap_or("unknown").trim().to_string(),
+            None => first_line(&self.binary, &["--version"]),
+        }
     }
 
     /// Fills in everything, writes the configuration into `dir`, which must be absolute, and says how to start it.
@@ -237,7 +236,7 @@ mod tests {
             name: known.name.into(),
             kind: known.kind,
             binary: "binary".into(),
-            version: Vec::new(),
+            version: None,
             setups: known.setups.to_vec(),
             home: home().join(known.name),
             own: None,

@@ -11,7 +11,7 @@ const TOP: f64 = 54.0;
 
 /// One bar each, from the median; the whisker goes from the least to the most. `own` bars have the other colour.
 pub(super) fn bars(title: &str, unit: &str, rows: &[(&str, Spread)], own: impl Fn(&str) -> bool) -> String {
-    let most = rows.iter().map(|(_, spread)| spread.max).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let most = axis(rows);
     let height = TOP + rows.len() as f64 * ROW + 12.0;
     let scale = (WIDTH - LEFT - RIGHT) / most;
     let mut svg = format!(
@@ -26,14 +26,16 @@ pub(super) fn bars(title: &str, unit: &str, rows: &[(&str, Spread)], own: impl F
     for (index, (label, spread)) in rows.iter().enumerate() {
         let top = TOP + index as f64 * ROW;
         let middle = top + ROW / 2.0 - 2.0;
-        let [min, median, max] = [spread.min, spread.median, spread.max].map(|value| LEFT + value * scale);
+        let place = |value: f64| LEFT + value.min(most) * scale;
+        let [min, median, max] = [spread.min, spread.median, spread.max].map(place);
+        let broken = if spread.median > most { "» " } else { "" };
         let colour = if own(label) { "#2f6db3" } else { "#b9bec6" };
         let _ = write!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n\
              <rect x=\"{LEFT}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{colour}\"/>\n\
              <path d=\"M{min:.1} {middle:.1}H{max:.1}M{min:.1} {:.1}v8M{max:.1} {:.1}v8\" stroke=\"#222\" fill=\"none\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+             <text x=\"{:.1}\" y=\"{:.1}\">{broken}{}</text>\n",
             LEFT - 8.0,
             middle + 4.5,
             escaped(label),
@@ -48,6 +50,13 @@ pub(super) fn bars(title: &str, unit: &str, rows: &[(&str, Spread)], own: impl F
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// Where the bars end: those that are more than fifteen times the shortest are broken off.
+fn axis(rows: &[(&str, Spread)]) -> f64 {
+    let least = rows.iter().map(|(_, spread)| spread.median).fold(f64::INFINITY, f64::min);
+    let most = rows.iter().map(|(_, spread)| spread.max).fold(0.0, f64::max);
+    most.min(least * 15.0).max(f64::MIN_POSITIVE)
 }
 
 /// Three digits that count.
@@ -77,6 +86,8 @@ mod tests {
         assert!(widths[0].contains("width=\"104.0\"") && widths[1].contains("width=\"520.0\""), "{svg}");
         assert!(svg.contains("a&lt;b") && svg.contains("Cost &amp; more") && svg.contains("M202.0"));
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
+        let svg = bars("a", "µs", &[rows[0], ("dear", spread(900.0, 1000.0, 1100.0))], |_| false);
+        assert!(svg.contains("» 1000") && svg.contains("width=\"520.0\""), "{svg}");
         bars("nobody", "µs", &[], |_| false);
     }
 

@@ -103,10 +103,14 @@ fn case(outcome: &Outcome, page: &mut String) {
     let case = &outcome.case;
     let _ = writeln!(
         page,
-        "\n## {}\n\n`{}`: {} connections, bodies of {} bytes, driven by {}.\n",
+        "\n## {}\n\n`{}`: {} kept, bodies of {} bytes, driven by {}.\n",
         case.title,
         case.name,
-        case.connections,
+        if case.connections == 1 {
+            "1 connection".to_string()
+        } else {
+            format!("{} connections", case.connections)
+        },
         case.body_bytes,
         format!("{:?}", case.driver).to_lowercase()
     );
@@ -169,9 +173,8 @@ fn plot_name(outcome: &Outcome) -> String {
 }
 
 fn plot(outcome: &Outcome) -> String {
-    let own =
-        |label: &str| label.starts_with("tollgate") || label.contains("key") || label.contains("worker");
-    bars(outcome.case.title, "CPU microseconds per request", &outcome.ranked(), own)
+    let own = |label: &str| !outcome.peers.iter().any(|peer| peer == label);
+    bars(outcome.case.name, "CPU microseconds per request", &outcome.ranked(), own)
 }
 
 #[cfg(test)]

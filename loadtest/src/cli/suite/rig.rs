@@ -6,7 +6,7 @@ use super::load::Request;
 use super::peers::{Contender, Kind, Values};
 use crate::cli::kit::gateway::two_free_ports;
 use crate::cli::kit::pages::{self, Metrics};
-use crate::cli::kit::process::{Cpu, Process};
+use crate::cli::kit::process::{Cpu, Process, thread_ns};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -108,9 +108,7 @@ impl Rig {
     pub(super) fn cpu(&self) -> Result<Cpu, String> {
         match &self.process {
             Some(process) => Cpu::of(process.pid()),
-            None => {
-                Ok(Cpu { schedstat_ns: crate::cli::kit::process::thread_ns(self.provider), ..Cpu::default() })
-            }
+            None => Ok(Cpu { schedstat_ns: thread_ns(self.provider), ..Cpu::default() }),
         }
     }
 

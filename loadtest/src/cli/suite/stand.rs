@@ -40,11 +40,11 @@ struct Entrant {
 }
 
 impl Entrant {
-    /// Drives it until every caller has come once, for a second at least.
+    /// Drives it until every caller has come once, for two seconds at least.
     fn warm_up(&mut self) {
         for _ in 0..WARM_UPS {
             let left = self.keys - self.sent.min(self.keys);
-            let time = Duration::from_secs(1 + left / KEYS_A_SECOND);
+            let time = Duration::from_secs(2 + left / KEYS_A_SECOND);
             let load = self.client.drive(self.rig.port, time, self.sent);
             self.sent += load.map_or(0, |load| load.requests);
             if self.sent >= self.keys {
@@ -137,7 +137,7 @@ impl<'a> Stand<'a> {
         let place = Place {
             upstream: simulator.addr().port(),
             provider: thread,
-            configs: self.asked.out.join("configs"),
+            configs: self.asked.out.join("configs").join(case.name),
             scratch: self.scratch.clone(),
             life: self.asked.life(case, self.contenders.len()),
             cpus: self.cpus,
@@ -221,13 +221,14 @@ impl<'a> Stand<'a> {
         outcome: &mut Outcome,
     ) {
         entrants.iter_mut().for_each(Entrant::warm_up);
+        let count = entrants.len();
         for round in 0..self.asked.rounds {
-            for place in 0..entrants.len() {
-                let entrant = &mut entrants[(place + round) % outcome.labels.len()];
+            for place in 0..count {
+                let entrant = &mut entrants[(place + round) % count];
                 let (rig, client) = (&entrant.rig, &entrant.client);
                 let first = entrant.sent % entrant.keys.max(1);
                 let terms = (case.connections, tokens_each, first);
-                match Turn::take(rig, client, simulator, self.asked.seconds, terms) {
+                match Turn::take(rig, client, simulator, case.seconds(self.asked.seconds), terms) {
                     Ok(turn) => {
                         eprintln!(
                             "round {} of {}: {:<16} {:>8} requests, {:.2} µs each{}",

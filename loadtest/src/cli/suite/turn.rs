@@ -29,8 +29,9 @@ pub(super) struct Turn {
     pub(super) busy: f64,
 }
 
-/// How long those that were under way when a client stopped may take.
-const REST_MAX: Duration = Duration::from_secs(5);
+/// How long those that were under way when a client stopped may take, and how long nothing must have come.
+const REST_MAX: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_millis(200);
 
 impl Turn {
     /// Drives one rig for some time.
@@ -43,9 +44,10 @@ impl Turn {
     ) -> Result<Turn, String> {
         let (books, settled, cpu) = (rest(simulator), rig.settled()?, rig.cpu()?);
         let load = client.drive(rig.port, Duration::from_secs(seconds), first)?;
-        let cpu = rig.cpu()?.since(&cpu);
         let busy = load_average();
+        // What was under way when the client stopped is served and paid for, too.
         let ledger = since(&rest(simulator), &books);
+        let cpu = rig.cpu()?.since(&cpu);
         let settled = rig.settled()?.map(|sum| sum - settled.unwrap_or(0));
         let books = Books { ledger, load, settled, connections, tokens_each };
         Ok(Turn {
@@ -78,16 +80,18 @@ impl Turn {
     }
 }
 
-/// The provider's books once all that was under way has ended.
+/// The provider's books once all that was under way has ended, and nothing more has come from a gateway that had
+/// requests in store.
 fn rest(simulator: &Simulator) -> Ledger {
     let until = Instant::now() + REST_MAX;
+    let mut books = simulator.ledger();
     loop {
-        let books = simulator.ledger();
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::sleep(QUIET);
         let later = simulator.ledger();
         if Instant::now() > until || (later == books && later.requests == ended(&later)) {
             return later;
         }
+        books = later;
     }
 }
 
