@@ -31,6 +31,8 @@ pub(super) enum Who {
     Tollgate(&'static str),
     /// All peers of a kind that can be set up so.
     Peers(Kind),
+    /// Those of the gateways that have limits.
+    Limiters,
     /// One peer.
     Peer(&'static str),
 }
@@ -172,7 +174,8 @@ pub(super) const CASES: [Case; 14] = [
         rows: &[
             tollgate("tollgate", Setup::Chat),
             tollgate("tollgate limits", Setup::Limits),
-            peers(Kind::Gateway, Setup::Limits),
+            Row { who: Who::Limiters, ..peers(Kind::Gateway, Setup::Chat) },
+            Row { who: Who::Limiters, ..peers(Kind::Gateway, Setup::Limits) },
         ],
         bases: &["tollgate"],
         ..COMMON

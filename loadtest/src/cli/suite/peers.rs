@@ -30,13 +30,14 @@ const KNOWN: [Known; 8] = [
     Known { name: "haproxy",   kind: Kind::Forward, binary: "haproxy",                     setups: PLAIN },
     Known { name: "envoy",     kind: Kind::Forward, binary: "venv/bin/envoy",              setups: PLAIN },
     Known { name: "pingora",   kind: Kind::Forward, binary: "build/release/pingora-peer",  setups: PLAIN },
-    Known { name: "litellm",   kind: Kind::Gateway, binary: "venv/bin/litellm",            setups: BOTH },
+    Known { name: "litellm",   kind: Kind::Gateway, binary: "venv/bin/litellm",            setups: ALL },
     Known { name: "portkey",   kind: Kind::Gateway, binary: "node_modules/.bin/gateway",   setups: BOTH },
     Known { name: "smg",       kind: Kind::Gateway, binary: "venv/bin/smg",                setups: &[Setup::Chat] },
-    Known { name: "liter-llm", kind: Kind::Gateway, binary: "bin/liter-llm",               setups: BOTH },
+    Known { name: "liter-llm", kind: Kind::Gateway, binary: "bin/liter-llm",               setups: ALL },
 ];
 const PLAIN: &[Setup] = &[Setup::Plain];
 const BOTH: &[Setup] = &[Setup::Chat, Setup::Translated];
+const ALL: &[Setup] = &[Setup::Chat, Setup::Translated, Setup::Limits];
 
 /// The names of all peers that the kit knows.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -94,10 +95,9 @@ impl Contender {
         let here = installed.join(name).join(known.binary);
         let binary = if here.is_file() { here.display().to_string() } else { known.binary.to_string() };
         if !is_program(&binary) {
-            return Err(format!(
-                "{name} was not measured: {} is not there; loadtest/run installs it",
-                here.display()
-            ));
+            let log = fs::read_to_string(installed.join(format!("{name}.log"))).unwrap_or_default();
+            let last = log.lines().last().unwrap_or("loadtest/run installs it");
+            return Err(format!("{name} was not measured: {} is not there: {last}", here.display()));
         }
         Ok(Contender {
             name: name.into(),
@@ -134,6 +134,17 @@ impl Contender {
 
     pub(super) fn can(&self, setup: Setup) -> bool {
         self.setups.contains(&setup)
+    }
+
+    /// It can have limits, or whoever gave it may have given it twice, with limits and without.
+    pub(super) fn may_limit(&self) -> bool {
+        self.can(Setup::Limits) || self.own.is_some()
+    }
+
+    /// What it is called in a table.
+    pub(super) fn label(&self, setup: Setup) -> String {
+        let limits = if setup == Setup::Limits && self.own.is_none() { " limits" } else { "" };
+        format!("{}{limits}", self.name)
     }
 
     /// The port that it insists on.

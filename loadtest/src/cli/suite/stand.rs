@@ -196,15 +196,18 @@ impl<'a> Stand<'a> {
         for row in case.rows {
             for contender in self.contenders.iter().filter(|contender| contender.can(row.setup)) {
                 let is_tollgate = contender.name == "tollgate";
-                match row.who {
-                    Who::Tollgate(label) if is_tollgate => rows.push((contender, row, label.to_string())),
-                    Who::Peers(kind) if !is_tollgate && contender.kind == kind => {
-                        rows.push((contender, row, contender.name.clone()));
-                    }
-                    Who::Peer(name) if contender.name == name => {
-                        rows.push((contender, row, name.to_string()))
-                    }
-                    _ => {}
+                let takes_part = match row.who {
+                    Who::Tollgate(_) => is_tollgate,
+                    Who::Peers(kind) => !is_tollgate && contender.kind == kind,
+                    Who::Limiters => !is_tollgate && contender.may_limit(),
+                    Who::Peer(name) => contender.name == name,
+                };
+                let label = match row.who {
+                    Who::Tollgate(label) => label.to_string(),
+                    _ => contender.label(row.setup),
+                };
+                if takes_part {
+                    rows.push((contender, row, label));
                 }
             }
         }
