@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     end_after(cases.iter().map(|case| asked.life(case, contenders.len())).sum());
     let stand = stand::Stand::new(&asked, &contenders)?;
     let mut report = Report {
-        machine: machine::describe(&contenders, stand.cpus()),
+        machine: machine::describe(&contenders, &asked.installed, stand.cpus()),
         rounds: asked.rounds,
         seconds: asked.seconds,
         places: stand.places(),

@@ -4,11 +4,15 @@ use super::peers::Contender;
 use crate::cli::kit::process::{first_line, load_average, open_files_max};
 use serde_json::{Map, Value, json};
 use std::fs;
+use std::path::Path;
 
-/// The machine and the versions of all who were measured.
-pub(super) fn describe(contenders: &[Contender], cpus: u32) -> Value {
+/// The machine and the versions of all who were measured, and of the clients.
+pub(super) fn describe(contenders: &[Contender], installed: &Path, cpus: u32) -> Value {
     let mut versions = Map::new();
     versions.insert("wrk".into(), first_line("wrk", &["-v"]).into());
+    if let Ok(version) = fs::read_to_string(installed.join("oha/version")) {
+        versions.insert("oha".into(), version.trim().into());
+    }
     for contender in contenders {
         versions.insert(contender.name.clone(), contender.says_version().into());
     }
