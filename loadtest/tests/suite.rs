@@ -20,7 +20,8 @@ fn suite(arguments: &[&str]) -> (Output, String) {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let mut command = Command::new("timeout");
     command.args(["120", env!("CARGO_BIN_EXE_loadtest"), "suite", "--home"]).arg(home).args(arguments);
-    let output = command.output().unwrap();
+    // What is left for whoever wants to know why it failed is left among the tests' own files.
+    let output = command.env("TMPDIR", env!("CARGO_TARGET_TMPDIR")).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, errors)
 }
