@@ -8,8 +8,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "simulate" => cli::simulate::run(rest),
-        Some((command, rest)) if command == "hop" => cli::hop::run(rest),
         Some((command, rest)) if command == "drive" => cli::drive::run(rest),
+        Some((command, rest)) if command == "suite" => cli::suite::run(rest),
         Some((command, rest)) if command == "crash" => cli::crash::run(rest),
         Some((command, rest)) if command == "fit" => cli::fit::run(rest),
         Some((command, rest)) if command == "storm" => cli::storm::run(rest),
@@ -34,10 +34,10 @@ loadtest: the simulated provider of tollgate, and measurements on loopback
 
   loadtest simulate [--port N] [settings]   be a provider until SIGINT, SIGTERM or the end of stdin
   loadtest simulate --help                  the settings
-  loadtest hop --tollgate PATH --out DIR    CPU per proxied request of tollgate beside nginx
-  loadtest hop --help                       how it is measured
   loadtest drive --tollgate PATH --out DIR  streams, open loop, memory, by our own client
   loadtest drive --help                     the cases, and how they are measured
+  loadtest suite --tollgate PATH --out DIR  CPU per proxied request of tollgate beside other gateways
+  loadtest suite --help                     the cases, and how they are measured; loadtest/run builds it all first
   loadtest storm --tollgate PATH            256 clients on one key: do the limits hold?
   loadtest storm --help                     what is checked
   loadtest crash --tollgate PATH            kill -9 two hundred times: are budgets kept?

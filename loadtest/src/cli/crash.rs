@@ -5,15 +5,16 @@ mod life;
 
 use super::kit::config::{Config, Limit, OUTPUT_NANO, Route};
 use super::kit::figures::Figures;
-use super::kit::gateway::{Setup, end_after};
+use super::kit::gateway::Setup;
 use super::kit::options::Options;
 use super::kit::random::Random;
+use super::kit::stage::Stage;
 use judge::{Life, Unit, judge};
 use life::{End, Way, live};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tollgate_loadtest::{Script, Simulator};
+use tollgate_loadtest::Simulator;
 
 /// What was asked for.
 struct Asked {
@@ -151,19 +152,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Ok(());
     };
     // A life is half a second and perhaps a drain of five.
-    end_after(Duration::from_secs(asked.kills * 4 + 120));
-    let setup = Setup::new(&asked.tollgate, "crash")?;
-    let outcome = crash(&asked, &setup);
-    match &outcome {
-        Ok(()) => setup.remove(),
-        Err(_) => eprintln!("configuration, store and log are in {}", setup.dir.display()),
-    }
-    outcome
+    let life = Duration::from_secs(asked.kills * 4 + 120);
+    let stage = Stage { name: "crash", binary: &asked.tollgate, life };
+    stage.run(|setup, simulator| crash(&asked, setup, simulator))
 }
 
-fn crash(asked: &Asked, setup: &Setup) -> Result<(), String> {
-    let script = Script { record: false, journal: true, ..Script::default() };
-    let simulator = Simulator::start(script).map_err(|why| format!("simulator: {why}"))?;
+fn crash(asked: &Asked, setup: &Setup, simulator: &Simulator) -> Result<(), String> {
     let plan = Plan::of(asked.kills);
     setup.configure(&plan.config(simulator.addr().port()).yaml(setup))?;
     let (mut random, tags) = (Random::new(asked.seed, 0), AtomicU64::new(1));
@@ -177,7 +171,7 @@ fn crash(asked: &Asked, setup: &Setup) -> Result<(), String> {
         };
         let load = Duration::from_millis(random.between(20, 300));
         let life =
-            live(setup, &simulator, &plan, &Way { end, load, turn: kills / TURN }, random.next(), &tags)?;
+            live(setup, simulator, &plan, &Way { end, load, turn: kills / TURN }, random.next(), &tags)?;
         kills += u64::from(life.killed);
         at_start += u64::from(matches!(end, End::KillAtStart(_)));
         lives.push(life);
@@ -185,7 +179,7 @@ fn crash(asked: &Asked, setup: &Setup) -> Result<(), String> {
     // Two ends in order: the first look sees the last kill, the second that nothing is lost after it.
     for _ in 0..2 {
         let way = Way { end: End::Order, load: Duration::from_millis(100), turn: (kills - 1) / TURN };
-        lives.push(live(setup, &simulator, &plan, &way, random.next(), &tags)?);
+        lives.push(live(setup, simulator, &plan, &way, random.next(), &tags)?);
     }
     let mut figures = Figures::new("crash");
     figures.row("seed", asked.seed);

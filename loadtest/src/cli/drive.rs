@@ -14,7 +14,7 @@ mod turn;
 
 use super::kit::gateway::end_after;
 use super::kit::options;
-use super::kit::process::{first_line, is_program, load_average};
+use super::kit::process::{cpu_model, first_line, is_program, load_average};
 use cases::{Case, Kind};
 use memory::{Idle, Memory};
 use report::Report;
@@ -210,12 +210,6 @@ impl Options {
             idle: Vec::new(),
         }
     }
-}
-
-fn cpu_model() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
-    line.map_or("unknown", |line| line.trim_start_matches(['\t', ' ', ':'])).to_string()
 }
 
 const HELP: &str = "\

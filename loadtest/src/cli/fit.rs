@@ -6,15 +6,16 @@ mod trace;
 use super::kit::chat::Chat;
 use super::kit::config::{Config, Limit, Route};
 use super::kit::figures::Figures;
-use super::kit::gateway::{Setup, end_after};
+use super::kit::gateway::Setup;
 use super::kit::http::Client;
 use super::kit::options::Options;
 use super::kit::pages::{self, Metrics};
+use super::kit::stage::Stage;
 use bucket::{Bucket, Made, TooLarge};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tollgate_loadtest::{Script, Simulator};
+use tollgate_loadtest::Simulator;
 use trace::Call;
 
 /// What was asked for.
@@ -50,19 +51,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         println!("{HELP}");
         return Ok(());
     };
-    end_after(Duration::from_secs(asked.seconds * 3 + 120));
-    let setup = Setup::new(&asked.tollgate, "fit")?;
-    let outcome = fit(&asked, &setup);
-    match &outcome {
-        Ok(()) => setup.remove(),
-        Err(_) => eprintln!("configuration and log are in {}", setup.dir.display()),
-    }
-    outcome
+    let life = Duration::from_secs(asked.seconds * 3 + 120);
+    let stage = Stage { name: "fit", binary: &asked.tollgate, life };
+    stage.run(|setup, simulator| fit(&asked, setup, simulator))
 }
 
-fn fit(asked: &Asked, setup: &Setup) -> Result<(), String> {
-    let script = Script { record: false, journal: true, ..Script::default() };
-    let simulator = Simulator::start(script).map_err(|why| format!("simulator: {why}"))?;
+fn fit(asked: &Asked, setup: &Setup, simulator: &Simulator) -> Result<(), String> {
     let calls = trace::make(asked.seed, asked.agents, asked.seconds);
     let planned: Vec<Made> = calls.iter().map(planned).collect();
     let total: u64 = planned.iter().map(|made| made.used).sum();

@@ -7,12 +7,13 @@ mod retry;
 use super::kit::chat::Chat;
 use super::kit::config::{Config, Limit, Route};
 use super::kit::figures::Figures;
-use super::kit::gateway::{Setup, end_after};
+use super::kit::gateway::Setup;
 use super::kit::http::Client;
 use super::kit::interval::Allowance;
 use super::kit::options::Options;
 use super::kit::pages::{self, Metrics};
 use super::kit::records::{self, Record};
+use super::kit::stage::Stage;
 use judge::{Evidence, Terms, Told, judge};
 use load::{Sent, Storm, hammer};
 use retry::{Retries, retry};
@@ -20,7 +21,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tollgate_loadtest::{Answers, Script, Simulator};
+use tollgate_loadtest::{Answers, Simulator};
 
 /// What was asked for.
 struct Asked {
@@ -61,19 +62,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         println!("{HELP}");
         return Ok(());
     };
-    end_after(Duration::from_secs(asked.seconds + 120));
-    let setup = Setup::new(&asked.tollgate, "storm")?;
-    let outcome = storm(&asked, &setup);
-    match &outcome {
-        Ok(()) => setup.remove(),
-        Err(_) => eprintln!("configuration, records and log are in {}", setup.dir.display()),
-    }
-    outcome
+    let life = Duration::from_secs(asked.seconds + 120);
+    let stage = Stage { name: "storm", binary: &asked.tollgate, life };
+    stage.run(|setup, simulator| storm(&asked, setup, simulator))
 }
 
-fn storm(asked: &Asked, setup: &Setup) -> Result<(), String> {
-    let script = Script { record: false, journal: true, ..Script::default() };
-    let simulator = Simulator::start(script).map_err(|why| format!("simulator: {why}"))?;
+fn storm(asked: &Asked, setup: &Setup, simulator: &Simulator) -> Result<(), String> {
     setup.configure(&config(asked, simulator.addr().port()).yaml(setup))?;
     let mut gateway = setup.start()?;
 

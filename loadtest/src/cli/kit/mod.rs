@@ -12,3 +12,4 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod records;
 pub(crate) mod spread;
+pub(crate) mod stage;

@@ -31,6 +31,14 @@ impl Options {
         value
     }
 
+    /// All values of `name`, in their order, taken out.
+    pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
+        let (found, rest) = std::mem::take(&mut self.given).into_iter().partition(|(other, _)| other == name);
+        self.given = rest;
+        let found: Vec<(String, String)> = found;
+        found.into_iter().map(|(_, value)| value).collect()
+    }
+
     /// A number from `low` to `high`.
     pub(crate) fn number<T>(&mut self, name: &str, otherwise: T, low: T, high: T) -> Result<T, String>
     where
@@ -73,6 +81,7 @@ mod tests {
         assert_eq!(given.number("clients", 256, 1, 1000), Ok(256));
         assert_eq!(given.needed_path("out", "where"), Ok(PathBuf::from("dir")));
         assert!(given.needed_path("tollgate", "the binary").unwrap_err().contains("the binary"));
+        assert_eq!(options("--peer a --n 1 --peer b").texts("peer"), ["a", "b"]);
         assert!(given.end().unwrap_err().contains("--colour"));
         assert!(options("--n 11").number("n", 1, 1, 10).is_err());
         assert!(Options::read(&["--n".to_string()]).is_err() && Options::read(&["n".to_string()]).is_err());

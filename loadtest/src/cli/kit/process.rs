@@ -22,7 +22,7 @@ pub(crate) struct Cpu {
 
 impl Process {
     /// Starts a command on some CPUs (`0` or `0,1`); its output goes to `log`. It runs under `timeout`, so that it ends
-    /// by itself after `life` whatever becomes of this process.
+    /// by itself after `life`, and it is ended when the thread that calls this ends, whatever becomes of this process.
     pub(crate) fn pinned(
         cpus: &str,
         command: &[String],
@@ -33,8 +33,9 @@ impl Process {
         let fail = |why: std::io::Error| format!("{program}: {why}");
         let out = fs::File::create(log).map_err(fail)?;
         let errors = out.try_clone().map_err(fail)?;
-        let child = Command::new("timeout")
-            .args(["-k", "3", &life.as_secs().to_string(), "taskset", "-c", cpus])
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .args(["timeout", "-k", "3", &life.as_secs().to_string(), "taskset", "-c", cpus])
             .args(command)
             .stdin(Stdio::null())
             .stdout(out)
@@ -171,6 +172,20 @@ pub(crate) fn first_line(program: &str, arguments: &[&str]) -> String {
     let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown").to_string()
+}
+
+/// What the processor calls itself.
+pub(crate) fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
+    line.map_or("unknown CPU", |line| line.trim_start_matches(['\t', ' ', ':'])).to_string()
+}
+
+/// How many files this process may have open.
+pub(crate) fn open_files_max() -> u64 {
+    let text = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"));
+    number(line.and_then(|line| line.split_whitespace().next()))
 }
 
 /// A path that exists, or a name found on PATH.
