@@ -266,6 +266,7 @@ impl Clerk<'_> {
             change,
             reason,
         });
+        self.pages.board.journal.wake();
     }
 
     /// How the account stands after the change, and what else there is to say.

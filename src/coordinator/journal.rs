@@ -17,6 +17,10 @@ use std::time::Duration;
 /// How long a record may wait for the next write.
 const FLUSH: Duration = Duration::from_millis(20);
 
+/// How long the thread sleeps while nothing is to be written, unless it is woken. A worker that brings a record in the
+/// very moment in which it falls asleep may not be seen.
+const SLEEP: Duration = Duration::from_millis(500);
+
 /// Bytes after which a write is made although more records wait.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -54,11 +58,13 @@ impl Journal {
     /// Asks for the file to be opened anew, because it may have been moved away.
     pub(super) fn reopen(&self) {
         self.orders.reopen.store(true, Ordering::Release);
+        self.thread.thread().unpark();
     }
 
     /// Writes what is left and ends. A sink that takes nothing is given up after two seconds.
     pub(super) fn finish(self) {
         self.orders.end.store(true, Ordering::Release);
+        self.thread.thread().unpark();
         let until = clock::now() + FINISH_MAX;
         while !self.thread.is_finished() {
             if clock::now() > until {
@@ -94,6 +100,15 @@ fn open_file(path: &str) -> io::Result<File> {
     options.open(path)
 }
 
+/// Sleeps until a record comes, or for a while.
+fn sleep_until_needed(board: &Board) {
+    board.journal.falls_asleep();
+    if board.desks.iter().all(|desk| desk.records.is_empty()) {
+        std::thread::park_timeout(SLEEP);
+    }
+    board.journal.is_awake();
+}
+
 struct Writer {
     sink: Option<Sink>,
     to: RecordsTo,
@@ -103,17 +118,22 @@ struct Writer {
 impl Writer {
     fn run(mut self, board: &Board, orders: &Orders) {
         let mut lines = Vec::new();
+        board.journal.is_me();
         loop {
             // Read before the queues: what is pushed before the end is asked for is still written.
             let last = orders.end.load(Ordering::Acquire);
             if orders.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }
+            let mut any = false;
             for desk in &board.desks {
-                while let Some(record) = desk.records.pop() {
-                    if self.sink.is_some() {
-                        record.json_line(&mut lines);
+                let write = self.sink.is_some();
+                while desk.records.take(|record| {
+                    if write {
+                        record.json_line(&mut lines)
                     }
+                }) {
+                    any = true;
                     if lines.len() >= WRITE_BYTES {
                         self.put(&mut lines);
                     }
@@ -128,7 +148,10 @@ impl Writer {
             if last {
                 return;
             }
-            std::thread::sleep(FLUSH);
+            match any {
+                true => std::thread::sleep(FLUSH),
+                false => sleep_until_needed(board),
+            }
         }
     }
 

@@ -165,15 +165,16 @@ impl Keeping {
 
     /// Puts on disk what accounts ask for, then lets it be spent. Says whether anybody asked.
     fn grant(&mut self) -> bool {
-        let mut asks = HashMap::<u128, Ask>::new();
+        let (mut asks, mut any) = (HashMap::<u128, Ask>::new(), false);
         while let Some(mut ask) = self.board.asks.pop() {
+            any = true;
             // What a closed account says is of its past: on disk it would stand for the one in its place.
             let Some(account) = ask.account.in_force().filter(|it| it.is_durable()) else { continue };
             ask.account = account.clone();
             let known = asks.entry(ask.account.id()).or_insert_with(|| ask.clone());
             known.amount = known.amount.max(ask.amount);
         }
-        if asks.is_empty() {
+        if !any {
             return false;
         }
         let now = clock::moment();
@@ -242,11 +243,11 @@ impl Keeping {
             if at_end {
                 account.end_leases(now);
             }
-            if account.note_change() || at_end {
-                match is_sliding {
-                    true => self.append_slots(account, account.close_slots(0, now).filter(|_| !at_end), now),
-                    false => self.append(account, &[balance(account, now)]),
-                }
+            match is_sliding {
+                // What comes and goes in the same second changes slots and not their sum.
+                true => self.append_slots(account, account.close_slots(0, now).filter(|_| !at_end), now),
+                false if account.note_change() || at_end => self.append(account, &[balance(account, now)]),
+                false => {}
             }
         });
     }

@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often signals, stop requests and workers are looked at.
-const BEAT: Duration = Duration::from_millis(50);
+const BEAT: Duration = Duration::from_millis(200);
 
 /// Reads the configuration again and checks it; the error is for the operator.
 pub type Reload = Box<dyn FnMut() -> Result<Snapshot, String> + Send>;

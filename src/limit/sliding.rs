@@ -133,6 +133,9 @@ impl Sliding {
         let first = (newest + 1).max(number.saturating_sub(SLOTS - 1));
         // After so long a time all is old, whatever the low bits of its number say.
         let is_all_old = number - newest > 2 * SLOTS;
+        if let Some(allowed) = self.allowed.as_ref().filter(|_| is_all_old) {
+            allowed.store(pack(number, 0), Relaxed);
+        }
         let freed = (first..=number).map(|number| self.renew(number, is_all_old)).sum();
         self.newest.fetch_max(number, Relaxed);
         freed
@@ -232,21 +235,20 @@ impl Sliding {
         (newest.saturating_sub(SLOTS - 1)..=newest).map(slot).filter(|slot| slot.units > 0)
     }
 
-    /// Takes on what was in the slots of an earlier process; the sum of what is not old. A clock that has been set
-    /// back since does not make them later than now: time goes on from the newest of them.
+    /// Takes on what was in the slots of an earlier process; the sum of what is not old. Slots that are still to come
+    /// by this clock, because it was set back or they are parts of a longer one, count as of now.
     pub(super) fn restore(&self, slots: &[Slot], now: Moment) -> u64 {
-        let slots = slots.iter().filter(|slot| slot.units > 0);
-        let newest = slots.clone().map(|slot| self.number_of(*slot)).max().unwrap_or(0);
         // The wall tells milliseconds: no slot is taken for older than it is.
-        let wall = i128::from(self.wall_ns(now)) - 1_000_000;
-        let wall = wall.max(i128::from(newest) * i128::from(self.slot_ns));
-        self.epoch.store((wall as u64).wrapping_sub(now.tick.0), Relaxed);
-        self.empty(self.number(now));
-        let oldest = self.number(now).saturating_sub(SLOTS - 1);
+        self.epoch.fetch_sub(1_000_000, Relaxed);
+        let newest = self.number(now);
+        self.empty(newest);
         let mut sum = 0u64;
-        for slot in slots.filter(|slot| self.number_of(**slot) >= oldest) {
-            self.add(self.number_of(*slot), slot.units);
-            sum = sum.saturating_add(slot.units);
+        for slot in slots {
+            let number = self.number_of(*slot).min(newest);
+            if number >= newest.saturating_sub(SLOTS - 1) {
+                self.add(number, slot.units);
+                sum = sum.saturating_add(slot.units);
+            }
         }
         sum
     }

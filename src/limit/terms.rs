@@ -153,8 +153,8 @@ impl Terms {
     fn refill(&self, rate: Rate, opened: u64, now: Tick) -> i64 {
         let elapsed = now.since(Tick(opened)).as_nanos().min(LIFETIME_NS);
         if self.flow > 0 {
-            // Fits: a lifetime's refill is at most 2^59.
-            return (elapsed as u64 * self.flow) as i64;
+            // At most 2^59 in a lifetime, but for rates beyond all reason, whose unit is one grain.
+            return (elapsed as u64).saturating_mul(self.flow).min(GRAINS_MAX as u64) as i64;
         }
         // The product fits: `scale` is chosen so that the quotient of a lifetime is at most 2^59.
         let refill = elapsed * u128::from(rate.per_fill) * u128::from(self.scale) / fill_ns(rate);

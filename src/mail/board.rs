@@ -1,7 +1,7 @@
-use super::{ControlChange, Resolved};
+use super::{ControlChange, Records, Resolved, Sleeper};
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
-use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters, Record};
+use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters};
 use crossbeam::queue::ArrayQueue;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -49,7 +49,7 @@ pub struct Desk {
     /// What it counts; read by others at any time.
     pub counters: Counters,
     /// Finished exchanges on their way to the journal. A record that finds it full is dropped and counted.
-    pub records: ArrayQueue<Record>,
+    pub records: Records,
     /// Latencies of the last second or so, on their way to the board.
     pub latencies: ArrayQueue<Box<Latencies>>,
     /// What the worker has learned so far, on its way to the board; the newest takes the place of the last.
@@ -60,7 +60,7 @@ impl Desk {
     /// A desk with room for `records` records.
     pub fn new(worker: u16, records: usize) -> Arc<Desk> {
         let latencies = ArrayQueue::new(4);
-        let (counters, records) = (Counters::default(), ArrayQueue::new(records));
+        let (counters, records) = (Counters::default(), Records::new(records));
         Arc::new(Desk { worker, counters, records, latencies, estimates: ArrayQueue::new(1) })
     }
 }
@@ -157,6 +157,8 @@ pub struct Board {
     pub asks: ArrayQueue<Ask>,
     /// What operators have changed, on its way to the log: from the admin threads to the journal.
     pub audit: ArrayQueue<Audit>,
+    /// The journal, which sleeps while nothing is to be written.
+    pub journal: Sleeper,
     /// What operators have decided, on its way to the disk: from the admin threads to the store.
     pub controls: ArrayQueue<ControlChange>,
     bell: OnceLock<Bell>,
@@ -176,6 +178,7 @@ impl Board {
             accounts,
             asks: ArrayQueue::new(ASKS_MAX),
             audit: ArrayQueue::new(AUDITS_MAX),
+            journal: Sleeper::default(),
             controls: ArrayQueue::new(CONTROLS_MAX),
             bell: OnceLock::new(),
             in_force: Mutex::new(in_force),

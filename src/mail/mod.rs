@@ -8,9 +8,11 @@
 
 mod board;
 mod control;
+mod records;
 
 pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
+pub use records::{Records, Sleeper};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -279,8 +279,9 @@ impl Worker {
 
     /// Hands a finished exchange's record to the journal, or drops and counts it.
     pub(super) fn log(&self, record: Record) {
-        if self.desk.records.push(record).is_err() {
-            self.desk.counters.records_dropped.add(1);
+        match self.desk.records.push(record) {
+            true => self.board.journal.wake(),
+            false => self.desk.counters.records_dropped.add(1),
         }
     }
 

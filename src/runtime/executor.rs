@@ -11,15 +11,13 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// How long the pump waits at most; short while deadlines are set, because they are looked at in between.
-const WAIT_WITH_DEADLINES: Duration = Duration::from_millis(16);
-const WAIT_IDLE: Duration = Duration::from_millis(100);
+/// How long the pump waits at most, however far the next deadline is: a pulse is heard after that time.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Rounds of tasks waking tasks after which the ring is served in any case.
 const ROUNDS_MAX: u32 = 16;
@@ -108,9 +106,10 @@ impl WorkerThread {
 /// Spawns a task on the present worker. A panic in it is caught, the task's values are dropped, and
 /// `on_panic` is told; no other task notices.
 pub fn spawn(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce(Box<dyn Any + Send>) + 'static) {
+    // In a box, as a future that is moved into another one and pinned there takes its room twice.
+    let mut task = Box::pin(task);
     glommio::spawn_local(async move {
         let outcome = {
-            let mut task = pin!(task);
             poll_fn(|cx| {
                 POLLS.set(POLLS.get() + 1);
                 match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
@@ -145,12 +144,8 @@ async fn pump(ring: &Rc<Ring>) -> io::Result<()> {
             }
         }
         let all_rest = POLLS.get() == seen;
-        let wait = match (all_rest, ring.has_deadlines()) {
-            (false, _) => Duration::ZERO,
-            (true, true) => WAIT_WITH_DEADLINES,
-            (true, false) => WAIT_IDLE,
-        };
-        ring.turn(if STOP.get() { Duration::ZERO } else { wait })?;
+        let rests = all_rest && !STOP.get();
+        ring.turn(if rests { ring.next_deadline().min(WAIT_MAX) } else { Duration::ZERO })?;
     }
     Ok(())
 }

@@ -196,9 +196,9 @@ impl Ring {
         Ok(())
     }
 
-    /// Whether a deadline or a sleep is set, so that a long wait must be cut into short ones.
-    pub fn has_deadlines(&self) -> bool {
-        !self.inner.borrow().wheel.is_empty()
+    /// Time until deadlines and sleeps must be looked at; longer than it takes to be worth asking again.
+    pub fn next_deadline(&self) -> Duration {
+        self.inner.borrow().wheel.wait(self.now.get())
     }
 
     /// Wakes every task that waits to receive, to send or to accept, so that it looks at what changed

@@ -9,10 +9,15 @@ use std::time::Duration;
 /// How exact a deadline is: it is met at most this much late.
 pub(super) const GRAIN: Duration = Duration::from_millis(8);
 const SLOTS: usize = 512;
+const NOTHING: u64 = u64::MAX;
 
 /// Reminders by time. `K` says whom to remind.
 pub(super) struct Wheel<K> {
     slots: Vec<Vec<(u64, K)>>,
+    /// The earliest grain of each slot; `NOTHING` for an empty one.
+    earliest: Box<[u64; SLOTS]>,
+    /// A bit for each slot in which something is.
+    filled: [u64; SLOTS / 64],
     /// The grain up to which (inclusive) everything has been handed out.
     done: u64,
     len: usize,
@@ -20,14 +25,23 @@ pub(super) struct Wheel<K> {
 
 impl<K> Wheel<K> {
     pub(super) fn new(now: Tick) -> Wheel<K> {
-        Wheel { slots: (0..SLOTS).map(|_| Vec::new()).collect(), done: grain(now), len: 0 }
+        Wheel {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            earliest: Box::new([NOTHING; SLOTS]),
+            filled: [0; SLOTS / 64],
+            done: grain(now),
+            len: 0,
+        }
     }
 
     /// Reminds of `key` at `at` or up to one grain later.
     pub(super) fn insert(&mut self, at: Tick, key: K) {
         // Rounded up, and never into a grain that is handed out already: a reminder is never lost or early.
         let due = at.0.div_ceil(GRAIN.as_nanos() as u64).max(self.done + 1);
-        self.slots[due as usize % SLOTS].push((due, key));
+        let place = due as usize % SLOTS;
+        self.slots[place].push((due, key));
+        self.earliest[place] = self.earliest[place].min(due);
+        self.filled[place / 64] |= 1 << (place % 64);
         self.len += 1;
     }
 
@@ -40,17 +54,45 @@ impl<K> Wheel<K> {
         // After a long pause every slot is visited once, not once per missed turn.
         let first = (self.done + 1).max(current.saturating_sub(SLOTS as u64 - 1));
         for turn in first..=current {
-            let slot = &mut self.slots[turn as usize % SLOTS];
+            let place = turn as usize % SLOTS;
+            if self.earliest[place] > current {
+                continue;
+            }
+            let slot = &mut self.slots[place];
             for (_, key) in slot.extract_if(.., |(due, _)| *due <= current) {
                 self.len -= 1;
                 remind(key);
+            }
+            self.earliest[place] = slot.iter().map(|(due, _)| *due).min().unwrap_or(NOTHING);
+            if slot.is_empty() {
+                self.filled[place / 64] &= !(1 << (place % 64));
             }
         }
         self.done = current;
     }
 
+    /// Time until something is due, or until all slots have been passed by, whichever comes first.
+    pub(super) fn wait(&self, now: Tick) -> Duration {
+        let (from, until) = (self.done + 1, self.done + SLOTS as u64);
+        let mut turn = from;
+        while turn < until {
+            let place = turn as usize % SLOTS;
+            let ahead = self.filled[place / 64] >> (place % 64);
+            match ahead.trailing_zeros() {
+                // Nothing up to the end of this word.
+                64 => turn += 64 - place as u64 % 64,
+                0 if self.earliest[place] <= turn => break,
+                0 => turn += 1,
+                empty => turn += u64::from(empty),
+            }
+        }
+        let due = Tick(turn.min(until).saturating_mul(GRAIN.as_nanos() as u64));
+        due.since(now)
+    }
+
     /// Whether no reminder is set.
-    pub(super) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
@@ -95,6 +137,14 @@ mod tests {
             }
             let (mut now, mut seen) = (start, Vec::new());
             for step in steps {
+                // Who wakes when it is told to is not late, and does not wake for nothing more often than a lap.
+                let wait = wheel.wait(now);
+                prop_assert!(wait <= GRAIN * SLOTS as u32);
+                let asleep = |after: &u64| start + ms(*after) + GRAIN < now + wait;
+                let missed = deadlines.iter().enumerate().find(|(key, after)| {
+                    asleep(after) && !seen.contains(&(*key as u32))
+                });
+                prop_assert_eq!(missed, None, "after {:?}", wait);
                 now = now + ms(step);
                 for key in due(&mut wheel, now) {
                     prop_assert!(start + ms(deadlines[key as usize]) <= now, "early");

@@ -232,10 +232,8 @@ impl Naive {
     /// Takes over what an account has in its slots after a restart: their ends by the wall's clock, and units.
     pub(crate) fn adopt_slots(&mut self, slots: &[(i64, u64)], now: Moment) {
         let until = |slot: &(i64, u64)| i128::from(slot.0) - 1;
-        let newest = slots.iter().map(until).max().unwrap_or(0);
-        let began = self.end_of_slot(newest - self.epoch) + self.epoch + 1 - self.slot();
-        // No slot begins later than now, and all are up to a millisecond later than they were.
-        self.epoch = (epoch(now) - 1_000_000).max(began - tick(now));
+        // All slots are up to a millisecond later than they were.
+        self.epoch = epoch(now) - 1_000_000;
         let spent = |slot: &(i64, u64)| Spent { tick: until(slot) - self.epoch, amount: i128::from(slot.1) };
         self.spent = slots.iter().map(spent).collect();
         self.balance = self.full - self.spent.iter().map(|spent| spent.amount).sum::<i128>();

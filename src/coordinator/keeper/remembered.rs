@@ -26,7 +26,7 @@ pub(super) fn take_up(recovered: &Recovered, rules: &RuleSet, accounts: &Account
             continue;
         }
         if let Measure::Sliding { length, .. } = terms.measure {
-            let slots = slots_now(&terms, known, recovered.damaged_ms);
+            let slots = slots_now(&terms, length, known, recovered.damaged_ms, now);
             if slots.iter().any(|slot| is_young(slot, length, now)) {
                 accounts.find(&wanted, &|| known.label.to_string(), now).restore_slots(&slots, now);
             }
@@ -41,25 +41,32 @@ pub(super) fn take_up(recovered: &Recovered, rules: &RuleSet, accounts: &Account
     }
 }
 
-/// What counts as spent of a sliding budget. Where slots may be missing, because what stood before them is damaged,
-/// the rest of the budget counts as spent when the damage was found.
-fn slots_now(terms: &Terms, known: &store::Account, damaged_ms: Option<i64>) -> Vec<Slot> {
+/// What counts as spent of a sliding budget. When something was found damaged, all of the budget counts as spent then:
+/// what the newest records of any slot said may have been among it. It is in that slot from then on, so that the next
+/// restart finds it there.
+fn slots_now(
+    terms: &Terms,
+    length: Duration,
+    known: &store::Account,
+    damaged_ms: Option<i64>,
+    now: Moment,
+) -> Vec<Slot> {
     let slot = |slot: &SlotFigure| Slot { until_ns: slot.until_ns, units: slot.units };
     let mut slots: Vec<Slot> = known.slots.iter().map(slot).collect();
     if slots.is_empty() {
         // The first form of journals had one figure for all.
-        slots.extend(known.figures.iter().filter_map(|figure| match figure.known {
-            Known::Spent { units, unix_ms } => Some(Slot::at(unix_ms, u64::try_from(units).unwrap_or(0))),
-            Known::Ceiling(_) => None,
+        slots.extend(known.figures.iter().map(|figure| match figure.known {
+            Known::Spent { units, unix_ms } => Slot::at(unix_ms, u64::try_from(units).unwrap_or(0)),
+            // It was a budget of a calendar, of which nobody says when it was spent.
+            Known::Ceiling(units) => Slot::at(now.unix_ms, units),
         }));
     }
-    // All slots are written together, those of later times behind those of earlier ones.
-    let is_sure = |at: Slot| known.slots.iter().any(|slot| slot.certain && slot.until_ns >= at.until_ns);
-    let damage =
-        damaged_ms.map(|at_ms| Slot::at(at_ms, 0)).filter(|at| terms.measure.is_durable() && !is_sure(*at));
-    if let Some(at) = damage {
-        let sum = slots.iter().fold(0u64, |sum, slot| sum.saturating_add(slot.units));
-        slots.push(Slot { units: terms.capacity().saturating_sub(sum), ..at });
+    let slot_ns = i64::try_from(length.as_nanos().div_ceil(60)).unwrap_or(i64::MAX);
+    let holds = |slot: &Slot, at: Slot| slot.until_ns >= at.until_ns && slot.until_ns - slot_ns < at.until_ns;
+    if let Some(at) = damaged_ms.map(|at_ms| Slot::at(at_ms, 0)).filter(|_| terms.measure.is_durable()) {
+        let there =
+            slots.iter().filter(|slot| holds(slot, at)).fold(0u64, |sum, it| sum.saturating_add(it.units));
+        slots.push(Slot { units: terms.capacity().saturating_sub(there), ..at });
     }
     slots
 }
@@ -119,6 +126,7 @@ mod tests {
     use crate::base::Tick;
     use crate::limit::{Every, Rate, Unit, Zone};
 
+    const HOUR: Duration = Duration::from_secs(3600);
     const NOW: Moment = Moment { tick: Tick(3_600_000_000_000), unix_ms: 100 * 86_400_000 + 5_000 };
 
     fn known(figures: &[(i64, Known)]) -> store::Account {
@@ -160,33 +168,34 @@ mod tests {
 
     #[test]
     fn sliding_budgets_go_on_in_their_slots_and_what_may_be_missing_counts_as_spent() {
-        let measure = Measure::Sliding { budget: 100, length: Duration::from_secs(3600) };
+        let measure = Measure::Sliding { budget: 100, length: HOUR };
         let terms = Terms::new(&"a".into(), Unit::Tokens, &measure);
         let ns = |ms: i64| NOW.unix_ms * 1_000_000 - ms * 1_000_000;
-        // When a slot ended or damage was found, in milliseconds before now; units; whether it is certain.
+        // When a slot ended or damage was found, in milliseconds before now; units. A slot is of a minute.
         for (slots, damage, expected) in [
             (&[][..], None, &[][..]),
-            (&[(9000, 30, true), (3000, 20, true)], None, &[(9000, 30), (3000, 20)]),
-            (&[(9000, 30, false), (3000, 20, false)], Some(5000), &[(9000, 30), (3000, 20), (5000, 50)]),
-            (&[(9000, 70, false), (3000, 70, false)], Some(5000), &[(9000, 70), (3000, 70), (5000, 0)]),
-            // It was written since: the slot of the damage, which is in it, too.
-            (&[(9000, 30, true), (3000, 20, true)], Some(5000), &[(9000, 30), (3000, 20)]),
-            (&[], Some(5000), &[(5000, 100)]),
+            (&[(90_000, 30), (30_000, 20)], None, &[(90_000, 30), (30_000, 20)]),
+            // Whatever the records behind the damage say, those before it are not known.
+            (&[(90_000, 30), (30_000, 20)], Some(50_000), &[(90_000, 30), (30_000, 20), (50_000, 80)]),
+            (&[(120_000, 70), (3000, 70)], Some(90_000), &[(120_000, 70), (3000, 70), (90_000, 100)]),
+            // It was charged at an earlier restart.
+            (&[(30_000, 100), (3000, 9)], Some(50_000), &[(30_000, 100), (3000, 9), (50_000, 0)]),
+            (&[], Some(50_000), &[(50_000, 100)]),
         ] {
-            let figure = |(ms, units, certain): &(i64, u64, bool)| SlotFigure {
-                until_ns: ns(*ms),
-                units: *units,
-                certain: *certain,
-            };
+            let figure =
+                |(ms, units): &(i64, u64)| SlotFigure { until_ns: ns(*ms), units: *units, certain: true };
             let known = store::Account { slots: slots.iter().map(figure).collect(), ..known(&[]) };
-            let found = slots_now(&terms, &known, damage.map(|ms| NOW.unix_ms - ms));
+            let found = slots_now(&terms, HOUR, &known, damage.map(|ms| NOW.unix_ms - ms), NOW);
             let of_damage = |ms: i64| i64::from(damage == Some(ms));
             let slot = |(ms, units): &(i64, u64)| Slot { until_ns: ns(*ms) + of_damage(*ms), units: *units };
             assert_eq!(found, expected.iter().map(slot).collect::<Vec<_>>(), "{slots:?} {damage:?}");
         }
         // A journal of the first form.
         let old = known(&[(0, Known::Spent { units: 30, unix_ms: 7 })]);
-        assert_eq!(slots_now(&terms, &old, None), [Slot { until_ns: 7_000_001, units: 30 }]);
+        assert_eq!(slots_now(&terms, HOUR, &old, None, NOW), [Slot::at(7, 30)]);
+        // A rule that was a calendar's.
+        let ceiling = known(&[(5, Known::Ceiling(30))]);
+        assert_eq!(slots_now(&terms, HOUR, &ceiling, None, NOW), [Slot::at(NOW.unix_ms, 30)]);
         for (ms, is_it) in [(0, true), (3_600_000, true), (3_659_999, true), (3_660_000, false)] {
             let slot = Slot { until_ns: ns(ms), units: 1 };
             assert_eq!(is_young(&slot, Duration::from_secs(3600), NOW), is_it, "{ms}");

@@ -9,8 +9,9 @@ use std::sync::Arc;
 /// when a new one begins, and when the clock steps back over its edge.
 pub const WINDOWS_KEPT: usize = 2;
 
-/// How many slots of a sliding budget are kept: those that end last. One more than a ring has.
-const SLOTS_KEPT: usize = 62;
+/// How many slots of a sliding budget are kept: those that end last. As many as two rings have, as those of another
+/// length are removed when those in their place are written.
+const SLOTS_KEPT: usize = 124;
 
 /// What is known of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Account {
     pub label: Arc<str>,
     /// Its windows, the one written last at the end.
     pub figures: ArrayVec<Figure, WINDOWS_KEPT>,
-    /// The slots of a sliding budget, the earliest first: as many as a ring has, at most.
+    /// The slots of a sliding budget, the earliest first: 61 of 24 bytes where something was spent in each.
     pub slots: Vec<SlotFigure>,
 }
 
@@ -383,9 +384,9 @@ mod tests {
         let mut again = State::default();
         state.tell(|record| again.apply(record));
         assert_eq!(again, state);
-        (1000..1200).for_each(|until_ns| enter(&mut state, until_ns, 1));
+        (1000..1500).for_each(|until_ns| enter(&mut state, until_ns, 1));
         let slots = &state.accounts[&1].slots;
-        assert_eq!((slots.len(), slots[SLOTS_KEPT - 1].until_ns), (SLOTS_KEPT, 1199));
+        assert_eq!((slots.len(), slots[SLOTS_KEPT - 1].until_ns), (SLOTS_KEPT, 1499));
     }
 
     #[test]

@@ -155,6 +155,15 @@ impl Account {
         if let Some(leases) = leases {
             self.reclaim(leases, now, |leases| leases.empty_own(worker));
         }
+        // Nothing leaves the balance that is not on disk for the present slot, not even for a moment.
+        let kept = extra.and_then(|extra| extra.sliding.as_ref()).filter(|sliding| sliding.is_kept());
+        if kept.is_some_and(|sliding| sliding.unspent(now) < amount) {
+            return match self.balance_in_grains(now) >= grains {
+                _ if !self.is_open() => Taking::Closed,
+                true => Taking::Ungranted,
+                false => Taking::Short,
+            };
+        }
         // How often credit had been moved when no cell held any.
         let mut emptied = None;
         let mut tries = 0;

@@ -107,7 +107,7 @@ fn a_restart_goes_on_where_each_slot_was() {
     let slots: Vec<Slot> = before.slots(at(1200)).collect();
     assert_eq!(slots.iter().map(|slot| slot.units).collect::<Vec<_>>(), [30, 40, 20]);
     // Another process has other ticks; the wall's clock may have been set.
-    for (set_ms, late) in [(0, 0), (-120_000, 120), (-(1 << 40), 640)] {
+    for (set_ms, late) in [(0, 0), (-120_000, 120)] {
         let restart = |seconds: u64| Moment {
             tick: Tick(5) + Duration::from_secs(seconds),
             unix_ms: START.unix_ms + 1_800_000 + set_ms + 1000 * seconds as i64,

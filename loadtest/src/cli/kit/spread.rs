@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// The spread of some figures.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
     pub(crate) median: f64,

@@ -1,10 +1,11 @@
 //! The numbers of a run: a table for each case, every turn as JSON, and plots.
 
 use super::cases::{Measure, Target};
-use super::outcome::{Outcome, Spread};
+use super::outcome::Outcome;
 use super::plot::{bars, number};
 use super::rig::DIRECT;
 use super::turn::Turn;
+use crate::cli::kit::spread::Spread;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;

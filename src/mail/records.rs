@@ -1,0 +1,119 @@
+//! Finished exchanges on their way from a worker to the journal.
+
+use crate::telemetry::Record;
+use crossbeam::queue::ArrayQueue;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::Thread;
+
+/// The records of one worker: those that wait, and the paper of those that were written.
+///
+/// A record is large and a queue has room for many, so they lie in boxes that are made as they are needed and used
+/// again: a worker that is at rest holds no more than the queues' own places, and one that is busy makes no new ones.
+pub struct Records {
+    written: ArrayQueue<Box<Record>>,
+    blank: ArrayQueue<Box<Record>>,
+}
+
+impl Records {
+    /// Room for `capacity` records, at least one.
+    pub fn new(capacity: usize) -> Records {
+        let capacity = capacity.max(1);
+        Records { written: ArrayQueue::new(capacity), blank: ArrayQueue::new(capacity) }
+    }
+
+    /// Hands a record over; says whether there was room. Never waits.
+    pub fn push(&self, record: Record) -> bool {
+        let sheet = match self.blank.pop() {
+            Some(mut sheet) => {
+                *sheet = record;
+                sheet
+            }
+            None => Box::new(record),
+        };
+        self.written.push(sheet).is_ok()
+    }
+
+    /// Lets `read` see the oldest record that waits; says whether there was one.
+    pub fn take(&self, read: impl FnOnce(&Record)) -> bool {
+        let Some(sheet) = self.written.pop() else { return false };
+        read(&sheet);
+        // Where more are blank than can wait, they go.
+        let _ = self.blank.push(sheet);
+        true
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.written.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.written.is_empty()
+    }
+
+    /// How many can wait.
+    pub fn capacity(&self) -> usize {
+        self.written.capacity()
+    }
+}
+
+/// A thread that sleeps while there is nothing to do, and is woken by whoever brings something.
+#[derive(Default)]
+pub struct Sleeper {
+    thread: OnceLock<Thread>,
+    sleeps: AtomicBool,
+}
+
+impl Sleeper {
+    /// The present thread is the one that sleeps. Once.
+    pub fn is_me(&self) {
+        let _ = self.thread.set(std::thread::current());
+    }
+
+    /// Says that the thread is about to sleep: what comes from now on wakes it. Look once more for what came just
+    /// before, and sleep for a bounded time: that nobody is missed would cost everybody a fence.
+    pub fn falls_asleep(&self) {
+        self.sleeps.store(true, Relaxed);
+    }
+
+    /// Says that it does not sleep.
+    pub fn is_awake(&self) {
+        self.sleeps.store(false, Relaxed);
+    }
+
+    /// Wakes the thread if it sleeps.
+    pub fn wake(&self) {
+        if self.sleeps.load(Relaxed)
+            && self.sleeps.swap(false, Relaxed)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(time_unix_ms: u64) -> Record {
+        Record::begun(time_unix_ms, 0, std::net::SocketAddr::from(([127, 0, 0, 1], 1)))
+    }
+
+    #[test]
+    fn records_come_in_their_order_and_one_too_many_is_refused() {
+        let records = Records::new(2);
+        for round in 0..3 {
+            assert!(records.push(record(round)) && records.push(record(round + 1)));
+            assert!(!records.push(record(9)), "it is full");
+            assert_eq!((records.len(), records.capacity()), (2, 2));
+            let mut seen = Vec::new();
+            while records.take(|record| seen.push(record.time_unix_ms)) {}
+            assert_eq!(seen, [round, round + 1]);
+            assert!(records.is_empty());
+        }
+        assert_eq!(records.blank.len(), 2, "their paper is used again");
+    }
+}
