@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod run;
 mod screen;
 
+use crate::runtime::probe;
 use std::process::ExitCode;
 
 /// The version, as `--version` and metrics say it.
@@ -21,6 +22,7 @@ pub const EXIT_UNUSABLE: u8 = 2;
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    probe::keep_to_small_pages();
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(cli::Command::Help(text)) => {
             screen::show(format_args!("{text}\n"));

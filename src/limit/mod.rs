@@ -34,7 +34,7 @@ pub use key::KeyText;
 pub use lease::Tuning;
 pub use rule::{Every, KeyPart, Measure, MissingKey, Mode, OnExhausted, Override, Rate, Rule, Unit, Weights};
 pub use rules::{ReadyRule, RuleSet};
-pub use sliding::Slot;
+pub use sliding::{AMOUNT_MAX as SLIDING_BUDGET_MAX, Slot};
 pub use spend::Spend;
 pub use terms::Terms;
 pub use window::{Window, Zone};

@@ -21,8 +21,8 @@ use std::time::Duration;
 const SLOTS: u64 = 61;
 /// Bits of a slot that hold its amount; the others hold the low bits of its number.
 const AMOUNT_BITS: u32 = 48;
-/// The most that a slot holds.
-pub(super) const AMOUNT_MAX: u64 = (1 << AMOUNT_BITS) - 1;
+/// The most that a slot holds, and so the most that a sliding budget may be.
+pub const AMOUNT_MAX: u64 = (1 << AMOUNT_BITS) - 1;
 
 /// What was spent in a slot of a sliding budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,8 @@ pub(super) struct Asking<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) bytes: &'a [u8],
     pub(super) peer: SocketAddr,
+    /// The digest of its credential: see [`api_key`].
+    pub(super) api_key: Option<u128>,
     /// The model that the client names; empty when it names none.
     pub(super) model: &'a str,
     /// `namespace/name` of the route.
@@ -61,6 +63,9 @@ impl Asking<'_> {
 
 impl Caller for Asking<'_> {
     fn key(&self, parts: &[KeyPart]) -> Result<u128, usize> {
+        if let [KeyPart::ApiKey] = parts {
+            return self.api_key.ok_or(0);
+        }
         let values = self.values(parts)?;
         Ok(KeyText::digest(parts.iter().zip(values.iter().map(Value::bytes))))
     }
@@ -72,14 +77,19 @@ impl Caller for Asking<'_> {
     }
 }
 
-/// The name that a record gives to the client's credential: the first 8 hexadecimal digits of the SHA-256 of
-/// the token of `Authorization`, else of `x-api-key`; empty without either. An operator finds the same by
-/// `printf %s "$KEY" | sha256sum | head -c 8`; nobody finds the key from it.
-pub(super) fn key_id(head: &RequestHead, bytes: &[u8]) -> ArrayString<8> {
+/// The digest of the client's credential: the token of `Authorization`, else `x-api-key`; `None` without either.
+pub(super) fn api_key(head: &RequestHead, bytes: &[u8]) -> Option<u128> {
+    credential(head, bytes).map(KeyText::of_api_key)
+}
+
+/// The name that a record gives to a credential of that digest: the first 8 hexadecimal digits of its SHA-256; empty
+/// without one. An operator finds the same by `printf %s "$KEY" | sha256sum | head -c 8`; nobody finds the key from
+/// it.
+pub(super) fn key_id(api_key: Option<u128>) -> ArrayString<8> {
     let mut id = ArrayString::new();
-    if let Some(credential) = credential(head, bytes) {
+    if let Some(digest) = api_key {
         // Eight digits fit.
-        let _ = write!(id, "{:08x}", KeyText::of_api_key(credential) >> 96);
+        let _ = write!(id, "{:08x}", digest >> 96);
     }
     id
 }
@@ -141,7 +151,7 @@ mod tests {
 
     fn id(fields: &str) -> String {
         let (head, bytes) = request(fields);
-        key_id(&head, &bytes).to_string()
+        key_id(api_key(&head, &bytes)).to_string()
     }
 
     #[test]
@@ -169,7 +179,8 @@ mod tests {
         let fields = format!("Authorization: Bearer {JWT}\r\nX-Team: red\r\nX-Empty:\r\n");
         let (head, bytes) = request(&fields);
         let peer = SocketAddr::from(([10, 0, 0, 7], 40_000));
-        let asking = Asking { head: &head, bytes: &bytes, peer, model: "gpt-4o", route: "llm/chat" };
+        let api_key = api_key(&head, &bytes);
+        let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model: "gpt-4o", route: "llm/chat" };
         let bare = Asking { model: "", ..asking };
         let (header, claim) = (|name: &str| KeyPart::Header(name.into()), |n: &str| KeyPart::Claim(n.into()));
         let key = format!("sha256:{:08x}", KeyText::of_api_key(JWT.as_bytes()) >> 96);

@@ -38,6 +38,8 @@ pub(super) enum Then {
 #[derive(Default)]
 pub(super) struct Known {
     format: Option<Format>,
+    /// The digest of the client's credential.
+    api_key: Option<u128>,
 }
 
 /// Serves one request. Whatever happens in it, its [`Entry`] settles and records it.
@@ -51,9 +53,9 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
     let serving = worker.serving();
     let mut entry = Entry::begin(worker, &serving, begin_record(worker, client));
     let mut message = client.take_message(&head);
-    note_request(&mut entry.record, &head, &message.bytes);
+    let mut known = Known { api_key: caller::api_key(&head, &message.bytes), ..Known::default() };
+    note_request(&mut entry.record, &head, &message.bytes, known.api_key);
 
-    let mut known = Known::default();
     let served = serve(worker, &serving, client, &head, &mut message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
     let then = match served {
@@ -105,7 +107,7 @@ async fn serve(
     let limits = limits_of(rule, backend);
     let target = rewritten(rule, head, &message.bytes);
     let BackendKind::Ai { provider, model: backend_model, credential, path } = &backend.kind else {
-        let asking = Asking { head, bytes: &message.bytes, peer: client.peer, model: "", route: &rule.route };
+        let asking = asking(known, client, head, &message.bytes, "", rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
         return plain::serve(
             worker,
@@ -138,7 +140,7 @@ async fn serve(
     let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
 
     // 6: every limit that applies reserves, or none does.
-    let asking = Asking { head, bytes: &message.bytes, peer: client.peer, model: &asked, route: &rule.route };
+    let asking = asking(known, client, head, &message.bytes, &asked, rule);
     entry.reserve(&limits, &asking, spend).await?;
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
@@ -261,11 +263,22 @@ fn begin_record(worker: &Worker, client: &Client) -> Record {
     Record::begun(clock::unix_ms(), worker.desk.worker, client.peer)
 }
 
-fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8]) {
+fn asking<'a>(
+    known: &Known,
+    client: &Client,
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+    model: &'a str,
+    rule: &'a Rule,
+) -> Asking<'a> {
+    Asking { head, bytes, peer: client.peer, api_key: known.api_key, model, route: &rule.route }
+}
+
+fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8], api_key: Option<u128>) {
     record.method = bounded(head.method_text.of(bytes));
     record.set_path(head.path_of(bytes));
     record.bytes_in = head.len as u64;
-    record.key = caller::key_id(head, bytes);
+    record.key = caller::key_id(api_key);
 }
 
 /// Answers a head that could not be read. There is nothing to settle and no next request.

@@ -50,6 +50,15 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
+/// Asks for pages of the usual size only. The allocator wants huge ones, and a thread that touches a few kilobytes of
+/// its heap then holds two megabytes: 26 MiB at rest instead of 12, and no difference in CPU per request that six
+/// interleaved rounds showed.
+pub fn keep_to_small_pages() {
+    // SAFETY: takes numbers only, and concerns what this process maps from now on. Where the kernel does not know it,
+    // nothing changes.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// Raises the number of files that this process may have open to what an administrator allows (the soft limit
 /// of RLIMIT_NOFILE to the hard one), and returns it; `None` when the system does not say.
 pub fn raise_open_files() -> Option<u64> {

@@ -4,7 +4,7 @@ use crate::base::ascii;
 use crate::config::diagnostic::{Located, nearest};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values::{self, show_duration};
-use crate::limit::{Every, Measure, Rate, Unit, Zone};
+use crate::limit::{Every, Measure, Rate, SLIDING_BUDGET_MAX, Unit, Zone};
 use std::time::Duration;
 
 /// The largest number of requests or tokens: far above any use, and far from overflow.
@@ -227,7 +227,7 @@ fn calendar_or_sliding<'a>(
     budget: &Cursor<'a>,
     unit: Unit,
 ) -> Option<Measure> {
-    let budget = amount(budget, unit);
+    let (at, budget) = (budget, amount(budget, unit));
     let zone = given.zone.as_ref().map(|field| zone(field));
     let window = fields.need("window")?;
     if window.node_text().is_some() {
@@ -241,6 +241,11 @@ fn calendar_or_sliding<'a>(
     let what = "does not belong to a sliding window";
     refuse(&[&given.zone], what, "remove it: the window ends now, wherever that is");
     let length = window.fields(|fields| sliding(&fields.need("sliding")?))?;
+    if budget.is_some_and(|budget| budget > SLIDING_BUDGET_MAX) {
+        let most = if unit == Unit::Cost { "281474 USD".to_owned() } else { SLIDING_BUDGET_MAX.to_string() };
+        at.fault(format!("must be at most {most} for a sliding window"));
+        return None;
+    }
     Some(Measure::Sliding { budget: budget?, length })
 }
 
