@@ -118,7 +118,8 @@ struct Writer {
 impl Writer {
     fn run(mut self, board: &Board, orders: &Orders) {
         let mut lines = Vec::new();
-        board.journal.is_me();
+        let journal = std::thread::current();
+        board.journal.set_bell(Box::new(move || journal.unpark()));
         loop {
             // Read before the queues: what is pushed before the end is asked for is still written.
             let last = orders.end.load(Ordering::Acquire);

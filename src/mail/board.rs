@@ -120,7 +120,7 @@ pub struct Ask {
     pub amount: u64,
 }
 
-/// What wakes the store.
+/// What wakes another thread.
 pub type Bell = Box<dyn Fn() + Send + Sync>;
 
 /// The most accounts that wait for the store.

@@ -1,10 +1,10 @@
 //! Finished exchanges on their way from a worker to the journal.
 
+use super::Bell;
 use crate::telemetry::Record;
 use crossbeam::queue::ArrayQueue;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::Thread;
 
 /// The records of one worker: those that wait, and the paper of those that were written.
 ///
@@ -62,14 +62,14 @@ impl Records {
 /// A thread that sleeps while there is nothing to do, and is woken by whoever brings something.
 #[derive(Default)]
 pub struct Sleeper {
-    thread: OnceLock<Thread>,
+    bell: OnceLock<Bell>,
     sleeps: AtomicBool,
 }
 
 impl Sleeper {
-    /// The present thread is the one that sleeps. Once.
-    pub fn is_me(&self) {
-        let _ = self.thread.set(std::thread::current());
+    /// What wakes the thread. Once.
+    pub fn set_bell(&self, bell: Bell) {
+        let _ = self.bell.set(bell);
     }
 
     /// Says that the thread is about to sleep: what comes from now on wakes it. Look once more for what came just
@@ -87,9 +87,9 @@ impl Sleeper {
     pub fn wake(&self) {
         if self.sleeps.load(Relaxed)
             && self.sleeps.swap(false, Relaxed)
-            && let Some(thread) = self.thread.get()
+            && let Some(bell) = self.bell.get()
         {
-            thread.unpark();
+            bell();
         }
     }
 }
@@ -115,5 +115,24 @@ mod tests {
             assert!(records.is_empty());
         }
         assert_eq!(records.blank.len(), 2, "their paper is used again");
+    }
+
+    #[test]
+    fn who_sleeps_is_woken_once() {
+        let rung = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let (sleeper, bell) = (Sleeper::default(), rung.clone());
+        sleeper.set_bell(Box::new(move || {
+            bell.fetch_add(1, Relaxed);
+        }));
+        sleeper.wake();
+        assert_eq!(rung.load(Relaxed), 0, "it is awake");
+        sleeper.falls_asleep();
+        sleeper.wake();
+        sleeper.wake();
+        assert_eq!(rung.load(Relaxed), 1);
+        sleeper.falls_asleep();
+        sleeper.is_awake();
+        sleeper.wake();
+        assert_eq!(rung.load(Relaxed), 1);
     }
 }
