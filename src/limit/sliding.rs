@@ -7,7 +7,9 @@
 //! than it could.
 //!
 //! Slots are numbered by the wall's clock as it was when the account was opened, and go on by the clock that nobody
-//! sets. So a slot is known by the end of its time, and what is on disk of it is of the same slot after a restart.
+//! sets. So a slot is known by the end of its time, and what is on disk of it is of the same slot after a restart. Who
+//! sets the wall's clock forward in between, or suspends the host, makes it older than it is, as it begins the windows
+//! of a calendar early.
 //!
 //! **A kept budget** is spent only as far as it is on disk: `allowed` says of one slot, the newest that was granted,
 //! how much may be in it. Slots before it are *closed*: what is in them is what it is, so that it can be written

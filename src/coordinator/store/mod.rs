@@ -79,7 +79,8 @@ struct Journal {
 /// What was found on the disk.
 ///
 /// It is as much as was written and not forgotten, so the caller's bound on accounts is the bound of this: some
-/// 160 bytes for each account here, 265 in the store, 82 in the file, with short labels. Use it and let it go.
+/// 160 bytes for each account here, 265 in the store, 82 in the file, with short labels; for a sliding budget 24 more
+/// here and there, and 40 in the file, for each of 61 slots in which something was spent. Use it and let it go.
 #[derive(Debug)]
 pub struct Recovered {
     /// Every account, in the order of their ids.

@@ -28,7 +28,8 @@ pub struct Account {
     opened: u64,
     /// Grains that have left it: settled, reserved, leased or overflown. [`CLOSED`] when it is no more.
     spent: AtomicI64,
-    /// What `spent` may reach before more is on disk; `i64::MAX` where nothing is kept on disk.
+    /// What `spent` may reach before more is on disk; `i64::MAX` where nothing is kept on disk, and for sliding budgets,
+    /// which have that in their slots.
     ceiling: AtomicI64,
     /// What `spent` was when it was last written down.
     noted: AtomicI64,
