@@ -20,7 +20,6 @@ pub(super) struct Wheel<K> {
     filled: [u64; SLOTS / 64],
     /// The grain up to which (inclusive) everything has been handed out.
     done: u64,
-    len: usize,
 }
 
 impl<K> Wheel<K> {
@@ -30,7 +29,6 @@ impl<K> Wheel<K> {
             earliest: Box::new([NOTHING; SLOTS]),
             filled: [0; SLOTS / 64],
             done: grain(now),
-            len: 0,
         }
     }
 
@@ -42,7 +40,6 @@ impl<K> Wheel<K> {
         self.slots[place].push((due, key));
         self.earliest[place] = self.earliest[place].min(due);
         self.filled[place / 64] |= 1 << (place % 64);
-        self.len += 1;
     }
 
     /// Hands out every key that is due at `now`.
@@ -59,10 +56,7 @@ impl<K> Wheel<K> {
                 continue;
             }
             let slot = &mut self.slots[place];
-            for (_, key) in slot.extract_if(.., |(due, _)| *due <= current) {
-                self.len -= 1;
-                remind(key);
-            }
+            slot.extract_if(.., |(due, _)| *due <= current).for_each(|(_, key)| remind(key));
             self.earliest[place] = slot.iter().map(|(due, _)| *due).min().unwrap_or(NOTHING);
             if slot.is_empty() {
                 self.filled[place / 64] &= !(1 << (place % 64));
@@ -93,7 +87,7 @@ impl<K> Wheel<K> {
     /// Whether no reminder is set.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.len == 0
+        self.filled.iter().all(|word| *word == 0)
     }
 }
 

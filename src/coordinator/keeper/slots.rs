@@ -3,8 +3,8 @@
 use crate::coordinator::store;
 use crate::limit::Slot;
 
-/// What has to be written so that the store knows of `slots` and of no others, in an order of which every beginning says
-/// at least as much as was spent.
+/// What has to be written so that the store knows of `slots`, the earliest first, and of no others, in an order of which
+/// every beginning says at least as much as was spent.
 ///
 /// A slot that the account has no more is old, or of a length that it had before: then what was in it is in another one
 /// now, which therefore goes first.
@@ -14,7 +14,7 @@ pub(super) fn changes(known: Option<&store::Account>, slots: &[Slot]) -> Vec<Slo
     let is_more = |slot: &Slot| before(slot).is_none_or(|it| it.units <= slot.units);
     let changed = slots.iter().filter(|slot| !is_known(slot)).copied();
     let (mut changes, less): (Vec<Slot>, Vec<Slot>) = changed.partition(is_more);
-    let is_gone = |until_ns: i64| slots.iter().all(|slot| slot.until_ns != until_ns);
+    let is_gone = |until_ns: i64| slots.binary_search_by_key(&until_ns, |slot| slot.until_ns).is_err();
     let gone = known.into_iter().flat_map(|known| &known.slots).filter(|slot| is_gone(slot.until_ns));
     changes.extend(less);
     changes.extend(gone.map(|slot| Slot { until_ns: slot.until_ns, units: 0 }));
