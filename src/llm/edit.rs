@@ -55,6 +55,17 @@ impl Edits {
         Edits::default()
     }
 
+    /// No changes yet; those to come are written into `scratch`, which is emptied for it.
+    pub fn in_buffer(mut scratch: Vec<u8>) -> Edits {
+        scratch.clear();
+        Edits { edits: ArrayVec::new(), scratch }
+    }
+
+    /// Gives the buffer back.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.scratch
+    }
+
     /// Takes all changes back.
     pub fn clear(&mut self) {
         self.edits.clear();

@@ -2,6 +2,7 @@ use crate::base::Span;
 use crate::wire::json::{Container, Scalar, Scanner, Visitor};
 use crate::wire::sse::{Part, Parts};
 use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// Takes out of a stream of chat chunks the usage that the client did not ask for (OpenAI's format).
 ///
@@ -23,8 +24,10 @@ pub struct UsageStripper {
     data_lines: usize,
     /// Where the event's data stands, from the event's first byte.
     data: Span,
-    finder: Finder<'static>,
 }
+
+/// Finds events that may tell usage; made once, as making it costs more than an event.
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 
 /// The most bytes of an event that are held back.
 pub const HELD_BYTES_MAX: usize = 1 << 20;
@@ -39,7 +42,6 @@ impl UsageStripper {
             in_data: false,
             data_lines: 0,
             data: Span::default(),
-            finder: Finder::new(b"\"usage\""),
         }
     }
 
@@ -102,7 +104,7 @@ impl UsageStripper {
 
     fn judge(&self, event: &[u8]) -> Verdict {
         let Some(data) = event.get(self.data.range()) else { return Verdict::Pass };
-        if self.data_lines != 1 || self.finder.find(data).is_none() {
+        if self.data_lines != 1 || USAGE.find(data).is_none() {
             return Verdict::Pass;
         }
         let mut chunk = Chunk::default();

@@ -12,7 +12,7 @@ mod records;
 
 pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
-pub use records::{Records, Sleeper};
+pub use records::{Records, Sheet, Sleeper};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 use super::Bell;
 use crate::telemetry::Record;
 use crossbeam::queue::ArrayQueue;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -15,6 +17,25 @@ pub struct Records {
     blank: ArrayQueue<Box<Record>>,
 }
 
+/// A record in the making: the paper of an earlier one. What is handed over reads as blank from then on.
+pub struct Sheet(Option<Box<Record>>);
+
+static BLANK: Record = Record::blank();
+
+impl Deref for Sheet {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        self.0.as_deref().unwrap_or(&BLANK)
+    }
+}
+
+impl DerefMut for Sheet {
+    fn deref_mut(&mut self) -> &mut Record {
+        self.0.get_or_insert_with(|| Box::new(Record::blank()))
+    }
+}
+
 impl Records {
     /// Room for `capacity` records, at least one.
     pub fn new(capacity: usize) -> Records {
@@ -22,23 +43,30 @@ impl Records {
         Records { written: ArrayQueue::new(capacity), blank: ArrayQueue::new(capacity) }
     }
 
+    /// A sheet on which no more stands than when, where and who.
+    pub fn begin(&self, time_unix_ms: u64, worker: u16, client: SocketAddr) -> Sheet {
+        let mut sheet = Sheet(self.blank.pop());
+        sheet.deref_mut().begin(time_unix_ms, worker, client);
+        sheet
+    }
+
     /// Hands a record over; says whether there was room. Never waits.
-    pub fn push(&self, record: Record) -> bool {
-        let sheet = match self.blank.pop() {
-            Some(mut sheet) => {
-                *sheet = record;
-                sheet
+    pub fn push(&self, sheet: &mut Sheet) -> bool {
+        let Some(record) = sheet.0.take() else { return true };
+        match self.written.push(record) {
+            Ok(()) => true,
+            Err(record) => {
+                // Where more are blank than can wait, they go.
+                let _ = self.blank.push(record);
+                false
             }
-            None => Box::new(record),
-        };
-        self.written.push(sheet).is_ok()
+        }
     }
 
     /// Lets `read` see the oldest record that waits; says whether there was one.
     pub fn take(&self, read: impl FnOnce(&Record)) -> bool {
         let Some(sheet) = self.written.pop() else { return false };
         read(&sheet);
-        // Where more are blank than can wait, they go.
         let _ = self.blank.push(sheet);
         true
     }
@@ -98,16 +126,21 @@ impl Sleeper {
 mod tests {
     use super::*;
 
-    fn record(time_unix_ms: u64) -> Record {
-        Record::begun(time_unix_ms, 0, std::net::SocketAddr::from(([127, 0, 0, 1], 1)))
+    fn write(records: &Records, time_unix_ms: u64) -> bool {
+        let mut sheet = records.begin(time_unix_ms, 0, SocketAddr::from(([127, 0, 0, 1], 1)));
+        sheet.bytes_in += 1;
+        assert_eq!(sheet.bytes_in, 1, "nothing of an earlier one stands there");
+        let taken = records.push(&mut sheet);
+        assert_eq!((sheet.time_unix_ms, records.push(&mut sheet)), (0, true), "it is handed over once");
+        taken
     }
 
     #[test]
     fn records_come_in_their_order_and_one_too_many_is_refused() {
         let records = Records::new(2);
         for round in 0..3 {
-            assert!(records.push(record(round)) && records.push(record(round + 1)));
-            assert!(!records.push(record(9)), "it is full");
+            assert!(write(&records, round) && write(&records, round + 1));
+            assert!(!write(&records, 9), "it is full");
             assert_eq!((records.len(), records.capacity()), (2, 2));
             let mut seen = Vec::new();
             while records.take(|record| seen.push(record.time_unix_ms)) {}

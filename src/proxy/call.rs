@@ -74,8 +74,8 @@ impl Call<'_> {
 
 // === the request ===
 
-/// Writes the request into `gather`, which is empty: head, and the body as it came with edits over spans, or
-/// translated.
+/// Writes the request into buffers of the client's connection: head, and the body as it came with edits over spans,
+/// or translated.
 ///
 /// # Errors
 /// What the provider's format cannot express.
@@ -83,8 +83,9 @@ pub(super) fn write(
     call: &Call<'_>,
     head: &RequestHead,
     message: &mut Message,
-    mut gather: Gather,
+    client: &mut Client,
 ) -> Result<Outgoing, Fault> {
+    let mut gather = client.spare_request();
     let replayable = head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
         let terms = RequestTerms { model: call.model, default_max_tokens: DEFAULT_MAX_TOKENS };
@@ -100,7 +101,7 @@ pub(super) fn write(
         debug_assert!(fits, "two pieces fit");
         return Ok(Outgoing { gather, replayable });
     }
-    let mut edits = Edits::new();
+    let mut edits = Edits::in_buffer(client.spare_text());
     if let Some(model) = call.model {
         edits.set_model(&call.ask, model);
     }
@@ -120,6 +121,7 @@ pub(super) fn write(
         };
     }
     debug_assert!(fits, "edits fall into few pieces");
+    client.keep_text(edits.into_buffer());
     Ok(Outgoing { gather, replayable })
 }
 
@@ -267,40 +269,74 @@ async fn attempt(
     upstream: &Upstream,
     client: &Socket,
     gather: Gather,
-    mut bytes: Vec<u8>,
+    bytes: Vec<u8>,
     entry: &mut Entry,
 ) -> Result<Began, Failure> {
     if upstream.start_send(gather).is_err() {
         return Err(Failure::Broken { request: None, unsent: true });
     }
-    let mut heads = Heads::default();
-    // The request when its send is over, and whether some of it was not taken.
-    let (mut request, mut unsent) = (None, false);
-    loop {
-        match next_event(upstream, client, request.is_none(), &mut bytes).await {
-            Event::Sent(gather, Ok(())) => {
-                entry.reached = Reached::Provider;
-                request = Some(gather);
-            }
-            Event::Sent(_, Err(error)) | Event::Filled(Err(error)) if is_timeout(&error) => {
-                return Err(Failure::Final(Fault::ProviderSlow));
-            }
-            // A provider that will not read all of a request may have said why before it closed.
-            Event::Sent(gather, Err(_)) => (request, unsent) = (Some(gather), true),
-            Event::Filled(Ok(0) | Err(_)) if bytes.is_empty() => {
-                if request.is_none() {
-                    let (gather, sent) = take_back(upstream).await?;
-                    (request, unsent) = (Some(gather), !sent);
+    // Nobody is woken for the good news that all is sent. Who drops this meanwhile leaves a provider that may work.
+    entry.reached = Reached::Provider;
+    let mut sending = Sending::default();
+    let outcome = sending.until_answered(upstream, client, bytes).await;
+    if sending.request.is_none() || sending.unsent {
+        entry.reached = Reached::Nobody;
+    }
+    match outcome? {
+        Ended::Answered(head, bytes) => {
+            Ok(Began { head, bytes, sent: sending.request.filter(|_| !sending.unsent) })
+        }
+        Ended::Broken => Err(Failure::Broken { request: sending.request, unsent: sending.unsent }),
+    }
+}
+
+/// A request on its way.
+#[derive(Default)]
+struct Sending {
+    /// The request when its send is over.
+    request: Option<Gather>,
+    /// Some of it was not taken.
+    unsent: bool,
+}
+
+#[allow(clippy::large_enum_variant)] // lives for a moment
+enum Ended {
+    Answered(ResponseHead, Vec<u8>),
+    /// Before any byte of an answer.
+    Broken,
+}
+
+impl Sending {
+    async fn until_answered(
+        &mut self,
+        upstream: &Upstream,
+        client: &Socket,
+        mut bytes: Vec<u8>,
+    ) -> Result<Ended, Failure> {
+        let mut heads = Heads::default();
+        loop {
+            match next_event(upstream, client, self.request.is_none(), &mut bytes).await {
+                Event::Sent(gather, Ok(())) => self.request = Some(gather),
+                Event::Sent(_, Err(error)) | Event::Filled(Err(error)) if is_timeout(&error) => {
+                    return Err(Failure::Final(Fault::ProviderSlow));
                 }
-                return Err(Failure::Broken { request, unsent });
-            }
-            Event::Filled(Ok(0) | Err(_)) => {
-                return Err(Failure::Final(Fault::ProviderMalformed("it ended inside its head")));
-            }
-            Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
-            Event::Filled(Ok(_)) => {
-                if let Some(head) = heads.read(&mut bytes, Method::Post).map_err(Failure::Final)? {
-                    return Ok(Began { head, bytes, sent: request.filter(|_| !unsent) });
+                // A provider that will not read all of a request may have said why before it closed.
+                Event::Sent(gather, Err(_)) => (self.request, self.unsent) = (Some(gather), true),
+                Event::Filled(Ok(0) | Err(_)) if bytes.is_empty() => {
+                    if self.request.is_none() {
+                        let (gather, sent) = take_back(upstream).await?;
+                        (self.request, self.unsent) = (Some(gather), !sent);
+                    }
+                    return Ok(Ended::Broken);
+                }
+                Event::Filled(Ok(0) | Err(_)) => {
+                    return Err(Failure::Final(Fault::ProviderMalformed("it ended inside its head")));
+                }
+                Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
+                Event::Filled(Ok(_)) => {
+                    if let Some(head) = heads.read(&mut bytes, Method::Post).map_err(Failure::Final)? {
+                        return Ok(Ended::Answered(head, bytes));
+                    }
                 }
             }
         }
@@ -310,7 +346,7 @@ async fn attempt(
 /// What happens next to an attempt; the send is watched as long as it is `sending`.
 async fn next_event(upstream: &Upstream, client: &Socket, sending: bool, bytes: &mut Vec<u8>) -> Event {
     poll_fn(|cx| {
-        if sending && let Poll::Ready((gather, result)) = upstream.poll_sent(cx) {
+        if sending && let Poll::Ready((gather, result)) = upstream.poll_sent_late(cx) {
             return Poll::Ready(Event::Sent(gather, result));
         }
         if let Poll::Ready(filled) = upstream.poll_fill(cx, bytes) {

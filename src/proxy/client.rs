@@ -26,6 +26,10 @@ pub(super) struct Client {
     spare: Gather,
     /// The buffer for the next request upstream.
     request: Vec<u8>,
+    /// For small texts about the next request: its target, what is edited into its body.
+    text: Vec<u8>,
+    /// For where the payload of the next part of a body stands.
+    spans: Vec<Span>,
 }
 
 /// A request as received: its head, and as much of its body as has been read.
@@ -41,6 +45,9 @@ pub(super) struct Message {
 /// Buffers above this are not kept for the next exchange.
 const KEPT_BYTES_MAX: usize = 16 << 10;
 
+/// Lists of spans that are longer are not kept.
+const KEPT_SPANS_MAX: usize = 64;
+
 /// Room that the head of a request upstream hardly ever exceeds.
 const REQUEST_HEAD_BYTES: usize = 1 << 10;
 
@@ -50,7 +57,8 @@ const LINGER_BYTES_MAX: usize = 128 << 20;
 
 impl Client {
     pub(super) fn new(socket: Socket, peer: SocketAddr, listener: usize) -> Client {
-        Client { socket, peer, listener, buf: Vec::new(), spare: Gather::default(), request: Vec::new() }
+        let (buf, spare, request) = (Vec::new(), Gather::default(), Vec::new());
+        Client { socket, peer, listener, buf, spare, request, text: Vec::new(), spans: Vec::new() }
     }
 
     /// The next request head; `None` when the client is done, or idle for too long, or the worker drains.
@@ -110,8 +118,8 @@ impl Client {
         if head.expects_continue && message.bytes.len() == head.len && !reader.is_done() {
             self.send_continue(timeouts).await?;
         }
-        let mut spans = Vec::new();
         loop {
+            let spans = &mut self.spans;
             let progress = reader.read(&message.bytes[raw..], |span| spans.push(span.shifted(raw)));
             let progress = progress.map_err(Fault::Body)?;
             for span in spans.drain(..) {
@@ -161,6 +169,32 @@ impl Client {
         let mut ours = std::mem::take(&mut self.request);
         ours.reserve(REQUEST_HEAD_BYTES);
         Gather::of(ours, Vec::new())
+    }
+
+    /// A list for the spans of payload: empty, with the capacity of earlier ones.
+    pub(super) fn spare_spans(&mut self) -> Vec<Span> {
+        std::mem::take(&mut self.spans)
+    }
+
+    /// Keeps a list of spans for the next part.
+    pub(super) fn keep_spans(&mut self, mut spans: Vec<Span>) {
+        spans.clear();
+        if spans.capacity() <= KEPT_SPANS_MAX {
+            self.spans = spans;
+        }
+    }
+
+    /// A buffer for a small text: empty, with the capacity of earlier ones.
+    pub(super) fn spare_text(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.text)
+    }
+
+    /// Keeps the buffer of a text for the next one.
+    pub(super) fn keep_text(&mut self, mut text: Vec<u8>) {
+        text.clear();
+        if text.capacity() <= KEPT_BYTES_MAX {
+            self.text = text;
+        }
     }
 
     /// Keeps the buffers of a request that was sent for the next one.

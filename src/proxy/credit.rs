@@ -10,7 +10,7 @@ use crate::limit::{self, Denied, LIMITS_MAX, Mode, Note, OnExhausted, Settled, S
 use crate::llm::estimate::{OVERHEAD_TOKENS, Ratio, input_tokens, output_tokens};
 use crate::llm::{Ask, Format, Usage};
 use crate::mail::InForce;
-use crate::telemetry::{Decision, LimitCounters, Record, UsageSource};
+use crate::telemetry::{LimitCounters, Record, UsageSource, Verdict};
 use arrayvec::{ArrayString, ArrayVec};
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl Entry {
         let Foreseen { model, text, media, choices, .. } = &self.foreseen;
         let mut learned = self.worker.learned.borrow_mut();
         learned.observe_input(model, *text, *media, usage.input);
-        if let Some(route) = &self.record.route {
+        if let Some(route) = self.record.route.get() {
             learned.observe_output(route, model, usage.output / choices.max(&1));
         }
     }
@@ -178,15 +178,11 @@ impl Entry {
             return Fault::Ungranted;
         };
         let name = ready.rule.name.clone();
-        let _ = self.record.decisions.try_push(Decision {
-            rule: name.clone(),
-            unit: ready.rule.unit.name(),
-            admitted: false,
-            reserved: 0,
-            settled: 0,
-            balance_after: balance,
-            retry_after_ms: wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-        });
+        let retry_after_ms = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let unit = ready.rule.unit.name();
+        let (admitted, reserved, settled, balance_after) = (false, 0, 0, balance);
+        let verdict = Verdict { unit, admitted, reserved, settled, balance_after, retry_after_ms };
+        self.record.decisions.note(&name, verdict);
         match denied {
             Denied::Refused(refused) => Fault::Refused(refused),
             Denied::MissingKey(_, part) => Fault::MissingKey(name, part),
@@ -269,15 +265,15 @@ fn note_settled(settled: &Settled, rule: &limit::Rule, counts: &LimitCounters, r
     counts.settled.add(settled.spent);
     counts.refunded.add(settled.reserved.saturating_sub(settled.spent));
     counts.overspent.add(settled.spent.saturating_sub(settled.reserved));
-    let _ = record.decisions.try_push(Decision {
-        rule: rule.name.clone(),
+    let verdict = Verdict {
         unit: rule.unit.name(),
         admitted: true,
         reserved: settled.reserved,
         settled: settled.spent,
         balance_after: settled.balance,
         retry_after_ms: 0,
-    });
+    };
+    record.decisions.note(&rule.name, verdict);
 }
 
 /// Counts what a limit did.

@@ -6,8 +6,11 @@ use crate::base::{Money, Tick};
 use crate::llm::estimate::output_tokens;
 use crate::llm::price::cost;
 use crate::llm::{Meter, Usage};
+use crate::mail::Sheet;
+use crate::runtime::clock;
 use crate::telemetry::record::bounded;
-use crate::telemetry::{Outcome, Record, UsageCounts, UsageSource};
+use crate::telemetry::{Outcome, UsageCounts, UsageSource};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// Everything about one exchange that outlives its success or failure.
@@ -15,7 +18,7 @@ use std::rc::Rc;
 /// Dropping it is the one way to the end: it settles the reservation with what the meter saw, counts, and
 /// hands the record to the journal, whether the exchange completed, failed at any step, or panicked.
 pub(super) struct Entry {
-    pub(super) record: Record,
+    pub(super) record: Sheet,
     pub(super) started: Tick,
     /// What reads usage out of the answer, once there is one.
     pub(super) meter: Option<Meter>,
@@ -43,10 +46,10 @@ pub(super) enum Reached {
 }
 
 impl Entry {
-    pub(super) fn begin(worker: &Rc<Worker>, serving: &Rc<Serving>, record: Record) -> Entry {
+    pub(super) fn begin(worker: &Rc<Worker>, serving: &Rc<Serving>, client: SocketAddr) -> Entry {
         worker.desk.counters.requests_in_flight.add(1);
         Entry {
-            record,
+            record: worker.desk.records.begin(clock::unix_ms(), worker.desk.worker, client),
             started: worker.ring.now(),
             meter: None,
             foreseen: Foreseen::default(),
@@ -138,8 +141,7 @@ impl Drop for Entry {
             counters.statuses.count(self.record.status);
         }
         self.record.duration_us = micros(duration);
-        let blank = Record::begun(0, 0, self.record.client);
-        self.worker.log(std::mem::replace(&mut self.record, blank));
+        self.worker.log(&mut self.record);
     }
 }
 

@@ -15,7 +15,6 @@ use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::{Ask, Format, Inspector};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request};
-use crate::runtime::clock;
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
 use crate::wire::http1::{Method, RequestHead, Version};
@@ -51,7 +50,7 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
         Err(fault) => return refuse_unread(worker, client, fault).await,
     };
     let serving = worker.serving();
-    let mut entry = Entry::begin(worker, &serving, begin_record(worker, client));
+    let mut entry = Entry::begin(worker, &serving, client.peer);
     let mut message = client.take_message(&head);
     let mut known = Known { api_key: caller::api_key(&head, &message.bytes), ..Known::default() };
     note_request(&mut entry.record, &head, &message.bytes, known.api_key);
@@ -93,7 +92,7 @@ async fn serve(
     // 3: the route; filters that answer at once do so.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
     let (rule_index, rule) = find_rule(serving, listener, head, &message.bytes)?;
-    entry.record.route = Some(rule.route.clone());
+    entry.record.route.write(&rule.route);
     entry.record.rule = rule_index;
     if let Some(redirect) = &rule.filters.redirect {
         let location = location(redirect, listener, head, &message.bytes);
@@ -103,24 +102,19 @@ async fn serve(
 
     // 7, its first half: which backend; it decides what the bytes of the body mean.
     let (backend, edits) = choose(worker, serving, rule)?;
-    entry.record.backend = Some(backend.name.clone());
+    entry.record.backend.write(&backend.name);
     let limits = limits_of(rule, backend);
-    let target = rewritten(rule, head, &message.bytes);
+    let target = rewritten(rule, head, &message.bytes, client.spare_text());
     let BackendKind::Ai { provider, model: backend_model, credential, path } = &backend.kind else {
         let asking = asking(known, client, head, &message.bytes, "", rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
-        return plain::serve(
-            worker,
-            serving,
-            client,
-            head,
-            message,
-            entry,
-            plain::To { rule, backend, edits, target: &target },
-        )
-        .await;
+        let to = plain::To { rule, backend, edits, target: &target };
+        let served = plain::serve(worker, serving, client, head, message, entry, to).await;
+        client.keep_text(target);
+        return served;
     };
     let format = client_format(&String::from_utf8_lossy(&target));
+    client.keep_text(target);
     known.format = Some(format);
     entry.record.format = Some(format.name());
     entry.record.provider = Some(provider.name());
@@ -158,7 +152,7 @@ async fn serve(
         keep_alive: head.keep_alive,
         http10: head.version == Version::Http10,
     };
-    let outgoing = call::write(&call, head, message, client.spare_request())?;
+    let outgoing = call::write(&call, head, message, client)?;
     let started = worker.ring.now();
     worker.latencies.borrow_mut().processing.record(started.since(entry.started));
     let answered = call::ask(worker, serving, client, entry, &call, outgoing).await?;
@@ -224,10 +218,9 @@ fn limits_of(rule: &Rule, backend: &Backend) -> ArrayVec<u32, LIMITS_MAX> {
     limits
 }
 
-/// The target after the rule's rewrite: path and query.
-fn rewritten(rule: &Rule, head: &RequestHead, bytes: &[u8]) -> Vec<u8> {
+/// The target after the rule's rewrite: path and query, in `target`, which is empty.
+fn rewritten(rule: &Rule, head: &RequestHead, bytes: &[u8], mut target: Vec<u8>) -> Vec<u8> {
     let (path, query) = (head.path_of(bytes), head.query.map(|query| query.of(bytes)));
-    let mut target = Vec::new();
     match rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref()) {
         Some(rewrite) => rewritten_target(rewrite, path, query, &mut target),
         None => {
@@ -259,10 +252,6 @@ fn asked_model(ask: &Ask, message: &Message) -> arrayvec::ArrayString<64> {
     ask.model.map(|model| bounded(model.of(body))).unwrap_or_default()
 }
 
-fn begin_record(worker: &Worker, client: &Client) -> Record {
-    Record::begun(clock::unix_ms(), worker.desk.worker, client.peer)
-}
-
 fn asking<'a>(
     known: &Known,
     client: &Client,
@@ -284,7 +273,7 @@ fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8], api_key: 
 /// Answers a head that could not be read. There is nothing to settle and no next request.
 async fn refuse_unread(worker: &Rc<Worker>, client: &mut Client, fault: Fault) -> Then {
     let serving = worker.serving();
-    let mut entry = Entry::begin(worker, &serving, begin_record(worker, client));
+    let mut entry = Entry::begin(worker, &serving, client.peer);
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
     let manner = Manner { keep_alive: false, head_only: false, version: Version::Http11, timeouts };
     reply::fault(client, &mut entry, &fault, None, &[], &manner).await

@@ -59,7 +59,7 @@ pub(super) struct Taken {
 
 impl Outflow {
     pub(super) fn new(
-        gather: Gather,
+        client: &mut Client,
         call: &Call<'_>,
         head: &ResponseHead,
         streamed: bool,
@@ -76,13 +76,13 @@ impl Outflow {
             _ => Delimiter::Chunks,
         };
         Outflow {
-            gather,
+            gather: client.spare(),
             passage,
             delimiter,
             keep_alive,
             begun: false,
             head_len: 0,
-            spans: Vec::new(),
+            spans: client.spare_spans(),
             cutter,
             is_exhausted: false,
             first_byte_noted: false,
@@ -287,6 +287,7 @@ impl Outflow {
         let mut gather = std::mem::take(&mut self.gather);
         gather.theirs = bytes;
         client.recycle(gather);
+        client.keep_spans(std::mem::take(&mut self.spans));
         Ok(if self.keep_alive { Then::Next } else { Then::Linger })
     }
 

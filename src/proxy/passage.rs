@@ -13,7 +13,7 @@ pub(super) enum Passage {
     /// They are the client's already.
     AsIs,
     /// The usage that only we asked for is taken out.
-    Strip(Box<UsageStripper>),
+    Strip(UsageStripper),
     /// Event by event into another format.
     Stream(Box<Translation>),
     /// Collected to the end, then translated: an answer that arrives whole, or an error.
@@ -38,7 +38,7 @@ pub(super) const WHOLE_BYTES_MAX: usize = 32 << 20;
 pub(super) fn passage(call: &Call<'_>, head: &ResponseHead, streamed: bool, entry: &Entry) -> Passage {
     if !call.translates() {
         return match streamed && call.injects_usage() && head.status < 300 {
-            true => Passage::Strip(Box::default()),
+            true => Passage::Strip(UsageStripper::new()),
             false => Passage::AsIs,
         };
     }

@@ -43,22 +43,23 @@ pub(super) async fn serve(
     let settings = &serving.in_force.snapshot.settings;
     let body = BodyReader::new(head.framing, settings.requests.body_bytes).map_err(Fault::Body)?;
     let pool = serving.pools.get(to.backend.target as usize).ok_or(Fault::NoBackend)?;
-    let mut request = Vec::new();
-    request_head(&to, client, head, &message.bytes, &mut request);
     let times = Times {
         ring: &worker.ring,
         whole: whole_deadline(entry.started, to.rule.timeouts.request),
         timeouts: &settings.timeouts,
     };
-    let mut upload = Upload { body, framing: head.framing, at: head.len, spans: Vec::new() };
+    let mut upload = Upload { body, framing: head.framing, at: head.len, spans: client.spare_spans() };
     let mut reuse = true;
     loop {
         entry.record.attempts += 1;
         let upstream = Upstream::checkout(worker, pool, reuse).await?;
         // Only a request without a body can be sent again: a body that left is gone.
         let again = upstream.is_reused() && head.framing == Framing::None && head.method.is_idempotent();
-        match upload.run(&upstream, client, head, message, &request, entry, &times).await {
+        let mut request = client.spare_request();
+        request_head(&to, client, head, &message.bytes, &mut request.ours);
+        match upload.run(&upstream, client, head, message, request, entry, &times).await {
             Ok(began) => {
+                client.keep_spans(std::mem::take(&mut upload.spans));
                 let passing = Passing { to: &to, head, keep: message.complete, times: &times };
                 return passing.answer(worker, client, entry, upstream, began).await;
             }
@@ -151,21 +152,24 @@ impl Upload {
         client: &mut Client,
         head: &RequestHead,
         message: &mut Message,
-        request: &[u8],
+        mut gather: Gather,
         entry: &mut Entry,
         times: &Times<'_>,
     ) -> Result<Began, Fault> {
-        let mut answer = AnswerHead::default();
-        let mut gather = Gather::default();
-        gather.ours.extend_from_slice(request);
+        let mut answer = AnswerHead { bytes: client.scratch(), heads: Heads::default() };
         if head.expects_continue && message.bytes.len() == head.len {
             client.send_continue(times.timeouts).await?;
         }
         loop {
-            let done = self.load(&mut gather, message, entry)?;
-            if done && !message.complete {
-                client.put_back(&message.bytes[self.at..]);
-                message.complete = true;
+            let done = self.load(&mut gather, client, message, entry)?;
+            if done {
+                let (began, sent) = answer.after(upstream, client, gather, head.method, times).await?;
+                if let Some(gather) = sent {
+                    entry.reached = entry.reached.max(Reached::Provider);
+                    client.keep_request(gather);
+                    return Ok(Began { sent: true, ..began });
+                }
+                return Ok(began);
             }
             if !gather.is_empty() {
                 upstream.socket().set_deadline(times.within(times.timeouts.stream_idle));
@@ -173,12 +177,7 @@ impl Upload {
                     Sending::Sent(gather) => gather,
                     Sending::Answered(began) => return Ok(began),
                 };
-            }
-            if done {
-                entry.reached = entry.reached.max(Reached::Provider);
-                upstream.socket().set_deadline(times.within(times.timeouts.first_byte));
-                let began = answer.wait(upstream, client, head.method).await?;
-                return Ok(Began { sent: true, ..began });
+                message.bytes = std::mem::take(&mut gather.theirs);
             }
             message.bytes.clear();
             self.at = 0;
@@ -200,32 +199,28 @@ impl Upload {
     }
 
     /// Readies what has arrived of the body for sending, behind what `gather` holds already; whether that was
-    /// the last of it.
-    fn load(&mut self, gather: &mut Gather, message: &Message, entry: &mut Entry) -> Result<bool, Fault> {
+    /// the last of it. The bytes go with it, unless there is no payload: then a second attempt may need the head.
+    fn load(
+        &mut self,
+        gather: &mut Gather,
+        client: &mut Client,
+        message: &mut Message,
+        entry: &mut Entry,
+    ) -> Result<bool, Fault> {
         let at = self.at;
         let progress = self
             .body
             .read(&message.bytes[at..], |span| self.spans.push(span.shifted(at)))
             .map_err(Fault::Body)?;
         self.at += progress.consumed;
-        let chunked = self.framing == Framing::Chunked;
-        let payload: usize = self.spans.iter().map(|span| span.len()).sum();
-        if chunked && payload > 0 {
-            write::chunk_head(&mut gather.ours, payload);
+        if progress.done && !message.complete {
+            client.put_back(&message.bytes[self.at..]);
+            message.complete = true;
         }
-        // The payload is copied: the part is small (one inbox) and the message's head must stay where it is
-        // for a second attempt.
-        for span in self.spans.drain(..) {
-            gather.ours.extend_from_slice(span.of(&message.bytes));
-        }
-        if chunked && payload > 0 {
-            gather.ours.extend_from_slice(write::CHUNK_END);
-        }
-        if chunked && progress.done {
-            write::last_chunk(&mut gather.ours, self.body.trailers());
-        }
-        gather.whole();
-        entry.record.bytes_in += payload as u64;
+        entry.record.bytes_in += self.spans.iter().map(|span| span.len() as u64).sum::<u64>();
+        let bytes = if self.spans.is_empty() { Vec::new() } else { std::mem::take(&mut message.bytes) };
+        let last = progress.done.then(|| self.body.trailers());
+        frame(gather, bytes, &mut self.spans, self.framing == Framing::Chunked, last);
         Ok(progress.done)
     }
 }
@@ -278,12 +273,44 @@ impl AnswerHead {
         .await
     }
 
-    async fn wait(&mut self, upstream: &Upstream, client: &Client, method: Method) -> Result<Began, Fault> {
-        poll_fn(|cx| match self.poll(upstream, cx, method) {
-            Poll::Ready(began) => Poll::Ready(began),
-            Poll::Pending => client.socket.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
-        })
-        .await
+    /// Sends the last of the request and waits for the answer; the request's buffers with it, when all of it has
+    /// left. Nobody is woken for that alone.
+    async fn after(
+        &mut self,
+        upstream: &Upstream,
+        client: &Client,
+        gather: Gather,
+        method: Method,
+        times: &Times<'_>,
+    ) -> Result<(Began, Option<Gather>), Fault> {
+        let first_byte = times.within(times.timeouts.first_byte);
+        upstream.socket().set_deadline(times.within(times.timeouts.stream_idle));
+        if upstream.start_send(gather).is_err() {
+            return Err(Fault::Broken);
+        }
+        let (mut sent, mut refused) = (None, false);
+        let began = poll_fn(|cx| {
+            if sent.is_none()
+                && !refused
+                && let Poll::Ready((gather, result)) = upstream.poll_sent_late(cx)
+            {
+                match result {
+                    Ok(()) => {
+                        sent = Some(gather);
+                        upstream.socket().set_deadline(first_byte);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                        return Poll::Ready(Err(Fault::ProviderSlow));
+                    }
+                    Err(_) => refused = true, // as above
+                }
+            }
+            match self.poll(upstream, cx, method) {
+                Poll::Ready(began) => Poll::Ready(began),
+                Poll::Pending => client.socket.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
+            }
+        });
+        Ok((began.await?, sent))
     }
 
     fn poll(
@@ -343,7 +370,7 @@ impl Passing<'_> {
         let keep_alive = self.keep && self.head.keep_alive && !by_close && !worker.is_draining();
         let mut gather = client.spare();
         self.answer_head(entry, &head, &bytes, rechunk && !by_close, keep_alive, &mut gather.ours);
-        let (mut at, mut spans) = (head.len, Vec::new());
+        let (mut at, mut spans) = (head.len, client.spare_spans());
         loop {
             let progress = match body.read(&bytes[at..], |span| spans.push(span.shifted(at))) {
                 Ok(progress) => progress,
@@ -378,6 +405,7 @@ impl Passing<'_> {
                 }
                 gather.theirs = bytes;
                 client.recycle(gather);
+                client.keep_spans(spans);
                 return Ok(if keep_alive { Then::Next } else { Then::Linger });
             }
             upstream.socket().set_deadline(self.times.within(self.times.timeouts.stream_idle));

@@ -39,7 +39,7 @@ pub(super) async fn answer(
     let mut body =
         BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
     let keep_alive = call.keep_alive && !worker.is_draining();
-    let mut out = Outflow::new(client.spare(), call, &head, streamed, keep_alive, entry);
+    let mut out = Outflow::new(client, call, &head, streamed, keep_alive, entry);
     out.begin(entry, call, &head, &bytes);
     let mut at = head.len;
     let from_provider = &worker.desk.counters.upstream_bytes_in;

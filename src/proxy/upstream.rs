@@ -168,6 +168,14 @@ impl Upstream {
         }
     }
 
+    /// As [`Socket::poll_sent_late`]. TLS has more to do when a part is sent, so it is woken for that.
+    pub(super) fn poll_sent_late(&self, cx: &mut Context<'_>) -> Poll<(Gather, io::Result<()>)> {
+        match &self.stream {
+            Stream::Plain(socket) => socket.poll_sent_late(cx),
+            Stream::Tls(tls) => tls.poll_sent(cx),
+        }
+    }
+
     /// As [`Socket::poll_fill`].
     pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         match &self.stream {

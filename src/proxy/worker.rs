@@ -7,9 +7,9 @@ use super::upstream::Pool;
 use crate::base::Moment;
 use crate::limit::Book;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
-use crate::mail::{Board, Desk, InForce, Resolved, ToWorker};
+use crate::mail::{Board, Desk, InForce, Resolved, Sheet, ToWorker};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
-use crate::telemetry::{Estimates, InputEstimate, Latencies, OutputEstimate, Record};
+use crate::telemetry::{Estimates, InputEstimate, Latencies, OutputEstimate};
 use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -278,7 +278,7 @@ impl Worker {
     }
 
     /// Hands a finished exchange's record to the journal, or drops and counts it.
-    pub(super) fn log(&self, record: Record) {
+    pub(super) fn log(&self, record: &mut Sheet) {
         match self.desk.records.push(record) {
             true => self.board.journal.wake(),
             false => self.desk.counters.records_dropped.add(1),

@@ -89,6 +89,11 @@ impl Outgoing {
         Some((std::mem::take(&mut self.gather), result))
     }
 
+    /// Whether the send is over and not all was taken.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.result, Some(Err(_)))
+    }
+
     pub(super) fn set_address(&mut self, address: &SocketAddr) {
         let address = socket2::SockAddr::from(*address);
         // SAFETY: `sockaddr_storage` is a plain C structure for which all zeroes is a valid value.

@@ -79,6 +79,8 @@ pub(super) struct Slot {
     pub(super) receive_waker: Option<Waker>,
     pub(super) outgoing: Outgoing,
     pub(super) send_waker: Option<Waker>,
+    /// Whoever waits for the send is woken by its success, too.
+    pub(super) wakes_when_sent: bool,
     pub(super) deadline: Tick,
     reminder: Tick,
     pub(super) timed_out: bool,
@@ -299,6 +301,7 @@ impl Slot {
             receive_waker: None,
             outgoing: Outgoing::default(),
             send_waker: None,
+            wakes_when_sent: true,
             deadline: NEVER,
             reminder: NEVER,
             timed_out: false,
@@ -528,7 +531,9 @@ impl Inner {
         if slot.outgoing.advance(result) && !slot.abandoned {
             self.push_send(index);
         } else {
-            self.wakes.extend(slot.send_waker.take());
+            if slot.wakes_when_sent || slot.outgoing.has_failed() {
+                self.wakes.extend(slot.send_waker.take());
+            }
             self.release_if_done(index);
         }
     }

@@ -139,8 +139,19 @@ impl Socket {
                 return Poll::Ready((Gather::default(), Err(io::ErrorKind::TimedOut.into())));
             }
             register(&mut slot.send_waker, cx);
+            slot.wakes_when_sent = true;
             Poll::Pending
         })
+    }
+
+    /// [`poll_sent`](Socket::poll_sent) for a task that waits for something else too, and has nothing to do when all
+    /// is sent: it is woken when sending fails, else it finds out when it is woken anyway.
+    pub fn poll_sent_late(&self, cx: &mut Context<'_>) -> Poll<(Gather, io::Result<()>)> {
+        let sent = self.poll_sent(cx);
+        if sent.is_pending() {
+            self.ring.with(|inner| inner.slot(self.index).wakes_when_sent = false);
+        }
+        sent
     }
 
     // === deadline, end ===

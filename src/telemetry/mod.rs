@@ -18,6 +18,7 @@ mod outcome;
 pub mod prometheus;
 pub mod record;
 mod time;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -27,4 +28,4 @@ pub use counters::{Counter, Counters, Gauge, LimitCounters, LimitTotals, Totals,
 pub use estimates::{Estimates, InputEstimate, OutputEstimate};
 pub use export::{Keeping, LatencySeries, LimitSeries, View, render};
 pub use histogram::{Buckets, Latencies, Latency};
-pub use record::{Decision, Outcome, Record, UsageSource};
+pub use record::{Outcome, Record, UsageSource, Verdict};

@@ -2,17 +2,16 @@
 //!
 //! A worker fills in a [`Record`] as the exchange goes on and sends it by mail; its strings have room of
 //! their own or are shared, so that none of this allocates. [`Record::json_line`] is for who writes it down.
+//! Records are paper that is used again: what one exchange leaves blank is not written for the next either, and a
+//! [`Name`] that stands on the sheet from before costs nothing.
 
 use super::counters::UsageCounts;
 use super::json::Object;
 pub use super::outcome::{Outcome, UsageSource};
 use super::time::Utc;
-use arrayvec::{ArrayString, ArrayVec};
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-/// The most limits that one record tells of.
-pub const DECISIONS_MAX: usize = 8;
+pub use super::verdicts::{DECISIONS_MAX, Decision, Decisions, Name, Verdict};
+use arrayvec::ArrayString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// One exchange.
 #[derive(Clone, Debug)]
@@ -22,11 +21,11 @@ pub struct Record {
     /// Which worker served it.
     pub worker: u16,
     /// `namespace/name` of the route, when one was found.
-    pub route: Option<Arc<str>>,
+    pub route: Name,
     /// Which rule of the route, from 0.
     pub rule: u32,
     /// `namespace/name` of the backend that was chosen.
-    pub backend: Option<Arc<str>>,
+    pub backend: Name,
     /// Who connected.
     pub client: SocketAddr,
     /// The first 8 hexadecimal digits of a hash of the caller's key, never the key; empty without one.
@@ -55,7 +54,7 @@ pub struct Record {
     /// What it cost by the configured prices.
     pub cost_nano_usd: u64,
     /// The limits that were asked, in their order; those beyond the bound are left out.
-    pub decisions: ArrayVec<Decision, DECISIONS_MAX>,
+    pub decisions: Decisions,
     /// From the request's first byte to the answer's first, in microseconds; `None` when there was none.
     pub first_byte_us: Option<u64>,
     /// From the request's first byte to the end, in microseconds.
@@ -70,35 +69,16 @@ pub struct Record {
     pub outcome: Outcome,
 }
 
-/// What one limit said to an exchange.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The rule's name.
-    pub rule: Arc<str>,
-    /// What it counts.
-    pub unit: &'static str,
-    /// Whether it admitted the request.
-    pub admitted: bool,
-    /// What was taken before the request went upstream, in `unit`.
-    pub reserved: u64,
-    /// What was spent, in `unit`.
-    pub settled: u64,
-    /// The account's balance after settlement, in `unit`; below 0 it is debt.
-    pub balance_after: i64,
-    /// When refused: after how many milliseconds the same request would have been admitted.
-    pub retry_after_ms: u64,
-}
-
 impl Record {
-    /// A record of which no more is known than when, where and who.
-    pub fn begun(time_unix_ms: u64, worker: u16, client: SocketAddr) -> Record {
+    /// A record of nothing.
+    pub const fn blank() -> Record {
         Record {
-            time_unix_ms,
-            worker,
-            route: None,
+            time_unix_ms: 0,
+            worker: 0,
+            route: Name::none(),
             rule: 0,
-            backend: None,
-            client,
+            backend: Name::none(),
+            client: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             key: ArrayString::new_const(),
             method: ArrayString::new_const(),
             path: ArrayString::new_const(),
@@ -108,10 +88,10 @@ impl Record {
             model_used: ArrayString::new_const(),
             status: 0,
             streamed: false,
-            usage: UsageCounts::default(),
+            usage: UsageCounts { input: 0, cached_input: 0, cache_write: 0, output: 0, reasoning: 0 },
             usage_source: UsageSource::None,
             cost_nano_usd: 0,
-            decisions: ArrayVec::new_const(),
+            decisions: Decisions::none(),
             first_byte_us: None,
             duration_us: 0,
             bytes_in: 0,
@@ -119,6 +99,35 @@ impl Record {
             attempts: 0,
             outcome: Outcome::Fault,
         }
+    }
+
+    /// A record of which no more is known than when, where and who.
+    pub fn begun(time_unix_ms: u64, worker: u16, client: SocketAddr) -> Record {
+        Record { time_unix_ms, worker, client, ..Record::blank() }
+    }
+
+    /// Makes this sheet, whatever stands on it, what [`begun`](Record::begun) makes. A record is larger than what most
+    /// exchanges write into it, so it is not written anew but wiped where something stands.
+    pub fn begin(&mut self, time_unix_ms: u64, worker: u16, client: SocketAddr) {
+        // All fields by name, so that none is forgotten.
+        let Record { time_unix_ms: time, worker: by, client: from, route, rule, backend, .. } = self;
+        (*time, *by, *from, *rule) = (time_unix_ms, worker, client, 0);
+        route.erase();
+        backend.erase();
+        let Record { key, method, path, format, provider, model_asked, model_used, .. } = self;
+        key.clear();
+        method.clear();
+        path.clear();
+        model_asked.clear();
+        model_used.clear();
+        (*format, *provider) = (None, None);
+        let Record { status, streamed, usage, usage_source, cost_nano_usd, decisions, .. } = self;
+        (*status, *streamed, *usage, *cost_nano_usd) = (0, false, UsageCounts::default(), 0);
+        *usage_source = UsageSource::None;
+        decisions.erase();
+        let Record { first_byte_us, duration_us, bytes_in, bytes_out, attempts, outcome, .. } = self;
+        (*first_byte_us, *duration_us, *bytes_in, *bytes_out) = (None, 0, 0, 0);
+        (*attempts, *outcome) = (0, Outcome::Fault);
     }
 
     /// Keeps the path of `target`, without its query, as far as there is room.
@@ -138,9 +147,9 @@ impl Record {
         let mut json = Object::begin(out);
         json.quoted("time", Utc(self.time_unix_ms));
         json.plain("worker", self.worker);
-        json.text("route", self.route.as_deref());
-        json.plain_or_null("rule", self.route.is_some().then_some(self.rule));
-        json.text("backend", self.backend.as_deref());
+        json.text("route", self.route.get());
+        json.plain_or_null("rule", self.route.get().map(|_| self.rule));
+        json.text("backend", self.backend.get());
         json.quoted("client", self.client);
         json.text("key", non_empty(&self.key));
         json.text("method", non_empty(&self.method));
@@ -181,14 +190,15 @@ impl Record {
             if place > 0 {
                 out.push(b',');
             }
+            let Decision { rule, verdict } = decision;
             let mut json = Object::begin(out);
-            json.text("rule", Some(&decision.rule));
-            json.text("unit", Some(decision.unit));
-            json.plain("admitted", decision.admitted);
-            json.plain("reserved", decision.reserved);
-            json.plain("settled", decision.settled);
-            json.plain("balance_after", decision.balance_after);
-            json.plain("retry_after_ms", decision.retry_after_ms);
+            json.text("rule", Some(rule));
+            json.text("unit", Some(verdict.unit));
+            json.plain("admitted", verdict.admitted);
+            json.plain("reserved", verdict.reserved);
+            json.plain("settled", verdict.settled);
+            json.plain("balance_after", verdict.balance_after);
+            json.plain("retry_after_ms", verdict.retry_after_ms);
             json.end();
         }
         out.push(b']');
@@ -229,8 +239,8 @@ mod tests {
 
     fn full() -> Record {
         let mut record = Record::begun(1_767_323_045_678, 1, client());
-        record.route = Some("kgateway-system/claude".into());
-        record.backend = Some("kgateway-system/anthropic".into());
+        record.route.write(&"kgateway-system/claude".into());
+        record.backend.write(&"kgateway-system/anthropic".into());
         record.key = bounded(b"0f1e2d3c4b5a");
         record.method = bounded(b"POST");
         record.set_path(b"/anthropic?key=secret");
@@ -245,15 +255,10 @@ mod tests {
         record.usage_source = UsageSource::Reported;
         record.cost_nano_usd = 1_234_567;
         for (rule, unit, balance_after) in [("ns/p/rpm", "requests", 19), ("ns/p/\"tpm\"", "tokens", -5)] {
-            record.decisions.push(Decision {
-                rule: rule.into(),
-                unit,
-                admitted: balance_after >= 0,
-                reserved: 1,
-                settled: 2,
-                balance_after,
-                retry_after_ms: 3,
-            });
+            let admitted = balance_after >= 0;
+            let verdict =
+                Verdict { unit, admitted, reserved: 1, settled: 2, balance_after, retry_after_ms: 3 };
+            assert!(record.decisions.note(&rule.into(), verdict));
         }
         record.first_byte_us = Some(250_000);
         record.duration_us = 1_750_000;
@@ -296,11 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sheet_that_begins_anew_tells_nothing_of_before() {
+        let mut used = full();
+        used.begin(0, 0, client());
+        assert_eq!(line(&used), line(&Record::begun(0, 0, client())));
+    }
+
+    #[test]
     fn whatever_stands_in_a_string_the_line_is_one_json_object() {
         let nasty = "\"\\\n\r\t\u{0}\u{1f}\u{7f}\u{2028}é\u{1f600}";
         let mut record = full();
         record.model_asked = bounded(nasty.as_bytes());
-        record.route = Some(nasty.into());
+        record.route.write(&nasty.into());
         record.set_path(b"/\xff\xfe\n?secret");
         let line = line(&record);
         assert_eq!(line.matches('\n').count(), 1);

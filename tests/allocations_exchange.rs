@@ -1,0 +1,156 @@
+//! What a whole request costs in allocations once a worker is warm, socket to socket: where bytes pass through, none,
+//! with limits or without, on the worker and in the journal. Where something is translated, what is told here.
+
+#![allow(unsafe_code)] // a global allocator cannot be written without
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use support::{Rig, limits, manifests, settings};
+use tollgate_loadtest::Script;
+
+/// The system's allocator, which counts what workers and the journal ask of it while it is told to.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static COUNTS: AtomicBool = AtomicBool::new(false);
+static COUNTED: AtomicU64 = AtomicU64::new(0);
+/// Where they come from: what a failure has to tell.
+static PLACES: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+thread_local! {
+    /// This thread is noting a place, which allocates too.
+    static NOTES: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the caller keeps the contract of `GlobalAlloc`, which is the system's too.
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    // SAFETY: the caller keeps the contract of `GlobalAlloc`, which is the system's too.
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note();
+        // SAFETY: as above.
+        unsafe { System.realloc(old, layout, size) }
+    }
+
+    // SAFETY: the caller keeps the contract of `GlobalAlloc`, which is the system's too.
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+fn note() {
+    if !COUNTS.load(Relaxed) || NOTES.get() || !is_watched() {
+        return;
+    }
+    NOTES.set(true);
+    let place = place(&Backtrace::force_capture().to_string());
+    // What goes by time and not by request: glommio's own timers, places of the wheel, the housekeeping of each second.
+    let by_time = ["keep_house", "wheel::"];
+    if !place.is_empty() && !by_time.iter().any(|what| place.contains(what)) {
+        COUNTED.fetch_add(1, Relaxed);
+        if let Ok(mut places) = PLACES.lock() {
+            *places.entry(place).or_default() += 1;
+        }
+    }
+    NOTES.set(false);
+}
+
+/// Whether this thread serves requests or writes their records, by the name that the kernel knows it by.
+fn is_watched() -> bool {
+    let mut name = [0_u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes, the last of them 0.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name.starts_with(b"worker-") || name.starts_with(b"journal")
+}
+
+/// The functions of ours that a backtrace goes through, the innermost four.
+fn place(backtrace: &str) -> String {
+    let ours = |line: &str| line.split_once(": tollgate::").map(|(_, name)| name.to_owned());
+    let names: Vec<String> = backtrace.lines().filter_map(ours).take(5).collect();
+    names.join(" < ")
+}
+
+/// All four units, on all kinds of keys, with room for everything.
+const LIMITS: [&str; 4] = [
+    "{name: requests, unit: requests, rate: 1000000000/minute, key: {apiKey: {}}}",
+    "{name: tokens, unit: tokens, rate: 1000000000000/minute, key: {apiKey: {}, model: {}}}",
+    "{name: month, unit: cost, budget: 10000000 USD, window: month, key: {apiKey: {}}}",
+    "{name: at-once, unit: concurrency, max: 100000, key: {route: {}}}",
+];
+
+const WARM: usize = 200;
+const REQUESTS: u64 = 500;
+
+/// What a run may add: paper for one more record than ever waited for the journal so far, say.
+const SLACK: u64 = REQUESTS / 50;
+
+/// Allocations of [`REQUESTS`] requests on a warm connection, and where the first ones come from.
+fn allocations(rig: &Rig, path: &str, body: &str) -> (u64, BTreeMap<String, u64>) {
+    let mut client = rig.client();
+    let mut ask = || {
+        let answer = client.ask(path, "Authorization: Bearer sk-caller\r\n", body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    };
+    (0..WARM).for_each(|_| ask());
+    COUNTED.store(0, Relaxed);
+    PLACES.lock().expect("no panic in it").clear();
+    COUNTS.store(true, Relaxed);
+    (0..REQUESTS).for_each(|_| ask());
+    COUNTS.store(false, Relaxed);
+    (COUNTED.load(Relaxed), PLACES.lock().expect("no panic in it").clone())
+}
+
+fn chat(prompt: usize, more: &str) -> String {
+    let prompt = "lorem ipsum ".repeat(prompt / 12);
+    format!(r#"{{"model":"gpt-4o-mini",{more}"messages":[{{"role":"user","content":"{prompt}"}}]}}"#)
+}
+
+fn message(more: &str) -> String {
+    let prompt = "lorem ipsum ".repeat(80);
+    format!(
+        r#"{{"model":"claude-haiku-4-5","max_tokens":100,{more}"messages":[{{"role":"user","content":"{prompt}"}}]}}"#
+    )
+}
+
+#[test]
+fn a_warm_worker_serves_without_allocating() {
+    let spec = "  records: {to: /dev/null}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
+    // Name, path, body, and how many allocations a request may cost. What is translated is decoded into trees.
+    let rows: [(&str, &str, String, u64); 7] = [
+        ("plain", "/plain/v1/chat/completions", chat(1 << 10, ""), 0),
+        ("chat", "/openai", chat(1 << 10, ""), 0),
+        ("chat of 12 KiB", "/openai", chat(12 << 10, ""), 0),
+        ("messages", "/messages", message(""), 0),
+        ("streamed messages", "/messages", message(r#""stream":true,"#), 0),
+        ("streamed chat", "/openai", chat(1 << 10, r#""stream":true,"#), 0),
+        ("translated chat", "/anthropic", chat(1 << 10, ""), 20),
+    ];
+    let mut faults = Vec::new();
+    for route in ["", "openai", "messages"] {
+        let policies = if route.is_empty() { String::new() } else { limits(route, &LIMITS) };
+        let rig = Rig::start_with(Script::default(), &manifests(&policies), &settings(spec));
+        for (name, path, body, most) in &rows {
+            let (count, places) = allocations(&rig, path, body);
+            if count > most * REQUESTS + SLACK {
+                let places: String = places.iter().map(|(place, n)| format!("\n  {n:3} {place}")).collect();
+                faults.push(format!("{name}, limits on {route:?}: {count} in {REQUESTS}:{places}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
