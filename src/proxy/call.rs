@@ -11,7 +11,9 @@ use crate::llm::provider::Provider;
 use crate::llm::translate::{self, RequestTerms};
 use crate::llm::{Ask, Edits, Format, Piece};
 use crate::runtime::{Gather, Socket};
-use crate::wire::http1::{HeadLimits, HeadScan, Header, Known, Method, RequestHead, ResponseHead, write};
+use crate::wire::http1::{
+    HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
+};
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -229,7 +231,8 @@ pub(super) async fn ask(
         worker.desk.counters.upstream_bytes_out.add(gather.len() as u64);
         upstream.socket().set_deadline(first_byte_deadline(worker, serving, entry, call));
         let again = upstream.is_reused();
-        match attempt(&upstream, &client.socket, gather, bytes, entry).await {
+        let heads = Heads::reusing(client.spare_lines());
+        match attempt(&upstream, &client.socket, gather, (heads, bytes), entry).await {
             Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
             Err(Failure::Final(fault)) => {
                 let theirs = !matches!(fault, Fault::ClientGone);
@@ -264,12 +267,12 @@ enum Failure {
     Final(Fault),
 }
 
-/// One attempt: sends, and meanwhile listens for an early answer, into `bytes`, and for the client's leaving.
+/// One attempt: sends, and meanwhile listens for an early answer, into `answer`, and for the client's leaving.
 async fn attempt(
     upstream: &Upstream,
     client: &Socket,
     gather: Gather,
-    bytes: Vec<u8>,
+    answer: (Heads, Vec<u8>),
     entry: &mut Entry,
 ) -> Result<Began, Failure> {
     if upstream.start_send(gather).is_err() {
@@ -278,7 +281,7 @@ async fn attempt(
     // Nobody is woken for the good news that all is sent. Who drops this meanwhile leaves a provider that may work.
     entry.reached = Reached::Provider;
     let mut sending = Sending::default();
-    let outcome = sending.until_answered(upstream, client, bytes).await;
+    let outcome = sending.until_answered(upstream, client, answer).await;
     if sending.request.is_none() || sending.unsent {
         entry.reached = Reached::Nobody;
     }
@@ -311,9 +314,8 @@ impl Sending {
         &mut self,
         upstream: &Upstream,
         client: &Socket,
-        mut bytes: Vec<u8>,
+        (mut heads, mut bytes): (Heads, Vec<u8>),
     ) -> Result<Ended, Failure> {
-        let mut heads = Heads::default();
         loop {
             match next_event(upstream, client, self.request.is_none(), &mut bytes).await {
                 Event::Sent(gather, Ok(())) => self.request = Some(gather),
@@ -374,6 +376,11 @@ pub(super) struct Heads {
 }
 
 impl Heads {
+    /// The head's lines are listed where those of an earlier one were.
+    pub(super) fn reusing(lines: Headers) -> Heads {
+        Heads { scan: HeadScan::reusing(lines), interim: 0 }
+    }
+
     /// The head that `bytes` begin with, once it is there, of an answer to a request with method `to`; interim
     /// ones are taken away.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>, to: Method) -> Result<Option<ResponseHead>, Fault> {
@@ -395,7 +402,7 @@ impl Heads {
                 _ => self.interim += 1,
             }
             bytes.drain(..head.len);
-            self.scan = HeadScan::default();
+            self.scan = HeadScan::reusing(head.headers);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::base::{Span, Tick};
 use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::{Gather, Socket};
-use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, RequestHead, write};
+use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, Headers, RequestHead, write};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +30,8 @@ pub(super) struct Client {
     text: Vec<u8>,
     /// For where the payload of the next part of a body stands.
     spans: Vec<Span>,
+    /// For the lines of the next request's head, and of its answer's.
+    lines: [Headers; 2],
 }
 
 /// A request as received: its head, and as much of its body as has been read.
@@ -57,8 +59,17 @@ const LINGER_BYTES_MAX: usize = 128 << 20;
 
 impl Client {
     pub(super) fn new(socket: Socket, peer: SocketAddr, listener: usize) -> Client {
-        let (buf, spare, request) = (Vec::new(), Gather::default(), Vec::new());
-        Client { socket, peer, listener, buf, spare, request, text: Vec::new(), spans: Vec::new() }
+        Client {
+            socket,
+            peer,
+            listener,
+            buf: Vec::new(),
+            spare: Gather::default(),
+            request: Vec::new(),
+            text: Vec::new(),
+            spans: Vec::new(),
+            lines: [Headers::default(), Headers::default()],
+        }
     }
 
     /// The next request head; `None` when the client is done, or idle for too long, or the worker drains.
@@ -70,7 +81,7 @@ impl Client {
             headers: usize::from(settings.requests.headers),
             ..HeadLimits::default()
         };
-        let mut scan = HeadScan::default();
+        let mut scan = HeadScan::reusing(std::mem::take(&mut self.lines[0]));
         if self.buf.is_empty() {
             self.socket.deadline_in(settings.timeouts.idle);
             match self.fill_unless_draining(worker).await {
@@ -169,6 +180,21 @@ impl Client {
         let mut ours = std::mem::take(&mut self.request);
         ours.reserve(REQUEST_HEAD_BYTES);
         Gather::of(ours, Vec::new())
+    }
+
+    /// Keeps the list of a request's head for the next one.
+    pub(super) fn keep_head(&mut self, head: RequestHead) {
+        self.lines[0] = head.headers;
+    }
+
+    /// The list of an earlier answer's head.
+    pub(super) fn spare_lines(&mut self) -> Headers {
+        std::mem::take(&mut self.lines[1])
+    }
+
+    /// Keeps the list of an answer's head for the next one.
+    pub(super) fn keep_lines(&mut self, lines: Headers) {
+        self.lines[1] = lines;
     }
 
     /// A list for the spans of payload: empty, with the capacity of earlier ones.

@@ -50,25 +50,36 @@ pub(super) async fn exchange(worker: &Rc<Worker>, client: &mut Client) -> Then {
         Err(fault) => return refuse_unread(worker, client, fault).await,
     };
     let serving = worker.serving();
-    let mut entry = Entry::begin(worker, &serving, client.peer);
     let mut message = client.take_message(&head);
-    let mut known = Known { api_key: caller::api_key(&head, &message.bytes), ..Known::default() };
-    note_request(&mut entry.record, &head, &message.bytes, known.api_key);
+    let then = settled(worker, &serving, client, &head, &mut message).await;
+    client.keep_message(message.bytes);
+    client.keep_head(head);
+    then
+}
 
-    let served = serve(worker, &serving, client, &head, &mut message, &mut entry, &mut known).await;
+/// Serves a request whose head is known, and settles and records it.
+async fn settled(
+    worker: &Rc<Worker>,
+    serving: &Rc<Serving>,
+    client: &mut Client,
+    head: &RequestHead,
+    message: &mut Message,
+) -> Then {
+    let mut entry = Entry::begin(worker, serving, client.peer);
+    let mut known = Known { api_key: caller::api_key(head, &message.bytes), ..Known::default() };
+    note_request(&mut entry.record, head, &message.bytes, known.api_key);
+
+    let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
-    let then = match served {
+    match served {
         Ok(then) => then,
         Err(fault) => {
             let standings = entry.standings();
-            let manner = manner(worker, &head, &message, timeouts);
+            let manner = manner(worker, head, message, timeouts);
             reply::fault(client, &mut entry, &fault, known.format, &standings, &manner).await
         }
-    };
+    }
     // 10: settled and recorded, as `entry` goes.
-    drop(entry);
-    client.keep_message(message.bytes);
-    then
 }
 
 /// Steps 3 to 9 of a request whose head is known.

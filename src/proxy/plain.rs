@@ -156,7 +156,7 @@ impl Upload {
         entry: &mut Entry,
         times: &Times<'_>,
     ) -> Result<Began, Fault> {
-        let mut answer = AnswerHead { bytes: client.scratch(), heads: Heads::default() };
+        let mut answer = AnswerHead { bytes: client.scratch(), heads: Heads::reusing(client.spare_lines()) };
         if head.expects_continue && message.bytes.len() == head.len {
             client.send_continue(times.timeouts).await?;
         }
@@ -406,6 +406,7 @@ impl Passing<'_> {
                 gather.theirs = bytes;
                 client.recycle(gather);
                 client.keep_spans(spans);
+                client.keep_lines(head.headers);
                 return Ok(if keep_alive { Then::Next } else { Then::Linger });
             }
             upstream.socket().set_deadline(self.times.within(self.times.timeouts.stream_idle));

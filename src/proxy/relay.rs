@@ -81,6 +81,7 @@ pub(super) async fn answer(
             if let Some(request) = sent {
                 client.keep_request(request);
             }
+            client.keep_lines(head.headers);
             return Ok(then);
         }
         if at == part && part < bytes.len() {

@@ -3,8 +3,9 @@
 use crate::base::Span;
 use arrayvec::ArrayVec;
 
-/// The most pieces one send takes; more are flattened into `ours` by the caller.
-pub const PIECES_MAX: usize = 16;
+/// The most pieces one send takes; more are flattened into `ours` by the caller. Few, because these are moved around
+/// with every send.
+pub const PIECES_MAX: usize = 8;
 
 /// Bytes to send as one gathered write: text that we wrote and bytes that we received, interleaved.
 ///
@@ -16,43 +17,39 @@ pub struct Gather {
     pub ours: Vec<u8>,
     /// What a peer sent us and is passed on.
     pub theirs: Vec<u8>,
-    pieces: ArrayVec<Piece, PIECES_MAX>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Piece {
-    Ours(Span),
-    Theirs(Span),
+    pieces: ArrayVec<Span, PIECES_MAX>,
+    /// Bit `n`: the piece at place `n` is of `theirs`.
+    of_theirs: u8,
 }
 
 impl Gather {
     /// Takes over the two buffers; no piece yet.
     pub fn of(ours: Vec<u8>, theirs: Vec<u8>) -> Gather {
-        Gather { ours, theirs, pieces: ArrayVec::new() }
+        Gather { ours, theirs, pieces: ArrayVec::new(), of_theirs: 0 }
     }
 
     /// Adds a piece of `ours`; `false` when there is no room for one more piece.
     #[must_use]
     pub fn push_ours(&mut self, span: Span) -> bool {
-        self.push(Piece::Ours(span))
+        self.push(span, false)
     }
 
     /// Adds a piece of `theirs`; `false` when there is no room for one more piece.
     #[must_use]
     pub fn push_theirs(&mut self, span: Span) -> bool {
-        self.push(Piece::Theirs(span))
+        self.push(span, true)
     }
 
     /// All of `ours`, nothing of `theirs`: the message was written in one piece.
     pub fn whole(&mut self) {
         self.pieces.clear();
-        let all = Span::new(0, self.ours.len());
-        self.pieces.push(Piece::Ours(all));
+        self.of_theirs = 0;
+        self.pieces.push(Span::new(0, self.ours.len()));
     }
 
     /// Number of bytes in all pieces.
     pub fn len(&self) -> usize {
-        self.slices().map(<[u8]>::len).sum()
+        self.pieces.iter().map(|span| span.len()).sum()
     }
 
     /// Whether there is nothing to send.
@@ -62,9 +59,9 @@ impl Gather {
 
     /// The pieces in order.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map(|piece| match piece {
-            Piece::Ours(span) => span.of(&self.ours),
-            Piece::Theirs(span) => span.of(&self.theirs),
+        self.pieces.iter().enumerate().map(|(place, span)| match self.of_theirs >> place & 1 {
+            0 => span.of(&self.ours),
+            _ => span.of(&self.theirs),
         })
     }
 
@@ -73,11 +70,17 @@ impl Gather {
         self.ours.clear();
         self.theirs.clear();
         self.pieces.clear();
+        self.of_theirs = 0;
     }
 
-    fn push(&mut self, piece: Piece) -> bool {
-        let (Piece::Ours(span) | Piece::Theirs(span)) = piece;
-        span.is_empty() || self.pieces.try_push(piece).is_ok()
+    fn push(&mut self, span: Span, is_theirs: bool) -> bool {
+        let place = self.pieces.len();
+        if span.is_empty() {
+            return true;
+        }
+        let fits = self.pieces.try_push(span).is_ok();
+        self.of_theirs |= u8::from(fits && is_theirs) << (place % PIECES_MAX);
+        fits
     }
 }
 
@@ -96,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seventeenth_piece_is_refused() {
+    fn one_piece_too_many_is_refused() {
         let mut gather = Gather::of(vec![0; 32], Vec::new());
         for i in 0..PIECES_MAX {
             assert!(gather.push_ours(Span::new(i, i + 1)));

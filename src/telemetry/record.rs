@@ -132,7 +132,8 @@ impl Record {
 
     /// Keeps the path of `target`, without its query, as far as there is room.
     pub fn set_path(&mut self, target: &[u8]) {
-        self.path = bounded(target.split(|byte| *byte == b'?').next().unwrap_or_default());
+        self.path.clear();
+        put(&mut self.path, target.split(|byte| *byte == b'?').next().unwrap_or_default());
     }
 
     /// Appends the record as one line: a JSON object (RFC 8259) and a line feed.
@@ -208,15 +209,22 @@ impl Record {
 /// As much of `text` as there is room for, in whole characters; what is not UTF-8 is shown as U+FFFD.
 pub fn bounded<const ROOM: usize>(text: &[u8]) -> ArrayString<ROOM> {
     let mut kept = ArrayString::new();
+    put(&mut kept, text);
+    kept
+}
+
+fn put<const ROOM: usize>(kept: &mut ArrayString<ROOM>, text: &[u8]) {
+    const REPLACEMENT: &str = "\u{fffd}";
     for chunk in text.utf8_chunks() {
-        let replacement = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
-        for character in chunk.valid().chars().chain(replacement) {
-            if kept.try_push(character).is_err() {
-                return kept;
+        let replacement = if chunk.invalid().is_empty() { "" } else { REPLACEMENT };
+        for part in [chunk.valid(), replacement] {
+            let end = part.floor_char_boundary(kept.remaining_capacity());
+            let fits = kept.try_push_str(&part[..end]).is_ok();
+            if !fits || end < part.len() {
+                return;
             }
         }
     }
-    kept
 }
 
 fn non_empty(text: &str) -> Option<&str> {

@@ -1,6 +1,6 @@
 use std::mem::MaybeUninit;
 
-use super::{HeadFault, MAX_HEADERS, Method, RequestHead, ResponseHead};
+use super::{HeadFault, Headers, MAX_HEADERS, Method, RequestHead, ResponseHead};
 use crate::base::ascii;
 
 /// The most bytes that a head may have, whatever the limits say: its offsets are kept in 16 bits.
@@ -65,9 +65,16 @@ pub struct HeadScan {
     line: usize,
     /// Bytes searched for LF.
     seen: usize,
+    /// What the head's list of lines is made in.
+    room: Headers,
 }
 
 impl HeadScan {
+    /// A new scan; the head that it finds keeps its lines where an earlier one, which is done with, kept `headers`.
+    pub fn reusing(headers: Headers) -> HeadScan {
+        HeadScan { room: headers, ..HeadScan::default() }
+    }
+
     /// The request head at the start of `buf`, or `None` when its end has not arrived.
     ///
     /// # Errors
@@ -75,7 +82,7 @@ impl HeadScan {
     /// sure to happen at the latest when `buf` reaches the limit.
     pub fn request(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, HeadFault> {
         match self.complete(buf, limits, Side::Request)? {
-            Some(len) => RequestHead::parse(&buf[..len], self.start, limits),
+            Some(len) => RequestHead::parse(&buf[..len], self.start, limits, std::mem::take(&mut self.room)),
             None => Ok(None),
         }
     }
@@ -92,7 +99,7 @@ impl HeadScan {
         to: Method,
     ) -> Result<Option<ResponseHead>, HeadFault> {
         match self.complete(buf, limits, Side::Response)? {
-            Some(len) => ResponseHead::parse(&buf[..len], limits, to),
+            Some(len) => ResponseHead::parse(&buf[..len], limits, to, std::mem::take(&mut self.room)),
             None => Ok(None),
         }
     }

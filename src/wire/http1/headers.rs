@@ -1,5 +1,3 @@
-use arrayvec::ArrayVec;
-
 use super::Known;
 use crate::base::Span;
 
@@ -17,13 +15,15 @@ pub struct Header {
     pub known: Known,
 }
 
-/// The header lines of one head, in order; at most [`MAX_HEADERS`], in place.
+/// The header lines of one head, in order; at most [`MAX_HEADERS`].
+///
+/// A head that is done with leaves its list to the next one: see [`HeadScan::reusing`](super::HeadScan::reusing).
 ///
 /// Two sets, of the known names that are present and of those that come again, spare most searches: asking
 /// for an absent name is nearly free, and asking for all lines of a name that comes once stops at the first.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
-    slots: ArrayVec<Slot, MAX_HEADERS>,
+    slots: Vec<Slot>,
     present: u64,
     repeated: u64,
 }
@@ -78,9 +78,11 @@ impl Headers {
     }
 
     /// From httparse's tokens, which must lie in `buf`; there are at most [`MAX_HEADERS`], and `buf` is at
-    /// most [`MAX_HEAD_BYTES`](super::MAX_HEAD_BYTES) long.
-    pub(super) fn from_tokens(buf: &[u8], tokens: &[httparse::Header<'_>]) -> Headers {
-        let mut headers = Headers::default();
+    /// most [`MAX_HEAD_BYTES`](super::MAX_HEAD_BYTES) long. The list is made in that of `old`.
+    pub(super) fn from_tokens(buf: &[u8], tokens: &[httparse::Header<'_>], old: Headers) -> Headers {
+        let mut headers = Headers { slots: old.slots, present: 0, repeated: 0 };
+        headers.slots.clear();
+        headers.slots.reserve(tokens.len().min(MAX_HEADERS));
         for token in tokens.iter().take(MAX_HEADERS) {
             let known = Known::of(token.name.as_bytes());
             headers.repeated |= headers.present & known.bit();
@@ -92,8 +94,7 @@ impl Headers {
     }
 }
 
-/// A [`Header`] in 10 bytes instead of 20: a head is shorter than 64 KiB, and a hundred of these are moved
-/// around with every head.
+/// A [`Header`] in 10 bytes instead of 20: a head is shorter than 64 KiB.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     name: (u16, u16),

@@ -2,8 +2,8 @@
 //!
 //! A head is parsed once, into spans of the caller's buffer; [`HeadScan`] looks for its end in new bytes.
 //! Then a [`BodyReader`], made from the head's [`Framing`], says which of the bytes that follow are payload.
-//! [`mod@write`] makes heads and chunks. Nothing here allocates for a message without trailers, apart from the
-//! `Vec` that the caller hands to [`mod@write`].
+//! [`mod@write`] makes heads and chunks. Nothing here allocates for a message without trailers, apart from a
+//! head's list of lines, which the next head takes over, and the `Vec` that the caller hands to [`mod@write`].
 //!
 //! ```
 //! use tollgate::wire::http1::{BodyReader, HeadLimits, HeadScan};

@@ -5,7 +5,7 @@ use super::{Framing, HeadFault, HeadLimits, Headers, Known, Method, Version, fra
 use crate::base::Span;
 use crate::wire::url;
 
-/// The head of a request: spans of the buffer it was parsed from, about 1.1 KiB in place.
+/// The head of a request: spans of the buffer it was parsed from.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
     /// The method, when it is a common one.
@@ -48,6 +48,7 @@ impl RequestHead {
         buf: &[u8],
         start: usize,
         limits: &HeadLimits,
+        room_for_lines: Headers,
     ) -> Result<Option<RequestHead>, HeadFault> {
         let mut room: Tokens<'_> = [const { MaybeUninit::uninit() }; _];
         let room_len = limits.headers.min(room.len());
@@ -63,7 +64,7 @@ impl RequestHead {
         let target = Span::within(buf, tokens.path.unwrap_or_default().as_bytes());
         let parts = Target::parse(buf, target, method, limits)?;
         let version = version_of(tokens.version);
-        let headers = Headers::from_tokens(buf, tokens.headers);
+        let headers = Headers::from_tokens(buf, tokens.headers, room_for_lines);
         let host = host(&headers, buf, version)?;
         let framing = framing::declared(&headers, buf, version)?;
         Ok(Some(RequestHead {
@@ -164,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_head_stays_small() {
-        assert!(size_of::<RequestHead>() < 1200, "{}", size_of::<RequestHead>());
+        // It is moved around.
+        assert!(size_of::<RequestHead>() <= 128, "{}", size_of::<RequestHead>());
         assert!(size_of::<Option<RequestHead>>() <= size_of::<RequestHead>() + 8);
     }
 }

@@ -4,7 +4,7 @@ use super::head::{Tokens, fault_of, is_other_version, version_of};
 use super::{Framing, HeadFault, HeadLimits, Headers, Known, Method, Version, framing};
 use crate::base::Span;
 
-/// The head of a response: spans of the buffer it was parsed from, about 1 KiB in place.
+/// The head of a response: spans of the buffer it was parsed from.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     /// 100..=599.
@@ -38,6 +38,7 @@ impl ResponseHead {
         buf: &[u8],
         limits: &HeadLimits,
         to: Method,
+        room_for_lines: Headers,
     ) -> Result<Option<ResponseHead>, HeadFault> {
         let mut room: Tokens<'_> = [const { MaybeUninit::uninit() }; _];
         let room_len = limits.headers.min(room.len());
@@ -54,7 +55,7 @@ impl ResponseHead {
             return Err(HeadFault::StatusLine);
         }
         let version = version_of(tokens.version);
-        let headers = Headers::from_tokens(buf, tokens.headers);
+        let headers = Headers::from_tokens(buf, tokens.headers, room_for_lines);
         let declared = framing::declared(&headers, buf, version)?;
         let framing = of_response(declared, status, to);
         Ok(Some(ResponseHead {
@@ -108,6 +109,7 @@ mod tests {
 
     #[test]
     fn a_head_stays_small() {
-        assert!(size_of::<ResponseHead>() < 1100, "{}", size_of::<ResponseHead>());
+        // It is moved around.
+        assert!(size_of::<ResponseHead>() <= 96, "{}", size_of::<ResponseHead>());
     }
 }

@@ -5,9 +5,6 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use arrayvec::ArrayVec;
-
-use super::framing::MAX_CONNECTION_OPTIONS;
 use super::{Header, Headers, Known, Version};
 use crate::base::ascii;
 
@@ -113,13 +110,16 @@ pub fn copy_end_to_end(
     headers: &Headers,
     skip: impl Fn(&Header, &[u8]) -> bool,
 ) {
-    let named = Nominated::of(buf, headers);
+    let nominates = nominated(buf, headers).next().is_some();
     for header in headers.iter() {
         let name = header.name.of(buf);
         if header.known.is_hop_by_hop() || header.known == Known::ContentLength {
             continue;
         }
-        if named.contains(name) || skip(&header, name) {
+        if nominates && nominated(buf, headers).any(|option| option.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        if skip(&header, name) {
             continue;
         }
         for part in [name, b": ", header.value.of(buf), b"\r\n"] {
@@ -215,21 +215,11 @@ pub const fn reason(status: u16) -> &'static str {
     }
 }
 
-/// The names that `Connection` gives for removal, apart from the two options that are no names.
-///
-/// A parsed head has no more options than fit; what would be too many is not looked at.
-struct Nominated<'a>(ArrayVec<&'a [u8], MAX_CONNECTION_OPTIONS>);
-
-impl<'a> Nominated<'a> {
-    fn of(buf: &'a [u8], headers: &Headers) -> Nominated<'a> {
-        let is_option = |option: &[u8]| {
-            option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive")
-        };
-        let options = headers.all(Known::Connection).flat_map(|value| ascii::list(value.of(buf)));
-        Nominated(options.filter(|option| !is_option(option)).take(MAX_CONNECTION_OPTIONS).collect())
-    }
-
-    fn contains(&self, name: &[u8]) -> bool {
-        self.0.iter().any(|option| option.eq_ignore_ascii_case(name))
-    }
+/// The names that `Connection` gives for removal, apart from the two options that are no names; a parsed head has
+/// few of them.
+fn nominated<'a>(buf: &'a [u8], headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
+    let is_option =
+        |option: &[u8]| option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive");
+    let options = headers.all(Known::Connection).flat_map(|value| ascii::list(value.of(buf)));
+    options.filter(move |option| !is_option(option))
 }
