@@ -31,6 +31,9 @@ pub fn decimal(bytes: &[u8]) -> Option<u64> {
 
 /// Appends `n` in decimal digits.
 pub fn push_decimal(out: &mut Vec<u8>, n: u64) {
+    if n < 10 {
+        return out.push(b'0' + n as u8);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = n;

@@ -4,13 +4,16 @@
 //! * [`Tick`] is an instant that somebody else read from a clock; pure rooms take it as an argument. [`Moment`]
 //!   has the wall's time beside it.
 //! * [`Money`] is an integer amount of nano-dollars; [`Tokens`] counts tokens.
+//! * [`FastMap`] is the map that requests are looked up in.
 //! * [`ascii`] holds the tables that decide what an HTTP token, a space or a digit is.
 
 pub mod ascii;
+mod map;
 mod span;
 mod tick;
 mod units;
 
+pub use map::{FastMap, FastSeed};
 pub use span::Span;
 pub use tick::{Moment, Tick};
 pub use units::{Money, Tokens};

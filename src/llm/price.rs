@@ -1,8 +1,7 @@
 //! What usage costs: prices by provider and model, in integers.
 
 use super::Usage;
-use crate::base::Money;
-use std::collections::HashMap;
+use crate::base::{FastMap, Money};
 
 /// Prices of one model, each in nano-dollars per million tokens (0.80 USD per million is 800,000,000).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,12 +31,12 @@ pub struct PriceRow {
 /// longest beginning (`claude-3-5-haiku-*`) that fits.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    providers: HashMap<Box<str>, Models>,
+    providers: FastMap<Box<str>, Models>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Models {
-    exact: HashMap<Box<str>, Price>,
+    exact: FastMap<Box<str>, Price>,
     /// Beginnings without their `*`, longest first.
     beginnings: Vec<(Box<str>, Price)>,
 }

@@ -4,8 +4,10 @@ use super::call::strip_bearer;
 use crate::limit::{Caller, KeyPart, KeyText};
 use crate::wire::http1::{Known, RequestHead};
 use arrayvec::{ArrayString, ArrayVec};
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The most parts of one key.
 const PARTS_MAX: usize = 8;
@@ -17,12 +19,73 @@ pub(super) struct Asking<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) bytes: &'a [u8],
     pub(super) peer: SocketAddr,
-    /// The digest of its credential: see [`api_key`].
+    /// The digest of its credential: see [`Memo::api_key`].
     pub(super) api_key: Option<u128>,
     /// The model that the client names; empty when it names none.
     pub(super) model: &'a str,
     /// `namespace/name` of the route.
     pub(super) route: &'a str,
+    /// The keys of earlier requests on the same connection.
+    pub(super) memo: &'a RefCell<Memo>,
+}
+
+/// What was hashed for the request before on the same connection: callers keep their key, and mostly their model.
+#[derive(Default)]
+pub(super) struct Memo {
+    credential: Vec<u8>,
+    api_key: u128,
+    model: ArrayString<64>,
+    route: Option<Arc<str>>,
+    /// The configuration that the rules are of.
+    generation: u64,
+    /// By the address of the parts in that configuration.
+    keys: ArrayVec<(usize, Result<u128, usize>), MEMO_KEYS_MAX>,
+}
+
+/// Keys of several parts that are remembered.
+const MEMO_KEYS_MAX: usize = 4;
+/// Credentials that are longer are hashed every time.
+const MEMO_CREDENTIAL_MAX: usize = 2 << 10;
+
+impl Memo {
+    /// The digest of a request's credential: the token of `Authorization`, else `x-api-key`; `None` without either.
+    pub(super) fn api_key(&mut self, head: &RequestHead, bytes: &[u8]) -> Option<u128> {
+        let Some(credential) = credential(head, bytes) else {
+            self.forget();
+            return None;
+        };
+        if !is_same(credential, &self.credential) {
+            self.forget();
+            self.api_key = KeyText::of_api_key(credential);
+            if credential.len() <= MEMO_CREDENTIAL_MAX {
+                self.credential.extend_from_slice(credential);
+            }
+        }
+        Some(self.api_key)
+    }
+
+    /// Sees to it that the keys that are remembered are those of requests like this one.
+    pub(super) fn look_at(&mut self, generation: u64, model: &ArrayString<64>, route: &Arc<str>) {
+        let same_route = self.route.as_ref().is_some_and(|known| Arc::ptr_eq(known, route));
+        if self.generation != generation || self.model != *model || !same_route {
+            self.keys.clear();
+            (self.generation, self.model) = (generation, *model);
+            if !same_route {
+                self.route = Some(route.clone());
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.credential.clear();
+        self.keys.clear();
+    }
+}
+
+/// Whether they are the same, in a time that tells nothing but their lengths: several callers may come through one
+/// connection.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 /// A value of a key, from the request or made of it.
@@ -66,8 +129,22 @@ impl Caller for Asking<'_> {
         if let [KeyPart::ApiKey] = parts {
             return self.api_key.ok_or(0);
         }
-        let values = self.values(parts)?;
-        Ok(KeyText::digest(parts.iter().zip(values.iter().map(Value::bytes))))
+        let hash = || {
+            let values = self.values(parts)?;
+            Ok(KeyText::digest(parts.iter().zip(values.iter().map(Value::bytes))))
+        };
+        // A header may be another one in every request.
+        if parts.iter().any(|part| matches!(part, KeyPart::Header(_))) {
+            return hash();
+        }
+        let (mut memo, place) = (self.memo.borrow_mut(), parts.as_ptr() as usize);
+        if let Some((_, key)) = memo.keys.iter().find(|(known, _)| *known == place) {
+            return *key;
+        }
+        let key = hash();
+        // Where there are more than have room, they are hashed.
+        let _ = memo.keys.try_push((place, key));
+        key
     }
 
     /// The values, apart from credentials: those are named by their hash.
@@ -75,11 +152,6 @@ impl Caller for Asking<'_> {
         let values = self.values(parts);
         KeyText::label(parts.iter().zip(values.iter().flatten().map(Value::bytes)))
     }
-}
-
-/// The digest of the client's credential: the token of `Authorization`, else `x-api-key`; `None` without either.
-pub(super) fn api_key(head: &RequestHead, bytes: &[u8]) -> Option<u128> {
-    credential(head, bytes).map(KeyText::of_api_key)
 }
 
 /// The name that a record gives to a credential of that digest: the first 8 hexadecimal digits of its SHA-256; empty
@@ -151,7 +223,7 @@ mod tests {
 
     fn id(fields: &str) -> String {
         let (head, bytes) = request(fields);
-        key_id(api_key(&head, &bytes)).to_string()
+        key_id(Memo::default().api_key(&head, &bytes)).to_string()
     }
 
     #[test]
@@ -179,9 +251,11 @@ mod tests {
         let fields = format!("Authorization: Bearer {JWT}\r\nX-Team: red\r\nX-Empty:\r\n");
         let (head, bytes) = request(&fields);
         let peer = SocketAddr::from(([10, 0, 0, 7], 40_000));
-        let api_key = api_key(&head, &bytes);
-        let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model: "gpt-4o", route: "llm/chat" };
-        let bare = Asking { model: "", ..asking };
+        let (memo, other) = (RefCell::new(Memo::default()), RefCell::new(Memo::default()));
+        let api_key = memo.borrow_mut().api_key(&head, &bytes);
+        let (model, route) = ("gpt-4o", "llm/chat");
+        let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model, route, memo: &memo };
+        let bare = Asking { model: "", memo: &other, ..asking };
         let (header, claim) = (|name: &str| KeyPart::Header(name.into()), |n: &str| KeyPart::Claim(n.into()));
         let key = format!("sha256:{:08x}", KeyText::of_api_key(JWT.as_bytes()) >> 96);
         for (asking, parts, expected) in [
@@ -201,6 +275,49 @@ mod tests {
         }
         let same = KeyText::digest([(&header("x-team"), &b"red"[..])]);
         assert_eq!(asking.key(&[header("x-team")]), Ok(same), "configuration finds the same account");
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_hashed() {
+        let memo = RefCell::new(Memo::default());
+        let peer = SocketAddr::from(([10, 0, 0, 7], 40_000));
+        let parts = [
+            vec![KeyPart::ApiKey],
+            vec![KeyPart::ApiKey, KeyPart::Model],
+            vec![KeyPart::Route, KeyPart::Source],
+            vec![KeyPart::Model],
+            vec![KeyPart::Route],
+            vec![KeyPart::ApiKey, KeyPart::Route],
+            vec![KeyPart::Header("x-team".into()), KeyPart::Model],
+            vec![KeyPart::Claim("sub".into())],
+        ];
+        let routes: [Arc<str>; 2] = ["a/one".into(), "a/two".into()];
+        let jwt = format!("Authorization: Bearer {JWT}\r\n");
+        let long = format!("X-Api-Key: {}\r\n", "k".repeat(MEMO_CREDENTIAL_MAX + 1));
+        let heads =
+            ["X-Api-Key: k1\r\nX-Team: red\r\n", "X-Api-Key: k2\r\nX-Team: blue\r\n", "", &jwt, &long];
+        // All orders in which two requests may follow each other on a connection, and each one twice.
+        let all =
+            (0..heads.len() * 2 * 2 * 2).map(|n| (n % heads.len(), n / 5 % 2, n / 10 % 2, n as u64 / 20 % 2));
+        let all: Vec<_> = all.collect();
+        for (fields, route, model, generation) in
+            all.iter().flat_map(|one| all.iter().flat_map(move |other| [one, other, other]))
+        {
+            let (head, bytes) = request(heads[*fields]);
+            let model = bounded_model(["gpt-4o", ""][*model]);
+            let keys = |memo: &RefCell<Memo>| {
+                let api_key = memo.borrow_mut().api_key(&head, &bytes);
+                memo.borrow_mut().look_at(*generation, &model, &routes[*route]);
+                let route = &routes[*route];
+                let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model: &model, route, memo };
+                parts.iter().map(|parts| asking.key(parts)).collect::<Vec<_>>()
+            };
+            assert_eq!(keys(&memo), keys(&RefCell::new(Memo::default())));
+        }
+    }
+
+    fn bounded_model(name: &str) -> ArrayString<64> {
+        ArrayString::from(name).expect("it is short")
     }
 
     #[test]

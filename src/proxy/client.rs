@@ -1,5 +1,6 @@
 //! A client's connection: reads heads and bodies, remembers what came too early.
 
+use super::caller::Memo;
 use super::fault::Fault;
 use super::worker::Worker;
 use crate::base::{Span, Tick};
@@ -7,6 +8,7 @@ use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::{Gather, Socket};
 use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, Headers, RequestHead, write};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +34,8 @@ pub(super) struct Client {
     spans: Vec<Span>,
     /// For the lines of the next request's head, and of its answer's.
     lines: [Headers; 2],
+    /// The keys of the last request.
+    pub(super) memo: RefCell<Memo>,
 }
 
 /// A request as received: its head, and as much of its body as has been read.
@@ -69,6 +73,7 @@ impl Client {
             text: Vec::new(),
             spans: Vec::new(),
             lines: [Headers::default(), Headers::default()],
+            memo: RefCell::default(),
         }
     }
 

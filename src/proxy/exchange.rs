@@ -19,7 +19,7 @@ use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
 use crate::wire::http1::{Method, RequestHead, Version};
 use crate::wire::url;
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayString, ArrayVec};
 use std::rc::Rc;
 
 /// What becomes of the client's connection.
@@ -66,7 +66,8 @@ async fn settled(
     message: &mut Message,
 ) -> Then {
     let mut entry = Entry::begin(worker, serving, client.peer);
-    let mut known = Known { api_key: caller::api_key(head, &message.bytes), ..Known::default() };
+    let api_key = client.memo.get_mut().api_key(head, &message.bytes);
+    let mut known = Known { api_key, ..Known::default() };
     note_request(&mut entry.record, head, &message.bytes, known.api_key);
 
     let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
@@ -117,7 +118,8 @@ async fn serve(
     let limits = limits_of(rule, backend);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
     let BackendKind::Ai { provider, model: backend_model, credential, path } = &backend.kind else {
-        let asking = asking(known, client, head, &message.bytes, "", rule);
+        let asked = ArrayString::new();
+        let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
         let to = plain::To { rule, backend, edits, target: &target };
         let served = plain::serve(worker, serving, client, head, message, entry, to).await;
@@ -145,7 +147,7 @@ async fn serve(
     let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
 
     // 6: every limit that applies reserves, or none does.
-    let asking = asking(known, client, head, &message.bytes, &asked, rule);
+    let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
     entry.reserve(&limits, &asking, spend).await?;
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
@@ -258,20 +260,23 @@ fn location(
     location
 }
 
-fn asked_model(ask: &Ask, message: &Message) -> arrayvec::ArrayString<64> {
+fn asked_model(ask: &Ask, message: &Message) -> ArrayString<64> {
     let body = message.body.of(&message.bytes);
     ask.model.map(|model| bounded(model.of(body))).unwrap_or_default()
 }
 
 fn asking<'a>(
     known: &Known,
-    client: &Client,
+    client: &'a Client,
+    serving: &Serving,
     head: &'a RequestHead,
     bytes: &'a [u8],
-    model: &'a str,
+    model: &'a ArrayString<64>,
     rule: &'a Rule,
 ) -> Asking<'a> {
-    Asking { head, bytes, peer: client.peer, api_key: known.api_key, model, route: &rule.route }
+    let Client { memo, peer, .. } = client;
+    memo.borrow_mut().look_at(serving.in_force.generation, model, &rule.route);
+    Asking { head, bytes, peer: *peer, api_key: known.api_key, model, route: &rule.route, memo }
 }
 
 fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8], api_key: Option<u128>) {

@@ -2,13 +2,13 @@
 //! prefixes, a list for expressions. Each holds its matches in the order of their rank.
 
 use super::matches::{LastHeader, PathMatch, Request, RouteMatch, trimmed_prefix};
-use std::collections::HashMap;
+use crate::base::FastMap;
 use std::iter::successors;
 
 /// The matches of one hostname. They are added by rank, best first.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
-    exact: HashMap<Box<[u8]>, Vec<Entry>>,
+    exact: FastMap<Box<[u8]>, Vec<Entry>>,
     /// The tree of prefixes; the first node is `/`, and a node stands behind its parent.
     nodes: Vec<Node>,
     regexes: Vec<Entry>,
@@ -25,7 +25,7 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 struct Node {
     /// The nodes one element longer, by that element.
-    children: HashMap<Box<[u8]>, usize>,
+    children: FastMap<Box<[u8]>, usize>,
     /// The node one element shorter; `/` has none.
     parent: Option<usize>,
     /// Matches of exactly this prefix.
@@ -34,7 +34,7 @@ struct Node {
 
 impl Default for Paths {
     fn default() -> Paths {
-        Paths { exact: HashMap::new(), nodes: vec![Node::default()], regexes: Vec::new() }
+        Paths { exact: FastMap::default(), nodes: vec![Node::default()], regexes: Vec::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use super::host;
 use super::matches::RouteMatch;
 use super::paths::Paths;
 use super::rank::Rank;
-use std::collections::HashMap;
+use crate::base::FastMap;
 
 pub use super::host::{HOST_BYTES_MAX, intersect};
 pub use super::matches::{HeaderLookup, Request};
@@ -35,9 +35,9 @@ pub struct Candidate {
 /// but not the memory that they work in, for which threads would have to queue.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    exact: HashMap<Box<[u8]>, Paths>,
+    exact: FastMap<Box<[u8]>, Paths>,
     /// By what follows the `*`: `.example.com`.
-    wildcards: HashMap<Box<[u8]>, Paths>,
+    wildcards: FastMap<Box<[u8]>, Paths>,
     any: Paths,
 }
 

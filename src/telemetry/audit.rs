@@ -65,8 +65,8 @@ impl Audit {
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
         json.quoted("audit", self.change.action());
-        json.quoted("time", Utc(self.time_unix_ms));
-        json.quoted("peer", self.peer);
+        json.time("time", Utc(self.time_unix_ms));
+        json.address("peer", self.peer);
         json.quoted("token", &self.token);
         json.text("rule", Some(&self.rule));
         json.quoted("account", format_args!("{:032x}", self.account));

@@ -146,12 +146,12 @@ impl Record {
     /// `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`. New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
-        json.quoted("time", Utc(self.time_unix_ms));
+        json.time("time", Utc(self.time_unix_ms));
         json.plain("worker", self.worker);
         json.text("route", self.route.get());
         json.plain_or_null("rule", self.route.get().map(|_| self.rule));
         json.text("backend", self.backend.get());
-        json.quoted("client", self.client);
+        json.address("client", self.client);
         json.text("key", non_empty(&self.key));
         json.text("method", non_empty(&self.method));
         json.text("path", non_empty(&self.path));

@@ -11,12 +11,31 @@ pub(super) struct Utc(pub(super) u64);
 
 const LAST_MS: u64 = 253_402_300_799_999;
 
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Utc {
+    /// Its text, in ASCII.
+    pub(super) fn text(self) -> [u8; 24] {
         let ms = self.0.min(LAST_MS);
         let (year, month, day) = civil_from_days(ms / 86_400_000);
         let (hour, minute, second) = (ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1_000 % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        // Where each number ends; it has as many digits as there is room.
+        for (number, end) in
+            [(year, 4), (month, 7), (day, 10), (hour, 13), (minute, 16), (second, 19), (ms % 1_000, 23)]
+        {
+            let (mut rest, mut at) = (number, end);
+            while rest > 0 {
+                at -= 1;
+                text[at] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -1,22 +1,22 @@
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use crate::base::{FastMap, FastSeed};
+use std::hash::BuildHasher;
 
 /// The most bytes of a name; longer ones are not learned.
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// Values by `N` names, at most so many: a new one takes the place of the one that was touched the longest ago.
 ///
-/// Looking up allocates nothing. The index is by digest; two keys with one digest push each other out, which among
-/// keys that an attacker cannot know the seed for happens once in 2^64.
+/// Looking up allocates nothing. The index is by digest, whose seed is unknown outside; two keys with one digest push
+/// each other out, and a slot is looked at only under its whole name.
 #[derive(Debug)]
 pub(super) struct Table<const N: usize, V> {
     /// Slot by digest of the names.
-    index: HashMap<u64, usize>,
+    index: FastMap<u64, usize>,
     slots: Vec<Slot<N, V>>,
     /// The ends of the list of slots in the order in which they were touched; equal and dangling when there is none.
     newest: usize,
     oldest: usize,
-    seed: RandomState,
+    seed: FastSeed,
     max: usize,
 }
 
@@ -32,7 +32,7 @@ struct Slot<const N: usize, V> {
 
 impl<const N: usize, V: Default> Table<N, V> {
     pub(super) fn new(max: usize) -> Table<N, V> {
-        let (index, slots, seed) = (HashMap::new(), Vec::new(), RandomState::new());
+        let (index, slots, seed) = (FastMap::default(), Vec::new(), FastSeed::default());
         Table { index, slots, newest: 0, oldest: 0, seed, max }
     }
 
