@@ -6,9 +6,9 @@
 //! `unsafe` is allowed in this room only, in the files that speak to the kernel; each block says why it holds.
 #![allow(unsafe_code)]
 
-mod buffers;
 pub mod clock;
 pub mod cores;
+mod driver;
 pub mod executor;
 mod gather;
 mod listener;
@@ -17,6 +17,7 @@ mod outgoing;
 pub mod probe;
 mod ring;
 mod sleep;
+mod slots;
 mod socket;
 mod wheel;
 

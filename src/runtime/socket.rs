@@ -1,7 +1,8 @@
 //! Sockets for tasks: thin handles on slots of the worker's ring.
 
 use super::gather::Gather;
-use super::ring::{End, NEVER, Ring, load};
+use super::ring::{Ring, load};
+use super::slots::{End, NEVER};
 use crate::base::Tick;
 use std::future::poll_fn;
 use std::io;
