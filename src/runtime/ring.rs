@@ -1,6 +1,6 @@
 //! One ring per worker: every socket, deadline and mailbox of that worker is driven from here.
 //!
-//! What is done and what it means is decided here; the [`Driver`] does it, by an io_uring.
+//! What is done and what it means is decided here; the [`Driver`] does it, by an io_uring or, in a control build, by epoll.
 //!
 //! The rules that keep it sound:
 //!

@@ -4,9 +4,18 @@
 //! user data. Whatever becomes of it, it has a last completion, without which its slot would never be free
 //! again: one that is cancelled completes with `ECANCELED`. Accepting, receiving and watching go on by themselves
 //! and complete again and again; all but their last completion say that there will be [more](Completion::more).
+//!
+//! The driver is [`uring`], unless the feature `epoll` chose the one that stands in for it, so that what io_uring
+//! brings can be measured. There is no trait: only one of them is in a build, and nobody pays for a choice.
 
+#[cfg(feature = "epoll")]
+mod epoll;
+#[cfg(not(feature = "epoll"))]
 mod uring;
 
+#[cfg(feature = "epoll")]
+pub(super) use epoll::Driver;
+#[cfg(not(feature = "epoll"))]
 pub(super) use uring::Driver;
 
 /// What an operation does; the first byte of its user data.

@@ -25,6 +25,9 @@ pub(in crate::runtime) struct Driver {
 }
 
 impl Driver {
+    /// Sockets block: what cannot go on at once waits in the kernel, not in a table of ours.
+    pub(in crate::runtime) const NONBLOCKING: bool = false;
+
     pub(in crate::runtime) fn open(config: &RingConfig) -> io::Result<Driver> {
         let uring: IoUring = IoUring::builder()
             .setup_single_issuer()
