@@ -129,7 +129,8 @@ fn message(more: &str) -> String {
 
 #[test]
 fn a_warm_worker_serves_without_allocating() {
-    let spec = "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
+    let spec =
+        "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
     // Name, path, body, and how many allocations a request may cost. What is translated is decoded into trees.
     let rows: [(&str, &str, String, u64); 7] = [
         ("plain", "/plain/v1/chat/completions", chat(1 << 10, ""), 0),

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::process::{Ended, Process, directory, ended, tollgate};
 use support::{Client, bucket, chat, manifests, settings};
+use tollgate::app::VERSION;
 use tollgate::app::demo::REQUEST;
 use tollgate_loadtest::{Script, Simulator};
 
@@ -100,7 +101,7 @@ fn the_walkthrough_directory_runs_with_a_key_in_the_environment() {
     assert_eq!(simulator.requests()[0].header("x-api-key"), Some("sk-ant-from-the-environment"));
 
     for part in [
-        "tollgate 0.1.0 serves on ",
+        &format!("tollgate {VERSION} serves on "),
         "HTTPRoute kgateway-system/claude/0",
         "limit kgateway-system/anthropic-ratelimit: 1 request",
         "/metrics",
@@ -233,7 +234,8 @@ fn check_prints_what_would_be_in_force_and_help_goes_to_standard_output() {
             "{help:?}"
         );
     }
-    assert_eq!(command(&["--version"]).stdout, "tollgate 0.1.0\n");
+    assert_eq!(command(&["--version"]).stdout, format!("tollgate {VERSION}\n"));
+    assert_eq!(VERSION, if cfg!(feature = "epoll") { "0.1.0+epoll" } else { "0.1.0" });
 }
 
 #[test]

@@ -162,6 +162,106 @@ fn an_unread_inbox_stops_growing_at_its_mark() {
     writer.join().unwrap();
 }
 
+/// What does not fit into the inbox waits in the kernel, which says so only once: nothing more is sent, and no
+/// news of it comes when the inbox has room again.
+#[test]
+fn a_receive_that_paused_goes_on_without_news_from_the_peer() {
+    const SENT: usize = 5 * CONFIG.inbox_bytes + 77;
+    for ends in [false, true] {
+        let (listener, address) = local_pair();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(&(0..SENT).map(|i| (i % 251) as u8).collect::<Vec<_>>()).unwrap();
+            if ends {
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            stream
+        });
+        let (got, end) = on_worker(move |ring| async move {
+            let socket = Socket::connect(&ring, address, far()).await.unwrap();
+            // All of it has arrived by then, and the end.
+            let _stream = peer.join().unwrap();
+            sleep(&ring, Duration::from_millis(50)).await;
+            let (mut got, mut buf) = (Vec::new(), Vec::new());
+            socket.deadline_in(Duration::from_secs(5));
+            while got.len() < SENT {
+                sleep(&ring, Duration::from_millis(10)).await;
+                buf.clear();
+                assert!(socket.fill(&mut buf).await.unwrap() > 0);
+                got.append(&mut buf);
+            }
+            socket.deadline_in(Duration::from_millis(50));
+            (got, socket.fill(&mut buf).await.map_err(|e| e.kind()))
+        });
+        assert!(got.len() == SENT && got.iter().enumerate().all(|(i, byte)| usize::from(*byte) == i % 251));
+        assert_eq!(end, if ends { Ok(0) } else { Err(std::io::ErrorKind::TimedOut) });
+    }
+}
+
+#[test]
+fn more_than_the_kernel_has_room_for_is_sent_in_order_while_answers_come() {
+    const TOTAL: usize = 12 << 20;
+    let (listener, address) = local_pair();
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut got, mut buf) = (0, vec![0; 256 << 10]);
+        while got < TOTAL {
+            std::thread::sleep(Duration::from_millis(1));
+            let n = stream.read(&mut buf).unwrap();
+            assert!(n > 0 && buf[..n].iter().enumerate().all(|(i, b)| usize::from(*b) == (got + i) % 251));
+            got += n;
+            stream.write_all(b".").unwrap();
+        }
+        stream.write_all(b"!").unwrap();
+    });
+    let last = on_worker(move |ring| async move {
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        let ours: Vec<u8> = (0..TOTAL / 2).map(|i| (i % 251) as u8).collect();
+        let theirs = (TOTAL / 2..TOTAL).map(|i| (i % 251) as u8).collect();
+        let mut gather = Gather::of(ours, theirs);
+        assert!(gather.push_ours(Span::new(0, TOTAL / 2)) && gather.push_theirs(Span::new(0, TOTAL / 2)));
+        let (gather, sent) = socket.send(gather).await;
+        sent.unwrap();
+        assert_eq!((gather.ours.len(), gather.theirs.len()), (TOTAL / 2, TOTAL / 2));
+        let mut buf = Vec::new();
+        while buf.last() != Some(&b'!') {
+            assert!(socket.fill(&mut buf).await.unwrap() > 0);
+        }
+        buf.len()
+    });
+    peer.join().unwrap();
+    assert!(last > TOTAL / (256 << 10));
+}
+
+#[test]
+fn a_socket_that_is_dropped_while_it_sends_is_closed() {
+    const SIZE: usize = 64 << 20;
+    let (listener, address) = local_pair();
+    let open = on_worker(move |ring| async move {
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        let mut gather = Gather::of(vec![1; SIZE], Vec::new());
+        gather.whole();
+        socket.start_send(gather);
+        // The one waits for room, the other has not begun.
+        sleep(&ring, Duration::from_millis(30)).await;
+        drop(socket);
+        let other = Socket::connect(&ring, address, far()).await.unwrap();
+        let mut gather = Gather::of(b"last words".to_vec(), Vec::new());
+        gather.whole();
+        other.start_send(gather);
+        drop(other);
+        sleep(&ring, Duration::from_millis(50)).await;
+        ring.sockets_open()
+    });
+    assert_eq!(open, 0);
+    let mut read = Vec::new();
+    let _ = listener.accept().unwrap().0.read_to_end(&mut read);
+    assert!(read.len() < SIZE && read.iter().all(|byte| *byte == 1), "{} bytes", read.len());
+    read.clear();
+    listener.accept().unwrap().0.read_to_end(&mut read).unwrap();
+    assert_eq!(read, b"last words");
+}
+
 #[test]
 fn gathered_pieces_arrive_in_order_and_the_buffers_come_back() {
     let (listener, address) = local_pair();
@@ -232,6 +332,38 @@ fn refused_connections_and_vanished_peers_are_told() {
         (refused, quiet, socket.is_quiet())
     });
     assert_eq!(outcome, (Err(std::io::ErrorKind::ConnectionRefused), true, false));
+}
+
+#[test]
+fn a_connect_that_nobody_answers_times_out_and_leaves_nothing() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    // Nobody accepts. The one place in the queue is taken, so the kernel drops whoever comes next.
+    let _first = TcpStream::connect(address).unwrap();
+    let outcome = on_worker(move |ring| async move {
+        let soon = ring.now() + Duration::from_millis(60);
+        let connected = Socket::connect(&ring, address, soon).await.map(drop).map_err(|e| e.kind());
+        sleep(&ring, Duration::from_millis(50)).await;
+        (connected, ring.sockets_open())
+    });
+    assert_eq!(outcome, (Err(std::io::ErrorKind::TimedOut), 0));
+}
+
+#[test]
+fn a_peer_that_breaks_the_stream_fails_the_read() {
+    let (listener, address) = local_pair();
+    let outcome = on_worker(move |ring| async move {
+        let socket = Socket::connect(&ring, address, far()).await.unwrap();
+        let peer = socket2::Socket::from(listener.accept().unwrap().0);
+        peer.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let mut buf = Vec::new();
+        socket.deadline_in(Duration::from_secs(5));
+        socket.fill(&mut buf).await.map_err(|e| e.kind())
+    });
+    assert_eq!(outcome, Err(std::io::ErrorKind::ConnectionReset));
 }
 
 #[test]

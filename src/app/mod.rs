@@ -14,8 +14,11 @@ mod screen;
 use crate::runtime::probe;
 use std::process::ExitCode;
 
-/// The version, as `--version` and metrics say it.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version, as `--version`, the start-up report and metrics say it. A control build says that it is one.
+pub const VERSION: &str = match cfg!(feature = "epoll") {
+    true => concat!(env!("CARGO_PKG_VERSION"), "+epoll"),
+    false => env!("CARGO_PKG_VERSION"),
+};
 
 /// Exit code for a configuration or an environment that tollgate cannot work with.
 pub const EXIT_UNUSABLE: u8 = 2;

@@ -1,14 +1,15 @@
 //! Layer 2, the side that touches the kernel: tasks, sockets, deadlines, mailboxes. Knows no HTTP.
 //!
-//! One worker thread is one [`executor`] (glommio) with one private [`Ring`] (io_uring). A task gets sockets
-//! from a [`Listener`] or by [`Socket::connect`], and everything it waits for wakes it through the ring.
+//! One worker thread is one [`executor`] (glommio) with one private [`Ring`] (io_uring; epoll in a build with the
+//! feature of that name, which is there to be compared with). A task gets sockets from a [`Listener`] or by
+//! [`Socket::connect`], and everything it waits for wakes it through the ring.
 //!
 //! `unsafe` is allowed in this room only, in the files that speak to the kernel; each block says why it holds.
 #![allow(unsafe_code)]
 
-mod buffers;
 pub mod clock;
 pub mod cores;
+mod driver;
 pub mod executor;
 mod gather;
 mod listener;
@@ -17,6 +18,7 @@ mod outgoing;
 pub mod probe;
 mod ring;
 mod sleep;
+mod slots;
 mod socket;
 mod wheel;
 

@@ -1,7 +1,6 @@
 //! What a socket is sending, in memory that stays where the kernel was told it is.
 
 use super::gather::{Gather, PIECES_MAX};
-use io_uring::{opcode, squeue, types};
 use std::io;
 use std::net::SocketAddr;
 
@@ -14,7 +13,28 @@ pub(super) struct Outgoing {
     total: usize,
     result: Option<io::Result<()>>,
     vectors: Option<Box<Vectors>>,
-    address: Option<Box<Address>>,
+    address: Option<Box<Stored>>,
+}
+
+/// What is left to send, as the kernel takes it. Points into the `Outgoing` that it is of.
+#[derive(Clone, Copy)]
+pub(super) struct Message {
+    pub(super) pieces: Pieces,
+    /// Bytes in all of them.
+    pub(super) len: usize,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Pieces {
+    One(*const u8),
+    Many(*const libc::msghdr),
+}
+
+/// Where a connect goes to, as the kernel takes it. Points into the `Outgoing` that it is of.
+#[derive(Clone, Copy)]
+pub(super) struct Address {
+    pub(super) at: *const libc::sockaddr,
+    pub(super) len: libc::socklen_t,
 }
 
 /// The structures of one `sendmsg`; boxed, because the slot they belong to may move.
@@ -23,7 +43,7 @@ struct Vectors {
     list: [libc::iovec; PIECES_MAX],
 }
 
-struct Address {
+struct Stored {
     storage: libc::sockaddr_storage,
     len: libc::socklen_t,
 }
@@ -36,9 +56,8 @@ impl Outgoing {
         self.gather = gather;
     }
 
-    /// The operation that sends what is left.
-    pub(super) fn entry(&mut self, fd: types::Fd) -> squeue::Entry {
-        const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+    /// What is left.
+    pub(super) fn message(&mut self) -> Message {
         let mut skip = self.taken;
         let vectors = self.vectors.get_or_insert_with(|| {
             // SAFETY: both are plain C structures for which all zeroes (null, length 0) is a valid value.
@@ -57,12 +76,11 @@ impl Outgoing {
         }
         if used == 1 {
             let only = vectors.list[0];
-            let len = u32::try_from(only.iov_len).unwrap_or(u32::MAX);
-            return opcode::Send::new(fd, only.iov_base.cast(), len).flags(FLAGS).build();
+            return Message { pieces: Pieces::One(only.iov_base.cast_const().cast()), len: only.iov_len };
         }
         vectors.header.msg_iov = vectors.list.as_mut_ptr();
         vectors.header.msg_iovlen = used as _;
-        opcode::SendMsg::new(fd, &raw const vectors.header).flags(FLAGS as u32).build()
+        Message { pieces: Pieces::Many(&raw const vectors.header), len: self.total - self.taken }
     }
 
     /// Takes the result of a send; `true` when there is more to send.
@@ -103,14 +121,14 @@ impl Outgoing {
         unsafe {
             std::ptr::copy_nonoverlapping(address.as_ptr().cast::<u8>(), (&raw mut storage).cast(), len)
         };
-        self.address = Some(Box::new(Address { storage, len: len as libc::socklen_t }));
+        self.address = Some(Box::new(Stored { storage, len: len as libc::socklen_t }));
     }
 
     /// Where the connect under way goes to.
-    pub(super) fn address(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+    pub(super) fn address(&self) -> Address {
         match &self.address {
-            Some(address) => ((&raw const address.storage).cast(), address.len),
-            None => (std::ptr::null(), 0),
+            Some(stored) => Address { at: (&raw const stored.storage).cast(), len: stored.len },
+            None => Address { at: std::ptr::null(), len: 0 },
         }
     }
 

@@ -1,23 +1,24 @@
-//! One io_uring per worker: every socket, deadline and mailbox of that worker is driven from here.
+//! One ring per worker: every socket, deadline and mailbox of that worker is driven from here.
+//!
+//! What is done and what it means is decided here; the [`Driver`] does it, by an io_uring or, in a control build, by epoll.
 //!
 //! The rules that keep it sound:
 //!
 //! * memory that the kernel may touch (a [`Gather`] being sent, an address being connected to) is owned by
 //!   the socket's slot, and the slot is not reused before the last completion of its operations has come;
-//! * received bytes are copied from the provided buffer into the socket's inbox at once, so a provided
+//! * received bytes are copied from the driver's buffer into the socket's inbox at once, so a provided
 //!   buffer is never held longer than one turn;
 //! * an inbox that reached its high-water mark stops the multishot receive: TCP's window does the rest.
 //!
 //! Turns follow one order: submit what the tasks queued, reap all completions, note who can go on, then wake
 //! them; nothing is woken while the ring is borrowed.
 
-use super::buffers::{GROUP, ReceiveBuffers};
 use super::clock;
+use super::driver::{Completion, Driver, GENERATION_MASK, Op, user_data};
 use super::gather::Gather;
-use super::outgoing::Outgoing;
+use super::slots::{End, ListenerSlot, MailSlot, NEVER, Receive, Reminder, SleepSlot, Slot};
 use super::wheel::Wheel;
 use crate::base::Tick;
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -49,8 +50,7 @@ pub struct Ring {
 
 pub(super) struct Inner {
     // Declared first so that it is closed before the memory below, which the kernel may use, goes away.
-    uring: IoUring,
-    buffers: ReceiveBuffers,
+    driver: Driver,
     pub(super) sockets: Vec<Slot>,
     free: Vec<u32>,
     pub(super) listeners: Vec<ListenerSlot>,
@@ -59,105 +59,16 @@ pub(super) struct Inner {
     pub(super) mail: MailSlot,
     wheel: Wheel<Reminder>,
     wakes: Vec<Waker>,
-    batch: Vec<(u64, i32, u32)>,
     starved: Vec<u32>,
     inbox_bytes: usize,
-}
-
-/// A socket as the ring sees it.
-pub(super) struct Slot {
-    pub(super) fd: RawFd,
-    generation: u32,
-    /// Operations whose last completion has not come; the slot is reused only at zero.
-    pending: u32,
-    /// The [`super::Socket`] that owned it is gone.
-    abandoned: bool,
-    receive: Receive,
-    pub(super) inbox: Vec<u8>,
-    /// How the peer's side of the stream ended, if it did.
-    pub(super) end: Option<End>,
-    pub(super) receive_waker: Option<Waker>,
-    pub(super) outgoing: Outgoing,
-    pub(super) send_waker: Option<Waker>,
-    /// Whoever waits for the send is woken by its success, too.
-    pub(super) wakes_when_sent: bool,
-    pub(super) deadline: Tick,
-    reminder: Tick,
-    pub(super) timed_out: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Receive {
-    Idle,
-    Armed,
-    Cancelling,
-}
-
-/// How a peer's side of a stream ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Closed,
-    Failed(i32),
-}
-
-#[derive(Default)]
-pub(super) struct ListenerSlot {
-    fd: RawFd,
-    armed: bool,
-    pub(super) accepted: Vec<RawFd>,
-    pub(super) failed: Option<i32>,
-    pub(super) waker: Option<Waker>,
-}
-
-pub(super) struct SleepSlot {
-    pub(super) generation: u32,
-    pub(super) fired: bool,
-    pub(super) waker: Option<Waker>,
-}
-
-#[derive(Default)]
-pub(super) struct MailSlot {
-    fd: Option<RawFd>,
-    armed: bool,
-    pub(super) waker: Option<Waker>,
-}
-
-enum Reminder {
-    Socket(u32, u32),
-    Sleep(u32, u32),
-}
-
-/// A deadline that never comes.
-pub(super) const NEVER: Tick = Tick(u64::MAX);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Op {
-    Accept = 1,
-    Receive,
-    Send,
-    Connect,
-    /// Cancel, shutdown and close: nobody waits for their result.
-    Side,
-    Close,
-    Mail,
 }
 
 impl Ring {
     /// Opens a ring on the present thread, which must be the only one that ever uses it.
     pub fn open(config: &RingConfig) -> io::Result<Rc<Ring>> {
-        let uring: IoUring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_coop_taskrun()
-            .setup_clamp()
-            .setup_cqsize(config.completion_entries)
-            .build(config.submission_entries)?;
-        let buffers = ReceiveBuffers::register(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
         let now = clock::now();
         let inner = Inner {
-            uring,
-            buffers,
+            driver: Driver::open(config)?,
             sockets: Vec::new(),
             free: Vec::new(),
             listeners: Vec::new(),
@@ -166,7 +77,6 @@ impl Ring {
             mail: MailSlot::default(),
             wheel: Wheel::new(now),
             wakes: Vec::new(),
-            batch: Vec::new(),
             starved: Vec::new(),
             inbox_bytes: config.inbox_bytes,
         };
@@ -183,7 +93,7 @@ impl Ring {
     pub fn turn(&self, wait: Duration) -> io::Result<()> {
         let mut wakes = {
             let mut inner = self.inner.borrow_mut();
-            inner.enter(wait)?;
+            inner.driver.turn(wait)?;
             self.now.set(clock::now());
             inner.reap();
             inner.expire(self.now.get());
@@ -231,8 +141,7 @@ impl Ring {
 /// reference in the kernel until the ring itself closes, which comes next.
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Closes that are queued run now. If even that fails, the process is ending and the kernel closes them.
-        self.uring.submit().ok();
+        self.driver.finish();
         for slot in self.sockets.iter().filter(|slot| slot.fd >= 0) {
             // SAFETY: a slot owns its descriptor until it is released, and a released slot holds -1.
             drop(unsafe { OwnedFd::from_raw_fd(slot.fd) });
@@ -262,8 +171,8 @@ impl Inner {
         slot.send_waker = None;
         let (fd, under_way) = (slot.fd, slot.pending > 0);
         if under_way {
-            let cancel = opcode::AsyncCancel2::new(types::CancelBuilder::fd(types::Fd(fd)).all());
-            self.push(cancel.build(), Op::Side, index);
+            let data = self.begin(Op::Side, index);
+            self.driver.cancel_all(index, fd, data);
         }
         self.release_if_done(index);
     }
@@ -279,33 +188,12 @@ impl Inner {
         inbox.clear();
         *slot = Slot { generation, ..Slot::new() };
         self.free.push(index);
-        self.push_raw(opcode::Close::new(types::Fd(fd)).build().user_data(user_data(Op::Close, 0, 0)));
+        self.driver.close(index, fd);
     }
 
     /// Whether the handle `(index, generation)` still names this slot.
     pub(super) fn slot(&mut self, index: u32) -> &mut Slot {
         &mut self.sockets[index as usize]
-    }
-}
-
-impl Slot {
-    fn new() -> Slot {
-        Slot {
-            fd: -1,
-            generation: 0,
-            pending: 0,
-            abandoned: false,
-            receive: Receive::Idle,
-            inbox: Vec::new(),
-            end: None,
-            receive_waker: None,
-            outgoing: Outgoing::default(),
-            send_waker: None,
-            wakes_when_sent: true,
-            deadline: NEVER,
-            reminder: NEVER,
-            timed_out: false,
-        }
     }
 }
 
@@ -319,30 +207,33 @@ impl Inner {
         if slot.receive != Receive::Idle || slot.end.is_some() || slot.abandoned || !room {
             return;
         }
-        let receive = opcode::RecvMulti::new(types::Fd(slot.fd), GROUP).build();
+        let fd = slot.fd;
         self.sockets[index as usize].receive = Receive::Armed;
-        self.push(receive, Op::Receive, index);
+        let data = self.begin(Op::Receive, index);
+        self.driver.receive(fd, data);
     }
 
     /// Starts or continues sending what the slot's `outgoing` holds.
     pub(super) fn push_send(&mut self, index: u32) {
+        let data = self.begin(Op::Send, index);
         let slot = &mut self.sockets[index as usize];
-        let fd = types::Fd(slot.fd);
-        let entry = slot.outgoing.entry(fd);
-        self.push(entry, Op::Send, index);
+        let message = slot.outgoing.message();
+        // SAFETY: the message points into memory owned by its slot (`Outgoing`), which outlives the operation
+        // because slots wait for their last completion; one send at a time changes it.
+        unsafe { self.driver.send(slot.fd, message, data) };
     }
 
     pub(super) fn push_connect(&mut self, index: u32) {
+        let data = self.begin(Op::Connect, index);
         let slot = &self.sockets[index as usize];
-        let (address, len) = slot.outgoing.address();
-        let connect = opcode::Connect::new(types::Fd(slot.fd), address, len).build();
-        self.push(connect, Op::Connect, index);
+        // SAFETY: the address lies in a box of the slot's `Outgoing`; as for a send.
+        unsafe { self.driver.connect(slot.fd, slot.outgoing.address(), data) };
     }
 
     /// Ends our side of the stream: the peer reads what was sent, then end of file.
     pub(super) fn push_shutdown_write(&mut self, index: u32) {
-        let fd = types::Fd(self.sockets[index as usize].fd);
-        self.push(opcode::Shutdown::new(fd, libc::SHUT_WR).build(), Op::Side, index);
+        let data = self.begin(Op::Side, index);
+        self.driver.shutdown_write(self.sockets[index as usize].fd, data);
     }
 
     /// Sets the one deadline of a socket; `NEVER` clears it. Also clears an earlier time-out.
@@ -383,15 +274,12 @@ impl Inner {
             return;
         }
         listener.armed = true;
-        let accept = opcode::AcceptMulti::new(types::Fd(listener.fd)).flags(libc::SOCK_CLOEXEC).build();
-        self.push_raw(accept.user_data(user_data(Op::Accept, 0, index as u32)));
+        self.driver.accept(listener.fd, user_data(Op::Accept, 0, index as u32));
     }
 
     /// Stops accepting for good; connections that wait in the kernel's queue are reset when `fd` closes.
     pub(super) fn stop_accept(&mut self, index: usize) {
-        let cancel = types::CancelBuilder::user_data(user_data(Op::Accept, 0, index as u32));
-        let entry = opcode::AsyncCancel2::new(cancel).build().user_data(user_data(Op::Close, 0, 0));
-        self.push_raw(entry);
+        self.driver.cancel(user_data(Op::Accept, 0, index as u32), user_data(Op::Close, 0, 0));
     }
 
     pub(super) fn watch_mail(&mut self, fd: RawFd) {
@@ -402,67 +290,23 @@ impl Inner {
     fn arm_mail(&mut self) {
         let Some(fd) = self.mail.fd.filter(|_| !self.mail.armed) else { return };
         self.mail.armed = true;
-        let poll = opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).multi(true).build();
-        self.push_raw(poll.user_data(user_data(Op::Mail, 0, 0)));
+        self.driver.watch(fd, user_data(Op::Mail, 0, 0));
     }
 
-    fn push(&mut self, entry: squeue::Entry, op: Op, index: u32) {
+    /// Counts an operation that begins on a slot; what it is called.
+    fn begin(&mut self, op: Op, index: u32) -> u64 {
         let slot = &mut self.sockets[index as usize];
         slot.pending += 1;
-        let data = user_data(op, slot.generation, index);
-        self.push_raw(entry.user_data(data));
-    }
-
-    fn push_raw(&mut self, entry: squeue::Entry) {
-        loop {
-            // SAFETY: every pointer in an entry points into memory owned by its slot (`Outgoing`), which
-            // outlives the operation because slots wait for their last completion.
-            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
-                return;
-            }
-            // The queue is full: hand over what it holds. Failure to submit shows up in the next turn.
-            if self.uring.submit().is_err() {
-                self.reap();
-            }
-        }
+        user_data(op, slot.generation, index)
     }
 }
 
 // === one turn ===
 
 impl Inner {
-    fn enter(&mut self, wait: Duration) -> io::Result<()> {
-        let result = if wait.is_zero() {
-            let queued = self.uring.submission().len() as u32;
-            const GETEVENTS: u32 = 1;
-            // SAFETY: no argument is passed; GETEVENTS makes a DEFER_TASKRUN ring run its completions.
-            unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) }
-        } else {
-            let timespec = types::Timespec::from(wait);
-            self.uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&timespec))
-        };
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.raw_os_error() {
-                // Time is up; a signal; the completion queue must be emptied first: all of them normal.
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                _ => Err(error),
-            },
-        }
-    }
-
     fn reap(&mut self) {
-        loop {
-            let mut batch = std::mem::take(&mut self.batch);
-            batch.extend(self.uring.completion().map(|c| (c.user_data(), c.result(), c.flags())));
-            let none = batch.is_empty();
-            for (data, result, flags) in batch.drain(..) {
-                self.complete(data, result, flags);
-            }
-            self.batch = batch;
-            if none {
-                break;
-            }
+        while let Some(completion) = self.driver.completion() {
+            self.complete(&completion);
         }
         // Buffers are back with the kernel now: those that found none start again.
         while let Some(index) = self.starved.pop() {
@@ -470,16 +314,16 @@ impl Inner {
         }
     }
 
-    fn complete(&mut self, data: u64, result: i32, flags: u32) {
-        let index = data as u32;
-        match (data >> 56) as u8 {
-            op if op == Op::Receive as u8 => self.received(index, result, flags),
+    fn complete(&mut self, completion: &Completion) {
+        let (index, result) = (completion.data as u32, completion.result);
+        match (completion.data >> 56) as u8 {
+            op if op == Op::Receive as u8 => self.received(index, completion),
             op if op == Op::Send as u8 => self.sent(index, result),
             op if op == Op::Connect as u8 => self.connected(index, result),
             op if op == Op::Side as u8 => self.completed_one(index),
-            op if op == Op::Accept as u8 => self.accepted(index as usize, result, flags),
+            op if op == Op::Accept as u8 => self.accepted(index as usize, completion),
             op if op == Op::Mail as u8 => {
-                self.mail.armed = cqueue::more(flags);
+                self.mail.armed = completion.more();
                 self.arm_mail();
                 self.wakes.extend(self.mail.waker.take());
             }
@@ -487,34 +331,34 @@ impl Inner {
         }
     }
 
-    fn received(&mut self, index: u32, result: i32, flags: u32) {
+    fn received(&mut self, index: u32, completion: &Completion) {
         let slot = &mut self.sockets[index as usize];
-        if let Some(id) = cqueue::buffer_select(flags) {
-            if result > 0 && !slot.abandoned {
-                slot.inbox.extend_from_slice(self.buffers.filled(id, result as usize));
+        self.driver.received(completion, |bytes| {
+            if !slot.abandoned {
+                slot.inbox.extend_from_slice(bytes);
             }
-            self.buffers.give_back(id);
-        }
-        match result {
+        });
+        match completion.result {
             1.. => {}
             0 => slot.end = Some(End::Closed),
-            _ if -result == libc::ENOBUFS => self.starved.push(index),
-            _ if -result == libc::ECANCELED => {}
+            error if -error == libc::ENOBUFS => self.starved.push(index),
+            error if -error == libc::ECANCELED => {}
             error => slot.end = Some(End::Failed(-error)),
         }
         self.wakes.extend(slot.receive_waker.take());
         let full = slot.inbox.len() >= self.inbox_bytes;
-        if !cqueue::more(flags) {
+        if !completion.more() {
             slot.receive = Receive::Idle;
             self.completed_one(index);
             // The kernel may end a multishot for reasons of its own; ours are handled above.
-            if -result != libc::ENOBUFS {
+            if -completion.result != libc::ENOBUFS {
                 self.rearm(index);
             }
         } else if full && slot.receive == Receive::Armed {
             slot.receive = Receive::Cancelling;
-            let cancel = types::CancelBuilder::user_data(user_data(Op::Receive, slot.generation, index));
-            self.push(opcode::AsyncCancel2::new(cancel).build(), Op::Side, index);
+            let target = user_data(Op::Receive, slot.generation, index);
+            let data = self.begin(Op::Side, index);
+            self.driver.cancel(target, data);
         }
     }
 
@@ -550,9 +394,9 @@ impl Inner {
         self.release_if_done(index);
     }
 
-    fn accepted(&mut self, index: usize, result: i32, flags: u32) {
-        let listener = &mut self.listeners[index];
-        listener.armed = cqueue::more(flags);
+    fn accepted(&mut self, index: usize, completion: &Completion) {
+        let (listener, result) = (&mut self.listeners[index], completion.result);
+        listener.armed = completion.more();
         if result >= 0 {
             listener.accepted.push(result);
         } else {
@@ -593,12 +437,6 @@ impl Inner {
             self.wheel.insert(at, reminder);
         }
     }
-}
-
-const GENERATION_MASK: u32 = 0x00ff_ffff;
-
-fn user_data(op: Op, generation: u32, index: u32) -> u64 {
-    (op as u64) << 56 | u64::from(generation & GENERATION_MASK) << 32 | u64::from(index)
 }
 
 /// Gives a gather's buffers to the slot that sends them.

@@ -1,7 +1,9 @@
 //! Sockets for tasks: thin handles on slots of the worker's ring.
 
+use super::driver::Driver;
 use super::gather::Gather;
-use super::ring::{End, NEVER, Ring, load};
+use super::ring::{Ring, load};
+use super::slots::{End, NEVER};
 use crate::base::Tick;
 use std::future::poll_fn;
 use std::io;
@@ -35,6 +37,7 @@ impl Socket {
     /// Connects to `address` by `deadline`. TCP_NODELAY is set.
     pub async fn connect(ring: &Rc<Ring>, address: SocketAddr, deadline: Tick) -> io::Result<Socket> {
         let kind = socket2::Type::STREAM.cloexec();
+        let kind = if Driver::NONBLOCKING { kind.nonblocking() } else { kind };
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind, None)?;
         socket.set_tcp_nodelay(true)?;
         let (index, _) = ring.with(|inner| inner.add_socket(socket.into_raw_fd()));

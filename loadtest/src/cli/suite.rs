@@ -30,6 +30,8 @@ use std::time::Duration;
 /// What was asked for.
 struct Asked {
     tollgate: PathBuf,
+    /// The control build.
+    control: Option<PathBuf>,
     /// The directory of all peers' templates, and that of what was installed.
     home: PathBuf,
     installed: PathBuf,
@@ -105,6 +107,7 @@ impl Asked {
         let out = options.text("out");
         let asked = Asked {
             tollgate: options.needed_path("tollgate", "the binary to be measured")?,
+            control: options.text(peers::CONTROL).map(PathBuf::from),
             home,
             installed,
             out: PathBuf::from(out.unwrap_or_default()),
@@ -130,9 +133,10 @@ impl Asked {
     fn contenders(&self) -> (Vec<Contender>, Vec<String>) {
         let known = self.peers.iter().map(|name| Contender::known(name, &self.home, &self.installed));
         let given = self.given.iter().map(|text| Contender::given(text));
+        let control = self.control.iter().map(|binary| Contender::control(binary, &self.home));
         let mut contenders = vec![Contender::tollgate(&self.tollgate, &self.home)];
         let mut notes = Vec::new();
-        for contender in known.chain(given) {
+        for contender in control.chain(known).chain(given) {
             match contender {
                 Ok(contender) => contenders.push(contender),
                 Err(note) => notes.push(note),
@@ -155,6 +159,8 @@ const HELP: &str = "\
 loadtest suite: CPU time per request, tollgate beside other gateways, on this machine and loopback
 
   --tollgate PATH   the binary to be measured (needed)
+  --tollgate-epoll PATH
+                    its control build, whose sockets are driven by epoll: has turns in plain-1k, chat-1k, connections-N
   --out DIR         raw.json, summary.md, plots and configs/ go here (needed but for --quick)
   --cases A,B       which, `*` standing for anything (all)
   --peers A,B       peers that the kit knows, all or none (all); who is not installed is noted and left out
@@ -193,6 +199,9 @@ mod tests {
         assert_eq!((asked.cases.len(), asked.quick, asked.rounds), (2, false, 6));
         assert!(read("--tollgate t").is_err() && read("--out o").is_err(), "both are needed");
         assert!(read("--tollgate t --quick").unwrap().unwrap().quick);
+        assert_eq!(read("--tollgate t --out o").unwrap().unwrap().control, None);
+        let control = read("--tollgate t --out o --tollgate-epoll e").unwrap().unwrap().control;
+        assert_eq!(control, Some(PathBuf::from("e")));
         assert!(read("--tollgate t --out o --peers none").unwrap().unwrap().peers.is_empty());
         assert!(read("--tollgate t --out o --colour red").is_err() && read("--help").unwrap().is_none());
     }

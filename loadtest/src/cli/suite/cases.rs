@@ -1,6 +1,6 @@
 //! What is measured: one table, and what is aimed at.
 
-use super::peers::Kind;
+use super::peers::{CONTROL, Kind};
 
 /// How a gateway is set up; the stem of its template's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(super) enum Driver {
 pub(super) enum Who {
     /// tollgate, under this name in the tables.
     Tollgate(&'static str),
+    /// tollgate's control build, where there is one.
+    Control,
     /// All peers of a kind that can be set up so.
     Peers(Kind),
     /// Those of the gateways that have limits.
@@ -82,6 +84,10 @@ const fn tollgate(name: &'static str, setup: Setup) -> Row {
     Row { who: Who::Tollgate(name), setup, keys: 1, workers: 1 }
 }
 
+const fn control(setup: Setup) -> Row {
+    Row { who: Who::Control, setup, keys: 1, workers: 1 }
+}
+
 const fn peers(kind: Kind, setup: Setup) -> Row {
     Row { who: Who::Peers(kind), setup, keys: 1, workers: 1 }
 }
@@ -95,7 +101,7 @@ const fn workers(name: &'static str, workers: u32) -> Row {
 }
 
 const NGINX: Row = Row { who: Who::Peer("nginx"), setup: Setup::Plain, keys: 1, workers: 1 };
-const BESIDE_NGINX: &[Row] = &[tollgate("tollgate", Setup::Chat), NGINX];
+const BESIDE_NGINX: &[Row] = &[tollgate("tollgate", Setup::Chat), control(Setup::Chat), NGINX];
 const CHAT: &[Row] = &[
     tollgate("tollgate", Setup::Chat),
     peers(Kind::Forward, Setup::Plain),
@@ -114,15 +120,19 @@ const COMMON: Case = Case {
 };
 
 const fn connections(name: &'static str, title: &'static str, connections: u32) -> Case {
-    Case { name, title, connections, rows: BESIDE_NGINX, ..COMMON }
+    Case { name, title, connections, rows: BESIDE_NGINX, bases: &["nginx", CONTROL], ..COMMON }
 }
 
 pub(super) const CASES: [Case; 14] = [
     Case {
         name: "plain-1k",
         title: "Plain forwarding, 1 KiB",
-        rows: &[tollgate("tollgate", Setup::Plain), peers(Kind::Forward, Setup::Plain)],
-        bases: &["nginx", "haproxy"],
+        rows: &[
+            tollgate("tollgate", Setup::Plain),
+            control(Setup::Plain),
+            peers(Kind::Forward, Setup::Plain),
+        ],
+        bases: &["nginx", "haproxy", CONTROL],
         ..COMMON
     },
     Case {
@@ -138,10 +148,11 @@ pub(super) const CASES: [Case; 14] = [
         rows: &[
             tollgate("tollgate", Setup::Chat),
             tollgate("tollgate plain", Setup::Plain),
+            control(Setup::Chat),
             peers(Kind::Forward, Setup::Plain),
             peers(Kind::Gateway, Setup::Chat),
         ],
-        bases: &["nginx", "tollgate plain"],
+        bases: &["nginx", "tollgate plain", CONTROL],
         ..COMMON
     },
     Case {

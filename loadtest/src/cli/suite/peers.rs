@@ -12,7 +12,15 @@ pub(super) enum Kind {
     Forward,
     /// Reads it.
     Gateway,
+    /// tollgate itself.
+    Tollgate,
+    /// tollgate with its sockets on epoll: the same program but for that.
+    Control,
 }
+
+/// The control build's name, and what its version ends with.
+pub(super) const CONTROL: &str = "tollgate-epoll";
+const CONTROL_VERSION: &str = "+epoll";
 
 /// A gateway that the kit knows how to install: `loadtest/peers/NAME` has its `command`, its `install` and a template
 /// for each setup.
@@ -78,12 +86,25 @@ impl Contender {
     pub(super) fn tollgate(binary: &Path, home: &Path) -> Contender {
         Contender {
             name: "tollgate".into(),
-            kind: Kind::Gateway,
+            kind: Kind::Tollgate,
             binary: binary.display().to_string(),
             version: None,
             setups: vec![Setup::Plain, Setup::Chat, Setup::Translated, Setup::Limits],
             home: home.join("tollgate"),
             own: None,
+        }
+    }
+
+    /// tollgate's control build. Anything else under its name would make the comparison a wrong one.
+    pub(super) fn control(binary: &Path, home: &Path) -> Result<Contender, String> {
+        let control =
+            Contender { name: CONTROL.into(), kind: Kind::Control, ..Contender::tollgate(binary, home) };
+        match control.says_version() {
+            version if version.ends_with(CONTROL_VERSION) => Ok(control),
+            version => {
+                let binary = binary.display();
+                Err(format!("{CONTROL} was not measured: {binary} is no control build, it says {version:?}"))
+            }
         }
     }
 
@@ -130,6 +151,11 @@ impl Contender {
             home: config.parent().map(Path::to_path_buf).unwrap_or_default(),
             own: Some((config, port)),
         })
+    }
+
+    /// tollgate, in whichever build: its faults are ours, and it has an admin endpoint.
+    pub(super) fn is_tollgate(&self) -> bool {
+        matches!(self.kind, Kind::Tollgate | Kind::Control)
     }
 
     pub(super) fn can(&self, setup: Setup) -> bool {
@@ -256,7 +282,7 @@ mod tests {
             for setup in contender.setups.clone() {
                 let rendered = contender.render(setup, values(), &dir).unwrap();
                 assert!(rendered.command.contains(&"binary".to_string()), "{}: {rendered:?}", contender.name);
-                assert!(contender.home.join("install").is_file() || contender.name == "tollgate");
+                assert!(contender.home.join("install").is_file() || contender.is_tollgate());
             }
         }
         fs::remove_dir_all(&dir).unwrap();
@@ -266,6 +292,12 @@ mod tests {
     fn marks_are_replaced_and_strangers_found() {
         assert_eq!(values().fill("a@PORT@b@KEEP@ x@y.z \"@type\"").unwrap(), "a7b7 x@y.z \"@type\"");
         assert!(values().fill("listen @COLOUR@;").unwrap_err().contains("@COLOUR@"));
+    }
+
+    #[test]
+    fn only_a_control_build_is_measured_as_one() {
+        let why = Contender::control(Path::new("/bin/true"), &home()).unwrap_err();
+        assert!(why.contains("tollgate-epoll was not measured: /bin/true is no control build"), "{why}");
     }
 
     #[test]

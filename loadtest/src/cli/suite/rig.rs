@@ -87,9 +87,9 @@ impl Rig {
         let log = place.scratch.join(format!("{name}.log"));
         let cpus = (0..row.workers.min(place.cpus)).map(|cpu| cpu.to_string()).collect::<Vec<_>>().join(",");
         let mut process = Process::pinned(&cpus, &rendered.command, &log, place.life)?;
-        let admin = (contender.name == "tollgate").then_some(admin);
+        let is_tollgate = contender.is_tollgate();
+        let admin = is_tollgate.then_some(admin);
         await_answer(&mut process, port, admin, &request, &log).map_err(|why| format!("{label}: {why}"))?;
-        let is_tollgate = admin.is_some();
         let passes = contender.kind == Kind::Forward || (is_tollgate && row.setup != Setup::Translated);
         let sameness = if passes { Sameness::Bytes } else { Sameness::Meaning };
         let process = Some(process);

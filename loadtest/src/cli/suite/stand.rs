@@ -5,7 +5,7 @@ use super::cases::{Case, Row, Setup, Who};
 use super::check::Answer;
 use super::load::{Client, Request, chat_body, program};
 use super::outcome::Outcome;
-use super::peers::Contender;
+use super::peers::{Contender, Kind};
 use super::rig::{DIRECT, Place, Rig};
 use super::turn::Turn;
 use crate::cli::kit::process;
@@ -176,13 +176,13 @@ impl<'a> Stand<'a> {
                 Ok(rig) => rigs.push((rig, row.keys)),
                 Err(why) => {
                     eprintln!("note: {why}");
-                    match contender.name == "tollgate" {
+                    match contender.is_tollgate() {
                         true => outcome.differences.push(why),
                         false => outcome.notes.push(format!("{} was not measured: {why}", contender.name)),
                     }
                 }
             }
-            if contender.name != "tollgate" {
+            if !contender.is_tollgate() {
                 outcome.peers.push(label);
             }
         }
@@ -195,11 +195,11 @@ impl<'a> Stand<'a> {
         let mut rows = Vec::new();
         for row in case.rows {
             for contender in self.contenders.iter().filter(|contender| contender.can(row.setup)) {
-                let is_tollgate = contender.name == "tollgate";
                 let takes_part = match row.who {
-                    Who::Tollgate(_) => is_tollgate,
-                    Who::Peers(kind) => !is_tollgate && contender.kind == kind,
-                    Who::Limiters => !is_tollgate && contender.may_limit(),
+                    Who::Tollgate(_) => contender.kind == Kind::Tollgate,
+                    Who::Control => contender.kind == Kind::Control,
+                    Who::Peers(kind) => contender.kind == kind,
+                    Who::Limiters => !contender.is_tollgate() && contender.may_limit(),
                     Who::Peer(name) => contender.name == name,
                 };
                 let label = match row.who {

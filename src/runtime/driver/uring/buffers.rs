@@ -44,7 +44,7 @@ impl ReceiveBuffers {
         }
         let mut buffers = ReceiveBuffers { base: base.cast(), mapped, data_at, count, size, tail: 0 };
         // SAFETY: the entries are at the page-aligned start of a mapping that lives until the ring is gone:
-        // `Ring` drops its `IoUring` before this value (field order), and unregistering happens with it.
+        // `Driver` drops its `IoUring` before this value (field order), and unregistering happens with it.
         unsafe { ring.submitter().register_buf_ring_with_flags(buffers.base as u64, count, GROUP, 0)? };
         for id in 0..count {
             buffers.put_entry(id);
@@ -92,7 +92,7 @@ impl ReceiveBuffers {
 
 impl Drop for ReceiveBuffers {
     fn drop(&mut self) {
-        // SAFETY: the mapping of the INVARIANT; the ring that used it is already closed (field order in `Ring`).
+        // SAFETY: the mapping of the INVARIANT; the ring that used it is already closed (field order in `Driver`).
         unsafe { libc::munmap(self.base.cast(), self.mapped) };
     }
 }

@@ -1,0 +1,183 @@
+//! The driver of every ordinary build: one private io_uring.
+//!
+//! Operations go into the submission queue as they come; a turn submits them and waits for completions in one
+//! system call. Receiving is multishot, into buffers that the kernel chooses (see `buffers.rs`).
+
+mod buffers;
+
+use super::{Completion, Op, user_data};
+use crate::runtime::outgoing::{Address, Message, Pieces};
+use crate::runtime::ring::RingConfig;
+use buffers::{GROUP, ReceiveBuffers};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// A worker's io_uring.
+pub(in crate::runtime) struct Driver {
+    // Declared first so that it is closed before the buffers, which the kernel may use, go away.
+    uring: IoUring,
+    buffers: ReceiveBuffers,
+    /// Completions taken from the kernel, and how many of them are handed out.
+    batch: Vec<Completion>,
+    handed_out: usize,
+}
+
+impl Driver {
+    /// Sockets block: what cannot go on at once waits in the kernel, not in a table of ours.
+    pub(in crate::runtime) const NONBLOCKING: bool = false;
+
+    pub(in crate::runtime) fn open(config: &RingConfig) -> io::Result<Driver> {
+        let uring: IoUring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_clamp()
+            .setup_cqsize(config.completion_entries)
+            .build(config.submission_entries)?;
+        let buffers = ReceiveBuffers::register(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
+        Ok(Driver { uring, buffers, batch: Vec::new(), handed_out: 0 })
+    }
+}
+
+// === operations ===
+
+impl Driver {
+    /// Accepts connections until it is cancelled or fails; each completion is a descriptor.
+    pub(in crate::runtime) fn accept(&mut self, fd: RawFd, data: u64) {
+        let accept = opcode::AcceptMulti::new(types::Fd(fd)).flags(libc::SOCK_CLOEXEC);
+        self.push(accept.build(), data);
+    }
+
+    /// Receives until it is cancelled, fails or the stream ends; [`received`](Driver::received) has the bytes.
+    pub(in crate::runtime) fn receive(&mut self, fd: RawFd, data: u64) {
+        self.push(opcode::RecvMulti::new(types::Fd(fd), GROUP).build(), data);
+    }
+
+    /// Sends `message`.
+    ///
+    /// # Safety
+    /// What it points at stays as it is until the completion has come.
+    pub(in crate::runtime) unsafe fn send(&mut self, fd: RawFd, message: Message, data: u64) {
+        const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let fd = types::Fd(fd);
+        let entry = match message.pieces {
+            Pieces::One(at) => {
+                let len = u32::try_from(message.len).unwrap_or(u32::MAX);
+                opcode::Send::new(fd, at, len).flags(FLAGS).build()
+            }
+            Pieces::Many(header) => opcode::SendMsg::new(fd, header).flags(FLAGS as u32).build(),
+        };
+        self.push(entry, data);
+    }
+
+    /// Connects to `address`.
+    ///
+    /// # Safety
+    /// It stays where it is until the completion has come.
+    pub(in crate::runtime) unsafe fn connect(&mut self, fd: RawFd, address: Address, data: u64) {
+        self.push(opcode::Connect::new(types::Fd(fd), address.at, address.len).build(), data);
+    }
+
+    /// Ends our side of the stream.
+    pub(in crate::runtime) fn shutdown_write(&mut self, fd: RawFd, data: u64) {
+        self.push(opcode::Shutdown::new(types::Fd(fd), libc::SHUT_WR).build(), data);
+    }
+
+    /// Tells whenever `fd` becomes readable.
+    pub(in crate::runtime) fn watch(&mut self, fd: RawFd, data: u64) {
+        self.push(opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).multi(true).build(), data);
+    }
+
+    /// Cancels the operation that `target` names.
+    pub(in crate::runtime) fn cancel(&mut self, target: u64, data: u64) {
+        self.push(opcode::AsyncCancel2::new(types::CancelBuilder::user_data(target)).build(), data);
+    }
+
+    /// Cancels all operations of the slot `index`, whose descriptor is `fd`.
+    pub(in crate::runtime) fn cancel_all(&mut self, _index: u32, fd: RawFd, data: u64) {
+        let all = types::CancelBuilder::fd(types::Fd(fd)).all();
+        self.push(opcode::AsyncCancel2::new(all).build(), data);
+    }
+
+    /// Closes the descriptor of the slot `index`, which has no operation any more.
+    pub(in crate::runtime) fn close(&mut self, index: u32, fd: RawFd) {
+        self.push(opcode::Close::new(types::Fd(fd)).build(), user_data(Op::Close, 0, index));
+    }
+
+    fn push(&mut self, entry: squeue::Entry, data: u64) {
+        let entry = entry.user_data(data);
+        loop {
+            // SAFETY: pointers come only with `send` and `connect`, whose callers keep them valid.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // The queue is full: hand over what it holds. Failure to submit shows up in the next turn.
+            if self.uring.submit().is_err() {
+                self.collect();
+            }
+        }
+    }
+}
+
+// === one turn ===
+
+impl Driver {
+    /// Submits, and waits up to `wait` for at least one completion (zero: does not wait).
+    pub(in crate::runtime) fn turn(&mut self, wait: Duration) -> io::Result<()> {
+        let result = if wait.is_zero() {
+            let queued = self.uring.submission().len() as u32;
+            const GETEVENTS: u32 = 1;
+            // SAFETY: no argument is passed; GETEVENTS makes a DEFER_TASKRUN ring run its completions.
+            unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) }
+        } else {
+            let timespec = types::Timespec::from(wait);
+            self.uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&timespec))
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // Time is up; a signal; the completion queue must be emptied first: all of them normal.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// The next completion; `None` when the turn has no more.
+    pub(in crate::runtime) fn completion(&mut self) -> Option<Completion> {
+        if self.handed_out == self.batch.len() {
+            self.batch.clear();
+            self.handed_out = 0;
+            self.collect();
+        }
+        let next = self.batch.get(self.handed_out).copied()?;
+        self.handed_out += 1;
+        Some(next)
+    }
+
+    fn collect(&mut self) {
+        let found = self.uring.completion();
+        self.batch.extend(found.map(|c| Completion {
+            data: c.user_data(),
+            result: c.result(),
+            flags: c.flags(),
+        }));
+    }
+
+    /// Hands the bytes of a receive to `take`, if it brought any; its buffer is the kernel's again afterwards.
+    pub(in crate::runtime) fn received(&mut self, completion: &Completion, take: impl FnOnce(&[u8])) {
+        let Some(id) = cqueue::buffer_select(completion.flags) else { return };
+        if completion.result > 0 {
+            take(self.buffers.filled(id, completion.result as usize));
+        }
+        self.buffers.give_back(id);
+    }
+
+    /// The worker ends: what is queued, closes above all, runs now. If even that fails, the process is ending
+    /// and the kernel closes them.
+    pub(in crate::runtime) fn finish(&mut self) {
+        self.uring.submit().ok();
+    }
+}

@@ -1,0 +1,94 @@
+//! What a worker's ring knows of each socket, listener, sleep and mailbox.
+
+use super::outgoing::Outgoing;
+use crate::base::Tick;
+use std::os::fd::RawFd;
+use std::task::Waker;
+
+/// A deadline that never comes.
+pub(super) const NEVER: Tick = Tick(u64::MAX);
+
+/// A socket as the ring sees it.
+pub(super) struct Slot {
+    pub(super) fd: RawFd,
+    pub(super) generation: u32,
+    /// Operations whose last completion has not come; the slot is reused only at zero.
+    pub(super) pending: u32,
+    /// The [`super::Socket`] that owned it is gone.
+    pub(super) abandoned: bool,
+    pub(super) receive: Receive,
+    pub(super) inbox: Vec<u8>,
+    /// How the peer's side of the stream ended, if it did.
+    pub(super) end: Option<End>,
+    pub(super) receive_waker: Option<Waker>,
+    pub(super) outgoing: Outgoing,
+    pub(super) send_waker: Option<Waker>,
+    /// Whoever waits for the send is woken by its success, too.
+    pub(super) wakes_when_sent: bool,
+    pub(super) deadline: Tick,
+    pub(super) reminder: Tick,
+    pub(super) timed_out: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receive {
+    Idle,
+    Armed,
+    Cancelling,
+}
+
+/// How a peer's side of a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Closed,
+    Failed(i32),
+}
+
+#[derive(Default)]
+pub(super) struct ListenerSlot {
+    pub(super) fd: RawFd,
+    pub(super) armed: bool,
+    pub(super) accepted: Vec<RawFd>,
+    pub(super) failed: Option<i32>,
+    pub(super) waker: Option<Waker>,
+}
+
+pub(super) struct SleepSlot {
+    pub(super) generation: u32,
+    pub(super) fired: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+#[derive(Default)]
+pub(super) struct MailSlot {
+    pub(super) fd: Option<RawFd>,
+    pub(super) armed: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+/// Whom the wheel reminds: an index and the generation that is meant.
+pub(super) enum Reminder {
+    Socket(u32, u32),
+    Sleep(u32, u32),
+}
+
+impl Slot {
+    pub(super) fn new() -> Slot {
+        Slot {
+            fd: -1,
+            generation: 0,
+            pending: 0,
+            abandoned: false,
+            receive: Receive::Idle,
+            inbox: Vec::new(),
+            end: None,
+            receive_waker: None,
+            outgoing: Outgoing::default(),
+            send_waker: None,
+            wakes_when_sent: true,
+            deadline: NEVER,
+            reminder: NEVER,
+            timed_out: false,
+        }
+    }
+}
