@@ -7,7 +7,7 @@
 //! file NAME          then lines |TEXT: another file
 //! drop FILE          without this one
 //! drop all           without any
-//! unset NAME         without this environment variable
+//! unset NAME         without this environment variable; CRT_A, PEM_A, CRT_B and PEM_B are certificates and their keys
 //! host HOST TO       a host override on the command line
 //! listen PORT ADDR   a listener override on the command line
 //! expect             then lines >TEXT: faults, or else `ok`, warnings, and the report when it is asked for
@@ -20,6 +20,7 @@
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use tollgate::config::{Overrides, Settings, Source, load};
 
 const WALKTHROUGH: [(&str, &str); 5] = [
@@ -30,6 +31,7 @@ const WALKTHROUGH: [(&str, &str); 5] = [
     ("5-trafficpolicy.yaml", include_str!("../config/walkthrough/5-trafficpolicy.yaml")),
 ];
 const EXAMPLE: &str = include_str!("../config/example.yaml");
+const HTTPS: &str = include_str!("../config/https.yaml");
 const PRICES: &str = include_str!("../config/prices.yaml");
 
 #[test]
@@ -133,7 +135,8 @@ fn said_about(asked: &str) -> String {
 fn said(case: &Case) -> String {
     let sources: Vec<Source<'_>> = case.files.iter().map(|(name, text)| Source { name, text }).collect();
     let env = |name: &str| {
-        (name.ends_with("_KEY") && !case.unset.iter().any(|unset| unset == name)).then(|| "sk-test".into())
+        let value = certificate(name).or_else(|| name.ends_with("_KEY").then(|| "sk-test".into()));
+        value.filter(|_| !case.unset.iter().any(|unset| unset == name))
     };
     match load(&sources, &env, &case.overrides) {
         Err(faults) => faults.to_string(),
@@ -146,9 +149,21 @@ fn said(case: &Case) -> String {
     }
 }
 
+/// The variables `CRT_A` and `PEM_A`, a certificate for `a.example.com` and its key, and `CRT_B` and `PEM_B`, another's.
+fn certificate(variable: &str) -> Option<String> {
+    static MADE: LazyLock<[[String; 2]; 2]> = LazyLock::new(|| {
+        ["a.example.com", "b.example.com"].map(|name| {
+            let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
+            [made.cert.pem(), made.signing_key.serialize_pem()]
+        })
+    });
+    let place = ["CRT_A", "PEM_A", "CRT_B", "PEM_B"].iter().position(|known| *known == variable)?;
+    Some(MADE[place / 2][place % 2].clone())
+}
+
 fn everything() -> String {
     let walkthrough = WALKTHROUGH.map(|(_, text)| text).join("\n---\n");
-    format!("{walkthrough}\n---\n{EXAMPLE}\n---\n{}", &PRICES[..2000])
+    format!("{walkthrough}\n---\n{EXAMPLE}\n---\n{HTTPS}\n---\n{}", &PRICES[..2000])
 }
 
 fn load_one(text: &str) -> usize {
@@ -193,7 +208,7 @@ proptest! {
 #[test]
 fn truncated_manifests_never_panic() {
     let limits = EXAMPLE.split("\n---\n").filter(|text| text.contains("limits:") || text.contains("local:"));
-    for text in WALKTHROUGH.iter().map(|(_, text)| *text).chain(limits) {
+    for text in WALKTHROUGH.iter().map(|(_, text)| *text).chain(limits).chain([HTTPS]) {
         for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
             load_one(&text[..end]);
         }

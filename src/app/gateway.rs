@@ -5,6 +5,7 @@ use crate::config::{Limits, Roots, Secret, Settings, Snapshot};
 use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
+use crate::proxy::handshake::TlsServer;
 use crate::proxy::{self, WorkerSeed, tls};
 use crate::runtime::executor::{self, WorkerThread};
 use crate::runtime::{MailReceiver, MailSender, RingConfig, bind, clock, cores, mailbox, probe};
@@ -57,6 +58,7 @@ impl Gateway {
         let cores = worker_cores(&snapshot.settings)?;
         let roots = roots(&snapshot)?;
         let tls = tls::client_config(roots).map_err(|error| error.to_string())?;
+        let tls_server = TlsServer::new().map_err(|error| error.to_string())?;
         let admin_address = snapshot.settings.admin.address;
         let admin_token = snapshot.settings.admin.token.clone();
         let (addresses, mut sockets) = bind_all(&snapshot, cores.len())?;
@@ -78,6 +80,7 @@ impl Gateway {
                 mail: receivers.remove(0),
                 sockets: sockets.pop().unwrap_or_default(),
                 tls: tls.clone(),
+                tls_server: tls_server.clone(),
             };
             let name = format!("worker-{number}");
             let worker = executor::start(&name, cpu, ring, move |ring| proxy::run(ring, seed));

@@ -51,7 +51,8 @@ fn serves(gateway: &Gateway) -> String {
     let mut text = format!("tollgate {VERSION} serves on {workers} worker{plural}\n{}", snapshot.report);
     for (listener, address) in snapshot.listeners.iter().zip(&gateway.addresses) {
         if listener.bind.port() == 0 {
-            text += &format!("listener {} got the port of http://{address}\n", listener.name);
+            text +=
+                &format!("listener {} got the port of {}://{address}\n", listener.name, listener.scheme());
         }
     }
     if let Some(admin) = gateway.admin_address {

@@ -15,6 +15,7 @@
 //! assert!(faults.to_string().starts_with("gateway.yaml:1:7: the kind \"Gatewey\""));
 //! ```
 
+mod certificate;
 mod check;
 mod diagnostic;
 mod reader;
@@ -28,6 +29,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use certificate::Certificate;
 pub use check::Overrides;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use resources::limitpolicy::control::{key_of, other_measure};
@@ -37,8 +39,8 @@ pub use settings::{
     Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendFilters, BackendKind, Credential, Listener, Report, Rule, RuleTimeouts,
-    Snapshot, Target, client_format,
+    Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Rule,
+    RuleTimeouts, Snapshot, Target, client_format,
 };
 
 use diagnostic::Faults;

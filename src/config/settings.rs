@@ -57,6 +57,9 @@ pub struct Ring {
 pub struct Connections {
     /// The most client connections of one worker, 1 to 1000000.
     pub per_worker: u32,
+    /// The most TLS handshakes of one worker that are under way, 1 to 1000000: a bound on what clients cost that have
+    /// not said anything yet. They wait for the client most of the time, `timeouts.handshake` at most.
+    pub handshakes_per_worker: u32,
 }
 
 /// `requests`.
@@ -196,7 +199,7 @@ impl Default for Ring {
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections { per_worker: 8192 }
+        Connections { per_worker: 8192, handshakes_per_worker: 1024 }
     }
 }
 

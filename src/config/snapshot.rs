@@ -1,3 +1,4 @@
+use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::secret::Secret;
 use super::settings::Settings;
@@ -6,6 +7,7 @@ use crate::llm::price::Catalogue;
 use crate::llm::provider::Provider;
 use crate::llm::{Format, Tokenizer};
 use crate::route::filters::{Filters, HeaderEdits};
+use crate::route::narrowest;
 use crate::route::table::Table;
 use crate::route::weighted::Weighted;
 use std::fmt;
@@ -37,7 +39,7 @@ pub struct Snapshot {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// A socket and its routes. Listeners of one port share one.
+/// A socket and its routes. Listeners of one port share one; they all speak HTTP, or all HTTPS.
 pub struct Listener {
     /// `namespace/gateway/listener`; several joined by `+` where they share a port.
     pub name: Arc<str>,
@@ -45,8 +47,35 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// The port as the Gateway says it, which redirects name.
     pub port: u16,
-    /// Which rule takes a request; its targets are indices of [`Snapshot::rules`].
+    /// Which rule takes a request; its targets are indices of [`Snapshot::rules`]. Empty on a port of HTTPS.
     pub table: Table,
+    /// The HTTPS listeners of the port, told apart by the name in the handshake; none on a port of HTTP.
+    pub https: Vec<HttpsListener>,
+}
+
+/// One HTTPS listener of a port.
+pub struct HttpsListener {
+    /// `namespace/gateway/listener`.
+    pub name: Arc<str>,
+    /// In lower case, perhaps with `*.` in front; `None` takes every host, and connections that name none.
+    pub hostname: Option<Arc<str>>,
+    /// At least one, the preferred one first.
+    pub certificates: Vec<Arc<Certificate>>,
+    /// As [`Listener::table`].
+    pub table: Table,
+}
+
+impl Listener {
+    /// What a URL for it begins with.
+    pub fn scheme(&self) -> &'static str {
+        if self.https.is_empty() { "http" } else { "https" }
+    }
+
+    /// The place in `https` of the listener that owns `host`, which may be the name of a handshake or the authority of a
+    /// request; empty is none.
+    pub fn https_for(&self, host: &[u8]) -> Option<usize> {
+        narrowest(self.https.iter().map(|listener| listener.hostname.as_deref()), host)
+    }
 }
 
 /// One rule of one HTTPRoute. A rule has several entries when its listeners are limited differently.

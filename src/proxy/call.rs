@@ -3,6 +3,7 @@
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
+use super::stream::Stream;
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick, ascii};
@@ -10,7 +11,7 @@ use crate::config::{Backend, BackendFilters, Credential, Rule};
 use crate::llm::provider::Provider;
 use crate::llm::translate::{self, RequestTerms};
 use crate::llm::{Ask, Edits, Format, Piece};
-use crate::runtime::{Gather, Socket};
+use crate::runtime::Gather;
 use crate::wire::http1::{
     HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
 };
@@ -270,7 +271,7 @@ enum Failure {
 /// One attempt: sends, and meanwhile listens for an early answer, into `answer`, and for the client's leaving.
 async fn attempt(
     upstream: &Upstream,
-    client: &Socket,
+    client: &Stream,
     gather: Gather,
     answer: (Heads, Vec<u8>),
     entry: &mut Entry,
@@ -313,7 +314,7 @@ impl Sending {
     async fn until_answered(
         &mut self,
         upstream: &Upstream,
-        client: &Socket,
+        client: &Stream,
         (mut heads, mut bytes): (Heads, Vec<u8>),
     ) -> Result<Ended, Failure> {
         loop {
@@ -346,7 +347,7 @@ impl Sending {
 }
 
 /// What happens next to an attempt; the send is watched as long as it is `sending`.
-async fn next_event(upstream: &Upstream, client: &Socket, sending: bool, bytes: &mut Vec<u8>) -> Event {
+async fn next_event(upstream: &Upstream, client: &Stream, sending: bool, bytes: &mut Vec<u8>) -> Event {
     poll_fn(|cx| {
         if sending && let Poll::Ready((gather, result)) = upstream.poll_sent_late(cx) {
             return Poll::Ready(Event::Sent(gather, result));

@@ -2,11 +2,12 @@
 
 use super::caller::Memo;
 use super::fault::Fault;
+use super::stream::Stream;
 use super::worker::Worker;
 use crate::base::{Span, Tick};
 use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
-use crate::runtime::{Gather, Socket};
+use crate::runtime::Gather;
 use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, Headers, RequestHead, write};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// The connection of a client. One exchange after the other: [`head`](Client::head), then the body by
 /// [`body`](Client::body) or [`more`](Client::more), then answers by [`send`](Client::send).
 pub(super) struct Client {
-    pub(super) socket: Socket,
+    pub(super) socket: Stream,
     pub(super) peer: SocketAddr,
     /// Which listener of the configuration it came in at.
     pub(super) listener: usize,
@@ -62,7 +63,7 @@ const REQUEST_HEAD_BYTES: usize = 1 << 10;
 const LINGER_BYTES_MAX: usize = 128 << 20;
 
 impl Client {
-    pub(super) fn new(socket: Socket, peer: SocketAddr, listener: usize) -> Client {
+    pub(super) fn new(socket: Stream, peer: SocketAddr, listener: usize) -> Client {
         Client {
             socket,
             peer,
@@ -88,10 +89,14 @@ impl Client {
         };
         let mut scan = HeadScan::reusing(std::mem::take(&mut self.lines[0]));
         if self.buf.is_empty() {
+            self.socket.rest();
             self.socket.deadline_in(settings.timeouts.idle);
             match self.fill_unless_draining(worker).await {
                 Ok(1..) => {}
-                Ok(0) | Err(_) => return Ok(None),
+                Ok(0) | Err(_) => {
+                    self.socket.say_goodbye(settings.timeouts.linger).await;
+                    return Ok(None);
+                }
             }
         }
         self.socket.deadline_in(settings.timeouts.head);
@@ -264,7 +269,8 @@ impl Client {
     /// (RFC 9112 section 9.6). It may pause for the linger time, and go on for no longer than a body may take.
     pub(super) async fn linger(mut self, worker: &Worker) {
         let timeouts = worker.serving().in_force.snapshot.settings.timeouts.clone();
-        self.socket.shutdown_write();
+        self.socket.say_goodbye(timeouts.linger).await;
+        self.socket.socket().shutdown_write();
         let (started, mut thrown) = (worker.ring.now(), 0);
         loop {
             let patience = if worker.is_draining() { timeouts.linger } else { timeouts.body };

@@ -7,14 +7,14 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{plain, relay, reply};
+use super::{handshake, plain, relay, reply};
 use crate::config::{
     Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts, client_format,
 };
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::{Ask, Format, Inspector};
 use crate::route::filters::{Origin, rewritten_target};
-use crate::route::table::{HeaderLookup, Request};
+use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
 use crate::wire::http1::{Method, RequestHead, Version};
@@ -103,7 +103,9 @@ async fn serve(
 
     // 3: the route; filters that answer at once do so.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
-    let (rule_index, rule) = find_rule(serving, listener, head, &message.bytes)?;
+    let host = head.host.map_or(&[][..], |host| host.of(&message.bytes));
+    let routes = handshake::routes(&client.socket, listener, host)?;
+    let (rule_index, rule) = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule_index;
     if let Some(redirect) = &rule.filters.redirect {
@@ -177,7 +179,7 @@ async fn serve(
 
 fn find_rule<'a>(
     serving: &'a Serving,
-    listener: &Listener,
+    routes: &Table,
     head: &RequestHead,
     bytes: &[u8],
 ) -> Result<(u32, &'a Rule), Fault> {
@@ -190,7 +192,7 @@ fn find_rule<'a>(
         query: head.query.map(|query| query.of(bytes)),
         headers: &Fields { head, bytes },
     };
-    let index = listener.table.find(&request).ok_or(Fault::NoRoute)?;
+    let index = routes.find(&request).ok_or(Fault::NoRoute)?;
     let rule = serving.in_force.snapshot.rules.get(index as usize).ok_or(Fault::NoRoute)?;
     Ok((index, rule))
 }
@@ -254,7 +256,7 @@ fn location(
     bytes: &[u8],
 ) -> Vec<u8> {
     let host = head.host.map_or(&[][..], |host| host.of(bytes));
-    let origin = Origin { scheme: "http", host, port: listener.port };
+    let origin = Origin { scheme: listener.scheme(), host, port: listener.port };
     let mut location = Vec::new();
     redirect.location(&origin, head.path_of(bytes), head.query.map(|query| query.of(bytes)), &mut location);
     location

@@ -24,6 +24,8 @@ pub(super) enum Fault {
     Path(&'static str),
     /// No route matches.
     NoRoute,
+    /// The host belongs to another HTTPS listener than the connection does.
+    Misdirected,
     /// The method makes no sense for this route.
     Method,
     /// The body is no request of the client's format.
@@ -67,6 +69,7 @@ impl Fault {
             Fault::ClientGone | Fault::Cut | Fault::CutSlow => return None,
             Fault::Path(_) | Fault::BadRequest { .. } => 400,
             Fault::NoRoute => 404,
+            Fault::Misdirected => 421,
             Fault::Method => 405,
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
@@ -98,6 +101,9 @@ impl Fault {
             Fault::Path(why) => (*why).into(),
             Fault::BadRequest { message, .. } => message.as_str().into(),
             Fault::NoRoute => "no route matches this host, path and method".into(),
+            Fault::Misdirected => {
+                "this host is served under another TLS name; open a connection of its own for it".into()
+            }
             Fault::Method => "this route takes POST requests only".into(),
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
@@ -134,7 +140,7 @@ impl Fault {
             }
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
-            Fault::NoRoute => Outcome::NoRoute,
+            Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
             Fault::Refused(_) | Fault::MissingKey(..) | Fault::Blocked(_) => Outcome::Refused,
             Fault::Busy => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,

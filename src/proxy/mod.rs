@@ -1,7 +1,8 @@
 //! Layer 6: the data plane. One worker per core serves connections from the first byte to the settled account.
 //!
 //! Read [`exchange`] first: it is one request, told in order. Around it: [`client`] reads requests, `call`
-//! writes them upstream and waits for an answer's head over a connection from `upstream` (and [`tls`]),
+//! writes them upstream and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
+//! [`tls`], as those of clients are after their [`handshake`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
 //! that we make ourselves, `caller` who asks, `fault` what can go wrong, and `entry` the books: whatever
 //! happens, it settles.
@@ -14,11 +15,13 @@ mod credit;
 mod entry;
 mod exchange;
 mod fault;
+pub mod handshake;
 mod outflow;
 mod passage;
 mod plain;
 mod relay;
 mod reply;
+mod stream;
 pub mod tls;
 mod upstream;
 mod worker;

@@ -114,7 +114,7 @@ fn request_head(to: &To<'_>, client: &Client, head: &RequestHead, bytes: &[u8], 
         write::header(out, name.as_bytes(), value.as_bytes());
     }
     write::forwarded_for(out, bytes, &head.headers, client.peer.ip(), true);
-    write::header(out, b"x-forwarded-proto", b"http");
+    write::header(out, b"x-forwarded-proto", client.socket.scheme().as_bytes());
     if let Some(host) = head.host {
         write::header(out, b"x-forwarded-host", host.of(bytes));
     }

@@ -1,9 +1,9 @@
-//! TLS to providers: a rustls session over a ring socket.
+//! TLS over a ring socket, as its client or as its server: a rustls session and the buffers that it works in.
 
 use crate::base::{Span, Tick};
 use crate::runtime::{Gather, Socket};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -21,16 +21,17 @@ pub fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::
     Ok(Arc::new(config))
 }
 
-/// A TLS connection as its client. Sends and fills like a [`Socket`].
+/// A TLS connection after its handshake. Sends and fills like a [`Socket`].
 pub(super) struct TlsStream {
     socket: Socket,
     session: RefCell<Session>,
 }
 
-struct Session {
-    tls: ClientConnection,
+/// A TLS session and its buffers.
+pub(super) struct Session {
+    pub(super) tls: Connection,
     /// Ciphertext that was received and not read yet.
-    raw: Vec<u8>,
+    pub(super) raw: Vec<u8>,
     /// The plaintext of the send under way, kept because a failed request may be sent again.
     sending: Gather,
     /// Bytes of `sending` that were encrypted.
@@ -47,6 +48,9 @@ struct Session {
 /// neither keeps other connections waiting nor stands in memory twice.
 const SEAL_BYTES: usize = 64 << 10;
 
+/// Buffers of ciphertext above this are not kept while nothing is said.
+const KEPT_BYTES_MAX: usize = 4 << 10;
+
 impl TlsStream {
     /// Makes the handshake on a connected socket; `name` is what the certificate must be for.
     pub(super) async fn open(
@@ -56,11 +60,9 @@ impl TlsStream {
         deadline: Tick,
     ) -> io::Result<TlsStream> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        // What waits to be sent is bounded by `SEAL_BYTES`.
-        tls.set_buffer_limit(None);
+        let tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
         socket.set_deadline(deadline);
-        let mut session = Session::new(tls);
+        let mut session = Session::new(tls.into());
         let mut early = Vec::new();
         while session.tls.is_handshaking() {
             session.flush(&socket).await?;
@@ -79,13 +81,26 @@ impl TlsStream {
             return Err(io::Error::other("it spoke before it was asked"));
         }
         session.flush(&socket).await?;
+        Ok(TlsStream::new(socket, session))
+    }
+
+    /// A connection whose handshake is done.
+    pub(super) fn new(socket: Socket, session: Session) -> TlsStream {
         socket.clear_deadline();
-        Ok(TlsStream { socket, session: RefCell::new(session) })
+        TlsStream { socket, session: RefCell::new(session) }
     }
 
     /// The socket underneath, for deadlines.
     pub(super) fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// Reads the name that the client asked for by SNI, in lower case; `None` when it named none.
+    pub(super) fn with_name<T>(&self, read: impl FnOnce(Option<&str>) -> T) -> T {
+        match &self.session.borrow().tls {
+            Connection::Server(tls) => read(tls.server_name()),
+            Connection::Client(_) => read(None),
+        }
     }
 
     /// Whether it can carry another request: as [`Socket::is_quiet`], and the peer has not said goodbye.
@@ -120,6 +135,29 @@ impl TlsStream {
         }
     }
 
+    /// Sends TLS's own goodbye (RFC 8446 section 6.1), which tells the peer that nothing was cut off. When nothing is being
+    /// sent.
+    pub(super) async fn say_goodbye(&self) {
+        let sealed = {
+            let mut session = self.session.borrow_mut();
+            session.tls.send_close_notify();
+            session.seal()
+        };
+        if let Ok(gather) = sealed {
+            let _ = self.socket.send(gather).await; // who does not hear it is gone
+        }
+    }
+
+    /// Gives large buffers back. When nothing is being sent.
+    pub(super) fn rest(&self) {
+        let session = &mut *self.session.borrow_mut();
+        for buf in [&mut session.raw, &mut session.sealed] {
+            if buf.capacity() > KEPT_BYTES_MAX {
+                *buf = Vec::new();
+            }
+        }
+    }
+
     /// As [`Socket::poll_fill`]; `Ok(0)` only after TLS's own goodbye. Without it the stream was cut, perhaps
     /// by somebody between: an answer that its end delimits is not complete then (RFC 9112 section 9.8).
     pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
@@ -145,7 +183,9 @@ impl TlsStream {
 }
 
 impl Session {
-    fn new(tls: ClientConnection) -> Session {
+    pub(super) fn new(mut tls: Connection) -> Session {
+        // What waits to be sent is bounded by `SEAL_BYTES`.
+        tls.set_buffer_limit(None);
         let (raw, sealed, sending) = (Vec::new(), Vec::new(), Gather::default());
         Session { tls, raw, sending, taken: 0, sealed, ended: false, failed: None }
     }
@@ -156,7 +196,7 @@ impl Session {
 
     /// Decrypts all of `raw` to the end of `plain`, and notes the peer's goodbye. What stands before a fault
     /// is decrypted too.
-    fn unseal(&mut self, plain: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn unseal(&mut self, plain: &mut Vec<u8>) -> io::Result<()> {
         let mut rest = self.raw.as_slice();
         while !rest.is_empty() && !self.ended {
             self.tls.read_tls(&mut rest)?;
@@ -205,7 +245,8 @@ impl Session {
         Ok(gather)
     }
 
-    async fn flush(&mut self, socket: &Socket) -> io::Result<()> {
+    /// Sends all ciphertext that waits to go out, if there is any.
+    pub(super) async fn flush(&mut self, socket: &Socket) -> io::Result<()> {
         if self.tls.wants_write() {
             let gather = self.seal()?;
             let (gather, sent) = socket.send(gather).await;

@@ -1,6 +1,7 @@
 //! Connections to providers: pools of idle ones, and the one an exchange holds.
 
 use super::fault::Fault;
+use super::stream::Stream;
 use super::tls::TlsStream;
 use super::worker::Worker;
 use crate::base::Tick;
@@ -41,11 +42,6 @@ pub(super) struct Upstream {
     stream: Stream,
     pool: Rc<Pool>,
     reused: bool,
-}
-
-enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsStream>),
 }
 
 /// How often a connection that waits for the first look-up of a name asks whether it is done.
@@ -143,29 +139,17 @@ impl Upstream {
 
     /// The socket, for deadlines.
     pub(super) fn socket(&self) -> &Socket {
-        match &self.stream {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => tls.socket(),
-        }
+        self.stream.socket()
     }
 
     /// As [`Socket::start_send`].
     pub(super) fn start_send(&self, gather: Gather) -> io::Result<()> {
-        match &self.stream {
-            Stream::Plain(socket) => {
-                socket.start_send(gather);
-                Ok(())
-            }
-            Stream::Tls(tls) => tls.start_send(gather),
-        }
+        self.stream.start_send(gather)
     }
 
     /// As [`Socket::poll_sent`].
     pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<(Gather, io::Result<()>)> {
-        match &self.stream {
-            Stream::Plain(socket) => socket.poll_sent(cx),
-            Stream::Tls(tls) => tls.poll_sent(cx),
-        }
+        self.stream.poll_sent(cx)
     }
 
     /// As [`Socket::poll_sent_late`]. TLS has more to do when a part is sent, so it is woken for that.
@@ -178,17 +162,14 @@ impl Upstream {
 
     /// As [`Socket::poll_fill`].
     pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        match &self.stream {
-            Stream::Plain(socket) => socket.poll_fill(cx, buf),
-            Stream::Tls(tls) => tls.poll_fill(cx, buf),
-        }
+        self.stream.poll_fill(cx, buf)
     }
 
     /// As [`Socket::fill`], but ends with [`Fault::ClientGone`] as soon as `client` is gone: then the caller
     /// drops this connection, and the provider stops working for nobody.
     pub(super) async fn fill_for(
         &self,
-        client: &Socket,
+        client: &Stream,
         buf: &mut Vec<u8>,
     ) -> Result<io::Result<usize>, Fault> {
         poll_fn(|cx| match self.poll_fill(cx, buf) {
@@ -196,15 +177,6 @@ impl Upstream {
             Poll::Pending => client.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
         })
         .await
-    }
-}
-
-impl Stream {
-    fn is_quiet(&self) -> bool {
-        match self {
-            Stream::Plain(socket) => socket.is_quiet(),
-            Stream::Tls(tls) => tls.is_quiet(),
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! One core's worth of tollgate: accepts, serves, hears of the coordinator.
 
 use super::changes::Changes;
-use super::client::Client;
 use super::exchange::{Then, exchange};
+use super::handshake::{TlsServer, welcome};
 use super::upstream::Pool;
 use crate::base::Moment;
 use crate::limit::Book;
@@ -10,7 +10,7 @@ use crate::llm::learn::{InputStats, Learned, OutputStats};
 use crate::mail::{Board, Desk, InForce, Resolved, Sheet, ToWorker};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Estimates, InputEstimate, Latencies, OutputEstimate};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, ServerConfig};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -44,6 +44,8 @@ pub struct WorkerSeed {
     pub sockets: Vec<socket2::Socket>,
     /// How providers are verified.
     pub tls: Arc<ClientConfig>,
+    /// What clients of HTTPS listeners meet.
+    pub tls_server: TlsServer,
 }
 
 /// A worker's state. Owned by its thread; shared among its tasks by [`Rc`].
@@ -51,6 +53,7 @@ pub(super) struct Worker {
     pub(super) ring: Rc<Ring>,
     pub(super) desk: Arc<Desk>,
     pub(super) tls: Arc<ClientConfig>,
+    tls_server: TlsServer,
     pub(super) board: Arc<Board>,
     pub(super) latencies: RefCell<Latencies>,
     /// Its accounts and reservations.
@@ -73,12 +76,14 @@ pub(super) struct Worker {
 pub(super) struct Serving {
     pub(super) in_force: Arc<InForce>,
     pub(super) pools: Vec<Rc<Pool>>,
+    /// By listener of the snapshot how each of its HTTPS listeners shakes hands.
+    pub(super) https: Vec<Vec<Arc<ServerConfig>>>,
 }
 
 /// The life of a worker, to be run by [`executor::start`]: serves until it is told to stop.
 pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
-    let WorkerSeed { desk, board, mail, sockets, tls } = seed;
-    let serving = Serving::of(board.in_force(), &[]);
+    let WorkerSeed { desk, board, mail, sockets, tls, tls_server } = seed;
+    let serving = Serving::of(board.in_force(), &[], &tls_server);
     let hold = serving.in_force.snapshot.settings.limits.hold;
     let worker = Rc::new(Worker {
         random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
@@ -95,6 +100,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         ring: ring.clone(),
         desk,
         tls,
+        tls_server,
     });
     if let Some(resolved) = board.resolved() {
         worker.learn(&resolved);
@@ -160,7 +166,7 @@ async fn serve(worker: Rc<Worker>, socket: Socket, listener: usize) {
 
 async fn serve_all(worker: &Rc<Worker>, socket: Socket, listener: usize) {
     let Some(peer) = socket.peer() else { return };
-    let mut client = Client::new(socket, peer, listener);
+    let Some(mut client) = welcome(worker, socket, peer, listener).await else { return };
     loop {
         match exchange(worker, &mut client).await {
             Then::Next => {}
@@ -293,7 +299,7 @@ impl Worker {
     /// Serves `in_force` from the next exchange on. Pools of targets that stay keep their connections.
     fn adopt(&self, in_force: Arc<InForce>) {
         let before = self.serving();
-        let next = Serving::of(in_force, &before.pools);
+        let next = Serving::of(in_force, &before.pools, &self.tls_server);
         let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
         let closed: u32 = gone.map(|pool| pool.retire()).sum();
         self.idle_upstreams.set(self.idle_upstreams.get() - closed);
@@ -312,13 +318,14 @@ impl Worker {
 }
 
 impl Serving {
-    fn of(in_force: Arc<InForce>, before: &[Rc<Pool>]) -> Serving {
+    fn of(in_force: Arc<InForce>, before: &[Rc<Pool>], tls: &TlsServer) -> Serving {
         let pool_for = |target| {
             let known = before.iter().find(|pool| pool.target() == target);
             known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
-        Serving { pools, in_force }
+        let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
+        Serving { pools, https, in_force }
     }
 }
 

@@ -60,6 +60,21 @@ pub fn intersect(listener: Option<&str>, route: &str) -> Option<String> {
     }
 }
 
+/// The place of that one of `hostnames` which covers the host of `authority` most closely: itself, then the longest
+/// wildcard, then `None`, which covers every host and no host at all.
+///
+/// "Requests are matched to the most specific listener": `hostnames` are those of listeners of one port, none twice.
+pub fn narrowest<'a>(hostnames: impl Iterator<Item = Option<&'a str>>, authority: &[u8]) -> Option<usize> {
+    let host = of_authority(authority);
+    let closeness = |hostname: Option<&str>| match hostname.filter(|hostname| !is_any(hostname)) {
+        None => Some(0),
+        Some(hostname) if !covers(hostname, host.as_deref()?) => None,
+        Some(hostname) => Some(wildcard_suffix(hostname).map_or(usize::MAX, str::len)),
+    };
+    let covering = hostnames.enumerate().filter_map(|(place, hostname)| Some((closeness(hostname)?, place)));
+    covering.max().map(|(_, place)| place)
+}
+
 /// Whether `hostname` stands for every host: it is empty or `*`.
 pub(super) fn is_any(hostname: &str) -> bool {
     matches!(hostname, "" | "*")
@@ -108,6 +123,27 @@ mod tests {
         ] {
             assert_eq!(covers(hostname, host.as_bytes()), covered, "{hostname} {host}");
         }
+    }
+
+    #[test]
+    fn the_listener_that_covers_a_host_most_closely_owns_it() {
+        let all = [None, Some("*.example.com"), Some("a.b.example.com"), Some("*.b.example.com")];
+        for (host, with_any, without) in [
+            ("a.b.example.com", Some(2), Some(2)),
+            ("A.b.Example.com:8443", Some(2), Some(2)),
+            ("c.b.example.com", Some(3), Some(3)),
+            ("d.c.b.example.com", Some(3), Some(3)),
+            ("b.example.com", Some(1), Some(1)),
+            ("example.com", Some(0), None),
+            ("10.0.0.1", Some(0), None),
+            ("", Some(0), None),
+            (&"a".repeat(300), Some(0), None),
+        ] {
+            assert_eq!(narrowest(all.into_iter(), host.as_bytes()), with_any, "{host}");
+            let named = narrowest(all.into_iter().skip(1), host.as_bytes());
+            assert_eq!(named.map(|place| place + 1), without, "{host}");
+        }
+        assert_eq!(narrowest(std::iter::empty(), b"a.example"), None);
     }
 
     #[test]

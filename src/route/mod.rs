@@ -22,7 +22,7 @@ pub mod weighted;
 mod tests;
 
 pub use filters::{Filters, HeaderEdits, Origin, PathRewrite, Redirect, Rewrite, rewritten_target};
-pub use host::intersect;
+pub use host::{intersect, narrowest};
 pub use matches::{HeaderLookup, PathMatch, Request, RouteMatch, ValueMatch, full_regex};
 pub use table::{Candidate, Table};
 pub use weighted::Weighted;

@@ -90,6 +90,16 @@ numbers! {
         "Connections of clients that are open."
     connections_turned_away: Counter Counter "downstream_connections_turned_away_total"
         "Connections closed at once because the worker had as many as it may."
+    handshakes_full: Counter Counter "downstream_handshakes_total" ["result" = "full"]
+        "TLS handshakes with clients; turned_away are connections closed at once because too many were under way."
+    handshakes_resumed: Counter Counter "downstream_handshakes_total" ["result" = "resumed"]
+        "TLS handshakes with clients; turned_away are connections closed at once because too many were under way."
+    handshakes_failed: Counter Counter "downstream_handshakes_total" ["result" = "failed"]
+        "TLS handshakes with clients; turned_away are connections closed at once because too many were under way."
+    handshakes_turned_away: Counter Counter "downstream_handshakes_total" ["result" = "turned_away"]
+        "TLS handshakes with clients; turned_away are connections closed at once because too many were under way."
+    handshakes_open: Gauge Gauge "downstream_handshakes_open"
+        "TLS handshakes with clients that are under way."
     connections_panicked: Counter Counter "connection_panics_total"
         "Connections ended by a fault in tollgate; the worker lives on."
     requests_in_flight: Gauge Gauge "requests_in_flight"

@@ -15,6 +15,7 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// What a server shows.
 pub struct Identity {
+    certificate: String,
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
@@ -38,7 +39,24 @@ impl Authority {
         params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
-        Identity { chain: vec![certificate.der().clone()], key }
+        Identity { certificate: certificate.pem(), chain: vec![certificate.der().clone()], key }
+    }
+}
+
+impl Identity {
+    /// The certificate in PEM.
+    pub fn pem(&self) -> String {
+        self.certificate.clone()
+    }
+
+    /// The certificate in DER.
+    pub fn der(&self) -> Vec<u8> {
+        self.chain[0].to_vec()
+    }
+
+    /// Its key in PEM.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
     }
 }
 

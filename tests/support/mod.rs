@@ -3,6 +3,7 @@
 
 mod hosts;
 pub mod process;
+pub mod secure;
 
 pub use hosts::*;
 
@@ -212,6 +213,8 @@ pub fn until(what: &str, holds: impl Fn() -> bool) {
 pub struct Client {
     pub stream: TcpStream,
     buf: Vec<u8>,
+    /// What is said goes through it, if it is there: see [`Client::secure`].
+    tls: Option<Box<secure::Session>>,
 }
 
 /// An answer, its framing taken off.
@@ -251,11 +254,14 @@ impl Client {
         let stream = TcpStream::connect(address).expect("the gateway accepts");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
-        Client { stream, buf: Vec::new() }
+        Client { stream, buf: Vec::new(), tls: None }
     }
 
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the gateway reads");
+        match &mut self.tls {
+            Some(tls) => tls.write(&mut self.stream, bytes.as_ref()).expect("the gateway reads"),
+            None => self.stream.write_all(bytes.as_ref()).expect("the gateway reads"),
+        }
     }
 
     /// Sends a POST with a JSON body and these further header lines (each with its CRLF).
@@ -359,7 +365,11 @@ impl Client {
     /// Reads what is there; `false` at the end of the stream. Panics on a time-out.
     pub fn fill(&mut self) -> bool {
         let mut piece = [0; 16 << 10];
-        match self.stream.read(&mut piece) {
+        let read = match &mut self.tls {
+            Some(tls) => tls.read(&mut self.stream, &mut piece),
+            None => self.stream.read(&mut piece),
+        };
+        match read {
             Ok(0) => false,
             Ok(n) => {
                 self.buf.extend_from_slice(&piece[..n]);

@@ -57,8 +57,8 @@ impl Process {
     /// Starts `tollgate run` and waits until it serves; its first listener must be on port 0.
     pub fn serve(command: &mut Command) -> (Process, SocketAddr) {
         let mut process = Process::start(command);
-        let line = process.says("got the port of http://");
-        let address = line.rsplit("http://").next().expect("an address").trim();
+        let line = process.says("got the port of http");
+        let address = line.rsplit("://").next().expect("an address").trim();
         let address = address.parse().unwrap_or_else(|_| panic!("{line}"));
         (process, address)
     }

@@ -1,5 +1,6 @@
 use super::World;
 use super::backends::{Backends, index_of_last};
+use super::certificates::Certificates;
 use super::overrides::Effective;
 use super::policies::{InForce, Policies, Way};
 use super::rules;
@@ -7,19 +8,20 @@ use crate::config::diagnostic::{Place, listing, nearest, quoted};
 use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
 use crate::config::resources::{Meta, Resource};
-use crate::config::snapshot::{Backend, BackendChoice, Listener, Rule};
+use crate::config::snapshot::{Backend, BackendChoice, HttpsListener, Listener, Rule};
 use crate::limit::LIMITS_MAX;
 use crate::route::intersect;
 use crate::route::matches::RouteMatch;
 use crate::route::table::{Candidate, Table};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 /// Listeners with their tables, and the rules that these point at.
 pub(super) struct Attached {
     pub(super) listeners: Vec<Listener>,
     pub(super) rules: Vec<Rule>,
-    /// For each listener what its table holds, for the report.
+    /// For each table of each listener, in that order, what it holds, for the report.
     pub(super) told: Vec<Vec<Told>>,
 }
 
@@ -37,10 +39,24 @@ struct Door<'a> {
     listener: &'a gateway::Listener,
 }
 
+impl Door<'_> {
+    /// `namespace/gateway/listener`
+    fn name(&self) -> String {
+        format!("{}/{}", self.gateway, self.listener.name.value)
+    }
+}
+
 /// A socket in the making.
 #[derive(Default)]
 struct Port<'a> {
     doors: Vec<Door<'a>>,
+    /// On a port of HTTPS one for each door: there the handshake chooses. Else all in the first.
+    ways: Vec<Ways>,
+}
+
+/// A table in the making.
+#[derive(Default)]
+struct Ways {
     candidates: Vec<Candidate>,
     told: Vec<Told>,
 }
@@ -56,6 +72,7 @@ pub(super) fn compile(
     world: &World<'_>,
     backends: &Backends,
     policies: &Policies,
+    certificates: &Certificates,
     effective: &Effective,
 ) -> Attached {
     let mut ports = ports(world);
@@ -87,12 +104,12 @@ pub(super) fn compile(
                     target
                 });
                 if let Some(port) = ports.get_mut(&door.listener.port.value) {
-                    port.add(&route.meta, (number, &rule.matches), hostnames, target);
+                    port.ways_of(door).add(&route.meta, (number, &rule.matches), hostnames, target);
                 }
             }
         }
     }
-    open(world, ports, compiled, effective)
+    open(world, ports, compiled, certificates, effective)
 }
 
 /// One reservation holds the limits of a rule and those of the Backend that is chosen.
@@ -119,6 +136,24 @@ fn refuse_too_many(world: &World<'_>, backends: &Backends, route: &Meta, rule: &
 }
 
 impl Port<'_> {
+    fn is_https(&self) -> bool {
+        self.doors.first().is_some_and(|door| is_https(door.listener))
+    }
+
+    fn ways_of(&mut self, door: &Door<'_>) -> &mut Ways {
+        let place = match self.is_https() {
+            true => self.doors.iter().position(|known| std::ptr::eq(known.listener, door.listener)),
+            false => None,
+        };
+        let place = place.unwrap_or_default();
+        if self.ways.len() <= place {
+            self.ways.resize_with(place + 1, Ways::default);
+        }
+        &mut self.ways[place]
+    }
+}
+
+impl Ways {
     fn add(
         &mut self,
         route: &Meta,
@@ -155,6 +190,15 @@ fn ports<'a>(world: &World<'a>) -> BTreeMap<u16, Port<'a>> {
                 let help = format!("the other is at {twin}; give one of them another port or hostname");
                 world.faults.fault_with_help(listener.port.at, message, help);
             }
+            if let Some(other) = port.doors.iter().find(|door| is_https(door.listener) != is_https(listener))
+            {
+                let (own, theirs) = if is_https(listener) { ("HTTPS", "HTTP") } else { ("HTTP", "HTTPS") };
+                let message =
+                    format!("port {} is to speak {own} here and {theirs} elsewhere", listener.port.value);
+                let other = world.faults.name(other.listener.at);
+                let help = format!("the other listener is at {other}; give one of them another port");
+                world.faults.fault_with_help(listener.port.at, message, help);
+            }
             port.doors.push(Door { gateway: &gateway.meta, listener });
         }
     }
@@ -163,6 +207,10 @@ fn ports<'a>(world: &World<'a>) -> BTreeMap<u16, Port<'a>> {
         world.faults.fault_with_help(Place::WHOLE, "there is no Gateway, so no port would be opened", help);
     }
     ports
+}
+
+fn is_https(listener: &gateway::Listener) -> bool {
+    listener.tls.is_some()
 }
 
 fn listener_host(listener: &gateway::Listener) -> Option<&str> {
@@ -296,23 +344,39 @@ fn open(
     world: &World<'_>,
     ports: BTreeMap<u16, Port<'_>>,
     rules: Vec<Rule>,
+    certificates: &Certificates,
     effective: &Effective,
 ) -> Attached {
     let mut attached = Attached { listeners: Vec::new(), rules, told: Vec::new() };
-    for (port, Port { doors, candidates, told }) in ports {
+    for (port, Port { doors, mut ways }) in ports {
         let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         let bind = effective.listeners.get(&port).unwrap_or(everywhere);
-        let names: Vec<String> =
-            doors.iter().map(|door| format!("{}/{}", door.gateway, door.listener.name.value)).collect();
-        if let (true, Some(door)) = (candidates.is_empty(), doors.first()) {
-            world.faults.warn(
-                door.listener.at,
-                format!("no route attaches to port {port}: all its requests get 404"),
-            );
+        let names: Vec<String> = doors.iter().map(Door::name).collect();
+        let mut listener =
+            Listener { name: names.join("+").into(), bind, port, table: Table::default(), https: Vec::new() };
+        ways.resize_with(doors.len(), Ways::default);
+        let mut of_door = ways.into_iter();
+        let mut table = |what: &str, at| {
+            let Ways { candidates, told } = of_door.next().unwrap_or_default();
+            if candidates.is_empty() {
+                let message = format!("no route attaches to {what}: all its requests get 404");
+                world.faults.warn(at, message);
+            }
+            attached.told.push(told);
+            Table::new(candidates)
+        };
+        match doors.first() {
+            Some(first) if !is_https(first.listener) => {
+                listener.table = table(&format!("port {port}"), first.listener.at);
+            }
+            _ => listener.https.extend(doors.iter().map(|door| HttpsListener {
+                name: door.name().into(),
+                hostname: hostname(door).map(Arc::from),
+                certificates: certificates.of_listener(world, door.gateway, door.listener),
+                table: table(&format!("HTTPS listener {:?}", door.listener.name.value), door.listener.at),
+            })),
         }
-        let name = names.join("+").into();
-        attached.listeners.push(Listener { name, bind, port, table: Table::new(candidates) });
-        attached.told.push(told);
+        attached.listeners.push(listener);
     }
     refuse_shared_addresses(world, &attached.listeners);
     for port in effective.listeners.unused() {

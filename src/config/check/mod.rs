@@ -4,6 +4,7 @@
 
 mod attach;
 mod backends;
+mod certificates;
 mod environment;
 mod overrides;
 mod policies;
@@ -13,7 +14,8 @@ mod rules;
 pub use overrides::Overrides;
 
 use super::diagnostic::{Faults, Place, listing, nearest, quoted};
-use super::resources::{Resource, Resources};
+use super::resources::grant::{From, To};
+use super::resources::{GATEWAY_API, Resource, Resources};
 use super::snapshot::Snapshot;
 use crate::llm::price::Catalogue;
 
@@ -35,12 +37,13 @@ pub(crate) fn compile(
     let world = World { all, faults, env };
     let effective = overrides::join(&world, given);
     let credentials = environment::secrets(&world);
+    let certificates = certificates::compile(&world, &credentials);
     let mut backends = backends::compile(&world, &credentials, &effective.hosts);
     let policies = policies::compile(&world, &effective.settings);
     for backend in &mut backends.list {
         backend.limits = policies.on_backend(&backend.name);
     }
-    let attached = attach::compile(&world, &backends, &policies, &effective);
+    let attached = attach::compile(&world, &backends, &policies, &certificates, &effective);
     let rows =
         all.prices.iter().filter_map(|list| list.spec.as_ref()).flat_map(|list| list.rows.iter().cloned());
     let mut snapshot = Snapshot {
@@ -74,6 +77,26 @@ impl World<'_> {
             self.dangling(list, kind, (namespace, name), at);
         }
         found
+    }
+
+    /// Whether a ReferenceGrant in the namespace of what is referred to, given by group and kind, and by namespace and
+    /// name, admits resources of Gateway API of this kind and namespace.
+    pub(crate) fn is_granted(
+        &self,
+        (kind, from): (&str, &str),
+        (to_group, to_kind): (&str, &str),
+        (namespace, name): (&str, &str),
+    ) -> bool {
+        let grants = self.all.grants.iter().filter(|grant| grant.meta.namespace == namespace);
+        grants.filter_map(|grant| grant.spec.as_ref()).any(|grant| {
+            let is_from =
+                |given: &From| given.group == GATEWAY_API && given.kind == kind && given.namespace == from;
+            let is_to = |given: &To| {
+                let is_named = given.name.as_deref().is_none_or(|wanted| wanted == name);
+                given.group == to_group && given.kind == to_kind && is_named
+            };
+            grant.from.iter().any(is_from) && grant.to.iter().any(is_to)
+        })
     }
 
     fn dangling<T>(&self, list: &[Resource<T>], kind: &str, (namespace, name): (&str, &str), at: Place) {

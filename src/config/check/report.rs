@@ -2,15 +2,17 @@
 
 use super::attach;
 use super::policies::{PolicyKind, Told};
-use crate::config::snapshot::{Backend, BackendChoice, BackendKind, Rule, Snapshot, Target};
+use crate::config::snapshot::{
+    Backend, BackendChoice, BackendKind, HttpsListener, Listener, Rule, Snapshot, Target,
+};
 use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
 use crate::route::matches::{PathMatch, RouteMatch};
 
 /// What is in force: listeners with the ways through them, then limits.
 pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &[Told]) -> Vec<String> {
     let mut lines = Vec::new();
-    for (listener, ways) in snapshot.listeners.iter().zip(told) {
-        lines.push(format!("listener {}: http://{}", listener.name, listener.bind));
+    for (head, ways) in snapshot.listeners.iter().flat_map(listener_lines).zip(told) {
+        lines.push(head);
         for way in ways {
             let Some(rule) = snapshot.rules.get(way.target as usize) else { continue };
             let host = way.hostname.as_deref().unwrap_or("any host");
@@ -26,6 +28,20 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &
     let chunk = snapshot.settings.limits.stream_chunk;
     lines.extend(snapshot.limits.iter().zip(policies).map(|(limit, told)| limit_line(limit, told, chunk)));
     lines
+}
+
+/// One line for each table.
+fn listener_lines(listener: &Listener) -> Vec<String> {
+    if listener.https.is_empty() {
+        return vec![format!("listener {}: http://{}", listener.name, listener.bind)];
+    }
+    let line = |https: &HttpsListener| {
+        let host = https.hostname.as_deref().unwrap_or("any host");
+        let secrets: Vec<&str> = https.certificates.iter().map(|certificate| &*certificate.name).collect();
+        let certificates = format!("certificate of Secret {}", secrets.join(", "));
+        format!("listener {}: https://{} for {host}, {certificates}", https.name, listener.bind)
+    };
+    listener.https.iter().map(line).collect()
 }
 
 fn matches(matches: &RouteMatch) -> String {

@@ -4,7 +4,7 @@ use super::policies::InForce;
 use crate::config::diagnostic::Located;
 use crate::config::resources::filters::{Filter, PathModifier};
 use crate::config::resources::httproute::{self, BackendRef, Timeouts};
-use crate::config::resources::{GATEWAY_API, KGATEWAY, Meta};
+use crate::config::resources::{KGATEWAY, Meta};
 use crate::config::settings::Settings;
 use crate::config::snapshot::{BackendChoice, BackendFilters, Rule, RuleTimeouts};
 use crate::route::filters::{Filters, PathRewrite, Redirect, Rewrite};
@@ -63,7 +63,9 @@ fn choice(world: &World<'_>, backends: &Backends, route: &Meta, given: &BackendR
     if world.find(&world.all.backends, "Backend", (namespace, name), at).is_none() {
         return BackendChoice::Invalid;
     }
-    if namespace != route.namespace && !is_granted(world, route, namespace, name) {
+    if namespace != route.namespace
+        && !world.is_granted(("HTTPRoute", &route.namespace), (KGATEWAY, "Backend"), (namespace, name))
+    {
         let message = format!(
             "HTTPRoute {route} may not refer to Backend {namespace}/{name}: namespace {namespace:?} has no \
              ReferenceGrant for it, so this share of requests is answered with 500"
@@ -75,18 +77,6 @@ fn choice(world: &World<'_>, backends: &Backends, route: &Meta, given: &BackendR
         Some(index) => BackendChoice::Backend { index, filters: backend_filters(&given.filters) },
         None => BackendChoice::Invalid,
     }
-}
-
-/// Whether a ReferenceGrant in the Backend's namespace admits routes of the route's namespace.
-fn is_granted(world: &World<'_>, route: &Meta, namespace: &str, name: &str) -> bool {
-    let grants = world.all.grants.iter().filter(|grant| grant.meta.namespace == namespace);
-    grants.filter_map(|grant| grant.spec.as_ref()).any(|grant| {
-        let from = grant.from.iter().any(|from| {
-            from.group == GATEWAY_API && from.kind == "HTTPRoute" && from.namespace == route.namespace
-        });
-        let is_named = |to: &Option<String>| to.as_deref().is_none_or(|wanted| wanted == name);
-        from && grant.to.iter().any(|to| to.group == KGATEWAY && to.kind == "Backend" && is_named(&to.name))
-    })
 }
 
 fn backend_filters(given: &[Located<Filter>]) -> BackendFilters {

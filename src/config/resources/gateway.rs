@@ -1,4 +1,5 @@
 use super::GATEWAY_API;
+use super::listenertls::{self, ListenerTls};
 use super::meta::name;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
@@ -11,13 +12,15 @@ pub(crate) struct Gateway {
     pub(crate) is_partial: bool,
 }
 
-/// One listener of a Gateway; HTTP, which is all that is supported.
+/// One listener of a Gateway: HTTP, or HTTPS.
 pub(crate) struct Listener {
     pub(crate) name: Located<String>,
     pub(crate) port: Located<u16>,
     /// `None` admits every host.
     pub(crate) hostname: Option<Located<String>>,
     pub(crate) admits: Admits,
+    /// Of HTTPS.
+    pub(crate) tls: Option<ListenerTls>,
     pub(crate) at: Place,
 }
 
@@ -69,25 +72,49 @@ fn listener(fields: &mut Fields<'_>) -> Option<Listener> {
     let protocol = fields.need("protocol").and_then(|field| protocol(&field));
     let hostname = fields.get("hostname").map(|field| field.parsed(|text| values::hostname(text, true)));
     let admits = fields.get("allowedRoutes").map_or(Some(Admits::Same), |field| field.fields(allowed_routes));
-    match protocol {
-        Some(()) => fields.unsupported(&["tls"], "an HTTP listener has no TLS; remove it"),
-        None => fields.pass_over(&["tls"]),
-    }
-    protocol?;
+    let tls = match protocol {
+        Some(Protocol::Http) => {
+            fields.unsupported(&["tls"], "an HTTP listener has no TLS; remove it, or write protocol: HTTPS");
+            Some(None)
+        }
+        Some(Protocol::Https) => tls(fields).map(Some),
+        None => {
+            fields.pass_over(&["tls"]);
+            None
+        }
+    };
     let hostname = match hostname {
         Some(hostname) => Some(hostname?),
         None => None,
     };
-    Some(Listener { name: name?, port: port?, hostname, admits: admits?, at })
+    Some(Listener { name: name?, port: port?, hostname, admits: admits?, tls: tls?, at })
 }
 
-/// `None` when it is not HTTP, which was reported.
-fn protocol(field: &Cursor<'_>) -> Option<()> {
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http,
+    Https,
+}
+
+fn tls(fields: &mut Fields<'_>) -> Option<ListenerTls> {
+    match fields.get("tls") {
+        Some(field) => field.fields(listenertls::read),
+        None => {
+            let help = "write tls: {certificateRefs: [{name: NAME}]}, a Secret of type kubernetes.io/tls";
+            fields.faults().fault_with_help(fields.at(), "an HTTPS listener lacks the field \"tls\"", help);
+            None
+        }
+    }
+}
+
+/// `None` when it is neither, which was reported.
+fn protocol(field: &Cursor<'_>) -> Option<Protocol> {
     let known = ["HTTP", "HTTPS", "TLS", "TCP", "UDP"].map(|name| (name, name));
     match field.one_of(&known)?.value {
-        "HTTP" => Some(()),
+        "HTTP" => Some(Protocol::Http),
+        "HTTPS" => Some(Protocol::Https),
         other => {
-            field.fault_with_help(format!("is {other}, which is not supported yet"), "write HTTP");
+            field.fault_with_help(format!("is {other}, which is not supported yet"), "write HTTP or HTTPS");
             None
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 pub(crate) mod grant;
 pub(crate) mod httproute;
 pub(crate) mod limitpolicy;
+pub(crate) mod listenertls;
 mod meta;
 pub(crate) mod prices;
 pub(crate) mod secret;
@@ -14,7 +15,7 @@ pub(crate) mod settings;
 pub(crate) mod target;
 pub(crate) mod trafficpolicy;
 
-pub(crate) use meta::Meta;
+pub(crate) use meta::{Meta, Reference};
 
 use super::diagnostic::{Faults, Place, listing, nearest, quoted};
 use super::reader::{Cursor, Fields};

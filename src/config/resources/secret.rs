@@ -2,11 +2,28 @@ use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
 
-/// A Secret of core/v1, type Opaque.
+/// A Secret of core/v1.
 pub(crate) struct Secret {
+    pub(crate) kind: SecretKind,
     /// Every key with its value; `stringData` overrules `data`, as Kubernetes has it.
     pub(crate) entries: Vec<Entry>,
 }
+
+/// `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecretKind {
+    /// Whatever its keys say.
+    Opaque,
+    /// A certificate and its key, under the two names below.
+    Tls,
+}
+
+/// The keys of a Secret of type `kubernetes.io/tls`.
+pub(crate) const TLS_CERTIFICATE: &str = "tls.crt";
+pub(crate) const TLS_KEY: &str = "tls.key";
+
+const KINDS: [(&str, SecretKind); 2] =
+    [("Opaque", SecretKind::Opaque), ("kubernetes.io/tls", SecretKind::Tls)];
 
 /// One key of a Secret.
 pub(crate) struct Entry {
@@ -25,9 +42,7 @@ pub(crate) enum SecretText {
 }
 
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
-    if let Some(kind) = fields.get("type") {
-        kind.one_of(&[("Opaque", ())]);
-    }
+    let kind = fields.get("type").map_or(Some(SecretKind::Opaque), |field| Some(field.one_of(&KINDS)?.value));
     fields.get("immutable").inspect(|field| {
         field.boolean();
     });
@@ -45,7 +60,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
             entries.push(Entry { key: key.value, value });
         }
     }
-    Some(Secret { entries })
+    Some(Secret { kind: kind?, entries })
 }
 
 fn decode(value: &Cursor<'_>) -> Option<SecretText> {

@@ -48,6 +48,8 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
         section(fields, "ring", |fields| ring(fields, &mut settings.ring));
         section(fields, "connections", |fields| {
             number(fields, "perWorker", 1..=1_000_000, &mut settings.connections.per_worker);
+            let handshakes = &mut settings.connections.handshakes_per_worker;
+            number(fields, "handshakesPerWorker", 1..=1_000_000, handshakes);
         });
         section(fields, "requests", |fields| {
             size(fields, "headBytes", 1 << 10..=1 << 20, &mut settings.requests.head_bytes);

@@ -1,7 +1,10 @@
 //! A blocking client that keeps its connection, can stop in the middle of an answer, and can walk away.
 
+use super::secure::Socket;
+use rustls::ClientConfig;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest answer head, and most lines in it.
@@ -15,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// One connection to a port of 127.0.0.1, opened when it is needed.
 pub(crate) struct Client {
     addr: SocketAddr,
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
+    tls: Option<Arc<ClientConfig>>,
     buffer: Vec<u8>,
 }
 
@@ -45,8 +49,13 @@ impl Head {
 
 impl Client {
     pub(crate) fn to(port: u16) -> Client {
+        Client::by(None, port)
+    }
+
+    /// By TLS, if there is a configuration for it.
+    pub(crate) fn by(tls: Option<Arc<ClientConfig>>, port: u16) -> Client {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Client { addr, socket: None, buffer: Vec::new() }
+        Client { addr, socket: None, tls, buffer: Vec::new() }
     }
 
     /// Sends one request.
@@ -56,6 +65,7 @@ impl Client {
             None => self.connect()?,
         };
         socket.write_all(request)?;
+        socket.flush()?;
         self.socket = Some(socket);
         Ok(())
     }
@@ -111,13 +121,13 @@ impl Client {
         self.buffer.clear();
     }
 
-    fn connect(&mut self) -> Result<TcpStream> {
+    fn connect(&mut self) -> Result<Socket> {
         self.buffer.clear();
         let socket = TcpStream::connect_timeout(&self.addr, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(socket)
+        Socket::over(socket, self.tls.as_ref())
     }
 
     fn read_head(&mut self) -> Result<Head> {

@@ -11,5 +11,6 @@ pub(crate) mod pages;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod records;
+pub(crate) mod secure;
 pub(crate) mod spread;
 pub(crate) mod stage;

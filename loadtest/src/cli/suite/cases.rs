@@ -13,6 +13,8 @@ pub(super) enum Setup {
     Translated,
     /// As `Chat`, with limits that never refuse.
     Limits,
+    /// As `Chat` to a gateway, as `Plain` to what forwards; behind TLS.
+    Tls,
 }
 
 /// Who drives the load. A client for streams, a constant rate and mixtures has its place here: with one more kind,
@@ -123,7 +125,7 @@ const fn connections(name: &'static str, title: &'static str, connections: u32) 
     Case { name, title, connections, rows: BESIDE_NGINX, bases: &["nginx", CONTROL], ..COMMON }
 }
 
-pub(super) const CASES: [Case; 14] = [
+pub(super) const CASES: [Case; 15] = [
     Case {
         name: "plain-1k",
         title: "Plain forwarding, 1 KiB",
@@ -192,6 +194,17 @@ pub(super) const CASES: [Case; 14] = [
         ..COMMON
     },
     Case {
+        name: "tls-1k",
+        title: "OpenAI chat behind TLS, prompts of 1 KiB; forward-only proxies pass the same bytes unread",
+        rows: &[
+            tollgate("tollgate", Setup::Tls),
+            tollgate("in the clear", Setup::Chat),
+            peers(Kind::Forward, Setup::Tls),
+        ],
+        bases: &["nginx", "haproxy", "in the clear"],
+        ..COMMON
+    },
+    Case {
         name: "keys-1k",
         title: "Limits on, callers with 1, 10,000 and 1,000,000 keys",
         rows: &[keys("1 key", 1), keys("10,000 keys", 10_000), keys("1,000,000 keys", 1_000_000)],
@@ -233,6 +246,7 @@ impl Setup {
             Setup::Chat => "chat",
             Setup::Translated => "translated",
             Setup::Limits => "limits",
+            Setup::Tls => "tls",
         }
     }
 }

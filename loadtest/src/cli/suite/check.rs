@@ -37,8 +37,9 @@ pub(super) struct Books {
 impl Answer {
     /// Asks once, on a connection of its own.
     pub(super) fn to(port: u16, request: &Request) -> Result<Answer, String> {
-        let (head, body) =
-            Client::to(port).ask(&request.bytes()).map_err(|why| format!("no answer: {why}"))?;
+        let (head, body) = Client::by(request.tls.clone(), port)
+            .ask(&request.bytes())
+            .map_err(|why| format!("no answer: {why}"))?;
         Ok(Answer { status: head.status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
@@ -182,7 +183,8 @@ mod tests {
         let port = simulator.addr().port();
         let ask = |body_bytes, lines: &[(&str, &str)]| {
             let headers = lines.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-            Answer::to(port, &Request { body: chat_body(body_bytes, None), headers, keys: 1 }).unwrap()
+            Answer::to(port, &Request { body: chat_body(body_bytes, None), headers, keys: 1, tls: None })
+                .unwrap()
         };
         let direct = ask(500, &[]);
         assert_eq!(

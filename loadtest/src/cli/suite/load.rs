@@ -3,10 +3,12 @@
 use super::cases::Driver;
 use crate::cli::kit::http;
 use crate::cli::kit::process::is_program;
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The path of every request.
@@ -21,6 +23,8 @@ pub(super) struct Request {
     pub(super) headers: Vec<(String, String)>,
     /// Callers who come in turn.
     pub(super) keys: u64,
+    /// Of whom speaks TLS.
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 /// What a client counted.
@@ -80,7 +84,8 @@ impl Client {
         // It ends by itself; should it not, it is ended.
         command.args(["-k", "3", &(time.as_secs() + 60).to_string(), "taskset", "-c", &self.cpu.to_string()]);
         command.args([&self.program, &format!("-c{}", self.connections)]);
-        let url = format!("http://127.0.0.1:{port}{PATH}");
+        let scheme = if self.request.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{port}{PATH}");
         match self.driver {
             Driver::Wrk => {
                 command.args(["-t1", "--timeout", "30s", &format!("-d{}s", time.as_secs()), "-s"]);
@@ -244,8 +249,12 @@ mod tests {
 
     #[test]
     fn scripts_hold_the_request() {
-        let mut request =
-            Request { body: chat_body(100, None), headers: vec![("x-a".into(), "b".into())], keys: 1 };
+        let mut request = Request {
+            body: chat_body(100, None),
+            headers: vec![("x-a".into(), "b".into())],
+            keys: 1,
+            tls: None,
+        };
         assert!(
             lua(&request).contains("wrk.headers[\"x-a\"] = \"b\"") && !lua(&request).contains("request =")
         );

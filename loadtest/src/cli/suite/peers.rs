@@ -34,8 +34,8 @@ struct Known {
 
 #[rustfmt::skip]
 const KNOWN: [Known; 8] = [
-    Known { name: "nginx",     kind: Kind::Forward, binary: "nginx",                       setups: PLAIN },
-    Known { name: "haproxy",   kind: Kind::Forward, binary: "haproxy",                     setups: PLAIN },
+    Known { name: "nginx",     kind: Kind::Forward, binary: "nginx",                       setups: SECURE },
+    Known { name: "haproxy",   kind: Kind::Forward, binary: "haproxy",                     setups: SECURE },
     Known { name: "envoy",     kind: Kind::Forward, binary: "venv/bin/envoy",              setups: PLAIN },
     Known { name: "pingora",   kind: Kind::Forward, binary: "build/release/pingora-peer",  setups: PLAIN },
     Known { name: "litellm",   kind: Kind::Gateway, binary: "venv/bin/litellm",            setups: ALL },
@@ -44,6 +44,7 @@ const KNOWN: [Known; 8] = [
     Known { name: "liter-llm", kind: Kind::Gateway, binary: "bin/liter-llm",               setups: ALL },
 ];
 const PLAIN: &[Setup] = &[Setup::Plain];
+const SECURE: &[Setup] = &[Setup::Plain, Setup::Tls];
 const BOTH: &[Setup] = &[Setup::Chat, Setup::Translated];
 const ALL: &[Setup] = &[Setup::Chat, Setup::Translated, Setup::Limits];
 
@@ -89,7 +90,7 @@ impl Contender {
             kind: Kind::Tollgate,
             binary: binary.display().to_string(),
             version: None,
-            setups: vec![Setup::Plain, Setup::Chat, Setup::Translated, Setup::Limits],
+            setups: vec![Setup::Plain, Setup::Chat, Setup::Translated, Setup::Limits, Setup::Tls],
             home: home.join("tollgate"),
             own: None,
         }
@@ -211,11 +212,11 @@ impl Contender {
     }
 
     /// The templates of a setup, the configuration itself last: `chat.yaml` after `chat.resources.yaml`. What forwards
-    /// has one for all.
+    /// has one for all but TLS.
     fn templates(&self, setup: Setup) -> Result<Vec<PathBuf>, String> {
         let stem = match &self.own {
             Some((config, _)) => config.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            None if self.kind == Kind::Forward => "forward".into(),
+            None if self.kind == Kind::Forward && setup != Setup::Tls => "forward".into(),
             None => setup.name().to_string(),
         };
         let files = fs::read_dir(&self.home).map_err(|why| format!("{}: {why}", self.home.display()))?;

@@ -13,6 +13,8 @@ use super::stand::{provider, request};
 use crate::cli::kit::figures::Figures;
 use crate::cli::kit::gateway::end_after;
 use crate::cli::kit::http::Client;
+use crate::cli::kit::process::is_program;
+use crate::cli::kit::secure::OPENSSL;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -27,13 +29,14 @@ const REQUESTS: u64 = 150;
 const LARGE_REQUESTS: u64 = 10;
 
 /// Setups, and the size of bodies.
-const ROWS: [(Setup, usize); 6] = [
+const ROWS: [(Setup, usize); 7] = [
     (Setup::Plain, 1 << 10),
     (Setup::Chat, 1 << 10),
     (Setup::Chat, 16 << 10),
     (Setup::Chat, 256 << 10),
     (Setup::Translated, 1 << 10),
     (Setup::Limits, 1 << 10),
+    (Setup::Tls, 1 << 10),
 ];
 
 /// Checks every setup; an error when anything differs.
@@ -44,6 +47,10 @@ pub(super) fn run(asked: &Asked) -> Result<(), String> {
     fs::create_dir_all(&scratch).map_err(|why| format!("{}: {why}", scratch.display()))?;
     let tollgate = Contender::tollgate(&asked.tollgate, &asked.home);
     for (setup, body_bytes) in ROWS {
+        if setup == Setup::Tls && !is_program(OPENSSL) {
+            eprintln!("note: TLS was not looked at: {OPENSSL} is not on this machine");
+            continue;
+        }
         try_setup(&tollgate, setup, body_bytes, &scratch, &mut figures)?;
     }
     let out = (!asked.out.as_os_str().is_empty()).then_some(asked.out.as_path());
@@ -74,7 +81,7 @@ fn try_setup(
     };
     let row = Row { who: Who::Tollgate(""), setup, keys: 1, workers: 2 };
     let rig = Rig::start(tollgate, &row, &label, 1024, request(setup, body_bytes), &place)?;
-    let direct = Answer::to(place.upstream, &rig.request)?;
+    let direct = Answer::to(place.upstream, &Request { tls: None, ..rig.request.clone() })?;
     let (before, settled) = (simulator.ledger(), rig.settled()?);
     let each = if body_bytes > 64 << 10 { LARGE_REQUESTS } else { REQUESTS };
     let wrong = drive(&rig, &direct, each);
@@ -111,7 +118,7 @@ fn drive(rig: &Rig, direct: &Answer, each: u64) -> Vec<String> {
 
 /// One client: its requests one after another on one connection.
 fn ask(port: u16, request: &Request, direct: &Answer, sameness: Sameness, each: u64) -> Vec<String> {
-    let (mut client, bytes) = (Client::to(port), request.bytes());
+    let (mut client, bytes) = (Client::by(request.tls.clone(), port), request.bytes());
     let once = |_| {
         let (head, body) = client.ask(&bytes).map_err(|why| format!("no answer: {why}"))?;
         let answer = Answer { status: head.status, body: String::from_utf8_lossy(&body).into_owned() };

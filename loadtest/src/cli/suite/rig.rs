@@ -7,6 +7,7 @@ use super::peers::{Contender, Kind, Values};
 use crate::cli::kit::gateway::two_free_ports;
 use crate::cli::kit::pages::{self, Metrics};
 use crate::cli::kit::process::{Cpu, Process, thread_ns};
+use crate::cli::kit::secure;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -81,6 +82,9 @@ impl Rig {
             .and("ACCOUNTS", row.keys * 4 + 10_000);
         let name = label.replace([' ', ','], "-");
         let dir = fresh(&place.scratch.join(&name))?;
+        if row.setup == Setup::Tls {
+            request.tls = Some(secure::certificate(&dir)?);
+        }
         let rendered = contender.render(row.setup, values, &dir)?;
         keep(&rendered.files, &place.configs.join(&name))?;
         request.headers = rendered.headers;

@@ -70,7 +70,7 @@ pub(super) fn provider(body_bytes: usize) -> Result<(Simulator, u64), String> {
 /// The request of a setup.
 pub(super) fn request(setup: Setup, body_bytes: usize) -> Request {
     let max_tokens = (setup == Setup::Translated).then_some(MAX_TOKENS);
-    Request { body: chat_body(body_bytes, max_tokens), headers: Vec::new(), keys: 1 }
+    Request { body: chat_body(body_bytes, max_tokens), headers: Vec::new(), keys: 1, tls: None }
 }
 
 impl<'a> Stand<'a> {

@@ -1,0 +1,120 @@
+use super::World;
+use super::environment::Secrets;
+use crate::config::certificate::{self, Certificate};
+use crate::config::diagnostic::listing;
+use crate::config::resources::gateway::Listener;
+use crate::config::resources::secret::{Secret, SecretKind, TLS_CERTIFICATE, TLS_KEY};
+use crate::config::resources::{Meta, Reference, Resource};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The certificates of all Secrets that hold one.
+pub(super) struct Certificates {
+    /// By namespace and name; `None` for one that had a fault.
+    known: HashMap<(String, String), Option<Arc<Certificate>>>,
+}
+
+/// Reads the certificate of every Secret of type `kubernetes.io/tls`, referred to or not.
+pub(super) fn compile(world: &World<'_>, secrets: &Secrets) -> Certificates {
+    let mut known = HashMap::new();
+    for secret in &world.all.secrets {
+        let Some(spec) = secret.spec.as_ref().filter(|spec| spec.kind == SecretKind::Tls) else { continue };
+        let name = (secret.meta.namespace.clone(), secret.meta.name.value.clone());
+        known.insert(name, one(world, secrets, &secret.meta, spec).map(Arc::new));
+    }
+    Certificates { known }
+}
+
+fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: &Secret) -> Option<Certificate> {
+    let value = |key: &str| {
+        let found = spec.entries.iter().find(|entry| entry.key == key);
+        if found.is_none() {
+            let keys = spec.entries.iter().map(|entry| entry.key.as_str());
+            let message = format!("Secret {meta} of type kubernetes.io/tls has no key {key:?}");
+            world.faults.fault_with_help(meta.name.at, message, format!("it has: {}", listing(keys)));
+        }
+        let bytes = secrets.value(&meta.namespace, &meta.name.value, key).flatten();
+        found.map(|entry| entry.value.at).zip(bytes)
+    };
+    let ((chain_at, chain), (key_at, key)) = match (value(TLS_CERTIFICATE), value(TLS_KEY)) {
+        (Some(chain), Some(key)) => (chain, key),
+        _ => return None,
+    };
+    let refused = |at, key: &str, why: &str, help: &str| {
+        world.faults.fault_with_help(at, format!("{key:?} {why}"), help);
+    };
+    let chain = certificate::chain(chain).map_err(|why| refused(chain_at, TLS_CERTIFICATE, why, CHAIN_HELP));
+    let key = certificate::key(key).map_err(|why| refused(key_at, TLS_KEY, why, KEY_HELP));
+    let made = Certificate::new(meta.to_string().into(), chain.ok()?, key.ok()?);
+    made.map_err(|why| refused(key_at, TLS_KEY, why, KEY_HELP)).ok()
+}
+
+const CHAIN_HELP: &str =
+    "write the server's own certificate and then those above it, each from -----BEGIN CERTIFICATE----- on";
+const KEY_HELP: &str = "write the key of the server's own certificate, from -----BEGIN PRIVATE KEY----- on: RSA, ECDSA P-256 or \
+                        P-384, or Ed25519, in PKCS #8, PKCS #1 or SEC1, not encrypted";
+
+impl Certificates {
+    /// What an HTTPS listener shows; faults about references, a warning when clients will not take it.
+    pub(super) fn of_listener(
+        &self,
+        world: &World<'_>,
+        gateway: &Meta,
+        listener: &Listener,
+    ) -> Vec<Arc<Certificate>> {
+        let Some(tls) = &listener.tls else { return Vec::new() };
+        let found = tls.certificates.iter().map(|reference| self.find(world, gateway, reference));
+        let found: Vec<Option<Arc<Certificate>>> = found.collect();
+        let is_whole = found.iter().all(Option::is_some) && !tls.is_partial;
+        let certificates: Vec<Arc<Certificate>> = found.into_iter().flatten().collect();
+        if let (true, Some(hostname)) = (is_whole, &listener.hostname) {
+            // A wildcard stands for any name below it; a certificate's covers one label alone.
+            let probe = hostname.value.replace('*', "any");
+            if !certificates.iter().any(|certificate| certificate.is_for(&probe)) {
+                let names = certificates.iter().map(|certificate| &*certificate.name);
+                let message =
+                    format!("no certificate of the listener is for {:?}: {}", hostname.value, listing(names));
+                let help = "clients that verify certificates will refuse it";
+                world.faults.warn_with_help(hostname.at, message, help);
+            }
+        }
+        certificates
+    }
+
+    fn find(&self, world: &World<'_>, gateway: &Meta, reference: &Reference) -> Option<Arc<Certificate>> {
+        let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
+        let (name, at) = (reference.name.value.as_str(), reference.at());
+        let secret = world.find(&world.all.secrets, "Secret", (namespace, name), at)?;
+        if namespace != gateway.namespace
+            && !world.is_granted(("Gateway", &gateway.namespace), ("", "Secret"), (namespace, name))
+        {
+            let message = format!(
+                "Gateway {gateway} may not refer to Secret {namespace}/{name}: namespace {namespace:?} has no \
+                 ReferenceGrant for it"
+            );
+            let help = format!(
+                "write one there, from kind: Gateway in namespace: {} to kind: Secret in group: \"\"",
+                gateway.namespace
+            );
+            world.faults.fault_with_help(at, message, help);
+            return None;
+        }
+        let key = (namespace.to_owned(), name.to_owned());
+        match self.known.get(&key) {
+            Some(certificate) => certificate.clone(),
+            None => {
+                refuse_opaque(world, secret, reference);
+                None
+            }
+        }
+    }
+}
+
+/// A Secret that could not be read was reported already.
+fn refuse_opaque(world: &World<'_>, secret: &Resource<Secret>, reference: &Reference) {
+    if secret.spec.is_some() {
+        let message = format!("Secret {} is not of type kubernetes.io/tls", secret.meta);
+        let help = format!("write that type, and its keys {TLS_CERTIFICATE:?} and {TLS_KEY:?}");
+        world.faults.fault_with_help(reference.at(), message, help);
+    }
+}

@@ -1,0 +1,63 @@
+use super::meta::{Reference, name};
+use crate::config::reader::{Cursor, Fields};
+
+/// `tls` of an HTTPS listener; its mode is Terminate, the only one there is for a gateway that reads requests.
+pub(crate) struct ListenerTls {
+    /// Secrets, the preferred one first.
+    pub(crate) certificates: Vec<Reference>,
+    /// Some reference could not be read.
+    pub(crate) is_partial: bool,
+}
+
+/// The most certificates of a listener (Gateway API).
+const CERTIFICATES_MAX: usize = 64;
+
+pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ListenerTls> {
+    if let Some(field) = fields.get("mode")
+        && field.one_of(&[("Terminate", true), ("Passthrough", false)]).is_some_and(|mode| !mode.value)
+    {
+        let help = "write Terminate: what is encrypted end to end cannot be routed or accounted for here";
+        field.fault_with_help("is Passthrough, which is not supported", help);
+    }
+    fields.unsupported(&["frontendValidation"], "remove it; clients are not asked for certificates");
+    if let Some(options) = fields.get("options") {
+        for (option, _) in options.entries() {
+            let help = "remove it; TLS 1.2 and 1.3 are spoken, by the defaults of rustls";
+            let message = format!("the option {:?} is not supported", option.value);
+            fields.faults().fault_with_help(option.at, message, help);
+        }
+    }
+    let field = fields.get("certificateRefs");
+    let Some(field) = field.filter(|field| !field.is_empty_list()) else {
+        let help = "write certificateRefs: [{name: NAME}], a Secret of type kubernetes.io/tls";
+        fields.faults().fault_with_help(fields.at(), "no certificate is named", help);
+        return None;
+    };
+    let mut written = 0;
+    let certificates = field.list(CERTIFICATES_MAX, |item| {
+        written += 1;
+        reference(&item)
+    });
+    let is_partial = written > certificates.len() || certificates.is_empty();
+    Some(ListenerTls { certificates, is_partial })
+}
+
+fn reference(item: &Cursor<'_>) -> Option<Reference> {
+    item.fields(|fields| {
+        if let Some(group) = fields.get("group")
+            && group.text().is_some_and(|text| !text.value.is_empty())
+        {
+            group.fault_with_help("is not that of Secrets", "write group: \"\", or remove it");
+        }
+        if let Some(kind) = fields.get("kind") {
+            kind.one_of(&[("Secret", ())]);
+        }
+        let wanted = fields.need("name").and_then(|field| field.parsed(name));
+        let namespace = fields.get("namespace").map(|field| field.parsed(name));
+        let namespace = match namespace {
+            Some(namespace) => Some(namespace?.value),
+            None => None,
+        };
+        Some(Reference { name: wanted?, namespace })
+    })
+}
