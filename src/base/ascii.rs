@@ -1,5 +1,8 @@
 //! What a byte is, as RFC 9110 section 5.6 says, in tables.
 
+use std::io::Write;
+use std::net::IpAddr;
+
 /// Whether `byte` may stand in a token (RFC 9110 section 5.6.2): header names, methods, codings.
 pub const fn is_token(byte: u8) -> bool {
     TOKEN[byte as usize]
@@ -48,6 +51,23 @@ pub fn push_decimal(out: &mut Vec<u8>, n: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// Appends `address` as text: `10.0.0.7`, or as RFC 5952 has it.
+pub fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (place, part) in v4.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                push_decimal(out, part.into());
+            }
+        }
+        IpAddr::V6(v6) => {
+            let _ = write!(out, "{v6}"); // a Vec takes every write
+        }
+    }
+}
+
 /// Members of a comma-separated list (RFC 9110 section 5.6.1), trimmed, empty ones left out.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(trim).filter(|member| !member.is_empty())
@@ -75,6 +95,20 @@ mod tests {
         let allowed = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         for byte in 0..=255u8 {
             assert_eq!(is_token(byte), allowed.contains(&byte), "byte {byte:#x}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_addresses_are_written_as_the_library_writes_them() {
+        for n in [0, 7, 9, 10, 99, 100, 12_345, u64::MAX] {
+            let mut out = Vec::new();
+            push_decimal(&mut out, n);
+            assert_eq!(out, n.to_string().as_bytes());
+        }
+        for address in ["0.0.0.0", "10.1.200.255", "::", "2001:db8::7", "::ffff:10.0.0.1"] {
+            let mut out = Vec::new();
+            push_ip(&mut out, address.parse().expect("an address"));
+            assert_eq!(String::from_utf8_lossy(&out), address);
         }
     }
 

@@ -1,7 +1,7 @@
 //! JSON objects, appended to a buffer member by member.
 
 use super::time::Utc;
-use crate::base::ascii::push_decimal;
+use crate::base::ascii::{push_decimal, push_ip};
 use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -72,7 +72,7 @@ impl<'o> Object<'o> {
         let out = self.member(name);
         match value {
             None => out.extend_from_slice(b"null"),
-            Some(text) if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) => {
+            Some(text) if must_be_escaped(text.as_bytes()) => {
                 let _ = serde_json::to_writer(out, text);
             }
             Some(text) => quote(out, text.as_bytes()),
@@ -93,12 +93,8 @@ impl<'o> Object<'o> {
     pub(super) fn address(&mut self, name: &str, address: SocketAddr) {
         let SocketAddr::V4(v4) = address else { return self.quoted(name, address) };
         let out = self.member(name);
-        let mut before = b'"';
-        for part in v4.ip().octets() {
-            out.push(before);
-            push_decimal(out, part.into());
-            before = b'.';
-        }
+        out.push(b'"');
+        push_ip(out, (*v4.ip()).into());
         out.push(b':');
         push_decimal(out, v4.port().into());
         out.push(b'"');
@@ -121,6 +117,13 @@ impl<'o> Object<'o> {
     pub(super) fn end(self) {
         self.out.push(b'}');
     }
+}
+
+/// Whether a JSON string of `text` has escapes (RFC 8259 section 7).
+fn must_be_escaped(text: &[u8]) -> bool {
+    // Looks at all of it, many bytes at a time, as it is short and seldom has any.
+    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    text.iter().fold(false, |found, byte| found | special(*byte))
 }
 
 fn quote(out: &mut Vec<u8>, text: &[u8]) {

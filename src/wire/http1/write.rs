@@ -2,7 +2,6 @@
 //!
 //! A head is a start line, header lines, and [`end`]. Names are written as given, in lower case by custom.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 
 use super::{Header, Headers, Known, Version};
@@ -152,8 +151,8 @@ pub fn forwarded_for(out: &mut Vec<u8>, buf: &[u8], headers: &Headers, peer: IpA
             out.extend_from_slice(b", ");
         }
     }
-    let written = write!(out, "{}\r\n", peer.to_canonical());
-    debug_assert!(written.is_ok(), "a Vec takes every write");
+    ascii::push_ip(out, peer.to_canonical());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The reason phrase of a status (RFC 9110 section 15, RFC 6585); empty for those that we do not know.
