@@ -37,18 +37,7 @@ pub fn push_decimal(out: &mut Vec<u8>, n: u64) {
     if n < 10 {
         return out.push(b'0' + n as u8);
     }
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = n;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
 /// Appends `address` as text: `10.0.0.7`, or as RFC 5952 has it.

@@ -79,6 +79,11 @@ impl<'o> Object<'o> {
         }
     }
 
+    /// A word of ours, in which there is nothing to escape, as a string.
+    pub(super) fn word(&mut self, name: &str, value: &'static str) {
+        quote(self.member(name), value.as_bytes());
+    }
+
     /// A value whose text has nothing to escape, as a string.
     pub(super) fn quoted(&mut self, name: &str, value: impl Display) {
         let _ = write!(self.member(name), "\"{value}\"");

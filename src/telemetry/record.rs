@@ -169,14 +169,14 @@ impl Record {
         json.plain("bytes_in", self.bytes_in);
         json.plain("bytes_out", self.bytes_out);
         json.plain("attempts", self.attempts);
-        json.text("outcome", Some(self.outcome.name()));
+        json.word("outcome", self.outcome.name());
         json.end();
         out.push(b'\n');
     }
 
     fn usage_members(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
-        json.text("source", Some(self.usage_source.name()));
+        json.word("source", self.usage_source.name());
         json.plain("input", self.usage.input);
         json.plain("cached_input", self.usage.cached_input);
         json.plain("cache_write", self.usage.cache_write);
@@ -194,7 +194,7 @@ impl Record {
             let Decision { rule, verdict } = decision;
             let mut json = Object::begin(out);
             json.text("rule", Some(rule));
-            json.text("unit", Some(verdict.unit));
+            json.word("unit", verdict.unit);
             json.plain("admitted", verdict.admitted);
             json.plain("reserved", verdict.reserved);
             json.plain("settled", verdict.settled);
