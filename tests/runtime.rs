@@ -472,3 +472,53 @@ fn mail_from_another_thread_arrives_in_order_and_a_full_box_says_so() {
     sender.join().unwrap();
     assert_eq!(got, (0..1000).collect::<Vec<_>>());
 }
+
+#[test]
+fn what_is_received_behind_a_buffer_is_what_was_sent_and_nothing_is_lost_at_the_end() {
+    const TOTAL: usize = 300_000;
+    let (listener, address) = local_pair();
+    let server = std::thread::spawn(move || {
+        let sent: Vec<u8> = (0..TOTAL).map(|i| (i / 7) as u8).collect();
+        for ends in [true, false] {
+            let (mut stream, _) = listener.accept().unwrap();
+            // In parts of all sizes, with pauses in which the reader waits, and faster than it reads.
+            let (mut rest, mut size) = (&sent[..], 1);
+            while !rest.is_empty() {
+                let (part, next) = rest.split_at(size.min(rest.len()));
+                stream.write_all(part).unwrap();
+                if size < 3000 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                (rest, size) = (next, size * 3);
+            }
+            if !ends {
+                // Until the reader, who was told nothing, gives up.
+                assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+            }
+        }
+    });
+    let seen = on_worker(move |ring| async move {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let socket = Socket::connect(&ring, address, far()).await.unwrap();
+            let mut buf = b"head:".to_vec();
+            let end = loop {
+                socket.deadline_in(Duration::from_millis(300));
+                let before = buf.len();
+                match socket.fill_behind(&mut buf).await {
+                    Ok(0) => break None,
+                    Ok(arrived) => assert_eq!(before + arrived, buf.len()),
+                    Err(error) => break Some(error.kind()),
+                }
+            };
+            seen.push((buf, end));
+        }
+        seen
+    });
+    server.join().unwrap();
+    let expected: Vec<u8> = b"head:".iter().copied().chain((0..TOTAL).map(|i| (i / 7) as u8)).collect();
+    for ((buf, end), expected_end) in seen.into_iter().zip([None, Some(std::io::ErrorKind::TimedOut)]) {
+        assert!(buf == expected, "{} bytes", buf.len());
+        assert_eq!(end, expected_end);
+    }
+}

@@ -50,7 +50,10 @@ pub(super) struct Message {
 }
 
 /// Buffers above this are not kept for the next exchange.
-const KEPT_BYTES_MAX: usize = 16 << 10;
+const KEPT_BYTES_MAX: usize = 32 << 10;
+
+/// The most bytes that are reserved for a body that says how long it will be; what is longer grows as it comes.
+const RESERVED_BYTES_MAX: u64 = 1 << 20;
 
 /// Lists of spans that are longer are not kept.
 const KEPT_SPANS_MAX: usize = 64;
@@ -135,6 +138,10 @@ impl Client {
         let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
         // `decoded` never overtakes `raw`: taking the framing out only moves bytes towards the front.
         let (mut raw, mut decoded) = (head.len, head.len);
+        if let Framing::Length(length) = head.framing {
+            let rest = (head.len as u64 + length).saturating_sub(message.bytes.len() as u64);
+            message.bytes.reserve(rest.min(RESERVED_BYTES_MAX) as usize);
+        }
         self.socket.deadline_in(timeouts.body);
         if head.expects_continue && message.bytes.len() == head.len && !reader.is_done() {
             self.send_continue(timeouts).await?;
@@ -154,7 +161,7 @@ impl Client {
                 break;
             }
             inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
-            let arrived = self.socket.fill(&mut message.bytes).await;
+            let arrived = self.socket.fill_behind(&mut message.bytes).await;
             arrival(arrived, "body")?;
         }
         // What follows belongs to the next request, also when this one is refused for what its body says.

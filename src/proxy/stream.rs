@@ -68,6 +68,14 @@ impl Stream {
         poll_fn(|cx| self.poll_fill(cx, buf)).await
     }
 
+    /// As [`Socket::fill_behind`]; what TLS decrypts is copied in any case.
+    pub(super) async fn fill_behind(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.fill_behind(buf).await,
+            Stream::Tls(_) => self.fill(buf).await,
+        }
+    }
+
     /// As [`Socket::start_send`].
     pub(super) fn start_send(&self, gather: Gather) -> io::Result<()> {
         match self {

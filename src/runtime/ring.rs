@@ -203,7 +203,7 @@ impl Inner {
     /// Starts receiving unless it runs already, the stream has ended, or the inbox is full.
     pub(super) fn arm_receive(&mut self, index: u32) {
         let slot = &self.sockets[index as usize];
-        let room = slot.inbox.len() < self.inbox_bytes;
+        let room = slot.waiting() < self.inbox_bytes;
         if slot.receive != Receive::Idle || slot.end.is_some() || slot.abandoned || !room {
             return;
         }
@@ -348,7 +348,7 @@ impl Inner {
             error => slot.end = Some(End::Failed(-error)),
         }
         self.wakes.extend(slot.receive_waker.take());
-        let full = slot.inbox.len() >= self.inbox_bytes;
+        let full = slot.waiting() >= self.inbox_bytes;
         if !completion.more() {
             slot.receive = Receive::Idle;
             self.completed_one(index);

@@ -18,6 +18,8 @@ pub(super) struct Slot {
     pub(super) abandoned: bool,
     pub(super) receive: Receive,
     pub(super) inbox: Vec<u8>,
+    /// How many bytes at the beginning of `inbox` are the reader's, who waits for what comes behind them.
+    pub(super) lent: usize,
     /// How the peer's side of the stream ended, if it did.
     pub(super) end: Option<End>,
     pub(super) receive_waker: Option<Waker>,
@@ -75,6 +77,11 @@ pub(super) enum Reminder {
 }
 
 impl Slot {
+    /// How many bytes wait for the reader.
+    pub(super) fn waiting(&self) -> usize {
+        self.inbox.len() - self.lent
+    }
+
     pub(super) fn new() -> Slot {
         Slot {
             fd: -1,
@@ -83,6 +90,7 @@ impl Slot {
             abandoned: false,
             receive: Receive::Idle,
             inbox: Vec::new(),
+            lent: 0,
             end: None,
             receive_waker: None,
             outgoing: Outgoing::default(),

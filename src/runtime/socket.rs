@@ -88,6 +88,43 @@ impl Socket {
         })
     }
 
+    /// [`fill`](Socket::fill) of a large message: while the task waits, the inbox is `buf` itself, so that what arrives
+    /// is not copied once more. Who drops this while it waits loses what `buf` held.
+    pub async fn fill_behind(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill_behind(cx, buf)).await
+    }
+
+    fn poll_fill_behind(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let returned = self.ring.with(|inner| {
+            let slot = inner.slot(self.index);
+            let over = slot.waiting() > 0 || slot.end.is_some() || slot.timed_out;
+            if slot.lent == 0 || !over {
+                return None;
+            }
+            let arrived = slot.waiting();
+            std::mem::swap(buf, &mut slot.inbox);
+            slot.lent = 0;
+            inner.arm_receive(self.index);
+            Some(arrived)
+        });
+        if let Some(arrived @ 1..) = returned {
+            return Poll::Ready(Ok(arrived));
+        }
+        let lent = self.ring.with(|inner| inner.slot(self.index).lent > 0);
+        if !lent && let Poll::Ready(filled) = self.poll_fill(cx, buf) {
+            return Poll::Ready(filled);
+        }
+        self.ring.with(|inner| {
+            let slot = inner.slot(self.index);
+            if !lent {
+                std::mem::swap(buf, &mut slot.inbox);
+                slot.lent = slot.inbox.len();
+            }
+            register(&mut slot.receive_waker, cx);
+        });
+        Poll::Pending
+    }
+
     /// Ready when the peer ended or reset its side, whether or not bytes still wait in the inbox.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.ring.with(|inner| {
