@@ -23,8 +23,17 @@ where
     F: Future<Output = T> + 'static,
     M: FnOnce(Rc<Ring>) -> F + Send + 'static,
 {
+    on_worker_with(CONFIG, main)
+}
+
+fn on_worker_with<T, F, M>(config: RingConfig, main: M) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+    M: FnOnce(Rc<Ring>) -> F + Send + 'static,
+{
     let (tell, told) = mpsc::channel();
-    let worker = executor::start("test", None, CONFIG, move |ring| async move {
+    let worker = executor::start("test", None, config, move |ring| async move {
         let result = main(ring).await;
         tell.send(result).ok();
         executor::stop();
@@ -411,6 +420,31 @@ fn no_descriptor_is_left_behind() {
     });
     end();
     assert_eq!(counts, 0, "{} sockets in the process", open());
+}
+
+/// Whoever dropped a listener takes nothing from it any more, and connections may still come out of the ring: those
+/// that the kernel accepted since the last turn. It does so between turns when the submission queue was full and
+/// had to be handed over.
+#[test]
+fn connections_that_come_after_their_listener_is_gone_are_closed() {
+    const ENTRIES: usize = 4;
+    let config = RingConfig { submission_entries: ENTRIES as u32, ..CONFIG };
+    let any = || bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = any();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let clients: Vec<_> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    on_worker_with(config, move |ring| async move {
+        let listener = Listener::new(&ring, socket);
+        let others: Vec<_> = (0..2 * ENTRIES).map(|_| Listener::new(&ring, any())).collect();
+        drop((listener, others));
+        sleep(&ring, Duration::from_millis(50)).await;
+    });
+    for mut client in clients {
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // The end of the stream, or a reset where nobody had accepted: either way nobody holds it open.
+        let ended = client.read(&mut [0]).map_err(|e| e.kind());
+        assert!(matches!(ended, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{ended:?}");
+    }
 }
 
 #[test]

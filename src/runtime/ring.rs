@@ -277,8 +277,10 @@ impl Inner {
         self.driver.accept(listener.fd, user_data(Op::Accept, 0, index as u32));
     }
 
-    /// Stops accepting for good; connections that wait in the kernel's queue are reset when `fd` closes.
+    /// Stops accepting for good; connections that wait in the kernel's queue are reset when `fd` closes. What was
+    /// accepted and is not reaped yet is closed when it comes.
     pub(super) fn stop_accept(&mut self, index: usize) {
+        self.listeners[index].gone = true;
         self.driver.cancel(user_data(Op::Accept, 0, index as u32), user_data(Op::Close, 0, 0));
     }
 
@@ -397,7 +399,10 @@ impl Inner {
     fn accepted(&mut self, index: usize, completion: &Completion) {
         let (listener, result) = (&mut self.listeners[index], completion.result);
         listener.armed = completion.more();
-        if result >= 0 {
+        if result >= 0 && listener.gone {
+            // SAFETY: the kernel made this descriptor for the listener; nobody else has heard of it.
+            drop(unsafe { OwnedFd::from_raw_fd(result) });
+        } else if result >= 0 {
             listener.accepted.push(result);
         } else {
             listener.failed = Some(-result);

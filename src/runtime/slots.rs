@@ -48,6 +48,8 @@ pub(super) enum End {
 pub(super) struct ListenerSlot {
     pub(super) fd: RawFd,
     pub(super) armed: bool,
+    /// The [`super::Listener`] that owned it is gone; its last completions may still come.
+    pub(super) gone: bool,
     pub(super) accepted: Vec<RawFd>,
     pub(super) failed: Option<i32>,
     pub(super) waker: Option<Waker>,
