@@ -3,6 +3,10 @@
 //! `simd_json::to_tape` destroys its input, so that its time contains the copy of the body; `copy` says how much that
 //! is. `serde_json` as `IgnoredAny` validates and finds nothing: the least that a tree-free parse could do.
 
+#[path = "cases/json.rs"]
+mod cases;
+
+use cases::{PROSE, chat};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use tollgate::llm::{Format, Inspector};
@@ -11,12 +15,11 @@ fn inspect(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("inspect");
     for (kind, words) in [("prose", PROSE), ("code", CODE), ("chinese", CHINESE), ("tools", "")] {
         for kib in [1, 16, 256] {
-            let body = request(words, kib * 1024);
+            let body = chat(words, kib * 1024);
             group.throughput(Throughput::Bytes(body.len() as u64));
             let id = |name: &str| BenchmarkId::new(format!("{kind}/{name}"), format!("{kib}KiB"));
-            group.bench_function(id("inspector"), |bench| {
-                bench.iter(|| Inspector::new(Format::OpenAiChat).finish(black_box(&body)).unwrap());
-            });
+            let mut inspect = cases::inspect(body.clone());
+            group.bench_function(id("inspector"), |bench| bench.iter(&mut inspect));
             group.bench_function(id("inspector-in-4KiB-pieces"), |bench| {
                 bench.iter(|| {
                     let mut inspector = Inspector::new(Format::OpenAiChat);
@@ -41,32 +44,13 @@ fn inspect(criterion: &mut Criterion) {
     group.finish();
 }
 
-const PROSE: &str = "The quick brown fox jumps over the lazy dog, and thinks nothing of it at all. ";
+fn edit(criterion: &mut Criterion) {
+    let mut edit = cases::edit(chat(PROSE, 1024));
+    criterion.bench_function("edit/model and usage", |bench| bench.iter(&mut edit));
+}
+
 const CODE: &str = "    if (value == \\\"none\\\") {\\n        return lookup(table, key);\\n    }\\n";
 const CHINESE: &str = "请用一段话解释服务网格的数据平面如何工作。";
 
-/// A request of about `size` bytes: a conversation of `words` in messages of up to 8 KiB, or one with many tools.
-fn request(words: &str, size: usize) -> Vec<u8> {
-    let mut body = String::from(r#"{"model":"gpt-4o-mini","stream":true,"max_tokens":1024,"#);
-    if words.is_empty() {
-        let tool = r#"{"type":"function","function":{"name":"get_weather","description":"Weather","parameters":{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer","minimum":1}},"required":["city"]}}}"#;
-        let count = (size.saturating_sub(150) / (tool.len() + 1)).max(1);
-        body.push_str(&format!(r#""tools":[{}],"#, vec![tool; count].join(",")));
-    }
-    body.push_str(r#""messages":["#);
-    let mut first = true;
-    while first || body.len() + 60 < size {
-        let room = (size - body.len()).saturating_sub(60).min(8192);
-        let text = words.repeat(room / words.len().max(1));
-        let comma = if std::mem::take(&mut first) { "" } else { "," };
-        body.push_str(&format!(r#"{comma}{{"role":"user","content":"{text}"}}"#));
-        if words.is_empty() || text.is_empty() {
-            break;
-        }
-    }
-    body.push_str("]}");
-    body.into_bytes()
-}
-
-criterion_group!(benches, inspect);
+criterion_group!(benches, inspect, edit);
 criterion_main!(benches);

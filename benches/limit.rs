@@ -1,34 +1,23 @@
 //! What it costs to ask a limit: an account alone, a book over 1, 4 and 16 limits, a refusal, an account that two
 //! threads want at once, a million keys, and what a client is told about its limits.
 
+#[path = "cases/limit.rs"]
+mod cases;
+
+use cases::{Desk, ESTIMATE, NOW, PLENTY, USED, host, measure, tuning};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tollgate::base::{Moment, Tick};
-use tollgate::limit::{
-    Account, Accounts, Book, Caller, KeyPart, Measure, Rate, Rule, RuleSet, Spend, Taking, Terms, Tuning,
-    Unit,
-};
+use tollgate::limit::{Account, Taking, Terms, Tuning, Unit, Wanted};
 
 criterion_group!(benches, account, book, refusal, hot_account, many_keys, standings);
 criterion_main!(benches);
 
-/// What is reserved for a request, and what it turns out to have used.
-const ESTIMATE: Spend = spend(1_500);
-const USED: Spend = spend(1_112);
-
-/// A refill that divides nothing evenly, as `100000/minute` does not.
-const RATE: Rate = Rate { per_fill: 100_000, fill: Duration::from_secs(60) };
-/// So much that the benches never empty it.
-const PLENTY: u64 = 1 << 40;
-/// When accounts open, and an hour later, when they are asked.
+/// When accounts open: an hour before they are asked.
 const OPENED: Moment = Moment { tick: Tick(3_600_000_000_000), unix_ms: 0 };
-const NOW: Moment = Moment { tick: Tick(7_200_000_000_000), unix_ms: 3_600_000 };
-
-/// How long a reservation may be open.
-const HOLD: Duration = Duration::from_secs(3600);
 
 fn account(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("limit/account");
@@ -55,8 +44,8 @@ fn account(criterion: &mut Criterion) {
 fn book(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("limit/book/reserve and settle");
     for count in [1, 4, 16] {
-        let mut desk = Desk::open(count, 0, &host(1));
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| bencher.iter(|| desk.exchange(0)));
+        let mut exchange = cases::exchange(count);
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| bencher.iter(&mut exchange));
     }
 }
 
@@ -66,10 +55,12 @@ fn refusal(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("limit/book/refuse");
     for (name, count, short) in [("1", 1, 0), ("4, the first is short", 4, 0), ("4, the last is short", 4, 3)]
     {
-        let mut desk = Desk::open(count, 0, &host(1));
-        desk.account(short).settle(0, 2 * PLENTY, 0, NOW);
-        assert!(!desk.is_admitted(0));
-        group.bench_function(name, |bencher| bencher.iter(|| desk.is_admitted(0)));
+        let accounts = host(1);
+        let mut desk = Desk::open(count, 0, &accounts);
+        let wanted = Wanted { rules: &desk.rules, rule: short, key: 0 };
+        accounts.find(&wanted, &String::new, NOW).settle(0, 2 * PLENTY, 0, NOW);
+        assert!(desk.reserve(0).is_none());
+        group.bench_function(name, |bencher| bencher.iter(|| desk.reserve(0).is_some()));
     }
 }
 
@@ -84,8 +75,8 @@ fn hot_account(criterion: &mut Criterion) {
             bencher.iter_custom(|times| {
                 let (one, other) = (hosts[0].clone(), hosts[1].clone());
                 beside(
-                    move || Desk::open(4, 1, &other).into_exchange(),
-                    move || Desk::open(4, 0, &one).into_exchange(),
+                    move || endless(Desk::open(4, 1, &other)),
+                    move || endless(Desk::open(4, 0, &one)),
                     times,
                 )
             });
@@ -136,7 +127,7 @@ fn crowded_desk(keys: u64) -> Desk {
     let idle = host(1);
     let mut other = Desk::open(1, 0, &idle);
     (1..=keys).for_each(|key| {
-        let wanted = tollgate::limit::Wanted { rules: &other.rules, rule: 0, key: spread(key) };
+        let wanted = Wanted { rules: &other.rules, rule: 0, key: spread(key) };
         idle.find(&wanted, &String::new, NOW);
     });
     eprintln!("bytes per idle key: {}", (resident_bytes() - idle_before) / keys);
@@ -156,69 +147,13 @@ fn resident_bytes() -> u64 {
 fn standings(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("limit/book/standings");
     for count in [1, 4] {
-        let mut desk = Desk::open(count, 0, &host(1));
-        let ticket = desk.reserve(0).expect("plenty is there");
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            bencher.iter(|| desk.book.standings(&ticket, black_box(NOW)));
-        });
+        let mut standings = cases::standings(count);
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| bencher.iter(&mut standings));
     }
 }
 
-/// A worker's book over limits on requests and on tokens by turns.
-struct Desk {
-    rules: RuleSet,
-    accounts: Arc<Accounts>,
-    book: Book,
-}
-
-/// A caller whose key is known.
-struct Key(u128);
-
-impl Caller for Key {
-    fn key(&self, _: &[KeyPart]) -> Result<u128, usize> {
-        Ok(self.0)
-    }
-
-    fn label(&self, _: &[KeyPart]) -> String {
-        String::new()
-    }
-}
-
-impl Desk {
-    fn open(count: usize, worker: u32, accounts: &Arc<Accounts>) -> Desk {
-        let units = [Unit::Requests, Unit::Tokens].into_iter().cycle();
-        let rules: Vec<Rule> = (0..count).zip(units).map(|(n, unit)| rule(n, unit)).collect();
-        let book = Book::new(worker, accounts.clone(), HOLD);
-        Desk { rules: RuleSet::new(&rules), accounts: accounts.clone(), book }
-    }
-
-    fn reserve(&mut self, key: u128) -> Option<tollgate::limit::Ticket> {
-        let limits = 0..self.rules.rules.len() as u32;
-        let note = |_, note| {
-            black_box(note);
-        };
-        self.book.reserve(&self.rules, limits, &Key(key), black_box(&ESTIMATE), black_box(NOW), note).ok()
-    }
-
-    fn is_admitted(&mut self, key: u128) -> bool {
-        self.reserve(key).is_some()
-    }
-
-    fn exchange(&mut self, key: u128) {
-        let ticket = self.reserve(key).expect("plenty is there");
-        self.book.settle(ticket, &self.rules, black_box(&USED), black_box(NOW), |settled| {
-            black_box(settled);
-        });
-    }
-
-    fn into_exchange(mut self) -> impl FnMut() {
-        move || self.exchange(0)
-    }
-
-    fn account(&self, rule: u32) -> Arc<Account> {
-        let wanted = tollgate::limit::Wanted { rules: &self.rules, rule, key: 0 };
-        self.accounts.find(&wanted, &String::new, NOW)
-    }
+fn endless(mut desk: Desk) -> impl FnMut() {
+    move || desk.exchange(0)
 }
 
 /// How long `times` of what `measured` makes take on this thread while another thread repeats what `other` makes.
@@ -248,37 +183,9 @@ fn beside<F: FnMut(), G: FnMut()>(
     })
 }
 
-fn host(workers: u32) -> Arc<Accounts> {
-    Arc::new(Accounts::new(2_000_000, false, tuning(workers)))
-}
-
-fn tuning(workers: u32) -> Tuning {
-    Tuning { workers, ..Tuning::default() }
-}
-
-fn measure() -> Measure {
-    Measure::Bucket { capacity: PLENTY, rate: RATE }
-}
-
 fn open_account() -> Account {
     let terms = Arc::new(Terms::new(&"default/policy".into(), Unit::Tokens, &measure()));
     Account::open(1, "", &terms, false, OPENED)
-}
-
-fn rule(n: usize, unit: Unit) -> Rule {
-    let key = vec![KeyPart::ApiKey];
-    Rule { key, ..Rule::new(&format!("default/policy/limit-{n}"), unit, measure()) }
-}
-
-const fn spend(tokens: u64) -> Spend {
-    Spend {
-        input: tokens,
-        cached_input: 0,
-        cache_write: 0,
-        output: 0,
-        reasoning: 0,
-        cost: tollgate::base::Money::ZERO,
-    }
 }
 
 /// A digest, even over all its bits, of a small number.

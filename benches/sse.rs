@@ -1,12 +1,13 @@
 //! What it costs to watch a stream of 1,000 events: splitting it, metering it, taking the usage out of it.
 
+#[path = "cases/answer.rs"]
+mod cases;
+
+use cases::{PIECE, anthropic, meter_stream, meter_whole, openai};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use tollgate::llm::{Format, Meter, UsageStripper};
+use tollgate::llm::{Format, UsageStripper};
 use tollgate::wire::sse::{Parts, Reader};
-
-/// What a read from a socket brings when a provider sends events as they come: one or a few.
-const PIECE: usize = 1400;
 
 fn streams(criterion: &mut Criterion) {
     for (name, format, stream) in
@@ -36,14 +37,8 @@ fn streams(criterion: &mut Criterion) {
                 count
             });
         });
-        group.bench_function("meter", |bench| {
-            bench.iter(|| {
-                let mut meter = Meter::new(format, true);
-                black_box(&stream).chunks(PIECE).for_each(|piece| meter.feed(piece));
-                assert!(meter.usage().is_some() && meter.events() >= 1000);
-                meter.output_bytes()
-            });
-        });
+        let mut meter = meter_stream(format, stream.clone());
+        group.bench_function("meter", |bench| bench.iter(&mut meter));
         if format == Format::OpenAiChat {
             let mut out = Vec::with_capacity(stream.len());
             group.bench_function("strip", |bench| {
@@ -60,24 +55,10 @@ fn streams(criterion: &mut Criterion) {
     }
 }
 
-fn openai() -> Vec<u8> {
-    let head = r#"data: {"id":"chatcmpl-ChZNa5AVXUvGOZAleY7FgQlVr6bxn","object":"chat.completion.chunk","created":1764500138,"model":"gpt-4o-mini-2024-07-18","service_tier":"default","system_fingerprint":"fp_50906f2aac","choices":["#;
-    let delta = r#"{"index":0,"delta":{"content":" token"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"LPXc94h4G"}"#;
-    let usage = r#"],"usage":{"prompt_tokens":23,"completion_tokens":1000,"total_tokens":1023,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}}"#;
-    format!("{}{head}{usage}\n\ndata: [DONE]\n\n", format!("{head}{delta}\n\n").repeat(1000)).into_bytes()
+fn whole(criterion: &mut Criterion) {
+    let mut meter = meter_whole();
+    criterion.bench_function("answer/openai/meter", |bench| bench.iter(&mut meter));
 }
 
-fn anthropic() -> Vec<u8> {
-    let start = r#"{"type":"message_start","message":{"model":"claude-x","content":[],"usage":{"input_tokens":10,"output_tokens":1}}}"#;
-    let delta = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" token"}}"#;
-    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1000}}"#;
-    let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
-    let mut stream = event("message_start", start);
-    stream.push_str(&event("content_block_delta", delta).repeat(1000));
-    stream.push_str(&event("message_delta", end));
-    stream.push_str(&event("message_stop", r#"{"type":"message_stop"}"#));
-    stream.into_bytes()
-}
-
-criterion_group!(benches, streams);
+criterion_group!(benches, streams, whole);
 criterion_main!(benches);
