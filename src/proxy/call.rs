@@ -286,11 +286,10 @@ async fn attempt(
     if sending.request.is_none() || sending.unsent {
         entry.reached = Reached::Nobody;
     }
+    let Sending { request, unsent } = sending;
     match outcome? {
-        Ended::Answered(head, bytes) => {
-            Ok(Began { head, bytes, sent: sending.request.filter(|_| !sending.unsent) })
-        }
-        Ended::Broken => Err(Failure::Broken { request: sending.request, unsent: sending.unsent }),
+        Some((head, bytes)) => Ok(Began { head, bytes, sent: request.filter(|_| !unsent) }),
+        None => Err(Failure::Broken { request, unsent }),
     }
 }
 
@@ -303,20 +302,14 @@ struct Sending {
     unsent: bool,
 }
 
-#[allow(clippy::large_enum_variant)] // lives for a moment
-enum Ended {
-    Answered(ResponseHead, Vec<u8>),
-    /// Before any byte of an answer.
-    Broken,
-}
-
 impl Sending {
+    /// The answer's head and what came with it; `None` when the connection broke before any byte of one.
     async fn until_answered(
         &mut self,
         upstream: &Upstream,
         client: &Stream,
         (mut heads, mut bytes): (Heads, Vec<u8>),
-    ) -> Result<Ended, Failure> {
+    ) -> Result<Option<(ResponseHead, Vec<u8>)>, Failure> {
         loop {
             match next_event(upstream, client, self.request.is_none(), &mut bytes).await {
                 Event::Sent(gather, Ok(())) => self.request = Some(gather),
@@ -330,7 +323,7 @@ impl Sending {
                         let (gather, sent) = take_back(upstream).await?;
                         (self.request, self.unsent) = (Some(gather), !sent);
                     }
-                    return Ok(Ended::Broken);
+                    return Ok(None);
                 }
                 Event::Filled(Ok(0) | Err(_)) => {
                     return Err(Failure::Final(Fault::ProviderMalformed("it ended inside its head")));
@@ -338,7 +331,7 @@ impl Sending {
                 Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
                 Event::Filled(Ok(_)) => {
                     if let Some(head) = heads.read(&mut bytes, Method::Post).map_err(Failure::Final)? {
-                        return Ok(Ended::Answered(head, bytes));
+                        return Ok(Some((head, bytes)));
                     }
                 }
             }

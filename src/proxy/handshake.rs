@@ -5,10 +5,9 @@ use super::client::Client;
 use super::fault::Fault;
 use super::stream::Stream;
 use super::tls::{Session, TlsStream};
-use super::worker::Worker;
+use super::worker::{Open, Worker};
 use crate::base::Tick;
 use crate::config::{HttpsListener, Listener};
-use crate::mail::Desk;
 use crate::route::Table;
 use crate::runtime::{Gather, Socket};
 use crate::wire::http1::write;
@@ -152,7 +151,7 @@ pub(super) async fn welcome(
         counters.handshakes_turned_away.add(1);
         return None;
     }
-    let open = Open::count(&worker.desk);
+    let open = Open::count(&worker.desk, |counters| &counters.handshakes_open);
     let deadline = worker.ring.now() + settings.timeouts.handshake;
     let choose = |name: Option<&str>| {
         let place = snapshot.listeners.get(listener)?.https_for(name.unwrap_or_default().as_bytes())?;
@@ -180,22 +179,6 @@ pub(super) async fn welcome(
             }
             None
         }
-    }
-}
-
-/// Counts a handshake as under way for as long as it lives, a panic included.
-struct Open(Arc<Desk>);
-
-impl Open {
-    fn count(desk: &Arc<Desk>) -> Open {
-        desk.counters.handshakes_open.add(1);
-        Open(desk.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.counters.handshakes_open.sub(1);
     }
 }
 

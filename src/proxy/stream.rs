@@ -95,6 +95,14 @@ impl Stream {
         }
     }
 
+    /// As [`Socket::poll_sent_late`]. TLS has more to do when a part is sent, so it is woken for that.
+    pub(super) fn poll_sent_late(&self, cx: &mut Context<'_>) -> Poll<(Gather, io::Result<()>)> {
+        match self {
+            Stream::Plain(socket) => socket.poll_sent_late(cx),
+            Stream::Tls(tls) => tls.poll_sent(cx),
+        }
+    }
+
     /// As [`Socket::send`].
     pub(super) async fn send(&self, gather: Gather) -> (Gather, io::Result<()>) {
         match self.start_send(gather) {

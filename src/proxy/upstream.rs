@@ -152,12 +152,9 @@ impl Upstream {
         self.stream.poll_sent(cx)
     }
 
-    /// As [`Socket::poll_sent_late`]. TLS has more to do when a part is sent, so it is woken for that.
+    /// As [`Stream::poll_sent_late`].
     pub(super) fn poll_sent_late(&self, cx: &mut Context<'_>) -> Poll<(Gather, io::Result<()>)> {
-        match &self.stream {
-            Stream::Plain(socket) => socket.poll_sent_late(cx),
-            Stream::Tls(tls) => tls.poll_sent(cx),
-        }
+        self.stream.poll_sent_late(cx)
     }
 
     /// As [`Socket::poll_fill`].

@@ -9,7 +9,7 @@ use crate::limit::Book;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
 use crate::mail::{Board, Desk, InForce, Resolved, Sheet, ToWorker};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
-use crate::telemetry::{Estimates, InputEstimate, Latencies, OutputEstimate};
+use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
 use rustls::{ClientConfig, ServerConfig};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -154,7 +154,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
 
 /// Serves one connection, exchange by exchange.
 async fn serve(worker: Rc<Worker>, socket: Socket, listener: usize) {
-    let _open = Open::count(&worker.desk);
+    let _open = Open::connection(&worker.desk);
     let mut served = pin!(serve_all(&worker, socket, listener));
     // A worker that stops drops its exchanges where they stand: each settles and writes its record.
     let until_stopped = |cx: &mut Context<'_>| match worker.is_stopping() {
@@ -176,20 +176,27 @@ async fn serve_all(worker: &Rc<Worker>, socket: Socket, listener: usize) {
     }
 }
 
-/// Counts a connection as open for as long as it lives, a panic included.
-struct Open(Arc<Desk>);
+/// Counts something in a gauge for as long as it lives, a panic included.
+pub(super) struct Open {
+    desk: Arc<Desk>,
+    gauge: fn(&Counters) -> &Gauge,
+}
 
 impl Open {
-    fn count(desk: &Arc<Desk>) -> Open {
+    pub(super) fn count(desk: &Arc<Desk>, gauge: fn(&Counters) -> &Gauge) -> Open {
+        gauge(&desk.counters).add(1);
+        Open { desk: desk.clone(), gauge }
+    }
+
+    fn connection(desk: &Arc<Desk>) -> Open {
         desk.counters.connections_accepted.add(1);
-        desk.counters.connections_open.add(1);
-        Open(desk.clone())
+        Open::count(desk, |counters| &counters.connections_open)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.counters.connections_open.sub(1);
+        (self.gauge)(&self.desk.counters).sub(1);
     }
 }
 
@@ -346,7 +353,8 @@ mod tests {
             inbox_bytes: 4096,
         };
         let worker = executor::start("test", None, config, move |ring| async move {
-            let (doomed, other, panicked) = (Open::count(&theirs), Open::count(&theirs), theirs.clone());
+            let (doomed, other, panicked) =
+                (Open::connection(&theirs), Open::connection(&theirs), theirs.clone());
             let fails = async move {
                 let _open = doomed;
                 panic!("planted");

@@ -82,6 +82,23 @@ impl Slot {
         self.inbox.len() - self.lent
     }
 
+    /// Makes `buf` the inbox, which is empty.
+    pub(super) fn lend(&mut self, buf: &mut Vec<u8>) {
+        std::mem::swap(buf, &mut self.inbox);
+        self.lent = self.inbox.len();
+    }
+
+    /// Undoes [`lend`](Slot::lend), if it was done; how many bytes came meanwhile.
+    pub(super) fn give_back(&mut self, buf: &mut Vec<u8>) -> usize {
+        if self.lent == 0 {
+            return 0;
+        }
+        let arrived = self.waiting();
+        std::mem::swap(buf, &mut self.inbox);
+        self.lent = 0;
+        arrived
+    }
+
     pub(super) fn new() -> Slot {
         Slot {
             fd: -1,

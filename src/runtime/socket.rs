@@ -95,34 +95,19 @@ impl Socket {
     }
 
     fn poll_fill_behind(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let returned = self.ring.with(|inner| {
-            let slot = inner.slot(self.index);
-            let over = slot.waiting() > 0 || slot.end.is_some() || slot.timed_out;
-            if slot.lent == 0 || !over {
-                return None;
-            }
-            let arrived = slot.waiting();
-            std::mem::swap(buf, &mut slot.inbox);
-            slot.lent = 0;
+        let arrived = self.ring.with(|inner| {
+            let arrived = inner.slot(self.index).give_back(buf);
             inner.arm_receive(self.index);
-            Some(arrived)
+            arrived
         });
-        if let Some(arrived @ 1..) = returned {
+        if arrived > 0 {
             return Poll::Ready(Ok(arrived));
         }
-        let lent = self.ring.with(|inner| inner.slot(self.index).lent > 0);
-        if !lent && let Poll::Ready(filled) = self.poll_fill(cx, buf) {
-            return Poll::Ready(filled);
+        let filled = self.poll_fill(cx, buf);
+        if filled.is_pending() {
+            self.ring.with(|inner| inner.slot(self.index).lend(buf));
         }
-        self.ring.with(|inner| {
-            let slot = inner.slot(self.index);
-            if !lent {
-                std::mem::swap(buf, &mut slot.inbox);
-                slot.lent = slot.inbox.len();
-            }
-            register(&mut slot.receive_waker, cx);
-        });
-        Poll::Pending
+        filled
     }
 
     /// Ready when the peer ended or reset its side, whether or not bytes still wait in the inbox.

@@ -109,25 +109,48 @@ impl Record {
     /// Makes this sheet, whatever stands on it, what [`begun`](Record::begun) makes. A record is larger than what most
     /// exchanges write into it, so it is not written anew but wiped where something stands.
     pub fn begin(&mut self, time_unix_ms: u64, worker: u16, client: SocketAddr) {
-        // All fields by name, so that none is forgotten.
-        let Record { time_unix_ms: time, worker: by, client: from, route, rule, backend, .. } = self;
-        (*time, *by, *from, *rule) = (time_unix_ms, worker, client, 0);
+        // All fields by name, so that the compiler tells when one is forgotten.
+        let Record {
+            time_unix_ms: time,
+            worker: by,
+            route,
+            rule,
+            backend,
+            client: from,
+            key,
+            method,
+            path,
+            format,
+            provider,
+            model_asked,
+            model_used,
+            status,
+            streamed,
+            usage,
+            usage_source,
+            cost_nano_usd,
+            decisions,
+            first_byte_us,
+            duration_us,
+            bytes_in,
+            bytes_out,
+            attempts,
+            outcome,
+        } = self;
+        (*time, *by, *from) = (time_unix_ms, worker, client);
         route.erase();
         backend.erase();
-        let Record { key, method, path, format, provider, model_asked, model_used, .. } = self;
+        decisions.erase();
         key.clear();
         method.clear();
         path.clear();
         model_asked.clear();
         model_used.clear();
-        (*format, *provider) = (None, None);
-        let Record { status, streamed, usage, usage_source, cost_nano_usd, decisions, .. } = self;
-        (*status, *streamed, *usage, *cost_nano_usd) = (0, false, UsageCounts::default(), 0);
-        *usage_source = UsageSource::None;
-        decisions.erase();
-        let Record { first_byte_us, duration_us, bytes_in, bytes_out, attempts, outcome, .. } = self;
-        (*first_byte_us, *duration_us, *bytes_in, *bytes_out) = (None, 0, 0, 0);
-        (*attempts, *outcome) = (0, Outcome::Fault);
+        (*format, *provider, *first_byte_us) = (None, None, None);
+        (*rule, *status, *streamed, *attempts) = (0, 0, false, 0);
+        (*cost_nano_usd, *duration_us, *bytes_in, *bytes_out) = (0, 0, 0, 0);
+        (*usage, *usage_source) = (UsageCounts::default(), UsageSource::None);
+        *outcome = Outcome::Fault;
     }
 
     /// Keeps the path of `target`, without its query, as far as there is room.
