@@ -84,6 +84,17 @@ impl<'o> Emit<'o> {
         self.comma = true;
     }
 
+    /// `true` or `false`.
+    pub(in crate::llm) fn bool(&mut self, is: bool) {
+        self.raw(if is { "true" } else { "false" });
+    }
+
+    /// One string of several texts with `joint` between them.
+    pub(super) fn joined(&mut self, texts: &[&str], joint: &str) {
+        let joints = std::iter::once("").chain(std::iter::repeat(joint));
+        self.text(texts.iter().zip(joints).flat_map(|(text, joint)| [joint, text]));
+    }
+
     /// A number with a fraction; finite, as JSON has no other.
     pub(super) fn f64(&mut self, number: f64) {
         // Rust's shortest form that reads back the same: `0.7`, `1.0`, `1e300`; JSON all of them.

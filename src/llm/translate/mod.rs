@@ -3,33 +3,27 @@
 //! All of it is functions from bytes to bytes. A body is decoded once with simd-json, which unescapes strings
 //! in place (so the buffer is used up), and the other format's JSON is written straight into a `Vec<u8>`.
 //!
-//! | what | function | files |
+//! Each format is a room of its own that reads and writes the [`hub`]'s values, and knows no other format:
+//!
+//! | what | function | in a format's room |
 //! |---|---|---|
-//! | a client's request | [`request`] | `request_to_*`, `messages_to_*`, `media_to_anthropic`, `tools_to_anthropic`, `claude` |
-//! | a provider's whole answer | [`reply`] | `reply_to_*` |
-//! | a provider's error (status >= 400) | [`error`] | `error` |
-//! | a provider's stream | [`StreamTranslator`] | `stream`, `stream_to_*` |
+//! | a client's request | [`request`] | `read_request`, `write_request`, with `turns` and `tools` |
+//! | a provider's whole answer | [`reply`] | `reply` |
+//! | a provider's error (status >= 400) | [`error`] | `error` is for all formats |
+//! | a provider's stream | [`StreamTranslator`] | `stream` |
 //!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
-//! meaning of the conversation (audio, a file the other provider keeps) is refused as [`BadRequest`] instead.
+//! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
 //! Members that no table here knows pass through untouched.
 
-mod claude;
+mod chat;
 pub(in crate::llm) mod emit;
 mod error;
+mod hub;
 mod lost;
-mod media_to_anthropic;
-mod messages_to_anthropic;
-mod messages_to_openai;
+mod messages;
 pub(in crate::llm) mod read;
-mod reply_to_anthropic;
-mod reply_to_openai;
-mod request_to_anthropic;
-mod request_to_openai;
 mod stream;
-mod stream_to_anthropic;
-mod stream_to_openai;
-mod tools_to_anthropic;
 pub(in crate::llm) mod usage;
 
 pub use error::error;
@@ -38,7 +32,8 @@ pub use stream::{StreamTerms, StreamTranslator};
 
 use super::Format;
 use super::refusal::{self, Refusal, RefusalKind};
-use read::Decoder;
+use emit::Emit;
+use read::{Decoder, Value};
 use std::fmt;
 
 /// What the gateway decides about a request that is translated.
@@ -145,23 +140,42 @@ pub fn request(
     terms: &RequestTerms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadRequest> {
-    let translate = match (from, to) {
-        (Format::OpenAiChat, Format::AnthropicMessages) => request_to_anthropic::request,
-        (Format::AnthropicMessages, Format::OpenAiChat) => request_to_openai::request,
-        (Format::OpenAiChat, Format::OpenAiChat) | (Format::AnthropicMessages, Format::AnthropicMessages) => {
-            out.extend_from_slice(body);
-            return Ok(Lost::default());
-        }
-    };
+    if from == to {
+        out.extend_from_slice(body);
+        return Ok(Lost::default());
+    }
     out.reserve(body.len() + 256);
     Decoder::default()
         .decode(body, |value| {
             if !value.is_object() {
                 return Err(BadRequest::new("", "the request body must be a JSON object"));
             }
-            translate(value, terms, out)
+            translated(from, to, value, terms, out)
         })
         .unwrap_or_else(|| Err(BadRequest::new("", "the request body is not valid JSON")))
+}
+
+fn translated(
+    from: Format,
+    to: Format,
+    body: Value<'_, '_>,
+    terms: &RequestTerms<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Lost, BadRequest> {
+    let request = match from {
+        Format::OpenAiChat => chat::read_request(body),
+        Format::AnthropicMessages => messages::read_request(body),
+    }?;
+    if terms.model.is_none() && request.model.is_empty() {
+        return Err(BadRequest::new("model", "you must provide a model"));
+    }
+    let mut lost = request.lost.clone();
+    let e = &mut Emit::new(out);
+    match to {
+        Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
+        Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+    }?;
+    Ok(lost)
 }
 
 /// Appends to `out` the whole answer in the client's format that means what `body` from the provider means.
@@ -175,16 +189,25 @@ pub fn reply(
     terms: &ReplyTerms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadReply> {
-    let translate = match (provider, client) {
-        (Format::AnthropicMessages, Format::OpenAiChat) => reply_to_openai::reply,
-        (Format::OpenAiChat, Format::AnthropicMessages) => reply_to_anthropic::reply,
-        (Format::OpenAiChat, Format::OpenAiChat) | (Format::AnthropicMessages, Format::AnthropicMessages) => {
-            out.extend_from_slice(body);
-            return Ok(Lost::default());
-        }
-    };
+    if provider == client {
+        out.extend_from_slice(body);
+        return Ok(Lost::default());
+    }
     out.reserve(body.len() + 256);
-    Decoder::default().decode(body, |value| translate(value, terms, out)).unwrap_or(Err(BadReply::NotJson))
+    let translated = |answer: Value<'_, '_>| {
+        let reply = match provider {
+            Format::OpenAiChat => chat::read_reply(answer),
+            Format::AnthropicMessages => messages::read_reply(answer),
+        }?;
+        let mut lost = reply.lost.clone();
+        let e = &mut Emit::new(out);
+        match client {
+            Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
+            Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
+        }
+        Ok(lost)
+    };
+    Decoder::default().decode(body, translated).unwrap_or(Err(BadReply::NotJson))
 }
 
 #[cfg(test)]

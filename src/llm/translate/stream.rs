@@ -1,9 +1,9 @@
 //! A provider's stream in the client's format, event by event.
 
-use super::BadReply;
-use super::read::Decoder;
-use super::stream_to_anthropic::ToAnthropic;
-use super::stream_to_openai::ToOpenAi;
+use super::error::{stream_cut, stream_error};
+use super::hub::{Event, Finish};
+use super::read::{Decoder, Value};
+use super::{BadReply, chat, messages};
 use crate::llm::{Format, Usage};
 use crate::wire::sse;
 
@@ -26,83 +26,110 @@ pub struct StreamTerms {
 /// stream was cut. [`StreamTranslator::cut`] ends the stream early on the gateway's own decision.
 ///
 /// Holds an id, a model name and a bounded map of tool calls; never the text that passes.
-pub struct StreamTranslator {
-    direction: Direction,
+pub struct StreamTranslator(Option<Box<Crossing>>);
+
+/// The way of a stream from one format through the hub into another.
+struct Crossing {
+    client: Format,
     decoder: Decoder,
+    reader: Box<dyn ReadEvents>,
+    writer: Box<dyn WriteEvents>,
+    state: State,
+}
+
+/// What is known of a stream so far.
+#[derive(Default)]
+struct State {
+    asked_model: String,
+    started: bool,
+    /// The model called a tool; it refused.
+    called: bool,
+    refused: bool,
+    finish: Option<Finish>,
+    usage: Option<Usage>,
     /// The stream has ended, well or with an error event; all that comes later is dropped.
     over: bool,
 }
 
-enum Direction {
-    Same,
-    ToOpenAi(Box<ToOpenAi>),
-    ToAnthropic(Box<ToAnthropic>),
+/// Takes what an event says.
+pub(super) type Sink<'s> = dyn FnMut(Event<'_, '_>) -> Result<(), BadReply> + 's;
+
+/// Reads the events of a provider's stream.
+pub(super) trait ReadEvents {
+    /// Hands on what the event says. `name` is its name where the format does not say it in the data.
+    fn read(&mut self, name: &str, event: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply>;
 }
 
-/// Whether more events are expected.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
-    More,
-    Over,
+/// Writes the events of a client's stream, as SSE and ready to send. The three are called in this order.
+pub(super) trait WriteEvents {
+    /// Once. Both may be empty.
+    fn start(&mut self, id: &str, model: &str, out: &mut Vec<u8>);
+    /// What stands between start and end: anything but [`Event::Start`], [`Event::Usage`], [`Event::Finish`],
+    /// [`Event::Fail`] and [`Event::End`].
+    fn event(&mut self, event: Event<'_, '_>, out: &mut Vec<u8>) -> Result<(), BadReply>;
+    /// Once, unless the stream ends with an error.
+    fn end(&mut self, finish: Finish, usage: Usage, out: &mut Vec<u8>);
+    /// Whether an OpenAI client gets the usage chunk.
+    fn include_usage(&mut self, _include: bool) {}
 }
 
 impl StreamTranslator {
     /// A translator of one stream. Between equal formats events pass as they are.
     pub fn new(provider: Format, client: Format, terms: StreamTerms) -> StreamTranslator {
-        let direction = match (provider, client) {
-            (Format::AnthropicMessages, Format::OpenAiChat) => {
-                Direction::ToOpenAi(Box::new(ToOpenAi::new(terms)))
-            }
-            (Format::OpenAiChat, Format::AnthropicMessages) => {
-                Direction::ToAnthropic(Box::new(ToAnthropic::new(terms)))
-            }
-            (Format::OpenAiChat, Format::OpenAiChat)
-            | (Format::AnthropicMessages, Format::AnthropicMessages) => Direction::Same,
+        if provider == client {
+            return StreamTranslator(None);
+        }
+        let state = State { asked_model: terms.asked_model.clone(), ..State::default() };
+        let reader: Box<dyn ReadEvents> = match provider {
+            Format::OpenAiChat => Box::new(chat::Reader::default()),
+            Format::AnthropicMessages => Box::new(messages::Reader::default()),
         };
-        StreamTranslator { direction, decoder: Decoder::default(), over: false }
+        let writer: Box<dyn WriteEvents> = match client {
+            Format::OpenAiChat => Box::new(chat::Writer::new(terms)),
+            Format::AnthropicMessages => Box::new(messages::Writer::default()),
+        };
+        StreamTranslator(Some(Box::new(Crossing {
+            client,
+            decoder: Decoder::default(),
+            reader,
+            writer,
+            state,
+        })))
     }
 
     /// Appends the client's events for one event of the provider. `data` is used up.
-    ///
-    /// `event_name` matters only between equal formats: both formats say in the data what an event is.
     ///
     /// # Errors
     /// When the data is not what the provider's format allows. The stream is then to be ended with
     /// [`StreamTranslator::finish`], which tells the client.
     pub fn event(&mut self, event_name: &str, data: &mut [u8], out: &mut Vec<u8>) -> Result<(), BadReply> {
-        if self.over || data.is_empty() {
+        let Some(crossing) = &mut self.0 else {
+            sse::write(out, if event_name == "message" { "" } else { event_name }, data);
+            return Ok(());
+        };
+        if crossing.state.over || data.is_empty() {
             return Ok(());
         }
-        let progress = match &mut self.direction {
-            Direction::Same => {
-                sse::write(out, if event_name == "message" { "" } else { event_name }, data);
-                Progress::More
-            }
-            Direction::ToOpenAi(to) => {
-                self.decoder.decode(data, |event| to.event(event, out)).ok_or(BadReply::NotJson)?
-            }
-            Direction::ToAnthropic(to) if data.trim_ascii() == b"[DONE]" => {
-                to.end(out);
-                Progress::Over
-            }
-            Direction::ToAnthropic(to) => {
-                self.decoder.decode(data, |chunk| to.chunk(chunk, out)).unwrap_or(Err(BadReply::NotJson))?
-            }
-        };
-        self.over = progress == Progress::Over;
-        Ok(())
+        let Crossing { client, decoder, reader, writer, state } = &mut **crossing;
+        let mut sink = |event: Event<'_, '_>| state.take(event, *client, &mut **writer, out);
+        if data.trim_ascii() == b"[DONE]" {
+            return sink(Event::End); // which is not JSON
+        }
+        decoder
+            .decode(data, |event| reader.read(event_name, event, &mut sink))
+            .unwrap_or(Err(BadReply::NotJson))
     }
 
     /// The provider's body has ended. Appends the rest of a proper end if the answer was complete, an error
     /// event if it was cut, nothing if all was said.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
-        match &mut self.direction {
-            Direction::Same => {}
-            Direction::ToOpenAi(to) => to.finish(out),
-            Direction::ToAnthropic(to) => to.finish(out),
+        let Some(crossing) = self.0.as_mut().filter(|crossing| !crossing.state.over) else { return };
+        match crossing.state.finish {
+            Some(_) => crossing.end(None, out),
+            None => {
+                crossing.state.over = true;
+                stream_cut(crossing.client, out);
+            }
         }
     }
 
@@ -110,31 +137,74 @@ impl StreamTranslator {
     /// `length` (`max_tokens`), usage, terminator. The usage is what the gateway `counted`, else what the
     /// provider reported so far, which before the end is mostly input. Between equal formats it writes nothing.
     pub fn cut(&mut self, counted: Option<Usage>, out: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
-        match &mut self.direction {
-            Direction::Same => {}
-            Direction::ToOpenAi(to) => to.cut(counted, out),
-            Direction::ToAnthropic(to) => to.cut(counted, out),
+        if let Some(crossing) = self.0.as_mut().filter(|crossing| !crossing.state.over) {
+            crossing.state.finish.get_or_insert(Finish::Length); // unless the answer was complete already
+            crossing.end(counted, out);
         }
     }
 
     /// Whether an OpenAI client gets the usage chunk; overrules [`StreamTerms::include_usage`]. To be called
     /// before the first event.
     pub fn include_usage(&mut self, include: bool) {
-        if let Direction::ToOpenAi(to) = &mut self.direction {
-            to.include_usage(include);
+        if let Some(crossing) = &mut self.0 {
+            crossing.writer.include_usage(include);
         }
     }
 
     /// What the provider has reported so far; `None` when nothing, and between equal formats.
     pub fn usage(&self) -> Option<Usage> {
-        match &self.direction {
-            Direction::Same => None,
-            Direction::ToOpenAi(to) => to.usage(),
-            Direction::ToAnthropic(to) => to.usage(),
+        self.0.as_ref().and_then(|crossing| crossing.state.usage)
+    }
+}
+
+impl Crossing {
+    fn end(&mut self, counted: Option<Usage>, out: &mut Vec<u8>) {
+        self.state.usage = counted.or(self.state.usage);
+        self.state.end(&mut *self.writer, out);
+    }
+}
+
+impl State {
+    fn take(
+        &mut self,
+        event: Event<'_, '_>,
+        client: Format,
+        writer: &mut dyn WriteEvents,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BadReply> {
+        if self.over {
+            return Ok(());
         }
+        match event {
+            Event::Start { id, model } => self.start(id, model, writer, out),
+            Event::Usage(usage) => self.usage = Some(usage),
+            Event::Finish(finish) => self.finish = Some(finish),
+            Event::End => self.end(writer, out),
+            Event::Fail(event) => {
+                self.over = true;
+                stream_error(client, event, out);
+            }
+            event => {
+                self.start("", "", writer, out); // if the stream began in the middle
+                self.called |= matches!(event, Event::Call { .. });
+                self.refused |= matches!(event, Event::Refusal(_));
+                return writer.event(event, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: &str, model: &str, writer: &mut dyn WriteEvents, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.started, true) {
+            writer.start(id, if model.is_empty() { &self.asked_model } else { model }, out);
+        }
+    }
+
+    fn end(&mut self, writer: &mut dyn WriteEvents, out: &mut Vec<u8>) {
+        self.over = true;
+        self.start("", "", writer, out);
+        let finish = self.finish.unwrap_or_default().given(self.called, self.refused);
+        writer.end(finish, self.usage.unwrap_or_default(), out);
     }
 }
 
@@ -146,7 +216,7 @@ pub(super) fn clip(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Format::{AnthropicMessages, OpenAiChat};
+    use crate::llm::Format::{AnthropicMessages, OpenAiChat};
     use proptest::prelude::*;
 
     #[test]

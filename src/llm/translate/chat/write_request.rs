@@ -1,0 +1,139 @@
+use super::{tools, write_turns};
+use crate::llm::translate::emit::Emit;
+use crate::llm::translate::hub::{Effort, Request, Shape, Tool, Wish};
+use crate::llm::translate::{BadRequest, Lost, RequestTerms};
+
+/// OpenAI takes at most this many stop sequences (API reference, `stop`).
+const STOP_MAX: usize = 4;
+
+/// The longest `user` that OpenAI takes, in characters. Claude Code's ids are twice as long.
+const USER_MAX: usize = 64;
+
+/// What chat completions can say.
+const HAS: &[Wish] = &[
+    Wish::Choices,
+    Wish::Logprobs,
+    Wish::Penalties,
+    Wish::Seed,
+    Wish::Notes,
+    Wish::Verbosity,
+    Wish::Tier,
+    Wish::User,
+    Wish::Object,
+];
+
+/// Writes a chat completion request.
+pub(crate) fn request(
+    request: &Request<'_, '_>,
+    terms: &RequestTerms<'_>,
+    lost: &mut Lost,
+    e: &mut Emit<'_>,
+) -> Result<(), BadRequest> {
+    request.lose_all_but(HAS, lost);
+    if request.tools.iter().any(|tool| matches!(tool, Tool::Foreign(_))) {
+        lost.add("server_tools");
+    }
+    e.open(b'{');
+    e.key("model").str(terms.model.unwrap_or(request.model));
+    for (name, value) in &request.rest {
+        e.key(name).value(*value);
+    }
+    write_options(request, e);
+    write_bounded(request, lost, e);
+    write_reasoning_effort(request, lost, e);
+    write_shape(&request.shape, e);
+    tools::write(request, e);
+    e.key("messages").open(b'[');
+    write_turns::write(request, lost, e)?;
+    e.close(b']');
+    e.close(b'}');
+    Ok(())
+}
+
+fn write_options(request: &Request<'_, '_>, e: &mut Emit<'_>) {
+    let numbers = [
+        ("temperature", request.temperature),
+        ("top_p", request.top_p),
+        ("presence_penalty", request.presence_penalty),
+        ("frequency_penalty", request.frequency_penalty),
+    ];
+    for (name, number) in numbers {
+        number.into_iter().for_each(|number| e.key(name).f64(number));
+    }
+    let counts = [
+        // max_tokens is deprecated at OpenAI and refused by its reasoning models.
+        ("max_completion_tokens", request.max_output),
+        ("n", request.choices),
+        ("top_logprobs", request.top_logprobs),
+    ];
+    for (name, count) in counts {
+        count.into_iter().for_each(|count| e.key(name).u64(count));
+    }
+    for (name, value) in [("seed", request.seed), ("metadata", request.notes)] {
+        value.into_iter().for_each(|value| e.key(name).value(value));
+    }
+    let words = [
+        ("verbosity", request.verbosity),
+        ("service_tier", request.tier),
+        ("prompt_cache_key", request.cache_key),
+    ];
+    for (name, word) in words {
+        word.into_iter().for_each(|word| e.key(name).str(word));
+    }
+    if let Some(logprobs) = request.logprobs {
+        e.key("logprobs").bool(logprobs);
+    }
+    // Usage is what a gateway lives on, and the streams of all other formats carry it.
+    match request.stream {
+        Some(true) => {
+            e.key("stream").raw("true");
+            e.key("stream_options").raw(r#"{"include_usage":true}"#);
+        }
+        Some(false) => e.key("stream").raw("false"),
+        None => {}
+    }
+}
+
+fn write_bounded(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
+    if request.stop.len() > STOP_MAX {
+        lost.add("stop");
+    }
+    if !request.stop.is_empty() {
+        e.key("stop").array(|e| request.stop.iter().take(STOP_MAX).for_each(|one| e.str(one)));
+    }
+    match request.user {
+        Some(user) if user.chars().count() <= USER_MAX => e.key("user").str(user),
+        Some(_) => lost.add("user"),
+        None => {}
+    }
+}
+
+/// An effort that is named wins over one that is guessed from a budget of thinking tokens.
+fn write_reasoning_effort(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
+    match request.reasoning.effort() {
+        Some(Effort::Max) => e.key("reasoning_effort").str(Effort::XHigh.word()),
+        Some(effort) => e.key("reasoning_effort").str(effort.word()),
+        None if request.reasoning.adaptive => lost.add("thinking"),
+        None => {}
+    }
+}
+
+fn write_shape(shape: &Shape<'_, '_>, e: &mut Emit<'_>) {
+    match *shape {
+        Shape::Text => {}
+        Shape::Object => e.key("response_format").raw(r#"{"type":"json_object"}"#),
+        Shape::Schema { name, description, schema, strict } => e.key("response_format").object(|e| {
+            e.key("type").str("json_schema");
+            e.key("json_schema").object(|e| {
+                e.key("name").str(if name.is_empty() { "output" } else { name }); // OpenAI demands one
+                if let Some(description) = description {
+                    e.key("description").str(description);
+                }
+                e.key("schema").value(schema);
+                if let Some(strict) = strict {
+                    e.key("strict").bool(strict);
+                }
+            });
+        }),
+    }
+}

@@ -1,0 +1,201 @@
+use crate::llm::translate::emit::Emit;
+use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What};
+use crate::llm::translate::{BadRequest, Lost};
+
+/// Writes all turns into an array that is open: one `tool` message per tool result, calls beside the text.
+pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+    for turn in &request.turns {
+        match turn.role {
+            Role::System => write_system(turn, e),
+            Role::User => write_user(turn, lost, e)?,
+            Role::Assistant => write_assistant(turn, lost, e),
+        }
+    }
+    Ok(())
+}
+
+fn write_system(turn: &Turn<'_, '_>, e: &mut Emit<'_>) {
+    let texts: Vec<&str> = texts(&turn.parts).filter(|text| !text.is_empty()).collect();
+    if !texts.is_empty() {
+        e.object(|e| {
+            e.key("role").str("system");
+            e.key("content").joined(&texts, "\n");
+        });
+    }
+}
+
+/// Tool results first, each a message of its own right after the calls they answer, as OpenAI demands; then
+/// one user message with the rest and with the images and documents that tools gave, which OpenAI takes from
+/// users only.
+fn write_user(turn: &Turn<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+    let mut parts = Vec::new();
+    for part in &turn.parts {
+        if let What::Result { id, content, failed, .. } = &part.what {
+            write_tool_result(id, content, *failed, &mut parts, e);
+        }
+    }
+    for part in &turn.parts {
+        match &part.what {
+            What::Text { .. } | What::Media(_) => parts.push(part),
+            What::Result { .. } => {}
+            _ => lost.add("server_tools"),
+        }
+    }
+    let parts = match parts.as_slice() {
+        [] => return Ok(()),
+        parts => parts,
+    };
+    e.open(b'{');
+    e.key("role").str("user");
+    e.key("content");
+    match parts {
+        [Part { what: What::Text { text, .. }, .. }] => e.str(text),
+        parts => {
+            e.open(b'[');
+            for part in parts {
+                write_part(part, e)?;
+            }
+            e.close(b']');
+        }
+    }
+    e.close(b'}');
+    Ok(())
+}
+
+fn write_tool_result<'p, 't, 'b>(
+    id: &str,
+    content: &'p [Part<'t, 'b>],
+    failed: bool,
+    media: &mut Vec<&'p Part<'t, 'b>>,
+    e: &mut Emit<'_>,
+) {
+    let mut texts = Vec::new();
+    if failed {
+        texts.push("The tool failed:"); // OpenAI has no flag for it
+    }
+    for part in content {
+        match &part.what {
+            What::Text { text, .. } => texts.push(text),
+            What::Media(_) => {
+                texts.push("[attached to the next user message]");
+                media.push(part);
+            }
+            _ => {}
+        }
+    }
+    e.object(|e| {
+        e.key("role").str("tool");
+        e.key("tool_call_id").str(id);
+        e.key("content").joined(&texts, "\n");
+    });
+}
+
+fn write_assistant(turn: &Turn<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
+    for part in &turn.parts {
+        match part.what {
+            What::Thinking { .. } | What::Redacted(_) => lost.add("thinking"),
+            What::Foreign | What::Media(_) | What::Result { .. } => lost.add("server_tools"),
+            What::Text { .. } | What::Refusal(_) | What::Call { .. } => {}
+        }
+    }
+    let calls = turn.parts.iter().any(|part| matches!(part.what, What::Call { .. }));
+    let refusal = turn.parts.iter().find_map(|part| match part.what {
+        What::Refusal(text) => Some(text),
+        _ => None,
+    });
+    e.object(|e| {
+        e.key("role").str("assistant");
+        if (calls || refusal.is_some()) && texts(&turn.parts).next().is_none() {
+            e.key("content").raw("null");
+        } else {
+            e.key("content").text(texts(&turn.parts));
+        }
+        if let Some(refusal) = refusal {
+            e.key("refusal").str(refusal);
+        }
+        if calls {
+            e.key("tool_calls").array(|e| turn.parts.iter().for_each(|part| write_tool_call(part, e)));
+        }
+    });
+}
+
+/// A call; nothing for any other part.
+fn write_tool_call(part: &Part<'_, '_>, e: &mut Emit<'_>) {
+    let What::Call { id, name, arguments, .. } = part.what else { return };
+    e.object(|e| {
+        e.key("id").str(id);
+        e.key("type").str("function");
+        e.key("function").object(|e| {
+            e.key("name").str(name);
+            e.key("arguments").str(&arguments.text());
+        });
+    });
+}
+
+fn texts<'b>(parts: &[Part<'_, 'b>]) -> impl Iterator<Item = &'b str> {
+    parts.iter().filter_map(|part| match part.what {
+        What::Text { text, .. } => Some(text),
+        _ => None,
+    })
+}
+
+fn write_part(part: &Part<'_, '_>, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+    match &part.what {
+        What::Text { text, .. } => e.object(|e| {
+            e.key("type").str("text");
+            e.key("text").str(text);
+        }),
+        What::Media(media) => return write_media(media, part, e),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn write_media(media: &Media<'_>, part: &Part<'_, '_>, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+    let detail = |e: &mut Emit<'_>| {
+        if !media.detail.is_empty() {
+            e.key("detail").str(media.detail);
+        }
+    };
+    match (media.kind, media.source) {
+        (MediaKind::Image, Source::Url(url)) => e.object(|e| {
+            e.key("type").str("image_url");
+            e.key("image_url").object(|e| {
+                e.key("url").str(url);
+                detail(e);
+            });
+        }),
+        (MediaKind::Image, Source::Base64 { media_type, data }) => e.object(|e| {
+            e.key("type").str("image_url");
+            e.key("image_url").object(|e| {
+                e.key("url").text(["data:", media_type, ";base64,", data]);
+                detail(e);
+            });
+        }),
+        (MediaKind::Document, Source::Base64 { media_type, data }) => e.object(|e| {
+            e.key("type").str("file");
+            e.key("file").object(|e| {
+                e.key("filename").str(if media.title.is_empty() { "document.pdf" } else { media.title });
+                e.key("file_data").text(["data:", media_type, ";base64,", data]);
+            });
+        }),
+        (MediaKind::Audio, Source::Base64 { media_type: "audio/wav" | "audio/x-wav", data }) => {
+            write_audio("wav", data, e);
+        }
+        (MediaKind::Audio, Source::Base64 { media_type: "audio/mp3" | "audio/mpeg", data }) => {
+            write_audio("mp3", data, e);
+        }
+        _ => return Err(media.unsendable(part.at)),
+    }
+    Ok(())
+}
+
+fn write_audio(format: &str, data: &str, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("type").str("input_audio");
+        e.key("input_audio").object(|e| {
+            e.key("data").str(data);
+            e.key("format").str(format);
+        });
+    });
+}

@@ -1,0 +1,20 @@
+//! The hub: what requests, answers and streams of all formats have in common.
+//!
+//! A format reads its own JSON into these values and writes its own JSON from them, and knows no other format.
+//! Texts are borrowed from the decoded body, and whatever has no form of its own here (schemas, tool input,
+//! cache markers) is a [`Value`](super::read::Value) of it: nothing is copied on the way through.
+//!
+//! What a format cannot carry it names in [`Lost`](super::Lost), by the hub's word for it, which is the same
+//! whatever the client calls it.
+
+mod event;
+mod part;
+mod reply;
+mod request;
+
+pub(super) use event::Event;
+pub(super) use part::{At, Citation, Json, Media, MediaKind, Part, Source, What, write_call_id};
+pub(super) use reply::{Finish, Reply};
+pub(super) use request::{
+    Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, effort, positive,
+};

@@ -1,0 +1,252 @@
+use super::reasoning::is_signed;
+use crate::llm::translate::emit::Emit;
+use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What};
+use crate::llm::translate::read::Value;
+use crate::llm::translate::{BadRequest, Lost};
+
+/// Writes the member `system` from all system messages, joined with a line feed; nothing when there are none, or
+/// when they stand alone. It is a list of blocks only if a part carries a `cache_control` that has to be kept.
+pub(super) fn write_system(request: &Request<'_, '_>, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+    if request.has_system_alone() || request.system().next().is_none() {
+        return Ok(());
+    }
+    if request.extra("system").is_some() {
+        return Err(BadRequest::new("system", "must not be given beside messages of role system"));
+    }
+    let mut texts: Vec<(&str, Option<Value<'_, '_>>)> = Vec::new();
+    for part in request.system().flat_map(|turn| &turn.parts) {
+        let What::Text { text, .. } = part.what else {
+            return Err(BadRequest::new(part.at.to_string(), "a system message holds only text"));
+        };
+        texts.push((text, part.cache));
+    }
+    texts.retain(|(text, _)| !is_blank(text));
+    if texts.is_empty() {
+        return Ok(());
+    }
+    e.key("system");
+    if texts.iter().any(|(_, cache)| cache.is_some()) {
+        e.array(|e| texts.iter().for_each(|(text, cache)| write_text(text, *cache, e)));
+    } else {
+        let texts: Vec<&str> = texts.iter().map(|(text, _)| *text).collect();
+        e.joined(&texts, "\n");
+    }
+    Ok(())
+}
+
+/// Writes the array of messages. Neighbours of one role become one message, as Anthropic's turns alternate; so
+/// the results of parallel tool calls stand together in one user message.
+pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+    let mut turns = Turns { e, open: None, lost };
+    turns.e.open(b'[');
+    let last = request.turns.last().map(|turn| turn.at);
+    for turn in request.conversation() {
+        let is_last = last == Some(turn.at);
+        match turn.role {
+            Role::User | Role::System => turns.user(turn)?,
+            Role::Assistant => turns.assistant(turn, is_last)?,
+        }
+    }
+    if turns.open.is_none() {
+        return Err(BadRequest::new("messages", "must hold at least one message with content"));
+    }
+    turns.close();
+    turns.e.close(b']');
+    Ok(())
+}
+
+/// Writes blocks into messages, opening a message when its first block comes; a message without any block is
+/// not written, as Anthropic refuses empty ones.
+struct Turns<'e, 'o, 'l> {
+    e: &'e mut Emit<'o>,
+    /// The role of the message that is open.
+    open: Option<&'static str>,
+    lost: &'l mut Lost,
+}
+
+impl<'o> Turns<'_, 'o, '_> {
+    fn user(&mut self, turn: &Turn<'_, '_>) -> Result<(), BadRequest> {
+        for part in &turn.parts {
+            match &part.what {
+                What::Text { text, .. } => self.text("user", text, part.cache),
+                What::Media(media) => {
+                    let block = Block::of(media, part)?;
+                    self.lose_detail(media);
+                    block.write(part.cache, self.block("user"));
+                }
+                What::Result { id, content, failed, .. } => self.tool_result(part, id, content, *failed)?,
+                _ => self.lost.add("server_tools"),
+            }
+        }
+        Ok(())
+    }
+
+    /// White space at the end of the last message, an answer to be continued, is cut off: Anthropic refuses it.
+    fn assistant(&mut self, turn: &Turn<'_, '_>, is_last: bool) -> Result<(), BadRequest> {
+        let trimmed = |text| if is_last { str::trim_end(text) } else { text };
+        for part in &turn.parts {
+            match &part.what {
+                What::Text { text, .. } | What::Refusal(text) => {
+                    self.text("assistant", trimmed(text), part.cache);
+                }
+                what @ (What::Thinking { .. } | What::Redacted(_)) if is_signed(what) => {
+                    super::reply::thinking(what, self.block("assistant"));
+                }
+                What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),
+                What::Call { id, name, arguments, .. } => {
+                    let input = arguments.object().ok_or_else(|| {
+                        let words = "the arguments of a call must be a JSON object in a string";
+                        BadRequest::new(part.at.to_string(), words)
+                    })?;
+                    self.block("assistant").object(|e| {
+                        e.key("type").str("tool_use");
+                        e.key("id");
+                        write_tool_id(id, e);
+                        e.key("name").str(name);
+                        e.key("input").raw(&input);
+                    });
+                }
+                What::Media(_) | What::Result { .. } | What::Foreign => self.lost.add("server_tools"),
+            }
+        }
+        Ok(())
+    }
+
+    fn tool_result(
+        &mut self,
+        result: &Part<'_, '_>,
+        id: &str,
+        content: &[Part<'_, '_>],
+        failed: bool,
+    ) -> Result<(), BadRequest> {
+        self.block("user");
+        let e = &mut *self.e;
+        e.open(b'{');
+        e.key("type").str("tool_result");
+        e.key("tool_use_id");
+        write_tool_id(id, e);
+        match content {
+            [Part { what: What::Text { text, .. }, .. }] if is_blank(text) => {}
+            [Part { what: What::Text { text, .. }, .. }] => e.key("content").str(text),
+            [] => {}
+            parts => {
+                e.key("content").open(b'[');
+                for part in parts {
+                    match &part.what {
+                        What::Text { text, .. } if !is_blank(text) => write_text(text, None, e),
+                        What::Media(media) => Block::of(media, part)?.write(None, e),
+                        _ => {}
+                    }
+                }
+                e.close(b']');
+            }
+        }
+        if failed {
+            e.key("is_error").raw("true");
+        }
+        if let Some(cache) = result.cache {
+            e.key("cache_control").value(cache);
+        }
+        e.close(b'}');
+        Ok(())
+    }
+
+    /// A text block; none for blank text, which Anthropic refuses.
+    fn text(&mut self, role: &'static str, text: &str, cache: Option<Value<'_, '_>>) {
+        if !is_blank(text) {
+            write_text(text, cache, self.block(role));
+        }
+    }
+
+    fn lose_detail(&mut self, media: &Media<'_>) {
+        if !matches!(media.detail, "" | "auto") {
+            self.lost.add("image_url.detail");
+        }
+    }
+
+    /// Where the next block of `role` is to be written.
+    fn block(&mut self, role: &'static str) -> &mut Emit<'o> {
+        if self.open != Some(role) {
+            self.close();
+            self.e.open(b'{');
+            self.e.key("role").str(role);
+            self.e.key("content").open(b'[');
+            self.open = Some(role);
+        }
+        self.e
+    }
+
+    fn close(&mut self) {
+        if self.open.is_some() {
+            self.e.close(b']');
+            self.e.close(b'}');
+        }
+    }
+}
+
+/// An image or document block.
+struct Block<'m> {
+    kind: &'static str,
+    source: Source<'m>,
+    title: &'m str,
+}
+
+impl<'m> Block<'m> {
+    /// Refuses what Anthropic does not take.
+    fn of(media: &Media<'m>, part: &Part<'_, '_>) -> Result<Block<'m>, BadRequest> {
+        let Media { kind, source, title, .. } = *media;
+        let (kind, title) = match (kind, source) {
+            (MediaKind::Image, Source::Url(_) | Source::Base64 { .. }) => ("image", ""),
+            (MediaKind::Document, Source::Url(_)) => ("document", title),
+            (MediaKind::Document, Source::Base64 { media_type: "application/pdf", .. }) => {
+                ("document", title)
+            }
+            _ => return Err(media.unsendable(part.at)),
+        };
+        Ok(Block { kind, source, title })
+    }
+
+    fn write(&self, cache: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
+        e.object(|e| {
+            e.key("type").str(self.kind);
+            e.key("source").object(|e| match self.source {
+                Source::Base64 { media_type, data } => {
+                    e.key("type").str("base64");
+                    e.key("media_type").str(media_type);
+                    e.key("data").str(data);
+                }
+                Source::Url(url) | Source::Kept(url) => {
+                    e.key("type").str("url");
+                    e.key("url").str(url);
+                }
+            });
+            if !self.title.is_empty() {
+                e.key("title").str(self.title);
+            }
+            if let Some(cache) = cache {
+                e.key("cache_control").value(cache);
+            }
+        });
+    }
+}
+
+fn write_text(text: &str, cache: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("type").str("text");
+        e.key("text").str(text);
+        if let Some(cache) = cache {
+            e.key("cache_control").value(cache);
+        }
+    });
+}
+
+/// Tool ids match `^[a-zA-Z0-9_-]+$` at Anthropic; other providers' ids (`functions.get:0`) are made to.
+fn write_tool_id(id: &str, e: &mut Emit<'_>) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let joints = std::iter::once("").chain(std::iter::repeat("_"));
+    e.text(id.split(|c| !fits(c)).zip(joints).flat_map(|(piece, joint)| [joint, piece]));
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
