@@ -1,8 +1,9 @@
-//! The official Python SDKs of OpenAI and Anthropic against a whole gateway: they read its answers and its refusals,
-//! find the limits' headers, come back when they are told to, and read a cut stream to its end.
+//! The official SDKs of OpenAI and Anthropic for Python and JavaScript against a whole gateway: they read its answers
+//! and its refusals, find the limits' headers, come back when they are told to, and read a cut stream to its end.
 //!
-//! `TOLLGATE_SDK_PYTHON` names an interpreter that has what tests/sdk/requirements.txt lists; `.ci/run` makes one.
-//! Without it these tests say so and check nothing.
+//! `TOLLGATE_SDK_PYTHON` names an interpreter that has what tests/sdk/requirements.txt lists, `TOLLGATE_SDK_NODE` a
+//! folder in which what tests/sdk/node/package.json lists is installed; `loadtest/sdk/install` makes both. Of a
+//! language that is not there these tests say so and check nothing.
 
 mod support;
 
@@ -31,34 +32,77 @@ struct Program {
     reports: BufReader<ChildStdout>,
 }
 
-/// One for each SDK: to start one takes seconds, so all tests share them.
-static PROGRAMS: LazyLock<Option<[Mutex<Program>; 2]>> = LazyLock::new(|| {
-    let python = std::env::var("TOLLGATE_SDK_PYTHON").ok().filter(|python| !python.is_empty());
-    let Some(python) = python else {
-        eprintln!("no SDKs: set TOLLGATE_SDK_PYTHON to a Python that has them, as .ci/run does");
-        return None;
-    };
-    Some(["openai_program.py", "anthropic_program.py"].map(|file| Mutex::new(start(&python, file))))
+/// A language that SDKs are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Language {
+    Python,
+    JavaScript,
+}
+
+/// Programs of one language, OpenAI's and Anthropic's: to start one takes seconds, so all tests share them.
+type Programs = LazyLock<Option<[Mutex<Program>; 2]>>;
+
+static PYTHON: Programs = LazyLock::new(|| {
+    let python = named("TOLLGATE_SDK_PYTHON")?;
+    // -B: no compiled files beside the sources.
+    Some(["openai_program.py", "anthropic_program.py"].map(|file| start(&python, &["-B", &program(file)])))
 });
 
-fn start(python: &str, file: &str) -> Program {
-    let path = format!("{}/tests/sdk/{file}", env!("CARGO_MANIFEST_DIR"));
-    // -B: no compiled files beside the sources. The environment could name keys, addresses, proxies.
-    let command = Command::new(python)
-        .args(["-B", &path])
+static JAVASCRIPT: Programs = LazyLock::new(|| {
+    let modules = named("TOLLGATE_SDK_NODE")?;
+    let files = ["node/openai_program.mjs", "node/anthropic_program.mjs"];
+    Some(files.map(|file| start("node", &[&program(file), &modules])))
+});
+
+/// What a variable of the environment names.
+fn named(variable: &str) -> Option<String> {
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        eprintln!("no SDKs: {variable} is not set; loadtest/sdk/install says what to set it to");
+    }
+    value
+}
+
+/// The languages whose SDKs are there to test with.
+fn languages() -> impl Iterator<Item = Language> {
+    [Language::Python, Language::JavaScript].into_iter().filter(|language| programs(*language).is_some())
+}
+
+/// Every route with every language whose SDKs are there.
+fn rounds() -> impl Iterator<Item = (Route, Order)> {
+    languages().flat_map(|language| ROUTES.map(|route| (route, Order { language, ..ORDER })))
+}
+
+fn programs(language: Language) -> Option<&'static [Mutex<Program>; 2]> {
+    match language {
+        Language::Python => PYTHON.as_ref(),
+        Language::JavaScript => JAVASCRIPT.as_ref(),
+    }
+}
+
+fn program(file: &str) -> String {
+    format!("{}/tests/sdk/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn start(interpreter: &str, arguments: &[&str]) -> Mutex<Program> {
+    // The environment could name keys, addresses, proxies.
+    let command = Command::new(interpreter)
+        .args(arguments)
         .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
-    let mut child = command.unwrap_or_else(|error| panic!("{python}: {error}"));
+    let mut child = command.unwrap_or_else(|error| panic!("{interpreter}: {error}"));
     let orders = child.stdin.take().expect("it is piped");
     let reports = BufReader::new(child.stdout.take().expect("it is piped"));
-    Program { _child: child, orders, reports }
+    Mutex::new(Program { _child: child, orders, reports })
 }
 
 /// What an SDK is to do.
 #[derive(Clone, Copy)]
 struct Order {
+    language: Language,
     way: &'static str,
     /// How often it asks, on one client.
     times: u32,
@@ -69,8 +113,15 @@ struct Order {
     header: Option<(&'static str, &'static str)>,
 }
 
-const ORDER: Order =
-    Order { way: "whole", times: 1, retries: 0, max_tokens: 4_000, keyless: false, header: None };
+const ORDER: Order = Order {
+    language: Language::Python,
+    way: "whole",
+    times: 1,
+    retries: 0,
+    max_tokens: 4_000,
+    keyless: false,
+    header: None,
+};
 
 /// What came of it: a report for each time asked.
 fn told(rig: &Rig, route: Route, order: Order) -> Vec<Value> {
@@ -79,10 +130,10 @@ fn told(rig: &Rig, route: Route, order: Order) -> Vec<Value> {
 
 /// The same; `meanwhile` runs while the SDK is busy.
 fn told_while(rig: &Rig, route: Route, order: Order, meanwhile: impl FnOnce()) -> Vec<Value> {
-    let programs = PROGRAMS.as_ref().expect("tests ask whether there are any");
+    let programs = programs(order.language).expect("tests ask whether there are any");
     let program = &programs[usize::from(!route.openai_client)];
     let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
-    let Order { way, times, retries, max_tokens, keyless, header } = order;
+    let Order { way, times, retries, max_tokens, keyless, header, .. } = order;
     let headers: serde_json::Map<_, _> =
         header.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let line = json!({
@@ -94,11 +145,6 @@ fn told_while(rig: &Rig, route: Route, order: Order, meanwhile: impl FnOnce()) -
     let mut reports = String::new();
     program.reports.read_line(&mut reports).expect("the program reports");
     serde_json::from_str(&reports).unwrap_or_else(|error| panic!("{error}: {reports:?}"))
-}
-
-/// Whether there are SDKs to test with.
-fn present() -> bool {
-    PROGRAMS.is_some()
 }
 
 fn script() -> Script {
@@ -133,13 +179,10 @@ fn refused(rig: &Rig) -> u64 {
 
 #[test]
 fn answers_are_read_on_every_route_whole_and_streamed() {
-    if !present() {
-        return;
-    }
-    for route in ROUTES {
+    for (route, order) in rounds() {
         let rig = Rig::start(script(), &limits(route.name, &["{name: r, unit: requests, rate: 9/hour}"]));
         for (number, way) in (1..).zip(WAYS) {
-            let report = &told(&rig, route, Order { way, ..ORDER })[0];
+            let report = &told(&rig, route, Order { way, ..order })[0];
             let at = format!("{} {way}: {report}", route.path);
             assert_eq!(report["text"], reply_text(MODEL, USER_TEXT, number, &script()), "{at}");
             assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
@@ -152,14 +195,11 @@ fn answers_are_read_on_every_route_whole_and_streamed() {
 
 #[test]
 fn the_headers_of_an_admitted_answer_tell_how_its_limits_stand() {
-    if !present() {
-        return;
-    }
     let list = ["{name: r, unit: requests, rate: 9/hour}", "{name: t, unit: tokens, rate: 100000/hour}"];
-    for route in ROUTES {
+    for (route, order) in rounds() {
         let rig = Rig::start(script(), &limits(route.name, &list));
         for (asked, way) in (1..).zip(["whole", "stream"]) {
-            let report = &told(&rig, route, Order { way, ..ORDER })[0];
+            let report = &told(&rig, route, Order { way, ..order })[0];
             let told = |unit, what| number(report, &header(route, unit, what));
             assert_eq!(
                 (told("requests", "limit"), told("requests", "remaining")),
@@ -183,19 +223,16 @@ fn the_headers_of_an_admitted_answer_tell_how_its_limits_stand() {
 
 #[test]
 fn a_refusal_is_the_sdks_own_error_and_names_the_limit() {
-    if !present() {
-        return;
-    }
     let rows = [
         ("requests", "{name: calls, unit: requests, rate: 1/hour}"),
         ("tokens", "{name: calls, unit: tokens, rate: 1000/hour, burst: 1100}"),
     ];
-    for (route, (unit, limit)) in ROUTES.into_iter().flat_map(|route| rows.map(|row| (route, row))) {
+    for ((route, order), (unit, limit)) in rounds().flat_map(|round| rows.map(|row| (round, row))) {
         let rig = Rig::start(script(), &limits(route.name, &[limit]));
-        assert_eq!(told(&rig, route, ORDER)[0]["usage"], json!([1_000, 100]));
+        assert_eq!(told(&rig, route, order)[0]["usage"], json!([1_000, 100]));
         rig.settled();
         for way in WAYS {
-            let report = &told(&rig, route, Order { way, ..ORDER })[0];
+            let report = &told(&rig, route, Order { way, ..order })[0];
             let at = format!("{} {unit} {way}: {report}", route.path);
             assert_eq!(
                 (&report["raised"], &report["status"]),
@@ -225,21 +262,18 @@ fn a_refusal_is_the_sdks_own_error_and_names_the_limit() {
 
 #[test]
 fn a_key_that_is_wanted_and_missing_is_the_error_of_its_status() {
-    if !present() {
-        return;
-    }
     let rows = [
         ("{header: x-team}", "BadRequestError", 400, ("x-team", "red")),
         ("{apiKey: {}}", "AuthenticationError", 401, ("x-api-key", "sk-other")),
         // {"sub":"ann"}
         ("{claim: sub}", "AuthenticationError", 401, ("authorization", "Bearer a.eyJzdWIiOiJhbm4ifQ.x")),
     ];
-    for (route, (key, raised, status, header)) in
-        ROUTES.into_iter().flat_map(|route| rows.map(|row| (route, row)))
+    for ((route, order), (key, raised, status, header)) in
+        rounds().flat_map(|round| rows.map(|row| (round, row)))
     {
         let limit = format!("{{name: keys, unit: requests, rate: 9/hour, key: {key}, onMissingKey: deny}}");
         let rig = Rig::start(script(), &limits(route.name, &[&limit]));
-        let report = &told(&rig, route, Order { keyless: true, retries: 2, ..ORDER })[0];
+        let report = &told(&rig, route, Order { keyless: true, retries: 2, ..order })[0];
         assert_eq!(
             (&report["raised"], &report["status"]),
             (&json!(raised), &json!(status)),
@@ -247,7 +281,7 @@ fn a_key_that_is_wanted_and_missing_is_the_error_of_its_status() {
         );
         assert_eq!(report["attempts"], json!([[status, null]]), "it is not tried again");
         assert!(report["body"].to_string().contains("llm/test/keys"), "{report}");
-        let report = &told(&rig, route, Order { header: Some(header), ..ORDER })[0];
+        let report = &told(&rig, route, Order { header: Some(header), ..order })[0];
         assert_eq!(report["usage"], json!([1_000, 100]), "{key}: {report}");
     }
 }
@@ -256,17 +290,14 @@ fn a_key_that_is_wanted_and_missing_is_the_error_of_its_status() {
 
 #[test]
 fn an_sdk_comes_back_once_exactly_when_it_is_told_to() {
-    if !present() {
-        return;
-    }
     // Shorter than a second, which is what `retry-after` says, and longer than the half that SDKs wait by themselves.
     let limit = "{name: r, unit: requests, rate: 100/minute, burst: 1}";
-    for (route, way) in ROUTES.into_iter().flat_map(|route| WAYS.map(|way| (route, way))) {
+    for ((route, order), way) in rounds().flat_map(|round| WAYS.map(|way| (round, way))) {
         let rig = Rig::start(script(), &limits(route.name, &[limit]));
         // On a busy machine an SDK may be too slow to be refused; of twenty requests one is not.
         let mut asked = 0;
         let report = loop {
-            let reports = told(&rig, route, Order { way, times: 2, retries: 2, ..ORDER });
+            let reports = told(&rig, route, Order { way, times: 2, retries: 2, ..order });
             asked += 2;
             let last =
                 reports.into_iter().find(|report| !report["slept"].as_array().expect("a list").is_empty());
@@ -289,14 +320,11 @@ fn an_sdk_comes_back_once_exactly_when_it_is_told_to() {
 
 #[test]
 fn an_sdk_comes_back_until_another_has_ended() {
-    if !present() {
-        return;
-    }
-    for route in ROUTES {
+    for (route, order) in rounds() {
         let rig = Rig::start(script(), &limits(route.name, &["{name: c, unit: concurrency, max: 1}"]));
         let mut other = rig.client();
         hold(&mut other, route);
-        let reports = told_while(&rig, route, Order { retries: 5, ..ORDER }, || {
+        let reports = told_while(&rig, route, Order { retries: 5, ..order }, || {
             until("it was refused", || refused(&rig) > 0);
             drop(other);
         });
@@ -318,12 +346,9 @@ fn an_sdk_comes_back_until_another_has_ended() {
 
 #[test]
 fn an_sdk_does_not_wait_for_an_hour() {
-    if !present() {
-        return;
-    }
-    for route in ROUTES {
+    for (route, order) in rounds() {
         let rig = Rig::start(script(), &limits(route.name, &["{name: r, unit: requests, rate: 1/hour}"]));
-        let report = &told(&rig, route, Order { times: 2, retries: 2, ..ORDER })[1];
+        let report = &told(&rig, route, Order { times: 2, retries: 2, ..order })[1];
         let told = number(report, "retry-after-ms");
         assert_eq!(report["attempts"], json!([[429, told]]), "{report}");
         assert_eq!((&report["slept"], &report["raised"]), (&json!([]), &json!("RateLimitError")), "{report}");
@@ -352,18 +377,15 @@ fn long() -> Script {
 
 #[test]
 fn a_cut_stream_is_read_to_its_end_as_one_that_reached_its_length() {
-    if !present() {
-        return;
-    }
     let limit = "{name: t, unit: tokens, rate: 1/hour, burst: 800, onExhausted: cut}";
-    for (route, way) in ROUTES.into_iter().flat_map(|route| ["stream", "helper"].map(|way| (route, way))) {
+    for ((route, order), way) in rounds().flat_map(|round| ["stream", "helper"].map(|way| (round, way))) {
         let rig = Rig::start(long(), &limits(route.name, &[limit]));
-        let report = &told(&rig, route, Order { way, ..ORDER })[0];
+        let report = &told(&rig, route, Order { way, ..order })[0];
         let at = format!("{} {way}: {report}", route.path);
         assert_eq!(rig.ended(Outcome::LimitCut), 1, "{at}");
-        // Of an answer that was cut short OpenAI's helper makes an error by design, whoever cut it; it has read the
-        // stream to its end and has the usage by then.
-        if (route.openai_client, way) == (true, "helper") {
+        // Of an answer that was cut short OpenAI's helper for Python makes an error by design, whoever cut it; it has
+        // read the stream to its end and has the usage by then.
+        if (route.openai_client, way, order.language) == (true, "helper", Language::Python) {
             assert_eq!(report["raised"], "LengthFinishReasonError", "{at}");
             assert!(report["why"].as_str().expect("text").contains("completion_tokens="), "{at}");
             continue;
