@@ -148,10 +148,11 @@ pub fn request(
     let translate = match (from, to) {
         (Format::OpenAiChat, Format::AnthropicMessages) => request_to_anthropic::request,
         (Format::AnthropicMessages, Format::OpenAiChat) => request_to_openai::request,
-        (Format::OpenAiChat, Format::OpenAiChat) | (Format::AnthropicMessages, Format::AnthropicMessages) => {
+        (from, to) if from == to => {
             out.extend_from_slice(body);
             return Ok(Lost::default());
         }
+        _ => return Err(BadRequest::new("", "there is no translation between these formats")),
     };
     out.reserve(body.len() + 256);
     Decoder::default()
@@ -178,10 +179,11 @@ pub fn reply(
     let translate = match (provider, client) {
         (Format::AnthropicMessages, Format::OpenAiChat) => reply_to_openai::reply,
         (Format::OpenAiChat, Format::AnthropicMessages) => reply_to_anthropic::reply,
-        (Format::OpenAiChat, Format::OpenAiChat) | (Format::AnthropicMessages, Format::AnthropicMessages) => {
+        (provider, client) if provider == client => {
             out.extend_from_slice(body);
             return Ok(Lost::default());
         }
+        _ => return Err(BadReply::NotJson),
     };
     out.reserve(body.len() + 256);
     Decoder::default().decode(body, |value| translate(value, terms, out)).unwrap_or(Err(BadReply::NotJson))

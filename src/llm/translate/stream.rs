@@ -56,8 +56,7 @@ impl StreamTranslator {
             (Format::OpenAiChat, Format::AnthropicMessages) => {
                 Direction::ToAnthropic(Box::new(ToAnthropic::new(terms)))
             }
-            (Format::OpenAiChat, Format::OpenAiChat)
-            | (Format::AnthropicMessages, Format::AnthropicMessages) => Direction::Same,
+            _ => Direction::Same,
         };
         StreamTranslator { direction, decoder: Decoder::default(), over: false }
     }
