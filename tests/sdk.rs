@@ -315,7 +315,7 @@ fn an_sdk_comes_back_once_exactly_when_it_is_told_to() {
         let ms = report["attempts"][0][1].as_u64().expect("it was told");
         assert!((1..=600).contains(&ms), "{at}");
         assert_eq!(report["attempts"], json!([[429, ms], [200, null]]), "{at}");
-        assert_eq!(slept(report), [ms as f64 / 1000.0], "{at}");
+        assert_eq!(slept(&report), [ms as f64 / 1000.0], "{at}");
         assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
         if way != "helper" {
             assert_eq!(report["retries"], 1, "{at}");

@@ -165,6 +165,7 @@ fn translated(
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
+        _ => Err(unpaired()),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
         return Err(BadRequest::new("model", "you must provide a model"));
@@ -174,8 +175,14 @@ fn translated(
     match to {
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+        _ => Err(unpaired()),
     }?;
     Ok(lost)
+}
+
+/// Of formats that pass as they are or not at all; [`SERVED`](super::provider::SERVED) keeps them from coming here.
+fn unpaired() -> BadRequest {
+    BadRequest::new("", "there is no translation between these formats")
 }
 
 /// Appends to `out` the whole answer in the client's format that means what `body` from the provider means.
@@ -198,12 +205,14 @@ pub fn reply(
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
+            _ => Err(BadReply::NotAnAnswer),
         }?;
         let mut lost = reply.lost.clone();
         let e = &mut Emit::new(out);
         match client {
             Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
             Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
+            _ => return Err(BadReply::NotAnAnswer),
         }
         Ok(lost)
     };
