@@ -6,11 +6,13 @@
 //! * [`learn`] learns what to estimate from what providers report.
 //! * [`Tokenizer`] counts the tokens of a request exactly, where a route asks for it.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
+//! * [`auth`] finds and fetches credentials of clouds, and signs requests to AWS.
 //! * [`provider`] is the data about each provider: host, path, how it wants its credential.
 //! * [`Cutter`] ends a passing stream before its provider does, well-formed.
 //! * [`translate`] turns requests, answers, errors and streams of one API format into another's.
 //! * [`refusal`] writes the errors that the gateway itself makes; [`price`] says what usage costs.
 
+pub mod auth;
 mod cut;
 mod edit;
 pub mod estimate;
