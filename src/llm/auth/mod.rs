@@ -1,6 +1,7 @@
 //! Credentials of clouds: where they come from, which requests fetch them, and what they put on a request.
 //!
 //! * [`aws`] finds AWS credentials where the SDKs look for them, and signs requests.
+//! * [`google`] makes access tokens out of service accounts and what else Google's libraries look for.
 //! * [`Fetch`] is a request that somebody else sends; an [`Answer`] is what came back.
 //!
 //! No file is read here and nothing is sent: whoever holds files and sockets asks for the next step, does it, and hands
@@ -9,6 +10,7 @@
 mod answer;
 pub mod aws;
 mod fetch;
+pub mod google;
 
 pub use answer::{ANSWER_BYTES_MAX, Answer};
 pub use fetch::{Fetch, Url};
