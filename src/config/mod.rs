@@ -20,7 +20,6 @@ mod check;
 mod diagnostic;
 mod reader;
 mod resources;
-mod secret;
 mod settings;
 mod snapshot;
 mod values;
@@ -29,11 +28,11 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use crate::base::Secret;
 pub use certificate::Certificate;
 pub use check::Overrides;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use resources::limitpolicy::control::{key_of, other_measure};
-pub use secret::Secret;
 pub use settings::{
     Admin, Connections, Limits, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls, Upstream,
     Workers,

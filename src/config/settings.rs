@@ -1,4 +1,4 @@
-use super::secret::Secret;
+use crate::base::Secret;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

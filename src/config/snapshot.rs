@@ -1,7 +1,7 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
-use super::secret::Secret;
 use super::settings::Settings;
+use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
 use crate::llm::price::Catalogue;

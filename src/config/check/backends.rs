@@ -1,11 +1,11 @@
 use super::World;
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
+use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
 use crate::config::resources::backend::{self, Ai, Host, Token};
 use crate::config::resources::settings::Origin;
-use crate::config::secret::Secret;
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
 use crate::llm::provider::Provider;
