@@ -148,6 +148,9 @@ fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
             cache_write: number("/prompt_tokens_details/cache_write_tokens"),
             output: number("/completion_tokens"),
             reasoning: number("/completion_tokens_details/reasoning_tokens"),
+            audio_input: number("/prompt_tokens_details/audio_tokens"),
+            audio_output: number("/completion_tokens_details/audio_tokens"),
+            cache_write_1h: 0,
         },
         Format::AnthropicMessages => Usage {
             input: number("/input_tokens")
@@ -157,6 +160,8 @@ fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
             cache_write: number("/cache_creation_input_tokens"),
             output: number("/output_tokens"),
             reasoning: number("/output_tokens_details/thinking_tokens"),
+            cache_write_1h: number("/cache_creation/ephemeral_1h_input_tokens"),
+            ..Usage::default()
         },
     })
 }

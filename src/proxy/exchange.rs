@@ -146,6 +146,8 @@ async fn serve(
 
     let asked = entry.record.model_asked;
     let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
+    let named = ask.model.map(|model| model.of(message.body.of(&message.bytes)));
+    entry.find_price(backend.vendor, backend_model.as_deref().map(str::as_bytes).or(named))?;
     let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
 
     // 6: every limit that applies reserves, or none does.

@@ -48,6 +48,7 @@ pub(super) async fn fault(
     let refusal = Refusal {
         status,
         param: fault.param(),
+        code: fault.code(),
         unit: match fault {
             Fault::Refused(refused) => Some(refused.account.terms().unit.name()),
             _ => None,
