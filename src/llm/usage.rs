@@ -27,6 +27,20 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// No tokens.
+    pub const fn none() -> Usage {
+        Usage {
+            input: 0,
+            cached_input: 0,
+            cache_write: 0,
+            cache_write_1h: 0,
+            audio_input: 0,
+            output: 0,
+            reasoning: 0,
+            audio_output: 0,
+        }
+    }
+
     /// Input and output together: what a limit on tokens counts.
     pub fn total(&self) -> Tokens {
         self.input.saturating_add(self.output)
