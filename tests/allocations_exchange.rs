@@ -139,7 +139,7 @@ fn a_warm_worker_serves_without_allocating() {
         ("messages", "/messages", message(""), 0),
         ("streamed messages", "/messages", message(r#""stream":true,"#), 0),
         ("streamed chat", "/openai", chat(1 << 10, r#""stream":true,"#), 0),
-        ("translated chat", "/anthropic", chat(1 << 10, ""), 20),
+        ("translated chat", "/anthropic", chat(1 << 10, ""), 24),
     ];
     let mut faults = Vec::new();
     for route in ["", "openai", "messages"] {

@@ -11,7 +11,7 @@ use super::{handshake, plain, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
-use crate::llm::{Ask, Format, Inspector};
+use crate::llm::{Ask, Format, Inspector, Work};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
@@ -149,6 +149,10 @@ async fn serve(
 
     let asked = entry.record.model_asked;
     let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
+    if format.work() != Work::Free {
+        let named = ask.model.map_or(path_model, |model| model.of(message.body.of(&message.bytes)));
+        entry.find_price(backend.vendor, backend_model.as_deref().map_or(named, str::as_bytes))?;
+    }
     let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
 
     // 6: every limit that applies reserves, or none does.

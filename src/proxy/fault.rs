@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Unpaired(Format, Provider),
     /// The body is no request of the client's format.
     BadRequest { param: String, message: String },
+    /// The model of that name has no price at the vendor, and such models are refused.
+    Unpriced { model: String, vendor: &'static str },
     /// A limit does not admit it.
     Refused(Box<Refused>),
     /// The limit of that name wants a key that the request lacks.
@@ -81,7 +83,8 @@ impl Fault {
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
             Fault::MissingKey(..) => 400,
-            Fault::Blocked(_) => 403,
+            // It is well-formed, and the model may exist: this gateway will not ask for it.
+            Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
             Fault::Unresolved | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => 503,
@@ -128,6 +131,14 @@ impl Fault {
                 let (client, provider) = (client.name(), provider.name());
                 format!("this gateway does not serve {client} with the provider {provider}").into()
             }
+            Fault::Unpriced { model, .. } if model.is_empty() => {
+                "the request names no model, and models without a price are refused here".into()
+            }
+            Fault::Unpriced { model, vendor } => format!(
+                "the model {model:?} has no price at {vendor}, and models without a price are refused here; ask for another \
+                 or have the operator price it"
+            )
+            .into(),
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
@@ -151,6 +162,15 @@ impl Fault {
             Fault::BadRequest { param, .. } => {
                 Some(param).filter(|param| !param.is_empty()).map(String::as_str)
             }
+            Fault::Unpriced { .. } => Some("model"),
+            _ => None,
+        }
+    }
+
+    /// A word for programs, where the kind's own says too little.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        match self {
+            Fault::Unpriced { .. } => Some("model_not_priced"),
             _ => None,
         }
     }
@@ -165,8 +185,8 @@ impl Fault {
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
-            Fault::Refused(_) | Fault::MissingKey(..) | Fault::Blocked(_) => Outcome::Refused,
-            Fault::Busy => Outcome::Refused,
+            Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
+            Fault::Blocked(_) | Fault::Busy => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
             Fault::Unresolved | Fault::Connect(_) | Fault::Broken | Fault::ProviderMalformed(_) => {
                 Outcome::UpstreamFailed

@@ -51,6 +51,7 @@ pub(super) async fn fault(
         status,
         wait,
         param: fault.param(),
+        code: fault.code(),
         unit: match fault {
             Fault::Refused(refused) => Some(refused.account.terms().unit.name()),
             _ => None,

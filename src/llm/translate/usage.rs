@@ -3,6 +3,7 @@
 use super::emit::Emit;
 use super::read::Value;
 use crate::llm::Usage;
+use crate::llm::usage::all_output;
 
 /// Counters as Anthropic reports them: the three kinds of input apart.
 ///
@@ -42,6 +43,7 @@ impl AnthropicUsage {
             cache_write: self.cache_creation,
             output: self.output,
             reasoning: self.thinking,
+            ..Usage::default()
         }
     }
 }
@@ -56,12 +58,15 @@ pub(super) fn from_openai(usage: Value<'_, '_>) -> Usage {
     let prompt = usage.get("prompt_tokens_details");
     let input = count(Some(usage), "prompt_tokens");
     let cached_input = count(prompt, "cached_tokens").min(input);
+    let reasoning = count(usage.get("completion_tokens_details"), "reasoning_tokens");
+    let total = usage.get("total_tokens").and_then(Value::u64);
     Usage {
         input,
         cached_input,
         cache_write: count(prompt, "cache_write_tokens").min(input - cached_input),
-        output: count(Some(usage), "completion_tokens"),
-        reasoning: count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        output: all_output(input, count(Some(usage), "completion_tokens"), reasoning, total),
+        reasoning,
+        ..Usage::default()
     }
 }
 
