@@ -292,12 +292,14 @@ fn lookups_and_counts_cost_requests_and_no_tokens() {
     let versioned = "anthropic-version: 2023-06-01\r\n";
     let count = json!({"model": API_MODEL, "messages": [{"role": "user", "content": USER_TEXT}]}).to_string();
     let contents = json!({"contents": [{"parts": [{"text": USER_TEXT}]}]}).to_string();
-    let rows: [(&str, &str, &str, Option<&str>, &str); 8] = [
+    let google = "x-goog-api-key: AIza-client\r\n";
+    let rows: [(&str, &str, &str, Option<&str>, &str); 9] = [
         ("oa", "/oa/v1/models", "", None, "/data/1/id"),
         ("oa", "/oa/v1/models/sim-small", "", None, "/id"),
         ("an", "/an/v1/models?limit=2", versioned, None, "/data/1/id"),
         ("an", "/an/v1/models/sim-small", versioned, None, "/id"),
         ("ge", "/ge/v1beta/models", "", None, "/models/1/displayName"),
+        ("ge", "/ge/v1/models", google, None, "/models/1/displayName"),
         ("ge", "/ge/v1beta/models/sim-small?key=AIza-client", "", None, "/displayName"),
         ("an", "/an/v1/messages/count_tokens", "", Some(&count), "/input_tokens"),
         ("ge", "/ge/v1beta/models/model-1:countTokens", "", Some(&contents), "/totalTokens"),
