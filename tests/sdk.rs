@@ -1,5 +1,6 @@
-//! The official SDKs of OpenAI and Anthropic for Python and JavaScript against a whole gateway: they read its answers
-//! and its refusals, find the limits' headers, come back when they are told to, and read a cut stream to its end.
+//! The official SDKs of OpenAI, Anthropic and Google for Python, and of the first two for JavaScript, against a whole
+//! gateway: they read its answers and its refusals, find the limits' headers, come back when they are told to, and read a
+//! cut stream to its end.
 //!
 //! `TOLLGATE_SDK_PYTHON` names an interpreter that has what tests/sdk/requirements.txt lists, `TOLLGATE_SDK_NODE` a
 //! folder in which what tests/sdk/node/package.json lists is installed; `loadtest/sdk/install` makes both. Of a
@@ -12,7 +13,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
-use support::{Client, ROUTES, Rig, Route, USER_TEXT, limits, read_to, until};
+use support::{Client, ROUTES, Rig, Route, USER_TEXT, apis, limits, read_to, settings, until};
 use tollgate::runtime::clock::unix_ms;
 use tollgate::telemetry::Outcome;
 use tollgate_loadtest::{Count, Script, reply_text};
@@ -39,19 +40,20 @@ enum Language {
     JavaScript,
 }
 
-/// Programs of one language, OpenAI's and Anthropic's: to start one takes seconds, so all tests share them.
-type Programs = LazyLock<Option<[Mutex<Program>; 2]>>;
+/// Programs of one language by [`Sdk`]: to start one takes seconds, so all tests share them.
+type Programs = LazyLock<Option<Vec<Mutex<Program>>>>;
 
 static PYTHON: Programs = LazyLock::new(|| {
     let python = named("TOLLGATE_SDK_PYTHON")?;
+    let files = ["openai_program.py", "anthropic_program.py", "gemini_program.py"];
     // -B: no compiled files beside the sources.
-    Some(["openai_program.py", "anthropic_program.py"].map(|file| start(&python, &["-B", &program(file)])))
+    Some(files.map(|file| start(&python, &["-B", &program(file)])).into())
 });
 
 static JAVASCRIPT: Programs = LazyLock::new(|| {
     let modules = named("TOLLGATE_SDK_NODE")?;
     let files = ["node/openai_program.mjs", "node/anthropic_program.mjs"];
-    Some(files.map(|file| start("node", &[&program(file), &modules])))
+    Some(files.map(|file| start("node", &[&program(file), &modules])).into())
 });
 
 /// What a variable of the environment names.
@@ -73,10 +75,10 @@ fn rounds() -> impl Iterator<Item = (Route, Order)> {
     languages().flat_map(|language| ROUTES.map(|route| (route, Order { language, ..ORDER })))
 }
 
-fn programs(language: Language) -> Option<&'static [Mutex<Program>; 2]> {
+fn programs(language: Language) -> Option<&'static [Mutex<Program>]> {
     match language {
-        Language::Python => PYTHON.as_ref(),
-        Language::JavaScript => JAVASCRIPT.as_ref(),
+        Language::Python => PYTHON.as_deref(),
+        Language::JavaScript => JAVASCRIPT.as_deref(),
     }
 }
 
@@ -130,14 +132,28 @@ fn told(rig: &Rig, route: Route, order: Order) -> Vec<Value> {
 
 /// The same; `meanwhile` runs while the SDK is busy.
 fn told_while(rig: &Rig, route: Route, order: Order, meanwhile: impl FnOnce()) -> Vec<Value> {
+    let sdk = if route.openai_client { Sdk::OpenAi } else { Sdk::Anthropic };
+    told_by(sdk, rig, route.path, order, meanwhile)
+}
+
+/// Whose SDK; its place among [`Programs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sdk {
+    OpenAi,
+    Anthropic,
+    Google,
+}
+
+/// What came of an order to the SDK `sdk`, for which the gateway's paths begin with `base`.
+fn told_by(sdk: Sdk, rig: &Rig, base: &str, order: Order, meanwhile: impl FnOnce()) -> Vec<Value> {
     let programs = programs(order.language).expect("tests ask whether there are any");
-    let program = &programs[usize::from(!route.openai_client)];
+    let program = &programs[sdk as usize];
     let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
     let Order { way, times, retries, max_tokens, keyless, header, .. } = order;
     let headers: serde_json::Map<_, _> =
         header.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let line = json!({
-        "base": format!("http://{}{}", rig.address, route.path), "way": way, "times": times, "retries": retries,
+        "base": format!("http://{}{base}", rig.address), "way": way, "times": times, "retries": retries,
         "max_tokens": max_tokens, "keyless": keyless, "headers": headers,
     });
     writeln!(program.orders, "{line}").expect("the program reads");
@@ -400,5 +416,142 @@ fn a_cut_stream_is_read_to_its_end_as_one_that_reached_its_length() {
         // An OpenAI provider that was left has not said what the input was: it is estimated.
         let input = report["usage"][0].as_u64().expect("the usage is told");
         assert!(if route.openai_provider { (1..100).contains(&input) } else { input == 10 }, "{at}");
+    }
+}
+
+// === whole APIs ===
+
+/// SDK, where its API is, the HTTPRoute, and how it asks for what has text.
+const APIS: [(Sdk, &str, &str, &[&str]); 3] = [
+    (Sdk::OpenAi, "/oa/v1", "oa", &["whole", "responses", "responses-stream", "responses-helper"]),
+    (Sdk::Anthropic, "/an", "an", &["whole"]),
+    (Sdk::Google, "/ge", "ge", &["whole", "stream"]),
+];
+
+/// A row of a test of `sdk`, with an order for each language that has that SDK.
+fn each_language<R: Clone>(sdk: Sdk, row: R) -> impl Iterator<Item = (R, Order)> {
+    let has =
+        move |language: &Language| programs(*language).is_some_and(|programs| programs.len() > sdk as usize);
+    languages().filter(has).map(move |language| (row.clone(), Order { language, ..ORDER }))
+}
+
+fn apis_rig(script: Script, policies: &str) -> Rig {
+    let quiet = "  records: {to: none}\n  workers: {cores: 2, pin: false}";
+    Rig::start_with(script, &apis(policies), &settings(quiet))
+}
+
+fn report(sdk: Sdk, rig: &Rig, base: &str, order: Order) -> Value {
+    told_by(sdk, rig, base, order, || {}).remove(0)
+}
+
+#[test]
+fn every_format_is_read_by_the_sdk_of_its_api() {
+    for ((sdk, base, route, ways), order) in APIS.into_iter().flat_map(|api| each_language(api.0, api)) {
+        let rig = apis_rig(script(), &limits(route, &["{name: r, unit: requests, rate: 99/hour}"]));
+        for (number, way) in (1..).zip(ways) {
+            let report = report(sdk, &rig, base, Order { way, ..order });
+            let at = format!("{sdk:?} {way}: {report}");
+            assert_eq!(report["text"], reply_text(MODEL, USER_TEXT, number, &script()), "{at}");
+            assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
+            let finish = ["stop", "end_turn", "completed", "STOP"];
+            assert!(finish.contains(&report["finish"].as_str().expect("text")), "{at}");
+        }
+        rig.assert_ledgers_agree();
+    }
+}
+
+#[test]
+fn embeddings_models_and_counts_are_read() {
+    let listed = json!("sim-large sim-small");
+    let rows = [
+        (Sdk::OpenAi, "/oa/v1", "embeddings", json!(""), json!([8, 8]), json!([1_000, 0])),
+        (Sdk::OpenAi, "/oa/v1", "models", listed.clone(), json!("sim-small"), Value::Null),
+        (Sdk::Anthropic, "/an", "count", json!(""), Value::Null, json!([1_000, 0])),
+        (Sdk::Anthropic, "/an", "models", listed.clone(), json!("sim-small"), Value::Null),
+        (Sdk::Google, "/ge", "count", json!(""), Value::Null, json!([1_000, 0])),
+        (Sdk::Google, "/ge", "models", listed, json!("models/sim-small"), Value::Null),
+    ];
+    let rig = apis_rig(script(), "");
+    let mut embedded = 0;
+    for ((sdk, base, way, text, finish, usage), order) in
+        rows.into_iter().flat_map(|row| each_language(row.0, row))
+    {
+        embedded += u64::from(way == "embeddings");
+        let report = report(sdk, &rig, base, Order { way, ..order });
+        let at = format!("{sdk:?} {way}: {report}");
+        assert_eq!((&report["text"], &report["finish"], &report["usage"]), (&text, &finish, &usage), "{at}");
+    }
+    assert_eq!(rig.assert_ledgers_agree().reported.input, 1_000 * embedded, "embeddings alone cost tokens");
+}
+
+#[test]
+fn refusals_of_every_format_are_the_sdks_own_errors() {
+    let rows = [
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses", "RateLimitError"),
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses-stream", "RateLimitError"),
+        (Sdk::OpenAi, "/oa/v1", "oa", "embeddings", "RateLimitError"),
+        (Sdk::Anthropic, "/an", "an", "count", "RateLimitError"),
+        (Sdk::Google, "/ge", "ge", "whole", "ClientError"),
+        (Sdk::Google, "/ge", "ge", "stream", "ClientError"),
+    ];
+    for ((sdk, base, route, way, raised), order) in rows.into_iter().flat_map(|row| each_language(row.0, row))
+    {
+        let rig = apis_rig(script(), &limits(route, &["{name: calls, unit: requests, rate: 1/hour}"]));
+        report(sdk, &rig, base, Order { way, ..order });
+        let report = report(sdk, &rig, base, Order { way, ..order });
+        let at = format!("{sdk:?} {way}: {report}");
+        assert_eq!((&report["raised"], &report["status"]), (&json!(raised), &json!(429)), "{at}");
+        assert!(report["body"].to_string().contains("limit llm/test/calls allows"), "{at}");
+        let ms = number(&report, "retry-after-ms");
+        if sdk == Sdk::Google {
+            assert_eq!(report["type"], "RESOURCE_EXHAUSTED", "{at}");
+            let delay = report["body"]["error"]["details"][0]["retryDelay"].as_str().expect("a delay");
+            assert_eq!(delay, format!("{}.{:03}s", ms / 1000, ms % 1000), "{at}");
+        }
+        assert_eq!((refused(&rig), rig.simulator.ledger().requests), (1, 1), "{at}");
+    }
+}
+
+#[test]
+fn sdks_of_every_format_come_back() {
+    // Google's waits a second and more by itself, whatever it is told; the others as long as they are told.
+    let limit = "{name: r, unit: requests, rate: 100/minute, burst: 1}";
+    let rows = [
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses"),
+        (Sdk::OpenAi, "/oa/v1", "oa", "embeddings"),
+        (Sdk::Google, "/ge", "ge", "whole"),
+        (Sdk::Google, "/ge", "ge", "stream"),
+    ];
+    for ((sdk, base, route, way), order) in rows.into_iter().flat_map(|row| each_language(row.0, row)) {
+        let rig = apis_rig(script(), &limits(route, &[limit]));
+        let report = (0..10)
+            .flat_map(|_| told_by(sdk, &rig, base, Order { way, times: 2, retries: 2, ..order }, || {}))
+            .find(|report| !slept(report).is_empty())
+            .unwrap_or_else(|| panic!("{sdk:?} {way}: never refused"));
+        let at = format!("{sdk:?} {way}: {report}");
+        let ms = report["attempts"][0][1].as_u64().expect("it was told");
+        assert_eq!(report["attempts"], json!([[429, ms], [200, null]]), "{at}");
+        let slept = slept(&report)[0];
+        assert!(slept == ms as f64 / 1000.0 || sdk == Sdk::Google && slept >= 1.0, "{at}");
+        assert_eq!(report["usage"][0], 1_000, "{at}");
+    }
+}
+
+#[test]
+fn cut_streams_of_every_format_are_read_to_their_end() {
+    let limit = "{name: t, unit: tokens, rate: 1/hour, burst: 800, onExhausted: cut}";
+    let rows = [
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses-stream", "incomplete"),
+        (Sdk::Google, "/ge", "ge", "stream", "MAX_TOKENS"),
+    ];
+    for ((sdk, base, route, way, finish), order) in rows.into_iter().flat_map(|row| each_language(row.0, row))
+    {
+        let rig = apis_rig(long(), &limits(route, &[limit]));
+        let report = report(sdk, &rig, base, Order { way, max_tokens: 30_000, ..order });
+        let at = format!("{sdk:?} {way}: {report}");
+        assert_eq!((rig.ended(Outcome::LimitCut), &report["finish"]), (1, &json!(finish)), "{at}");
+        let text = report["text"].as_str().expect("text").len() as u64 / 4;
+        let output = report["usage"][1].as_u64().expect("the usage is told");
+        assert!((400..1_100).contains(&text) && (500..1_100).contains(&output), "{at}");
     }
 }

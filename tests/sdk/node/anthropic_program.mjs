@@ -1,4 +1,4 @@
-// The official Anthropic SDK for JavaScript, asked for messages. See common.mjs.
+// The official Anthropic SDK for JavaScript, asked for messages, to count tokens and for models. See common.mjs.
 
 import { MESSAGES, MODEL, sdk, serve } from "./common.mjs";
 
@@ -9,8 +9,11 @@ const connect = (how) => new Anthropic({ apiKey: "sk-client", ...how });
 async function ask(client, order) {
   // Without its key, as a caller who has none; with its own headers.
   const keyless = order.keyless ? { Authorization: null, "X-Api-Key": null } : {};
+  const how = { headers: { ...order.headers, ...keyless } };
+  if (order.way === "count") return count(client.messages, { model: MODEL, messages: MESSAGES }, how);
+  if (order.way === "models") return models(client.models, how);
   const call = { model: MODEL, messages: MESSAGES, max_tokens: order.max_tokens };
-  return { whole, stream, helper }[order.way](client.messages, call, { headers: { ...order.headers, ...keyless } });
+  return { whole, stream, helper }[order.way](client.messages, call, how);
 }
 
 async function whole(messages, call, how) {
@@ -50,5 +53,16 @@ function said(message) {
 }
 
 const counts = (usage) => [usage.input_tokens, usage.output_tokens];
+
+async function count(messages, call, how) {
+  const { data, response } = await messages.countTokens(call, how).withResponse();
+  return { text: "", finish: null, usage: [data.input_tokens, 0], headers: Object.fromEntries(response.headers) };
+}
+
+async function models(models, how) {
+  const { data } = await models.list({}, how);
+  const found = await models.retrieve(data.at(-1).id, {}, how);
+  return { text: data.map((model) => model.id).join(" "), finish: found.id, usage: null };
+}
 
 serve(APIError, connect, ask);

@@ -5,7 +5,8 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 export const MODEL = "claude-3-5-haiku-latest";
-export const MESSAGES = [{ role: "user", content: "How long is a minute?" }];
+export const TEXT = "How long is a minute?";
+export const MESSAGES = [{ role: "user", content: TEXT }];
 export const sdk = createRequire(process.argv[2] + "/");
 
 // Who is told to wait longer is not made to: that it would have waited so long is in the report.
