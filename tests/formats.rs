@@ -356,6 +356,24 @@ fn gemini_gets_the_backends_key_in_its_header_and_the_clients_never() {
 }
 
 #[test]
+fn a_google_key_of_the_client_passes_where_the_backend_says_so() {
+    let manifests = apis("")
+        .replace("{kind: SecretRef, secretRef: {name: keys}}, apiVersion", "{kind: Passthrough}, apiVersion");
+    let rig = Rig::start_with(script(), &manifests, &settings(QUIET));
+    let path = Wire::Gemini.path(false);
+    for (query, header) in [
+        ("?key=AIza-own", ""),
+        ("?key=AIza-not", "x-goog-api-key: AIza-own\r\n"),
+        ("", "authorization: Bearer AIza-own\r\n"),
+    ] {
+        let answer = rig.client().ask(&format!("{path}{query}"), header, &Wire::Gemini.body(false));
+        assert_eq!(answer.status, 200, "{query} {header}: {}", answer.text());
+        let seen = rig.simulator.requests().pop().expect("it came");
+        assert_eq!((seen.header("x-goog-api-key"), seen.target.contains('?')), (Some("AIza-own"), false));
+    }
+}
+
+#[test]
 fn a_google_key_tells_callers_apart() {
     let rig = rig(script(), &limits("ge", &["{name: k, unit: requests, rate: 1/hour, key: {apiKey: {}}}"]));
     let status = |key: &str| {

@@ -107,12 +107,8 @@ fn versioned_part(path: &[u8]) -> Option<(Version, usize)> {
 }
 
 fn cut_at_slash(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match text.iter().position(|byte| *byte == b'/') {
-        Some(slash) => {
-            text.split_at_checked(slash).map_or((text, None), |(name, rest)| (name, rest.get(1..)))
-        }
-        None => (text, None),
-    }
+    let slash = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+    (text.get(..slash).unwrap_or_default(), text.get(slash + 1..))
 }
 
 fn posted(method: Method, format: Format) -> Result<Endpoint, Mismatch> {
