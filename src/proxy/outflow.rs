@@ -244,6 +244,12 @@ impl Outflow {
         false
     }
 
+    /// Whether the client was given less of a stream than has come, because nothing covers more.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let is_between = |cutter: &Cutter| cutter.at_boundary() && !cutter.is_over();
+        self.is_exhausted && self.cutter.as_deref().is_some_and(is_between)
+    }
+
     /// Ends a translated stream that broke off with the error of its format; whether it is one.
     pub(super) fn say_broken_off(&mut self) -> bool {
         match &mut self.passage {

@@ -52,7 +52,8 @@ pub(super) async fn answer(
             Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
         };
         at += progress.consumed;
-        if streamed && !progress.done && !out.keep_up(&bytes, entry, call) {
+        let goes_on = !progress.done || out.is_cut_short();
+        if streamed && goes_on && !out.keep_up(&bytes, entry, call) {
             // The provider's connection closes with `upstream`, so that it generates no more.
             worker.desk.counters.streams_cut.add(1);
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
