@@ -26,6 +26,7 @@
 
 mod answer;
 pub mod client;
+pub mod coding;
 mod connection;
 mod http;
 mod ledger;
