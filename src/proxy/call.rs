@@ -29,6 +29,8 @@ pub(super) struct Call<'a> {
     pub(super) model: Option<&'a str>,
     pub(super) credential: &'a Credential,
     pub(super) path: &'a str,
+    /// The head of the client's request, which stands at the beginning of the message.
+    pub(super) head: &'a RequestHead,
     /// The format that the client speaks.
     pub(super) client: Format,
     pub(super) ask: Ask,
@@ -155,7 +157,7 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
         write::header(out, name.as_bytes(), value.as_bytes());
     }
     write::header(out, b"content-type", b"application/json");
-    // Usage is read out of the passing answer, so it must not be compressed.
+    // Usage is read out of the passing answer, and what is not compressed need not be decoded for it.
     write::header(out, b"accept-encoding", b"identity");
     write::content_length(out, length as u64);
     write::end(out);

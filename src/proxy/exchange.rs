@@ -17,6 +17,7 @@ use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
+use crate::wire::coding::{Codings, Decoder};
 use crate::wire::http1::{Method, RequestHead, Version};
 use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
@@ -139,8 +140,15 @@ async fn serve(
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
     let bytes_max = snapshot.settings.requests.body_bytes;
-    let ask = client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?;
-    entry.record.bytes_in = message.bytes.len() as u64;
+    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
+    let inspector = Inspector::new(format);
+    let ask = match Decoder::new(&codings) {
+        None => client.body(message, head, inspector, bytes_max, timeouts).await?,
+        Some(decoder) => {
+            Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
+        }
+    };
+    entry.record.bytes_in = message.received;
     entry.record.streamed = ask.stream.unwrap_or(false);
     entry.record.model_asked = asked_model(&ask, message);
 
@@ -161,6 +169,7 @@ async fn serve(
         model: backend_model.as_deref(),
         credential,
         path,
+        head,
         client: format,
         ask,
         asked_model: entry.record.model_asked,

@@ -3,6 +3,7 @@
 use crate::limit::{Allowance, KeyPart, Refused};
 use crate::llm::refusal::RefusalKind;
 use crate::telemetry::Outcome;
+use crate::wire::coding::SUPPORTED;
 use crate::wire::http1::{BodyFault, HeadFault};
 use std::borrow::Cow;
 use std::fmt;
@@ -28,6 +29,8 @@ pub(super) enum Fault {
     Misdirected,
     /// The method makes no sense for this route.
     Method,
+    /// The body has a content coding that nobody here can undo.
+    UnknownCoding,
     /// The body is no request of the client's format.
     BadRequest { param: String, message: String },
     /// A limit does not admit it.
@@ -71,6 +74,7 @@ impl Fault {
             Fault::NoRoute => 404,
             Fault::Misdirected => 421,
             Fault::Method => 405,
+            Fault::UnknownCoding => 415,
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
             Fault::MissingKey(..) => 400,
@@ -105,6 +109,10 @@ impl Fault {
                 "this host is served under another TLS name; open a connection of its own for it".into()
             }
             Fault::Method => "this route takes POST requests only".into(),
+            Fault::UnknownCoding => format!(
+                "the content-encoding of the body is not supported; {SUPPORTED} are, and lists of them"
+            )
+            .into(),
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
@@ -135,9 +143,8 @@ impl Fault {
     /// How the record calls it.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::Method | Fault::BadRequest { .. } => {
-                Outcome::BadRequest
-            }
+            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::Method => Outcome::BadRequest,
+            Fault::UnknownCoding | Fault::BadRequest { .. } => Outcome::BadRequest,
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,

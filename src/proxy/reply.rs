@@ -10,6 +10,7 @@ use crate::limit::{Standing, Unit};
 use crate::llm::Format;
 use crate::llm::refusal::{self, Refusal};
 use crate::telemetry::Outcome;
+use crate::wire::coding;
 use crate::wire::http1::{Version, write};
 use std::io::Write;
 use std::time::Duration;
@@ -67,6 +68,10 @@ pub(super) async fn fault(
     }
     if let Fault::Method = fault {
         write::header(out, b"allow", b"POST");
+    }
+    if let Fault::UnknownCoding = fault {
+        // RFC 9110 section 15.5.16: which codings would have been accepted.
+        write::header(out, b"accept-encoding", coding::SUPPORTED.as_bytes());
     }
     limit_headers(out, standings, format, entry.worker.moment().unix_ms);
     connection(out, keep_alive, manner.version);
