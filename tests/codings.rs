@@ -1,16 +1,19 @@
 //! Content codings on a whole gateway: answers that a provider compressed although it was asked not to, in every way that
 //! an answer passes, and requests that their clients compressed. No usage is lost by it, and nobody gets what he cannot read.
 
+#[path = "codings/broken.rs"]
+mod broken;
+#[path = "codings/requests.rs"]
+mod requests;
 mod support;
 
-use std::io::Write;
 use std::time::Duration;
-use support::{Answer, Client, ROUTES, Rig, Route, USER_TEXT, chat, limits, provider, read_request, until};
+use support::{Answer, Client, ROUTES, Rig, Route, USER_TEXT, chat, limits, until};
 use tollgate::telemetry::Outcome;
 use tollgate::wire::coding::{Codings, Decoder, PIECE_BYTES, SUPPORTED};
 use tollgate::wire::http1::{HeadLimits, Method, response};
 use tollgate_loadtest::coding::{Coding, content_encoding, encode};
-use tollgate_loadtest::{Count, Fault, Script, reply_text};
+use tollgate_loadtest::{Count, Ending, Fault, Framing, Script, reply_text};
 
 const MODEL: &str = "claude-3-5-haiku-latest";
 
@@ -338,46 +341,36 @@ fn an_unknown_coding_passes_where_the_answer_may_pass_unread_and_is_a_502_elsewh
     }
 }
 
-// === answers that are not what they say ===
-
-const USAGE: &str = r#""usage":{"prompt_tokens":1000,"completion_tokens":77,"total_tokens":1077}"#;
-
-/// A whole answer in OpenAI's format.
-fn whole() -> Vec<u8> {
-    let answer = r#"{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"#;
-    format!("{answer}{USAGE}}}").into_bytes()
-}
-
-/// The same as a stream.
-fn stream() -> Vec<u8> {
-    let chunk = |delta: &str, finish: &str| {
-        format!(
-            r#"data: {{"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{{{delta}}},"finish_reason":{finish}}}]}}{}"#,
-            "\n\n"
-        )
-    };
-    let usage = format!(
-        "data: {{\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[],{USAGE}}}\n\n"
-    );
-    let text = |text: &str| chunk(&format!(r#""role":"assistant","content":"{text}""#), "null");
-    [text("hel"), text("lo"), chunk("", r#""stop""#), usage, "data: [DONE]\n\n".to_owned()]
-        .concat()
-        .into_bytes()
-}
-
-/// A gateway before a provider that always answers so.
-fn rig_before(media: &'static str, value: &str, body: Vec<u8>) -> Rig {
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {media}\r\ncontent-encoding: {value}\r\ncontent-length: {length}\r\n\r\n"
-    );
-    let bytes = [head.into_bytes(), body].concat();
-    let provider = provider(move |_, mut stream| {
-        while read_request(&mut stream).is_some() {
-            stream.write_all(&bytes).ok(); // it may be given up before all of it is read
+#[test]
+fn a_coded_stream_that_its_connection_ends_is_whole_only_if_all_was_said() {
+    for route in ROUTES {
+        let rig = Rig::start(Script::default(), "");
+        for coding in CODINGS {
+            for accepts in [TAKES_ALL, ""] {
+                for (fault, is_whole) in [(Fault::None, true), (Fault::CutAfterChunks(5, Ending::Fin), false)]
+                {
+                    let what = format!("{} {coding:?} {accepts:?} {fault}", route.path);
+                    let framing = Framing::CloseDelimited;
+                    rig.simulator.set_script(Script { framing, fault, chunks: 8, ..script(coding) });
+                    let answer = rig.client().ask(route.path, accepts, &route.body(MODEL, true));
+                    assert_eq!(answer.status, 200, "{what}");
+                    assert_eq!(answer.complete, is_whole || !route.is_native(), "{what}: {}", answer.text());
+                    if answer.header("content-encoding").is_none() {
+                        let said = route.read(&answer);
+                        assert_eq!(said.done, is_whole, "{what}: {}", answer.text());
+                        assert_eq!(said.error.is_some(), !is_whole && !route.is_native(), "{what}");
+                    }
+                }
+            }
         }
-    });
-    Rig::start_towards(provider, "", "")
+        let cuts = 2 * CODINGS.len() as u64;
+        assert_eq!(
+            (rig.ended(Outcome::UpstreamCut), rig.totals().usage_missing),
+            (cuts, cuts),
+            "{}",
+            route.path
+        );
+    }
 }
 
 /// A zstd frame of so many blocks that repeat a byte 128 KiB long.
@@ -386,101 +379,6 @@ fn bomb(blocks: usize) -> Vec<u8> {
     let blocks = (1..=blocks).map(|n| block(u32::from(n == blocks)));
     [b"\x28\xb5\x2f\xfd\x00\x38".to_vec(), blocks.collect::<Vec<_>>().concat()].concat()
 }
-
-/// What happens to an answer that cannot be decoded to its end.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    /// A 502 in the client's format.
-    Refused,
-    /// It is cut where it cannot be read further.
-    Cut,
-    /// It ends with an error event.
-    Told,
-    /// All is well, since all was said.
-    Well,
-}
-
-#[test]
-fn an_answer_that_cannot_be_decoded_passes_untouched_or_is_told_but_never_taken_for_whole() {
-    let coded = |coding, body: Vec<u8>| encode(&[coding], &[&body]).concat();
-    let damaged = |coding, body: Vec<u8>, at: usize| {
-        let mut bytes = coded(coding, body);
-        let last = bytes.len() - 1;
-        bytes[at.min(last)] ^= 0xff;
-        bytes
-    };
-    let cut = |coding, body: Vec<u8>, by: usize| {
-        let mut bytes = coded(coding, body);
-        bytes.truncate(bytes.len() - by);
-        bytes
-    };
-    let (json, events) = ("application/json", "text/event-stream");
-    let half = |body: Vec<u8>| [&body[..body.len() / 2], b" "].concat();
-    let rows: [(&str, &str, Vec<u8>, [End; 2]); 13] = [
-        // What it is, and what becomes of it decoded for an OpenAI client, and translated for an Anthropic one.
-        (json, "gzip", b"this is no gzip".to_vec(), [End::Refused, End::Refused]),
-        (json, "br", damaged(Coding::Brotli, whole(), 2), [End::Refused, End::Refused]),
-        (json, "zstd", b"\x28\xb5\x2f\xfd\x00\x70\x09\x00\x00!".to_vec(), [End::Refused, End::Refused]), // 16 MiB
-        (json, "gzip", damaged(Coding::Gzip, whole(), usize::MAX), [End::Refused, End::Refused]), // its length
-        (json, "zstd", cut(Coding::Zstd, whole(), 90), [End::Refused, End::Refused]),
-        (json, "gzip", cut(Coding::Gzip, whole(), 8), [End::Well, End::Well]), // its trailer
-        (
-            json,
-            "gzip",
-            [coded(Coding::Gzip, whole()), b"more".to_vec()].concat(),
-            [End::Refused, End::Refused],
-        ),
-        (json, "deflate", cut(Coding::Deflate, half(whole()), 5), [End::Refused, End::Refused]),
-        (json, "zstd", bomb(400), [End::Cut, End::Refused]),
-        (events, "gzip", b"this is no gzip".to_vec(), [End::Refused, End::Refused]),
-        (events, "gzip", cut(Coding::Gzip, stream(), 10), [End::Well, End::Well]),
-        (events, "br", cut(Coding::Brotli, half(stream()), 1), [End::Refused, End::Refused]),
-        (
-            events,
-            "zstd",
-            [coded(Coding::Zstd, vec![b' '; 200_000]), b"more".to_vec()].concat(),
-            [End::Cut, End::Told],
-        ),
-    ];
-    for (media, value, body, ends) in rows {
-        let what = format!("{media} {value} {} bytes", body.len());
-        let streamed = media == events;
-        let rig = rig_before(media, value, body.clone());
-        let ask = |route: Route, accepts| rig.client().ask(route.path, accepts, &route.body(MODEL, streamed));
-        let native = ask(ROUTES[2], TAKES_ALL);
-        assert_eq!((native.status, native.complete), (200, true), "{what}");
-        assert_eq!(native.header("content-encoding"), Some(value), "{what}");
-        assert!(native.body == body, "{what}: not a byte is changed");
-        let was_said = ends[0] == End::Well || body.len() > 60 && value == "gzip" && !streamed;
-        let settled = rig.settled();
-        let expected = if was_said { (1_000, 77, 0) } else { (ESTIMATE, 0, 1) };
-        let (input, output, counted) = (settled.input, settled.output, settled.counted);
-        assert_eq!((input, counted), (expected.0, expected.2), "{what}: {settled:?}");
-        assert!(output >= expected.1, "{what}: {settled:?}");
-        assert_eq!(rig.totals().answers_undecoded, 1, "{what}");
-        for (route, end) in [(ROUTES[2], ends[0]), (ROUTES[3], ends[1])] {
-            let answer = ask(route, "");
-            assert_eq!(answer.header("content-encoding"), None, "{what}");
-            let found = match (answer.status, answer.complete) {
-                (502, true) => End::Refused,
-                (200, false) => End::Cut,
-                (200, true) if route.read(&answer).error.is_some() => End::Told,
-                (200, true) => {
-                    let said = route.read(&answer);
-                    assert_eq!((&*said.text, said.done), ("hello", streamed), "{what}");
-                    End::Well
-                }
-                other => panic!("{what}: {other:?}"),
-            };
-            assert_eq!(found, end, "{what} {}: {}", route.path, answer.text());
-        }
-        // A bomb is too large to translate before it is too large to be one.
-        let undecoded = if ends == [End::Cut, End::Refused] { 2 } else { 3 };
-        assert_eq!((rig.totals().answers_coded, rig.totals().answers_undecoded), (3, undecoded), "{what}");
-    }
-}
-
-// === requests ===
 
 /// A POST of these bytes with these further lines.
 fn post(path: &str, lines: &str, body: &[u8]) -> Vec<u8> {
@@ -493,135 +391,6 @@ fn post(path: &str, lines: &str, body: &[u8]) -> Vec<u8> {
 
 fn coded_line(coding: &[Coding]) -> String {
     format!("Content-Encoding: {}\r\n", content_encoding(coding))
-}
-
-#[test]
-fn a_coded_request_goes_upstream_decoded() {
-    for route in ROUTES {
-        let rig = Rig::start(script(&[]), "");
-        let mut client = rig.client();
-        let mut sent = 0;
-        for coding in CODINGS {
-            for streamed in [false, true] {
-                let what = format!("{} {coding:?} streamed: {streamed}", route.path);
-                let body = route.body(MODEL, streamed);
-                let coded = encode(coding, &[body.as_bytes()]).concat();
-                let request = post(route.path, &coded_line(coding), &coded);
-                // Whole, in crumbs, and with the next request behind it.
-                let crumbs = |client: &mut Client| request.chunks(7).for_each(|crumb| client.write(crumb));
-                client.write(&request);
-                let answers = [client.answer(), {
-                    crumbs(&mut client);
-                    client.answer()
-                }];
-                client.write(request.repeat(2));
-                for answer in answers.into_iter().chain([client.answer(), client.answer()]) {
-                    assert_said(route, &answer, streamed, &script(&[]), &what);
-                }
-                sent += 4 * request.len() as u64;
-                let seen = rig.simulator.requests().pop().expect("it came");
-                assert_eq!(seen.header("content-encoding"), None, "{what}");
-                assert_eq!(seen.header("content-length"), Some(&*seen.body.len().to_string()), "{what}");
-                assert!(!route.is_native() || seen.body == body.as_bytes(), "{what}");
-            }
-        }
-        rig.assert_ledgers_agree();
-        assert_eq!(rig.totals().downstream_bytes_in, sent, "{}: as they came", route.path);
-    }
-}
-
-#[test]
-fn a_coded_request_may_be_chunked_or_wait_to_be_asked_for_and_what_it_holds_is_edited() {
-    let rig = Rig::start(script(&[]), "");
-    let mut client = rig.client();
-    let body = chat(MODEL, true); // usage is asked for upstream
-    let coded = encode(&[Coding::Brotli, Coding::Gzip], &[body.as_bytes()]).concat();
-    let chunks: Vec<u8> = coded
-        .chunks(5)
-        .flat_map(|c| [format!("{:x}\r\n", c.len()).as_bytes(), c, b"\r\n"].concat())
-        .collect();
-    let head =
-        "POST /openai HTTP/1.1\r\nHost: a\r\nContent-Encoding: br\r\nContent-Encoding: identity, X-GZIP\r\n";
-    client.write(
-        [format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes(), &chunks, b"0\r\n\r\n"].concat(),
-    );
-    assert_said(ROUTES[2], &client.answer(), true, &script(&[]), "chunked");
-    let seen = rig.simulator.requests().pop().expect("it came");
-    assert!(String::from_utf8_lossy(&seen.body).contains(r#""include_usage":true"#));
-
-    client.write(format!("{head}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", coded.len()));
-    assert_eq!(client.any_answer().status, 100);
-    client.write(&coded);
-    assert_said(ROUTES[2], &client.answer(), true, &script(&[]), "100-continue");
-    rig.assert_ledgers_agree();
-}
-
-#[test]
-fn a_large_coded_request_is_read_part_by_part_and_other_requests_meanwhile() {
-    let rig = Rig::start_set(script(&[]), "", "  requests: {bodyBytes: 40Mi}");
-    for coding in [Coding::Gzip, Coding::Zstd, Coding::Brotli] {
-        let body = ROUTES[2].body(MODEL, false).replace(USER_TEXT, &"word ".repeat(1 << 20));
-        let coded = encode(&[coding], &[body.as_bytes()]).concat();
-        let (mut client, mut other) = (rig.client(), rig.client());
-        client.write(post("/openai", &coded_line(&[coding]), &coded));
-        assert_eq!(other.ask("/openai", "", &chat(MODEL, false)).status, 200);
-        let answer = client.answer();
-        assert_eq!(answer.status, 200, "{coding:?}: {}", answer.text());
-        assert!(rig.simulator.requests().iter().any(|seen| seen.body == body.as_bytes()), "{coding:?}");
-    }
-    rig.assert_ledgers_agree();
-}
-
-#[test]
-fn a_request_that_cannot_be_decoded_is_refused_in_the_words_of_its_client() {
-    let rig = Rig::start_set(script(&[]), "", "  requests: {bodyBytes: 64Ki}");
-    let damaged = |coded: &[u8]| {
-        let mut bytes = coded.to_vec();
-        let last = bytes.len() - 1;
-        bytes[last] ^= 0xff;
-        bytes
-    };
-    for route in ROUTES {
-        let body = route.body(MODEL, false);
-        let gzip = encode(&[Coding::Gzip], &[body.as_bytes()]).concat();
-        let large = body.replace(USER_TEXT, &"x".repeat(64 << 10));
-        let large = encode(&[Coding::Gzip], &[large.as_bytes()]).concat();
-        let rows: [(&str, Vec<u8>, u16, bool, &str); 12] = [
-            // Coding, body, status, whether the connection goes on, and what is said.
-            ("compress", gzip.clone(), 415, false, "content-encoding"),
-            ("gzip, x-flip", gzip.clone(), 415, false, "gzip, deflate, br, zstd"),
-            ("gzip, gzip, gzip, gzip, gzip", gzip.clone(), 415, false, "content-encoding"),
-            ("gzip", body.clone().into_bytes(), 400, true, "the body cannot be decoded"),
-            ("br", gzip.clone(), 400, true, "corrupt"),
-            ("gzip", damaged(&gzip), 400, true, "corrupt"),
-            ("gzip", gzip[..gzip.len() - 1].to_vec(), 400, true, "ends too early"),
-            ("gzip", [&gzip[..], b"{}"].concat(), 400, true, "goes on after its end"),
-            ("zstd", b"\x28\xb5\x2f\xfd\x00\x70\x09\x00\x00!".to_vec(), 400, true, "window"),
-            ("identity", gzip.clone(), 400, true, "not a valid request"),
-            ("gzip", large, 413, false, "too large"),
-            ("zstd", bomb(1_000), 413, false, "too large"),
-        ];
-        for (value, coded, status, goes_on, why) in rows {
-            let what = format!("{} {value} {} bytes", route.path, coded.len());
-            let mut client = rig.client();
-            client.write(post(route.path, &format!("Content-Encoding: {value}\r\n"), &coded));
-            let answer = client.answer();
-            assert_eq!((answer.status, answer.complete), (status, true), "{what}: {}", answer.text());
-            assert!(answer.text().contains(why), "{what}: {}", answer.text());
-            let supported = (status == 415).then_some(SUPPORTED);
-            assert_eq!(answer.header("accept-encoding"), supported, "{what}");
-            assert!(route.read(&answer).error.is_some(), "{what}");
-            match goes_on {
-                true => {
-                    assert_eq!(client.ask(route.path, "", &body).status, 200, "{what}: the connection lives")
-                }
-                false => assert!(client.is_over(), "{what}"),
-            }
-        }
-    }
-    let refused = rig.totals().outcomes[Outcome::BadRequest as usize];
-    assert_eq!(refused, 12 * ROUTES.len() as u64);
-    rig.assert_ledgers_agree();
 }
 
 // === plain hosts ===

@@ -62,6 +62,12 @@ pub(super) struct Taken {
     pub(super) done: bool,
 }
 
+impl From<Progress> for Taken {
+    fn from(progress: Progress) -> Taken {
+        Taken { consumed: progress.consumed, done: progress.done }
+    }
+}
+
 impl Outflow {
     pub(super) fn new(
         client: &mut Client,
@@ -183,8 +189,7 @@ impl Outflow {
         if !matches!(passage, Passage::AsIs) {
             spans.clear();
         }
-        let Progress { consumed, done } = progress(read)?;
-        Ok(Taken { consumed, done })
+        progress(read).map(Taken::from)
     }
 
     /// The provider's answer is complete: writes what only its end brings.

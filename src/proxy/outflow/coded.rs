@@ -139,7 +139,7 @@ impl Outflow {
                 Ok(None) => break Ok(()),
                 Err(fault) => break Err(fault),
             };
-            left -= data.len();
+            left = left.saturating_sub(data.len());
             // Of a stream that ends at its next event, what comes after that is neither passed nor charged.
             let end = match (&*passage, &*cutter) {
                 (Passage::Decoded, Some(cutter)) if *is_exhausted => cutter.boundary_in(data),
@@ -168,24 +168,15 @@ impl Outflow {
     }
 }
 
-/// What a body that cannot be decoded to its end means for its answer: nothing where it passes as it came; and where it
-/// only lacks the end of its coding, nothing if all was said.
-fn judge(fault: CodingFault, passage: &mut Passage, entry: &Entry) -> Result<(), Fault> {
-    let is_said = || entry.meter.as_ref().is_some_and(|meter| meter.complete());
+/// What a body that cannot be decoded to its end means for its answer. Nothing where it passes as it came, nor for an error,
+/// which is told by its status if by nothing else, nor where it only lacks the end of its coding, if all was said.
+fn judge(fault: CodingFault, passage: &Passage, entry: &Entry) -> Result<(), Fault> {
+    let meter = entry.meter.as_ref();
     match (passage, fault) {
         (Passage::AsIs, _) => Ok(()),
-        (Passage::Whole(whole), _) if entry.meter.is_none() => {
-            whole.clear(); // an error is told by its status if by nothing else
-            Ok(())
-        }
-        (_, CodingFault::Truncated) if is_said() => Ok(()),
+        (Passage::Whole(_), _) if meter.is_none() => Ok(()),
+        (_, CodingFault::Truncated) if meter.is_some_and(|meter| meter.complete()) => Ok(()),
         (_, CodingFault::Truncated) => Err(Fault::Cut),
         (_, fault) => Err(Fault::ProviderMalformed(fault.reason())),
-    }
-}
-
-impl From<Progress> for Taken {
-    fn from(progress: Progress) -> Taken {
-        Taken { consumed: progress.consumed, done: progress.done }
     }
 }
