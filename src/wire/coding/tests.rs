@@ -269,14 +269,21 @@ fn damage_is_found_where_there_is_a_checksum_and_never_does_harm() {
     let (plain, whole) = (events(), events().concat());
     for list in LISTS {
         let coded = encoded(list, &plain).concat();
-        let checked = matches!(list, [Applied::Gzip | Applied::Deflate | Applied::Zstd]);
+        // How many bytes at its end tell what was decoded.
+        let trailer = match list {
+            [Applied::Gzip] => Some(8),
+            [Applied::Deflate | Applied::Zstd] => Some(4),
+            _ => None,
+        };
         for at in 0..coded.len() {
             for bit in 0..8 {
                 let mut damaged = coded.clone();
                 damaged[at] ^= 1 << bit;
                 let (decoded, ended) = decode(decoder(list), damaged.chunks(13), PIECE_BYTES);
-                let passes = ended.is_ok() && decoded != whole;
-                assert!(!(checked && passes), "{list:?}, bit {bit} of byte {at}");
+                if let Some(trailer) = trailer {
+                    let may_pass = at + trailer < coded.len() && decoded == whole;
+                    assert!(ended.is_err() || may_pass, "{list:?}, bit {bit} of byte {at}");
+                }
             }
         }
     }
