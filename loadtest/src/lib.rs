@@ -33,6 +33,7 @@
 
 mod answer;
 pub mod client;
+pub mod coding;
 mod connection;
 pub mod eventstream;
 mod http;

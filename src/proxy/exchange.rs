@@ -16,6 +16,7 @@ use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
+use crate::wire::coding::{Codings, Decoder};
 use crate::wire::http1::{self, Method, RequestHead, Version};
 use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
@@ -138,12 +139,17 @@ async fn serve(
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
     let bytes_max = snapshot.settings.requests.body_bytes;
-    let mut ask = match format.is_lookup() {
-        true => no_body(message)?,
-        false => client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?,
+    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
+    let inspector = Inspector::new(format);
+    let mut ask = match Decoder::new(&codings) {
+        _ if format.is_lookup() => no_body(message)?,
+        None => client.body(message, head, inspector, bytes_max, timeouts).await?,
+        Some(decoder) => {
+            Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
+        }
     };
     ask.stream = endpoint.streamed.or(ask.stream);
-    entry.record.bytes_in = message.bytes.len() as u64;
+    entry.record.bytes_in = message.received;
     entry.record.streamed = ask.stream.unwrap_or(false);
     entry.record.model_asked = asked_model(&ask, message, path_model);
 
@@ -169,6 +175,7 @@ async fn serve(
         credential,
         path,
         path_model,
+        head,
         client: format,
         upstream,
         ask,

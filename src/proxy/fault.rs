@@ -6,6 +6,7 @@ use crate::llm::provider::Provider;
 use crate::llm::refusal::RefusalKind;
 use crate::llm::{Api, Format};
 use crate::telemetry::Outcome;
+use crate::wire::coding::SUPPORTED;
 use crate::wire::http1::{BodyFault, HeadFault};
 use std::borrow::Cow;
 use std::fmt;
@@ -33,6 +34,8 @@ pub(super) enum Fault {
     Endpoint(Mismatch),
     /// This provider is not spoken to for clients of this format.
     Unpaired(Format, Provider),
+    /// The body has a content coding that nobody here can undo.
+    UnknownCoding,
     /// The body is no request of the client's format.
     BadRequest { param: String, message: String },
     /// The model of that name has no price at the vendor, and such models are refused.
@@ -80,6 +83,7 @@ impl Fault {
             Fault::Endpoint(Mismatch::Method { .. }) => 405,
             Fault::Endpoint(Mismatch::NoSse) => 400,
             Fault::Endpoint(Mismatch::Unserved(_)) | Fault::Unpaired(..) => 501,
+            Fault::UnknownCoding => 415,
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
             Fault::MissingKey(..) => 400,
@@ -139,6 +143,10 @@ impl Fault {
                  or have the operator price it"
             )
             .into(),
+            Fault::UnknownCoding => format!(
+                "the content-encoding of the body is not supported; {SUPPORTED} are, and lists of them"
+            )
+            .into(),
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
@@ -178,9 +186,8 @@ impl Fault {
     /// How the record calls it.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::BadRequest { .. } => {
-                Outcome::BadRequest
-            }
+            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) => Outcome::BadRequest,
+            Fault::UnknownCoding | Fault::BadRequest { .. } => Outcome::BadRequest,
             Fault::Endpoint(_) | Fault::Unpaired(..) => Outcome::BadRequest,
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,

@@ -142,6 +142,12 @@ numbers! {
         "Answers whose provider reported no usage, so that tollgate's own count was settled."
     usage_lost_fields: Counter Counter "usage_lost_fields_total"
         "Usage fields that were there but could not be read."
+    answers_coded: Counter Counter "coded_answers_total" ["coding" = "known"]
+        "Answers that providers compressed although they were asked not to; of unknown codings, usage cannot be read."
+    answers_coded_unknown: Counter Counter "coded_answers_total" ["coding" = "unknown"]
+        "Answers that providers compressed although they were asked not to; of unknown codings, usage cannot be read."
+    answers_undecoded: Counter Counter "coded_answers_malformed_total"
+        "Compressed answers that could not be decoded to their end."
     streams_cut: Counter Counter "streams_cut_total"
         "Streams ended early because a limit was exhausted."
     reservations_expired: Counter Counter "limit_reservations_expired_total"
