@@ -1,5 +1,6 @@
 use crate::base::Secret;
 use crate::llm::price::Rates;
+use crate::route::failover::Ejection;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +109,11 @@ pub struct Upstream {
     pub idle_per_worker: u32,
     /// How long each is kept.
     pub idle: Duration,
+    /// The most bytes of a body that is kept, while it is translated, for another attempt; a longer one is sent once. Bodies
+    /// that are not translated need no copy.
+    pub replay_bytes: usize,
+    /// When an endpoint that fails is left alone.
+    pub ejection: Ejection,
 }
 
 /// `admin`.
@@ -251,7 +257,12 @@ impl Default for Timeouts {
 
 impl Default for Upstream {
     fn default() -> Upstream {
-        Upstream { idle_per_worker: 256, idle: Duration::from_secs(60) }
+        Upstream {
+            idle_per_worker: 256,
+            idle: Duration::from_secs(60),
+            replay_bytes: 4 << 20,
+            ejection: Ejection::default(),
+        }
     }
 }
 

@@ -94,6 +94,19 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// Counts input exactly instead of estimating it from bytes.
     pub tokenizer: Option<Tokenizer>,
+    /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
+    pub retry: Option<Retry>,
+}
+
+/// When a request is made again (Gateway API, `HTTPRouteRetry`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Statuses of answers after which it is, beside connections that fail.
+    pub codes: Vec<u16>,
+    /// How often at most, the first time not counted.
+    pub attempts: u32,
+    /// The least time between two attempts; up to ten times as long is waited, by chance and more with each attempt.
+    pub backoff: Duration,
 }
 
 /// Timeouts of a rule, defaults filled in.
@@ -127,10 +140,16 @@ pub struct BackendFilters {
     pub response_headers: HeaderEdits,
 }
 
-/// Who answers.
+/// Who answers. A Backend resource of several providers is one entry for each, of which the first stands for all in
+/// what routes choose.
 pub struct Backend {
-    /// `namespace/name`.
+    /// `namespace/name`; of one of several providers `namespace/name/provider`.
     pub name: Arc<str>,
+    /// The Backend resource, `namespace/name`.
+    pub resource: Arc<str>,
+    /// The providers of the resource by priority, as indices of [`Snapshot::backends`]; empty when there is but one, and in
+    /// entries that do not stand for all.
+    pub groups: Vec<Box<[u32]>>,
     /// Provider or plain host.
     pub kind: BackendKind,
     /// An index of [`Snapshot::targets`].

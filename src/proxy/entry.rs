@@ -3,7 +3,7 @@
 use super::credit::{Credit, Foreseen, spend};
 use super::pricing::Pricing;
 use super::worker::{Serving, Worker};
-use crate::base::Tick;
+use crate::base::{Tick, Tokens};
 use crate::llm::estimate::output_tokens;
 use crate::llm::{Meter, Usage, Work};
 use crate::mail::Sheet;
@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) foreseen: Foreseen,
     /// What it costs.
     pub(super) pricing: Pricing,
+    /// Input of attempts that broke off when a provider had them and that were made again: it may have been paid for.
+    pub(super) given_up: Tokens,
     /// How far the request got, for what it may have cost although no answer came.
     pub(super) reached: Reached,
     /// What it has reserved and how that is used up.
@@ -56,6 +58,7 @@ impl Entry {
             meter: None,
             foreseen: Foreseen::default(),
             pricing: Pricing::default(),
+            given_up: 0,
             reached: Reached::Nobody,
             credit: Credit::default(),
             worker: worker.clone(),
@@ -75,6 +78,22 @@ impl Entry {
     /// The provider's word counts where it gave it to the end. Where an answer broke off or came without
     /// usage, what passed is counted by its bytes; a number that the provider did report is kept if larger.
     pub(super) fn usage(&self) -> (Usage, UsageSource) {
+        let (mut usage, source) = self.usage_of_answer();
+        if self.given_up == 0 {
+            return (usage, source);
+        }
+        usage.input = usage.input.saturating_add(self.given_up);
+        (usage, UsageSource::Counted)
+    }
+
+    /// Notes that an attempt is given up that its provider may have worked on.
+    pub(super) fn give_up_attempt(&mut self) {
+        if self.foreseen.work != Work::Free {
+            self.given_up = self.given_up.saturating_add(self.foreseen.input);
+        }
+    }
+
+    fn usage_of_answer(&self) -> (Usage, UsageSource) {
         let counted_input = Usage { input: self.foreseen.input, ..Usage::default() };
         if self.foreseen.work == Work::Free {
             return (Usage::default(), UsageSource::None);

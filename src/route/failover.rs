@@ -41,6 +41,12 @@ pub struct Health {
 const LATENCY_WEIGHT: u64 = 8;
 
 impl Health {
+    /// What is still known under another configuration, in which no request is under way yet.
+    #[must_use]
+    pub fn carried_over(self) -> Health {
+        Health { pending: 0, ..self }
+    }
+
     /// A request goes to it.
     pub fn begin(&mut self) {
         self.pending = self.pending.saturating_add(1);

@@ -46,7 +46,7 @@ pub(crate) fn compile(
     let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
     let policies = policies::compile(&world, &effective.settings, unpriced);
     for backend in &mut backends.list {
-        backend.limits = policies.on_backend(&backend.name);
+        backend.limits = policies.on_backend(&backend.resource);
     }
     let attached = attach::compile(&world, &backends, &policies, &certificates, &effective);
     let mut snapshot = Snapshot {

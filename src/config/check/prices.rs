@@ -30,33 +30,43 @@ pub(super) fn compile(world: &World<'_>, built_in: u32) -> Catalogue {
 
 /// Says which Backends ask for models whose cost is counted and is nothing, or whose requests are all refused.
 pub(super) fn warn(world: &World<'_>, snapshot: &Snapshot) {
+    for resource in &world.all.backends {
+        let Some(backend::Backend::Ai(groups)) = &resource.spec else { continue };
+        for member in groups.iter().flatten() {
+            let resource = resource.meta.to_string();
+            let name = member.name.as_ref().map_or(resource.clone(), |name| format!("{resource}/{name}"));
+            if let Some(backend) = snapshot.backends.iter().find(|backend| *backend.name == *name) {
+                warn_of(world, snapshot, backend, member.ai.at);
+            }
+        }
+    }
+}
+
+/// The same of one provider of a Backend.
+fn warn_of(world: &World<'_>, snapshot: &Snapshot, backend: &Backend, at: Place) {
     let policy = snapshot.settings.prices.unknown_model;
     let empty = snapshot.catalogue.is_empty(); // then the limits are warned of
-    for resource in &world.all.backends {
-        let Some(backend::Backend::Ai(ai)) = &resource.spec else { continue };
-        let name = resource.meta.to_string();
-        let Some(backend) = snapshot.backends.iter().find(|backend| *backend.name == *name) else { continue };
-        let Some((vendor, model)) =
-            asks_for(backend).filter(|(vendor, model)| !has_price(snapshot, vendor, model))
-        else {
-            continue;
-        };
-        let what = format!("Backend {name} asks for {}, which has no price at {vendor}", quoted(model));
-        let help = format!(
-            "add a row for it to a Prices resource: {{provider: {vendor}, model: ..., input: ..., output: ...}}"
-        );
-        match policy {
-            UnknownModel::Deny => {
-                let message = format!("{what}: all its requests are refused (prices.unknownModel: deny)");
-                world.faults.warn_with_help(ai.at, message, help);
-            }
-            UnknownModel::Free if !empty => {
-                let Some(limit) = cost_limit(snapshot, backend) else { continue };
-                let message = format!("{what}: it counts nothing for limit {limit}");
-                world.faults.warn_with_help(ai.at, message, help);
-            }
-            UnknownModel::Free | UnknownModel::At(_) => {}
+    let name = &backend.name;
+    let Some((vendor, model)) =
+        asks_for(backend).filter(|(vendor, model)| !has_price(snapshot, vendor, model))
+    else {
+        return;
+    };
+    let what = format!("Backend {name} asks for {}, which has no price at {vendor}", quoted(model));
+    let help = format!(
+        "add a row for it to a Prices resource: {{provider: {vendor}, model: ..., input: ..., output: ...}}"
+    );
+    match policy {
+        UnknownModel::Deny => {
+            let message = format!("{what}: all its requests are refused (prices.unknownModel: deny)");
+            world.faults.warn_with_help(at, message, help);
         }
+        UnknownModel::Free if !empty => {
+            let Some(limit) = cost_limit(snapshot, backend) else { return };
+            let message = format!("{what}: it counts nothing for limit {limit}");
+            world.faults.warn_with_help(at, message, help);
+        }
+        UnknownModel::Free | UnknownModel::At(_) => {}
     }
 }
 
@@ -76,7 +86,7 @@ fn has_price(snapshot: &Snapshot, vendor: &str, model: &str) -> bool {
 fn cost_limit<'a>(snapshot: &'a Snapshot, backend: &Backend) -> Option<&'a str> {
     let leads_here = |choice: &BackendChoice| match choice {
         BackendChoice::Backend { index, .. } => {
-            snapshot.backends.get(*index as usize).is_some_and(|other| other.name == backend.name)
+            snapshot.backends.get(*index as usize).is_some_and(|other| other.resource == backend.resource)
         }
         BackendChoice::Invalid => false,
     };
