@@ -17,6 +17,7 @@
 //! Members that no table here knows pass through untouched.
 
 mod chat;
+mod claude;
 pub(in crate::llm) mod emit;
 mod error;
 mod hub;
