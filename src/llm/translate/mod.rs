@@ -12,12 +12,16 @@
 //! | a provider's error (status >= 400) | [`error`] | `error` is for all formats |
 //! | a provider's stream | [`StreamTranslator`] | `stream` |
 //!
+//! [`converse`] is a provider's format alone, so its room reads no request and writes no answer. What Claude models take,
+//! whoever hosts them, is in [`claude`].
+//!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
 //! Members that no table here knows pass through untouched.
 
 mod chat;
 mod claude;
+mod converse;
 pub(in crate::llm) mod emit;
 mod error;
 mod hub;
@@ -176,6 +180,7 @@ fn translated(
     match to {
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+        Format::BedrockConverse => converse::write_request(&request, terms, &mut lost, e),
         _ => Err(unpaired()),
     }?;
     Ok(lost)
@@ -206,6 +211,7 @@ pub fn reply(
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
+            Format::BedrockConverse => converse::read_reply(answer),
             _ => Err(BadReply::NotAnAnswer),
         }?;
         let mut lost = reply.lost.clone();
