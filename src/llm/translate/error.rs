@@ -346,4 +346,74 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["error"]["message"].as_str().unwrap().len(), MESSAGE_MAX);
     }
+    #[test]
+    fn bedrocks_errors_towards_both() {
+        let openai = |message: &str, kind: &str, code: &str| {
+            format!(r#"{{"error":{{"message":"{message}","type":"{kind}","param":null,"code":{code}}}}}"#)
+        };
+        let anthropic = |message: &str, kind: &str| {
+            format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}"#)
+        };
+        let (invalid, server) = ("invalid_request_error", "server_error");
+        for (status, body, message, kinds, code) in [
+            (400, r#"{"message":"bad id"}"#, "bad id", (invalid, invalid), "null"),
+            (
+                403,
+                r#"{"Message":"not authorized"}"#,
+                "not authorized",
+                (invalid, "permission_error"),
+                r#""permission_denied""#,
+            ),
+            (
+                400,
+                r#"{"__type":"com.amazon.coral.validate#ValidationException:http://x/","message":"bad"}"#,
+                "bad",
+                (invalid, invalid),
+                r#""ValidationException""#,
+            ),
+            (
+                429,
+                r#"{"message":"Too many"}"#,
+                "Too many",
+                ("rate_limit_error", "rate_limit_error"),
+                r#""rate_limit_exceeded""#,
+            ),
+            (
+                500,
+                r#"{"__type":"InternalServerException"}"#,
+                "the provider answered with status 500",
+                (server, "api_error"),
+                "null",
+            ),
+            (503, r#"{"message":"busy"}"#, "busy", (server, "overloaded_error"), r#""overloaded""#),
+        ] {
+            check(Format::BedrockConverse, O, status, body, status, &openai(message, kinds.0, code));
+            check(Format::BedrockConverse, A, status, body, status, &anthropic(message, kinds.1));
+        }
+        let body = r#"{"message":"Input is too long for requested model."}"#;
+        let words = "Input is too long for requested model.";
+        let code = r#""context_length_exceeded""#;
+        check(Format::BedrockConverse, O, 400, body, 400, &openai(words, invalid, code));
+        check(
+            Format::BedrockConverse,
+            A,
+            400,
+            body,
+            400,
+            &anthropic(&format!("{TOO_LONG}: {words}"), invalid),
+        );
+    }
+
+    #[test]
+    fn exceptions_of_bedrock_have_kinds() {
+        for (name, kind) in [
+            ("throttlingException", Some(RefusalKind::RateLimited)),
+            ("ThrottlingException", Some(RefusalKind::RateLimited)),
+            ("modelStreamErrorException", Some(RefusalKind::Upstream)),
+            ("validationException", Some(RefusalKind::InvalidRequest)),
+            ("brandNewException", None),
+        ] {
+            assert_eq!(kind_of_word(name), kind, "{name}");
+        }
+    }
 }

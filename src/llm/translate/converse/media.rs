@@ -98,7 +98,8 @@ impl<'m> Block<'m> {
         self.kind == MediaKind::Image || self.format == "pdf"
     }
 
-    pub(super) fn write(&self, names: &mut Names, e: &mut Emit<'_>) {
+    /// Writes the block; a document under this name.
+    pub(super) fn write(&self, name: &str, e: &mut Emit<'_>) {
         let member = match self.kind {
             MediaKind::Image => "image",
             MediaKind::Document => "document",
@@ -109,7 +110,7 @@ impl<'m> Block<'m> {
             e.key(member).object(|e| {
                 e.key("format").str(self.format);
                 if self.is_document() {
-                    e.key("name").str(&names.name(self.title, self.format));
+                    e.key("name").str(name);
                 }
                 e.key("source").object(|e| e.key("bytes").str(self.data));
             });
@@ -125,6 +126,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// The next name for a document; nothing for other media.
+    pub(super) fn of(&mut self, block: &Block<'_>) -> String {
+        if block.is_document() { self.name(block.title, block.format) } else { String::new() }
+    }
+
     /// A name made of `title`: without its ending, of letters, digits, hyphens, brackets, and white space one at a
     /// time. The same titles get the same names in the next request, so that what was cached is found.
     fn name(&mut self, title: &str, format: &str) -> String {

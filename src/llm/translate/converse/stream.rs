@@ -132,3 +132,129 @@ fn thought(held: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::llm::Format;
+    use crate::llm::translate::{BadReply, StreamTerms, StreamTranslator};
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    const EVENTS: &[(&str, &str)] = &[
+        ("messageStart", r#"{"role":"assistant"}"#),
+        ("contentBlockStart", r#"{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"t","name":"f"}}}"#),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"s","name":"g","type":"server_tool_use"}}}"#,
+        ),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"x"}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{}"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"h"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"s"}}}"#),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"r"}}}"#,
+        ),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"citation":{"title":"t"}}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+        ("messageStop", r#"{"stopReason":"end_turn"}"#),
+        ("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5}}"#),
+        ("throttlingException", r#"{"message":"slow"}"#),
+        ("contentBlockDelta", "{"),
+    ];
+
+    fn translated(client: Format, events: &[(&str, &str)]) -> Vec<Value> {
+        let mut stream = StreamTranslator::new(Format::BedrockConverse, client, StreamTerms::default());
+        let mut out = Vec::new();
+        for (name, data) in events {
+            if stream.event(name, &mut data.as_bytes().to_vec(), &mut out).is_err() {
+                break;
+            }
+        }
+        stream.finish(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| data.into())).collect()
+    }
+
+    proptest! {
+        /// Whatever comes in whatever order, blocks are opened and closed in turn, and there is one end.
+        #[test]
+        fn anthropic_clients_get_well_formed_streams(
+            events in prop::collection::vec(prop::sample::select(EVENTS), 0..14),
+        ) {
+            let got = translated(Format::AnthropicMessages, &events);
+            let (mut opened, mut open) = (0, None);
+            for (at, event) in got.iter().enumerate() {
+                let index = event["index"].as_u64();
+                match event["type"].as_str().unwrap() {
+                    "message_start" => prop_assert_eq!(at, 0),
+                    "content_block_start" => {
+                        prop_assert_eq!((index, open), (Some(opened), None));
+                        (open, opened) = (Some(opened), opened + 1);
+                    }
+                    "content_block_delta" => prop_assert!(index.unwrap() < opened),
+                    "content_block_stop" => prop_assert_eq!(index, open.take()),
+                    "message_delta" => prop_assert_eq!((open, at + 2), (None, got.len())),
+                    end => prop_assert!(matches!(end, "message_stop" | "error") && at + 1 == got.len(), "{}", end),
+                }
+            }
+            prop_assert!(matches!(got.last().unwrap()["type"].as_str(), Some("message_stop" | "error")));
+        }
+
+        /// The first chunk has the role, calls are numbered, and there is one end.
+        #[test]
+        fn openai_clients_get_well_formed_streams(
+            events in prop::collection::vec(prop::sample::select(EVENTS), 0..14),
+        ) {
+            let got = translated(Format::OpenAiChat, &events);
+            let (last, chunks) = got.split_last().unwrap();
+            prop_assert!(last == "[DONE]" || last["error"].is_object());
+            let mut calls = 0;
+            for (at, chunk) in chunks.iter().enumerate() {
+                let delta = &chunk["choices"][0]["delta"];
+                prop_assert_eq!(delta["role"].is_string(), at == 0);
+                let call = &delta["tool_calls"][0];
+                calls += u64::from(call["id"].is_string());
+                prop_assert!(call.is_null() || call["index"].as_u64().unwrap() < calls);
+            }
+            let finishes = chunks.iter().filter(|chunk| chunk["choices"][0]["finish_reason"].is_string()).count();
+            prop_assert_eq!(finishes, usize::from(last == "[DONE]"));
+        }
+    }
+
+    #[test]
+    fn calls_and_waiting_citations_are_bounded() {
+        let mut stream =
+            StreamTranslator::new(Format::BedrockConverse, Format::AnthropicMessages, StreamTerms::default());
+        let mut out = Vec::new();
+        let long = "é".repeat(4000);
+        for _ in 0..100 {
+            let event = format!(r#"{{"contentBlockIndex":0,"delta":{{"citation":{{"title":"{long}"}}}}}}"#);
+            stream.event("contentBlockDelta", &mut event.into_bytes(), &mut out).unwrap();
+        }
+        let (name, text) = EVENTS[3];
+        stream.event(name, &mut text.as_bytes().to_vec(), &mut out).unwrap();
+        let text = std::str::from_utf8(&out).unwrap();
+        assert_eq!((text.matches("citations_delta").count(), text.matches('é').count()), (16, 16 * 1024));
+        let answers = (0..129).map(|index| {
+            let start = format!(r#"{{"contentBlockIndex":{index},"start":{{"toolUse":{{"name":"f"}}}}}}"#);
+            stream.event("contentBlockStart", &mut start.into_bytes(), &mut out)
+        });
+        let answers: Vec<_> = answers.collect();
+        assert!(answers[..128].iter().all(Result::is_ok));
+        assert_eq!(answers[128], Err(BadReply::TooManyToolCalls));
+    }
+
+    #[test]
+    fn an_error_outside_of_events_ends_a_stream() {
+        let mut stream =
+            StreamTranslator::new(Format::BedrockConverse, Format::AnthropicMessages, StreamTerms::default());
+        let mut out = Vec::new();
+        stream.fail("serviceUnavailableException", "busy", &mut out);
+        stream.fail("throttlingException", "again", &mut out);
+        stream.finish(&mut out);
+        let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#;
+        assert_eq!(std::str::from_utf8(&out).unwrap(), format!("event: error\ndata: {error}\n\n"));
+    }
+}

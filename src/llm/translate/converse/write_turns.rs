@@ -67,7 +67,7 @@ pub(super) fn write<'t, 'b>(
             Role::Assistant => turns.assistant(turn, is_last)?,
         }
     }
-    turns.message.check()?;
+    turns.end_message();
     match turns.blocks.end() {
         true => Ok(()),
         false => Err(BadRequest::new("messages", "must hold at least one message with content")),
@@ -87,24 +87,10 @@ struct Turns<'t, 'b, 'e, 'o, 'l> {
 #[derive(Default)]
 struct Message<'t, 'b> {
     has_text: bool,
-    /// Its first document.
-    document: Option<At>,
+    /// The name of its first document.
+    document: Option<String>,
     /// A marker whose cache point waits for a block after which it may stand.
     marker: Option<Value<'t, 'b>>,
-}
-
-impl Message<'_, '_> {
-    /// Bedrock refuses a document without a text in its message.
-    fn check(&self) -> Result<(), BadRequest> {
-        match self.document {
-            Some(at) if !self.has_text => {
-                let words =
-                    "Amazon Bedrock takes a document only beside a text: say what is to be done with it";
-                Err(BadRequest::new(at.to_string(), words))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// How many calls and results without an id there were; the first of the one belongs to the first of the other.
@@ -125,9 +111,10 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
                         self.lost.add("image_url.detail");
                     }
                     self.open("user", part.at)?;
-                    block.write(&mut self.names, self.blocks.of("user"));
+                    let name = self.names.of(&block);
+                    block.write(&name, self.blocks.of("user"));
                     if block.is_document() {
-                        self.message.document.get_or_insert(part.at);
+                        self.message.document.get_or_insert(name);
                     }
                     self.mark("user", part, self.family.is_claude() && block.is_native());
                 }
@@ -201,7 +188,7 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
                                 e.object(|e| e.key("text").str(text));
                             }
                             What::Media(_) => {
-                                media.next().into_iter().for_each(|block| block.write(names, e))
+                                media.next().into_iter().for_each(|block| block.write(&names.of(block), e))
                             }
                             _ => {}
                         }
@@ -234,8 +221,25 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
                 let words = "Amazon Bedrock wants the user to speak first: put a user message before it";
                 Err(BadRequest::new(at.to_string(), words))
             }
-            Some(open) if open != role => std::mem::take(&mut self.message).check(),
+            Some(open) if open != role => {
+                self.end_message();
+                Ok(())
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Says what is missing of the message that is open: Bedrock refuses a document without a text beside it, which
+    /// clients send that have said before what is to be done with it.
+    fn end_message(&mut self) {
+        let message = std::mem::take(&mut self.message);
+        let Some((name, role)) = message.document.filter(|_| !message.has_text).zip(self.blocks.role())
+        else {
+            return;
+        };
+        self.blocks.of(role).object(|e| e.key("text").text(["[document: ", &name, "]"]));
+        if let Some(marker) = message.marker {
+            write_cache_point(marker, self.family, self.blocks.of(role));
         }
     }
 
