@@ -355,7 +355,7 @@ fn openai_usage(usage: &Value) -> Usage {
         cached_input: count(&details["cached_tokens"]),
         cache_write: count(&details["cache_write_tokens"]),
         output: count(&usage["completion_tokens"]),
-        reasoning: 0,
+        ..Usage::none()
     }
 }
 
@@ -367,7 +367,7 @@ fn anthropic_usage(usage: &Value) -> Usage {
         cached_input: read,
         cache_write: written,
         output: count("output_tokens"),
-        reasoning: 0,
+        ..Usage::none()
     }
 }
 
@@ -400,7 +400,7 @@ fn bedrock_usage(usage: &Value, name: &str) -> Usage {
         cached_input: read,
         cache_write: written,
         output: count("outputTokens"),
-        reasoning: 0,
+        ..Usage::none()
     };
     assert_eq!(usage.total(), count("totalTokens"), "{name}");
     usage

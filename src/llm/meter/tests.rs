@@ -1,4 +1,5 @@
 use super::*;
+use crate::llm::translate::{StreamTerms, StreamTranslator};
 use Format::{
     AnthropicMessages, BedrockConverse, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, OpenAiResponses,
 };
@@ -383,11 +384,15 @@ fn a_stream_of_bedrocks_is_metered() {
     assert_eq!(meter_every_way(BedrockConverse, true, &stream), Said { complete: true, events: 8, ..expect });
     let metadata = r#"{"metrics":{"latencyMs":1},"usage":{"inputTokens":3,"cacheReadInputTokens":100,
         "cacheReadInputTokenCount":100,"cacheWriteInputTokenCount":20,"outputTokens":5,"totalTokens":128,
-        "cacheDetails":[{"inputTokens":20,"ttl":"5m"}],"serverToolUsage":{}},
+        "cacheDetails":[{"ttl":"1h","inputTokens":15},{"inputTokens":5,"ttl":"5m"}],"serverToolUsage":{}},
         "trace":{"guardrail":{"usage":{"inputTokens":9,"outputTokens":9}}}}"#;
     stream.extend(frames(&[("metadata", metadata)]));
     let said = meter_every_way(BedrockConverse, true, &stream);
-    assert_eq!((said.usage, said.complete, said.events), (usage([123, 100, 20, 5, 0]), true, 9));
+    let expect = Usage { cache_write_1h: 15, ..usage([123, 100, 20, 5, 0]).unwrap() };
+    assert_eq!((said.usage, said.complete, said.events), (Some(expect), true, 9));
+    let mut translator = StreamTranslator::new(BedrockConverse, OpenAiChat, StreamTerms::default());
+    translator.event("metadata", &mut metadata.as_bytes().to_vec(), &mut Vec::new()).unwrap();
+    assert_eq!(translator.usage(), said.usage, "the translator reads the same");
 }
 
 #[test]

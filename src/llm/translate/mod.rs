@@ -456,7 +456,7 @@ mod tests {
             (Format::AnthropicModels, Format::AnthropicMessages),
         ] {
             let bad = request(from, to, &mut body.to_vec(), &RequestTerms::default(), &mut Vec::new());
-            assert_eq!(bad, Err(no_translation()), "{from:?} {to:?}");
+            assert_eq!(bad, Err(unpaired()), "{from:?} {to:?}");
         }
         let answer = br#"{"choices":[{"message":{"content":"x"}}]}"#;
         let bad = reply(
@@ -466,6 +466,6 @@ mod tests {
             &ReplyTerms::default(),
             &mut Vec::new(),
         );
-        assert_eq!(bad, Err(BadReply::NoTranslation));
+        assert_eq!(bad, Err(BadReply::NotAnAnswer));
     }
 }

@@ -100,7 +100,8 @@ impl StreamTranslator {
         })))
     }
 
-    /// Appends the client's events for one event of the provider. `data` is used up.
+    /// Appends the client's events for one event of the provider. `data` is used up. Bedrock names its events beside the
+    /// data: `event_name` is the `:event-type` of a frame, or its `:exception-type`.
     ///
     /// # Errors
     /// When the data is not what the provider's format allows. The stream is then to be ended with
