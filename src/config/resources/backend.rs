@@ -111,11 +111,8 @@ fn ai(fields: &mut Fields<'_>) -> Option<Vec<Vec<Member>>> {
     }
     let groups = match form {
         Some("priorityGroups") => {
-            let priority = |(_, item): (usize, Cursor<'_>)| {
-                item.fields(|fields| {
-                    Some(fields.list("providers", MEMBERS_MAX, |item| item.fields(named_llm)))
-                })
-            };
+            let priority =
+                |(_, item): (usize, Cursor<'_>)| item.fields(|fields| group(fields, "providers", named_llm));
             numbered(fields, "priorityGroups", priority)
         }
         Some("multipool") => {
