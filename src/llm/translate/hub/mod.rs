@@ -8,6 +8,7 @@
 //! whatever the client calls it.
 
 mod event;
+pub(super) mod openai;
 mod part;
 mod reply;
 mod request;
@@ -16,5 +17,6 @@ pub(super) use event::Event;
 pub(super) use part::{At, Citation, Json, Media, MediaKind, Part, Source, What, write_call_id};
 pub(super) use reply::{Finish, Reply};
 pub(super) use request::{
-    Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, effort, positive,
+    Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, at_least_one, effort,
+    number, positive,
 };
