@@ -1,8 +1,9 @@
 //! Errors of a provider in the client's format, whole and in the middle of a stream.
 
+use super::emit::event;
 use super::read::{Decoder, Kind, Value};
-use crate::llm::Format;
 use crate::llm::refusal::{self, Refusal, RefusalKind};
+use crate::llm::{Api, Format};
 
 /// The longest message that is handed on, in bytes; a provider's own are far shorter.
 const MESSAGE_MAX: usize = 4096;
@@ -28,7 +29,7 @@ pub fn error(provider: Format, client: Format, status: u16, body: &mut [u8], out
     let found = Problem::read(body);
     let status = match status {
         0..400 => 502,
-        529 if client == Format::OpenAiChat => 503,
+        529 if client.api() == Api::OpenAi => 503,
         status => status,
     };
     if provider == client && found.as_ref().is_some_and(|found| found.in_shape) {
@@ -36,30 +37,48 @@ pub fn error(provider: Format, client: Format, status: u16, body: &mut [u8], out
     }
     out.truncate(start);
     let kind = RefusalKind::of_status(status);
-    found.unwrap_or_default().write(client, kind, Some(status), out);
+    found.unwrap_or_default().refuse(client, kind, Some(status), |refusal| {
+        refusal::write(Some(client), refusal, out);
+    });
     status
 }
 
-/// Appends the error event for one that came in the middle of a provider's stream.
-pub(super) fn stream_error(client: Format, event: Value<'_, '_>, out: &mut Vec<u8>) {
+/// Appends the error event for one that came in the middle of a provider's stream. It is the `number`-th event of
+/// a client's stream that numbers them.
+pub(super) fn stream_error(client: Format, number: u64, event: Value<'_, '_>, out: &mut Vec<u8>) {
     let problem = Problem::of(event);
     let kind = kind_of_word(&problem.kind).or_else(|| kind_of_word(&problem.code));
-    write_event(client, out, |out| problem.write(client, kind.unwrap_or(RefusalKind::Internal), None, out));
+    problem.refuse(client, kind.unwrap_or(RefusalKind::Internal), None, |refusal| {
+        write_event(client, number, refusal, out);
+    });
 }
 
-/// Appends the error event for a stream that ended before its answer did.
-pub(super) fn stream_cut(client: Format, out: &mut Vec<u8>) {
+/// Appends the error event for a stream that ended before its answer did; see [`stream_error`].
+pub(super) fn stream_cut(client: Format, number: u64, out: &mut Vec<u8>) {
     let refusal =
         Refusal::new(RefusalKind::Upstream, "the provider's stream ended before the answer was complete");
-    write_event(client, out, |out| refusal::write(Some(client), &refusal, out));
+    write_event(client, number, &refusal, out);
 }
 
-fn write_event(client: Format, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
-    out.extend_from_slice(match client {
-        Format::OpenAiChat => b"data: ",
-        Format::AnthropicMessages => b"event: error\ndata: ",
+fn write_event(client: Format, number: u64, refusal: &Refusal<'_>, out: &mut Vec<u8>) {
+    if client == Format::OpenAiResponses {
+        return event("error", out, |e| {
+            let kind = refusal.kind;
+            e.key("code").str(refusal.code.or(kind.openai_code()).unwrap_or(kind.openai_type()));
+            e.key("message").str(refusal.message);
+            e.key("param");
+            match refusal.param {
+                Some(param) => e.str(param),
+                None => e.raw("null"),
+            }
+            e.key("sequence_number").u64(number);
+        });
+    }
+    out.extend_from_slice(match client.api() {
+        Api::OpenAi | Api::Gemini => b"data: ",
+        Api::Anthropic => b"event: error\ndata: ",
     });
-    data(out);
+    refusal::write(Some(client), refusal, out);
     out.extend_from_slice(b"\n\n");
 }
 
@@ -106,7 +125,14 @@ impl Problem {
         Problem { in_shape, message, kind, code: of("code"), param: of("param") }
     }
 
-    fn write(&self, client: Format, kind: RefusalKind, status: Option<u16>, out: &mut Vec<u8>) {
+    /// Hands on what is to be told to the client.
+    fn refuse(
+        &self,
+        client: Format,
+        kind: RefusalKind,
+        status: Option<u16>,
+        write: impl FnOnce(&Refusal<'_>),
+    ) {
         let nameless = status.map_or("the provider reported an error".to_owned(), |status| {
             format!("the provider answered with status {status}")
         });
@@ -126,7 +152,7 @@ impl Problem {
             _ => own.filter(|word| *word != kind.openai_type()),
         };
         let param = Some(self.param.as_str()).filter(|param| !param.is_empty());
-        refusal::write(Some(client), &Refusal { param, code, ..Refusal::new(kind, &message) }, out);
+        write(&Refusal { param, code, ..Refusal::new(kind, &message) });
     }
 }
 

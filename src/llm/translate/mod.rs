@@ -23,6 +23,7 @@ mod hub;
 mod lost;
 mod messages;
 pub(in crate::llm) mod read;
+mod responses;
 mod stream;
 pub(in crate::llm) mod usage;
 
@@ -103,8 +104,12 @@ pub enum BadReply {
     NotJson,
     /// It is JSON, but not an answer in the provider's format.
     NotAnAnswer,
+    /// It says that it failed, or that it is not done yet.
+    Unfinished,
     /// It holds more tool calls in one stream than are followed (128).
     TooManyToolCalls,
+    /// It is longer than what is kept of one stream (16 MiB), for a format whose last event repeats all of it.
+    TooLong,
 }
 
 impl BadReply {
@@ -113,6 +118,8 @@ impl BadReply {
         match self {
             BadReply::NotJson => "the provider's answer is not valid JSON",
             BadReply::NotAnAnswer => "the provider's answer is not in its API format",
+            BadReply::Unfinished => "the provider's answer says that it is not complete",
+            BadReply::TooLong => "the provider's answer is too long",
             BadReply::TooManyToolCalls => "the provider's answer holds too many tool calls",
         }
     }
@@ -155,6 +162,9 @@ pub fn request(
         .unwrap_or_else(|| Err(BadRequest::new("", "the request body is not valid JSON")))
 }
 
+/// What a client is told whose format no room here writes.
+const UNTRANSLATED: &str = "there is no translation between these formats";
+
 fn translated(
     from: Format,
     to: Format,
@@ -164,7 +174,9 @@ fn translated(
 ) -> Result<Lost, BadRequest> {
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
+        Format::OpenAiResponses => responses::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
+        _ => Err(BadRequest::new("", UNTRANSLATED)),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
         return Err(BadRequest::new("model", "you must provide a model"));
@@ -173,7 +185,9 @@ fn translated(
     let e = &mut Emit::new(out);
     match to {
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
+        Format::OpenAiResponses => responses::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+        _ => Err(BadRequest::new("", UNTRANSLATED)),
     }?;
     Ok(lost)
 }
@@ -197,13 +211,17 @@ pub fn reply(
     let translated = |answer: Value<'_, '_>| {
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
+            Format::OpenAiResponses => responses::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
+            _ => Err(BadReply::NotAnAnswer),
         }?;
         let mut lost = reply.lost.clone();
         let e = &mut Emit::new(out);
         match client {
             Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
+            Format::OpenAiResponses => responses::write_reply(&reply, terms, &mut lost, e),
             Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
+            _ => return Err(BadReply::NotAnAnswer),
         }
         Ok(lost)
     };

@@ -3,7 +3,7 @@
 use super::error::{stream_cut, stream_error};
 use super::hub::{Event, Finish};
 use super::read::{Decoder, Value};
-use super::{BadReply, chat, messages};
+use super::{BadReply, chat, messages, responses};
 use crate::llm::{Format, Usage};
 use crate::wire::sse;
 
@@ -25,7 +25,8 @@ pub struct StreamTerms {
 /// [`StreamTranslator::finish`] once: it appends what is missing of a proper end, or an error event if the
 /// stream was cut. [`StreamTranslator::cut`] ends the stream early on the gateway's own decision.
 ///
-/// Holds an id, a model name and a bounded map of tool calls; never the text that passes.
+/// Holds an id, a model name and a bounded map of tool calls; the text that passes only for clients of responses,
+/// whose last event repeats it (16 MiB at most).
 pub struct StreamTranslator(Option<Box<Crossing>>);
 
 /// The way of a stream from one format through the hub into another.
@@ -69,6 +70,10 @@ pub(super) trait WriteEvents {
     fn event(&mut self, event: Event<'_, '_>, out: &mut Vec<u8>) -> Result<(), BadReply>;
     /// Once, unless the stream ends with an error.
     fn end(&mut self, finish: Finish, usage: Usage, out: &mut Vec<u8>);
+    /// The number of the next event, where the format counts them; for the error that may be it.
+    fn sequence(&self) -> u64 {
+        0
+    }
     /// Whether an OpenAI client gets the usage chunk.
     fn include_usage(&mut self, _include: bool) {}
 }
@@ -82,11 +87,15 @@ impl StreamTranslator {
         let state = State { asked_model: terms.asked_model.clone(), ..State::default() };
         let reader: Box<dyn ReadEvents> = match provider {
             Format::OpenAiChat => Box::new(chat::Reader::default()),
+            Format::OpenAiResponses => Box::new(responses::Reader::default()),
             Format::AnthropicMessages => Box::new(messages::Reader::default()),
+            _ => return StreamTranslator(None),
         };
         let writer: Box<dyn WriteEvents> = match client {
             Format::OpenAiChat => Box::new(chat::Writer::new(terms)),
+            Format::OpenAiResponses => Box::new(responses::Writer::new(terms.created_unix)),
             Format::AnthropicMessages => Box::new(messages::Writer::default()),
+            _ => return StreamTranslator(None),
         };
         StreamTranslator(Some(Box::new(Crossing {
             client,
@@ -128,7 +137,7 @@ impl StreamTranslator {
             Some(_) => crossing.end(None, out),
             None => {
                 crossing.state.over = true;
-                stream_cut(crossing.client, out);
+                stream_cut(crossing.client, crossing.writer.sequence(), out);
             }
         }
     }
@@ -182,7 +191,7 @@ impl State {
             Event::End => self.end(writer, out),
             Event::Fail(event) => {
                 self.over = true;
-                stream_error(client, event, out);
+                stream_error(client, writer.sequence(), event, out);
             }
             event => {
                 self.start("", "", writer, out); // if the stream began in the middle
