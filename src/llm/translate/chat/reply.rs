@@ -172,16 +172,11 @@ fn write_thinking(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {
     if thoughts().next().is_some() {
         e.key("reasoning_content").text(thoughts());
     }
-    let is_signed = |part: &&Part<'_, '_>| match part.what {
-        What::Thinking { signature, .. } => !signature.is_empty(),
-        What::Redacted(_) => true,
-        _ => false,
-    };
-    if parts.iter().any(|part| is_signed(&part)) {
+    if parts.iter().any(|part| part.what.is_signed()) {
         e.key("thinking_blocks").array(|e| {
             parts
                 .iter()
-                .filter(is_signed)
+                .filter(|part| part.what.is_signed())
                 .for_each(|part| crate::llm::translate::messages::thinking(&part.what, e));
         });
     }

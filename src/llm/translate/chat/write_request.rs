@@ -15,6 +15,7 @@ const HAS: &[Wish] = &[
     Wish::Notes,
     Wish::Verbosity,
     Wish::Tier,
+    Wish::Allowed,
     Wish::User,
     Wish::Object,
 ];

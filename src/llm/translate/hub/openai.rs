@@ -1,7 +1,7 @@
 //! What both of OpenAI's formats word equally.
 
 use super::part::{At, Citation, Media, MediaKind, Source};
-use super::request::{Effort, Request, Shape};
+use super::request::{Choice, Effort, Request, Shape};
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
@@ -23,6 +23,15 @@ pub(crate) fn effort_word(effort: Effort) -> &'static str {
     match effort {
         Effort::Max => Effort::XHigh.word(),
         effort => effort.word(),
+    }
+}
+
+/// The word for whether a tool must be called; `auto` is what nobody says.
+pub(crate) fn choice_word(choice: Option<Choice<'_>>) -> &'static str {
+    match choice {
+        Some(Choice::Never) => "none",
+        Some(Choice::Any | Choice::Named(_)) => "required",
+        Some(Choice::Auto) | None => "auto",
     }
 }
 

@@ -1,4 +1,3 @@
-use super::reasoning::is_signed;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What};
 use crate::llm::translate::read::Value;
@@ -89,7 +88,7 @@ impl<'o> Turns<'_, 'o, '_> {
                 What::Text { text, .. } | What::Refusal(text) => {
                     self.text("assistant", trimmed(text), part.cache);
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if is_signed(what) => {
+                what @ (What::Thinking { .. } | What::Redacted(_)) if what.is_signed() => {
                     super::reply::thinking(what, self.block("assistant"));
                 }
                 What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),

@@ -327,8 +327,8 @@ impl Call {
         self.signature.extend(pieces);
     }
 
-    /// Its place and its JSON; `None` if it was closed already. Without arguments it has those of an empty object, which
-    /// clients can parse.
+    /// Its place and its JSON; `None` if it was closed already. A complete one without arguments has those of an empty
+    /// object, which clients can parse.
     pub(super) fn close(
         &mut self,
         status: Status,
@@ -338,7 +338,7 @@ impl Call {
         if !self.is_open {
             return None;
         }
-        if self.arguments.is_empty() {
+        if self.arguments.is_empty() && status == Status::Completed {
             self.arguments("{}", events, out);
         }
         self.is_open = false;

@@ -25,6 +25,9 @@ pub(super) fn turns<'t, 'b>(body: Value<'t, 'b>, request: &mut Request<'t, 'b>) 
         }
         _ => return Err(BadRequest::new("input", "must be a string or an array of items")),
     }
+    if request.turns.is_empty() {
+        return Err(BadRequest::new("input", "must hold at least one item with content"));
+    }
     Ok(())
 }
 
@@ -172,6 +175,9 @@ fn content<'t, 'b>(part: Value<'t, 'b>, at: At, role: Role) -> Result<Part<'t, '
         _ if role == Role::Assistant => {
             let words = "a message of the assistant holds only output_text and refusal";
             return Err(BadRequest::new(at.member("type"), words));
+        }
+        _ if role == Role::System => {
+            return Err(BadRequest::new(at.member("type"), "a message of the system holds only input_text"));
         }
         "input_image" => image(part, at)?,
         "input_file" => file(part, at)?,

@@ -22,6 +22,7 @@ const QUIET: &[&str] = &[
     "prompt_cache_retention",
     "prompt_cache_options",
     "prompt_cache_diagnostics",
+    "client_metadata", // Codex
 ];
 
 /// Reads a request for a response.
@@ -35,6 +36,9 @@ pub(crate) fn request<'t, 'b>(body: Value<'t, 'b>) -> Result<Request<'t, 'b>, Ba
     let mut request = Request::default();
     for (name, value) in body.members().filter(|(_, value)| !value.is_null()) {
         member(name, value, &mut request)?;
+    }
+    if request.logprobs.is_none() {
+        request.top_logprobs = None; // which are of tokens that nobody asked for
     }
     request.user = body.get("safety_identifier").or_else(|| body.get("user")).and_then(Value::str);
     tools::read(body, &mut request)?;

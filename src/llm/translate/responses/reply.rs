@@ -120,7 +120,7 @@ impl Items<'_, '_> {
             }
             Some(What::Call { id: call_id, name, arguments, signature }) => {
                 let arguments = arguments.text();
-                let (number, arguments) = (self.calls, arguments.as_ref());
+                let (number, arguments) = (self.calls, if arguments.is_empty() { "{}" } else { &arguments });
                 let call = Call { call_id, number, name, arguments, signature };
                 items::write_call(&id("fc"), status, &call, e);
                 self.calls += 1;

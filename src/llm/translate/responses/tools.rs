@@ -1,6 +1,6 @@
 use crate::llm::translate::BadRequest;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Choice, Function, Request, Tool};
+use crate::llm::translate::hub::{At, Choice, Function, Request, Tool, openai};
 use crate::llm::translate::read::{Kind, Value};
 
 /// Reads `tools`.
@@ -102,21 +102,16 @@ pub(super) fn write(request: &Request<'_, '_>, e: &mut Emit<'_>) {
             Tool::Foreign(tool) => e.value(*tool),
         });
     });
-    let word = |choice| match choice {
-        Choice::Never => "none",
-        Choice::Any => "required",
-        Choice::Auto | Choice::Named(_) => "auto",
-    };
     match request.choice {
         Some(Choice::Named(name)) => write_name(name, e.key("tool_choice")),
         Some(Choice::Never) => e.key("tool_choice").str("none"),
         choice if !request.allowed.is_empty() => e.key("tool_choice").object(|e| {
             e.key("type").str("allowed_tools");
-            e.key("mode").str(word(choice.unwrap_or(Choice::Auto)));
+            e.key("mode").str(openai::choice_word(choice));
             e.key("tools").array(|e| request.allowed.iter().for_each(|name| write_name(name, e)));
         }),
-        Some(choice) => e.key("tool_choice").str(word(choice)),
         None => {}
+        choice => e.key("tool_choice").str(openai::choice_word(choice)),
     }
     if request.parallel == Some(false) {
         e.key("parallel_tool_calls").raw("false");

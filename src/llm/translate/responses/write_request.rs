@@ -1,6 +1,6 @@
 use super::{tools, write_items};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Effort, Request, Role, Shape, What, Wish, openai};
+use crate::llm::translate::hub::{Effort, Request, Role, Shape, Wish, openai};
 use crate::llm::translate::{BadRequest, Lost, RequestTerms};
 
 /// The fewest tokens that `max_output_tokens` may be; OpenAI refuses less.
@@ -113,11 +113,10 @@ fn write_include(request: &Request<'_, '_>, e: &mut Emit<'_>) {
         return;
     }
     let asked = request.reasoning;
-    let is_thought = |what: &What<'_, '_>| matches!(what, What::Thinking { .. } | What::Redacted(_));
     let said = request.turns.iter().filter(|turn| turn.role == Role::Assistant);
     let thinks = asked.effort().is_some_and(|effort| effort != Effort::None)
         || asked.shown == Some(true)
-        || said.flat_map(|turn| &turn.parts).any(|part| is_thought(&part.what));
+        || said.flat_map(|turn| &turn.parts).any(|part| part.what.is_signed());
     let logprobs = request.logprobs == Some(true);
     if thinks || logprobs {
         e.key("include").array(|e| {
