@@ -233,9 +233,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FORMATS: [Format; 2] = [Format::OpenAiChat, Format::AnthropicMessages];
+    const FORMATS: [Format; 3] = [Format::OpenAiChat, Format::OpenAiResponses, Format::AnthropicMessages];
 
-    /// JSON made of the words of both formats in places where they do not belong.
+    /// JSON made of the words of all formats in places where they do not belong.
     fn jumbled() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
             Just(serde_json::Value::Null),
@@ -317,10 +317,34 @@ mod tests {
         "reasoning_effort",
         "high",
         "temperature",
+        "output",
+        "output_text",
+        "input_text",
+        "input_image",
+        "refusal",
+        "summary",
+        "reasoning",
+        "encrypted_content",
+        "redacted_thinking:",
+        "function_call",
+        "function_call_output",
+        "call_id",
+        "item",
+        "response",
+        "response.created",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.function_call_arguments.delta",
+        "response.reasoning_summary_part.added",
+        "response.completed",
+        "response.failed",
+        "incomplete_details",
     ];
 
     fn survive(bytes: &[u8]) {
-        for (from, to) in [(FORMATS[0], FORMATS[1]), (FORMATS[1], FORMATS[0])] {
+        let pairs = FORMATS.iter().flat_map(|from| FORMATS.map(|to| (*from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
             let mut out = Vec::new();
             if request(from, to, &mut bytes.to_vec(), &RequestTerms::default(), &mut out).is_ok() {
                 serde_json::from_slice::<serde_json::Value>(&out).unwrap();
@@ -370,6 +394,17 @@ mod tests {
                 "tools": tools, "tool_choice": choice,
             });
             survive(body.to_string().as_bytes());
+            let body = serde_json::json!({
+                "model": "m", "input": [{"role": role, "content": content}, {"role": "user", "content": "x"}, content],
+                "tools": tools, "tool_choice": choice, "reasoning": choice, "text": tools,
+            });
+            survive(body.to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_item_of_a_response_is_survived(item in jumbled(), kind in prop::sample::select(WORDS)) {
+            survive(serde_json::json!({"output": [item, {"type": "message", "content": item}]}).to_string().as_bytes());
+            survive(serde_json::json!({"type": kind, "item": item, "delta": "x", "response": item}).to_string().as_bytes());
         }
     }
 

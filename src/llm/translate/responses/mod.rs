@@ -23,6 +23,8 @@ mod read_request;
 mod read_stream;
 mod reply;
 mod response;
+#[cfg(test)]
+mod tests;
 mod thought;
 mod tools;
 mod write_items;
