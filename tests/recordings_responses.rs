@@ -220,6 +220,7 @@ fn text(value: &Value) -> &str {
 fn arguments(value: &Value) -> Value {
     match value.as_str() {
         Some("") => serde_json::json!({}),
+        None if value.is_null() => serde_json::json!({}),
         Some(text) => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
         None => value.clone(),
     }
