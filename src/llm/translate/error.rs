@@ -305,6 +305,38 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_responses_get_openais_errors_whole_and_events_of_their_own() {
+        check(
+            A,
+            Format::OpenAiResponses,
+            529,
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+            503,
+            r#"{"error":{"message":"Overloaded","type":"server_error","param":null,"code":"overloaded_error"}}"#,
+        );
+        for (body, expected) in [
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                r#""code":"overloaded_error","message":"Overloaded","param":null"#,
+            ),
+            (
+                r#"{"error":{"message":"no","param":"input"}}"#,
+                r#""code":"server_error","message":"no","param":"input""#,
+            ),
+            (r#"{}"#, r#""code":"server_error","message":"the provider reported an error","param":null"#),
+        ] {
+            let mut out = Vec::new();
+            Decoder::default()
+                .decode(&mut body.as_bytes().to_vec(), |event| {
+                    stream_error(Format::OpenAiResponses, 7, event, &mut out);
+                })
+                .unwrap();
+            let data = format!(r#"{{"type":"error",{expected},"sequence_number":7}}"#);
+            assert_eq!(std::str::from_utf8(&out).unwrap(), format!("event: error\ndata: {data}\n\n"));
+        }
+    }
+
+    #[test]
     fn between_equal_formats_a_good_shape_is_kept_and_a_bad_one_is_mended() {
         let good = r#"{"error": {"message":"m", "code": 42, "more": 1}}"#;
         check(O, O, 400, good, 400, good);

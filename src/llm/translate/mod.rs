@@ -55,7 +55,7 @@ impl Default for RequestTerms<'_> {
 /// What the gateway knows about an answer that the answer itself does not say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplyTerms<'a> {
-    /// Seconds since 1970, for the `created` member of OpenAI answers; Anthropic sends no time.
+    /// Seconds since 1970, for the `created` or `created_at` member of OpenAI answers; Anthropic sends no time.
     pub created_unix: u64,
     /// The model that was asked for, named in the answer when the provider does not name one.
     pub asked_model: Option<&'a str>,

@@ -10,7 +10,7 @@ use crate::wire::sse;
 /// What the gateway knows about a stream before its first event.
 #[derive(Clone, Debug, Default)]
 pub struct StreamTerms {
-    /// Seconds since 1970, for the `created` member of OpenAI chunks.
+    /// Seconds since 1970, for the `created` or `created_at` member of OpenAI's events.
     pub created_unix: u64,
     /// The model that was asked for, named when the provider does not name one; empty when unknown.
     pub asked_model: String,
