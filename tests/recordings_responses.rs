@@ -339,6 +339,7 @@ fn counted(usage: &Value, [input, output]: [&str; 2], [of_input, of_output]: [&s
         cache_write: count(&usage[of_input]["cache_write_tokens"]).min(input - cached_input),
         output: count(&usage[output]),
         reasoning: count(&usage[of_output]["reasoning_tokens"]),
+        ..Usage::default()
     }
 }
 
@@ -360,6 +361,7 @@ fn anthropic_usage(usage: &Value) -> Usage {
         cache_write: written,
         output: count("output_tokens"),
         reasoning: usage["output_tokens_details"]["thinking_tokens"].as_u64().unwrap_or_default(),
+        ..Usage::default()
     }
 }
 

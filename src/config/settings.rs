@@ -1,4 +1,5 @@
-use super::secret::Secret;
+use crate::base::Secret;
+use crate::llm::price::Rates;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Accounts, leases, reservations, and where balances are kept.
     pub limits: Limits,
+    /// What becomes of requests that have no price.
+    pub prices: Prices,
 }
 
 /// `workers`.
@@ -166,6 +169,25 @@ pub struct Limits {
     pub store: Option<String>,
     /// How often the balances of short limits are written down, 100 ms to 10 min.
     pub checkpoint: Duration,
+}
+
+/// `prices`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// What becomes of a request whose model no list of prices has.
+    pub unknown_model: UnknownModel,
+}
+
+/// What becomes of a request whose model has no price. It is counted and told in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownModel {
+    /// It costs nothing.
+    #[default]
+    Free,
+    /// It is refused before anything is sent.
+    Deny,
+    /// It costs this.
+    At(Rates),
 }
 
 /// Certificate authorities that may vouch for a provider.

@@ -1,7 +1,7 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
-use super::secret::Secret;
 use super::settings::Settings;
+use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
 use crate::llm::price::Catalogue;
@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub targets: Vec<Target>,
     /// Process settings.
     pub settings: Settings,
-    /// What tokens cost; empty when no source held a Prices resource.
+    /// What tokens cost; empty when no source held a price.
     pub catalogue: Catalogue,
     /// What is in force, for people.
     pub report: Report,
@@ -138,6 +138,8 @@ pub struct Backend {
     /// The value of `Host`: the host, with its port unless that is the scheme's own. A rewrite of the
     /// hostname by the rule goes first.
     pub host_header: Arc<str>,
+    /// Whose prices apply, by the name that price lists have; `None` of a plain host, which costs nothing.
+    pub vendor: Option<&'static str>,
     /// Indices of [`Snapshot::limits`], ascending: what must admit besides the rule's. A limit may stand in
     /// both lists and is charged once.
     pub limits: Vec<u32>,

@@ -31,6 +31,8 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a str,
     /// The model that the client's path names, as it stands there; empty when it names none.
     pub(super) path_model: &'a [u8],
+    /// The head of the client's request, which stands at the beginning of the message.
+    pub(super) head: &'a RequestHead,
     /// The format that the client speaks.
     pub(super) client: Format,
     /// The format that the provider speaks.
@@ -162,7 +164,7 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
     for (name, value) in rule.written().chain(share.written()) {
         write::header(out, name.as_bytes(), value.as_bytes());
     }
-    // Usage is read out of the passing answer, so it must not be compressed.
+    // Usage is read out of the passing answer, and what is not compressed need not be decoded for it.
     write::header(out, b"accept-encoding", b"identity");
     if !is_lookup {
         write::header(out, b"content-type", b"application/json");

@@ -11,11 +11,12 @@ use super::{handshake, plain, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
-use crate::llm::{Api, Ask, Format, Inspector};
+use crate::llm::{Api, Ask, Format, Inspector, Work};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
+use crate::wire::coding::{Codings, Decoder};
 use crate::wire::http1::{self, Method, RequestHead, Version};
 use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
@@ -138,17 +139,26 @@ async fn serve(
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
     let bytes_max = snapshot.settings.requests.body_bytes;
-    let mut ask = match format.is_lookup() {
-        true => no_body(message)?,
-        false => client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?,
+    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
+    let inspector = Inspector::new(format);
+    let mut ask = match Decoder::new(&codings) {
+        _ if format.is_lookup() => no_body(message)?,
+        None => client.body(message, head, inspector, bytes_max, timeouts).await?,
+        Some(decoder) => {
+            Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
+        }
     };
     ask.stream = endpoint.streamed.or(ask.stream);
-    entry.record.bytes_in = message.bytes.len() as u64;
+    entry.record.bytes_in = message.received;
     entry.record.streamed = ask.stream.unwrap_or(false);
     entry.record.model_asked = asked_model(&ask, message, path_model);
 
     let asked = entry.record.model_asked;
     let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
+    if format.work() != Work::Free {
+        let named = ask.model.map_or(path_model, |model| model.of(message.body.of(&message.bytes)));
+        entry.find_price(backend.vendor, backend_model.as_deref().map_or(named, str::as_bytes))?;
+    }
     let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
 
     // 6: every limit that applies reserves, or none does.
@@ -165,6 +175,7 @@ async fn serve(
         credential,
         path,
         path_model,
+        head,
         client: format,
         upstream,
         ask,

@@ -4,7 +4,7 @@
 //! writes them upstream and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
 //! [`tls`], as those of clients are after their [`handshake`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
-//! that we make ourselves, `caller` who asks, `fault` what can go wrong, and `entry` the books: whatever
+//! that we make ourselves, `caller` who asks, `fault` what can go wrong, `pricing` what it costs, and `entry` the books: whatever
 //! happens, it settles.
 
 mod call;
@@ -19,6 +19,7 @@ pub mod handshake;
 mod outflow;
 mod passage;
 mod plain;
+mod pricing;
 mod relay;
 mod reply;
 mod stream;

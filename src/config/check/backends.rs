@@ -1,13 +1,14 @@
 use super::World;
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
+use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
 use crate::config::resources::backend::{self, Ai, Host, Token};
 use crate::config::resources::settings::Origin;
-use crate::config::secret::Secret;
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
+use crate::llm::price::vendor::paid_at;
 use crate::llm::provider::Provider;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,6 +46,10 @@ pub(super) fn compile(
         else {
             continue;
         };
+        let vendor = match &kind {
+            BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
+            BackendKind::Static => None,
+        };
         let origin = hosts.get(&origin.host).unwrap_or(origin);
         let target = Target {
             tls: origin.tls.then(|| origin.host.clone()),
@@ -58,7 +63,7 @@ pub(super) fn compile(
         });
         let name: Arc<str> = resource.meta.to_string().into();
         let host_header = authority(&origin).into();
-        backends.list.push(Backend { name, kind, target, host_header, limits: Vec::new() });
+        backends.list.push(Backend { name, kind, target, host_header, vendor, limits: Vec::new() });
         let key = (resource.meta.namespace.clone(), resource.meta.name.value.clone());
         backends.indices.insert(key, index_of_last(backends.list.len()));
     }

@@ -1,3 +1,4 @@
+use super::prices::unknown_model;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::settings::{Limits, RecordsTo, Ring, Roots, Settings, Timeouts, Workers};
@@ -83,6 +84,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             }
         });
         section(fields, "limits", |fields| limits(fields, &mut settings.limits));
+        section(fields, "prices", |fields| {
+            if let Some(policy) = fields.get("unknownModel").and_then(|field| unknown_model(&field)) {
+                settings.prices.unknown_model = policy;
+            }
+        });
         let hosts = fields.list("hostOverrides", OVERRIDES_MAX, |item| item.fields(host_override));
         let listeners =
             fields.list("listenerOverrides", OVERRIDES_MAX, |item| item.fields(listener_override));

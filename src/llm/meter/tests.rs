@@ -40,7 +40,7 @@ fn meter_every_way(format: Format, streamed: bool, body: &str) -> Said {
 
 /// Input, of it cached, of it written to the cache, output, of it reasoning.
 fn usage([input, cached_input, cache_write, output, reasoning]: [u64; 5]) -> Option<Usage> {
-    Some(Usage { input, cached_input, cache_write, output, reasoning })
+    Some(Usage { input, cached_input, cache_write, output, reasoning, ..Usage::default() })
 }
 
 fn events(data: &[&str]) -> String {
@@ -49,7 +49,7 @@ fn events(data: &[&str]) -> String {
 
 #[test]
 fn openai_streams_report_usage_in_many_places() {
-    let rows: [(&[&str], Option<Usage>); 12] = [
+    let rows: [(&[&str], Option<Usage>); 16] = [
         (&[r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#], usage([7, 0, 0, 5, 0])),
         (
             &[r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#],
@@ -84,6 +84,31 @@ fn openai_streams_report_usage_in_many_places() {
         ),
         (&[r#"{"usage":{"prompt_tokens":9,"completion_tokens":1}"#], usage([9, 0, 0, 1, 0])),
         (&[r#"{"usage":{"prompt_tokens":9,"completion_tokens":1"#, r#"{"choices":[]}"#], None),
+        (
+            &[
+                r#"{"usage":{"prompt_tokens":9,"prompt_tokens_details":{"text_tokens":2,"audio_tokens":7},"completion_tokens":8,"completion_tokens_details":{"audio_tokens":6},"total_tokens":17}}"#,
+            ],
+            Some(Usage { input: 9, audio_input: 7, output: 8, audio_output: 6, ..Usage::default() }),
+        ),
+        // Reasoning beside the completion, as xAI has it; and within, however the members stand.
+        (
+            &[
+                r#"{"usage":{"prompt_tokens":9,"completion_tokens":14,"total_tokens":333,"completion_tokens_details":{"reasoning_tokens":310}}}"#,
+            ],
+            usage([9, 0, 0, 324, 310]),
+        ),
+        (
+            &[
+                r#"{"usage":{"total_tokens":333,"completion_tokens_details":{"reasoning_tokens":310},"completion_tokens":324,"prompt_tokens":9}}"#,
+            ],
+            usage([9, 0, 0, 324, 310]),
+        ),
+        (
+            &[
+                r#"{"usage":{"prompt_tokens":9,"completion_tokens":14,"completion_tokens_details":{"reasoning_tokens":310}}}"#,
+            ],
+            usage([9, 0, 0, 14, 310]),
+        ),
     ];
     for (data, expect) in rows {
         assert_eq!(meter_every_way(OpenAiChat, true, &events(data)).usage, expect, "{data:?}");
@@ -120,7 +145,7 @@ fn an_openai_stream_is_metered() {
 
 #[test]
 fn an_anthropic_stream_is_metered() {
-    let start = r#"{"type":"message_start","message":{"id":"m","model":"claude-x","content":[],"usage":{"input_tokens":10,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"cache_creation":{"ephemeral_5m_input_tokens":2},"output_tokens":1}}}"#;
+    let start = r#"{"type":"message_start","message":{"id":"m","model":"claude-x","content":[],"usage":{"input_tokens":10,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":1},"output_tokens":1}}}"#;
     let deltas = [
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","name":"get","input":{}}}"#,
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
@@ -143,12 +168,14 @@ fn an_anthropic_stream_is_metered() {
     for (end, expect) in ends {
         let stream = events(&[&[start], &deltas[..], &[end]].concat());
         let said = meter_every_way(AnthropicMessages, true, &stream);
-        assert_eq!(said.usage, usage(expect), "{end}");
+        let expect = usage(expect).map(|usage| Usage { cache_write_1h: 1, ..usage });
+        assert_eq!(said.usage, expect, "{end}");
         assert_eq!((said.model.as_deref(), said.output_bytes), (Some("claude-x"), 3 + 2 + 3 + 4));
         assert_eq!((said.events, said.complete, said.malformed), (7, false, 0));
     }
     let said = meter_every_way(AnthropicMessages, true, &events(&[start]));
-    assert_eq!(said.usage, usage([16, 4, 2, 1, 0]), "what an abort leaves");
+    let expect = usage([16, 4, 2, 1, 0]).map(|usage| Usage { cache_write_1h: 1, ..usage });
+    assert_eq!(said.usage, expect, "what an abort leaves");
     let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"  }\n\n";
     assert!(meter_every_way(AnthropicMessages, true, stop).complete);
     let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#;
@@ -273,6 +300,35 @@ fn a_gemini_stream_is_metered() {
         let said = meter_every_way(GeminiGenerate, true, &events(&[&chunks[..], &[end]].concat()));
         assert_eq!((said.usage, said.output_bytes), (usage([24, 8, 0, 8, 5]), 3 + 2 + 1 + 9), "{end}");
         assert_eq!((said.complete, said.failed), (complete, failed), "{end}");
+    }
+}
+
+#[test]
+fn geminis_audio_is_told_by_modality() {
+    let details = |entries: &str| {
+        format!(r#"{{"usageMetadata":{{"promptTokenCount":20,"candidatesTokenCount":9,{entries}}}}}"#)
+    };
+    let rows = [
+        (
+            r#""promptTokensDetails":[{"modality":"AUDIO","tokenCount":7},{"modality":"TEXT","tokenCount":13}]"#,
+            7,
+            0,
+        ),
+        (
+            r#""candidatesTokensDetails":[{"tokenCount":2,"modality":"AUDIO"},{"tokenCount":3,"modality":"AUDIO"}]"#,
+            0,
+            5,
+        ),
+        (
+            r#""promptTokensDetails":[{"modality":"AUDIO"},{"modality":"AUDIOS","tokenCount":4},{"tokenCount":5}]"#,
+            0,
+            0,
+        ),
+        (r#""cacheTokensDetails":[{"modality":"AUDIO","tokenCount":7}],"promptTokensDetails":[]"#, 0, 0),
+    ];
+    for (entries, input, output) in rows {
+        let said = meter_every_way(GeminiGenerate, false, &details(entries)).usage.expect("usage");
+        assert_eq!((said.input, said.audio_input, said.audio_output), (20, input, output), "{entries}");
     }
 }
 

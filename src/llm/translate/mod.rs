@@ -162,9 +162,6 @@ pub fn request(
         .unwrap_or_else(|| Err(BadRequest::new("", "the request body is not valid JSON")))
 }
 
-/// What a client is told whose format no room here writes.
-const UNTRANSLATED: &str = "there is no translation between these formats";
-
 fn translated(
     from: Format,
     to: Format,
@@ -176,7 +173,7 @@ fn translated(
         Format::OpenAiChat => chat::read_request(body),
         Format::OpenAiResponses => responses::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
-        _ => Err(BadRequest::new("", UNTRANSLATED)),
+        _ => Err(unpaired()),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
         return Err(BadRequest::new("model", "you must provide a model"));
@@ -187,9 +184,14 @@ fn translated(
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
         Format::OpenAiResponses => responses::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
-        _ => Err(BadRequest::new("", UNTRANSLATED)),
+        _ => Err(unpaired()),
     }?;
     Ok(lost)
+}
+
+/// Of formats that pass as they are or not at all; [`SERVED`](super::provider::SERVED) keeps them from coming here.
+fn unpaired() -> BadRequest {
+    BadRequest::new("", "there is no translation between these formats")
 }
 
 /// Appends to `out` the whole answer in the client's format that means what `body` from the provider means.

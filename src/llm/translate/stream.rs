@@ -79,7 +79,7 @@ pub(super) trait WriteEvents {
 }
 
 impl StreamTranslator {
-    /// A translator of one stream. Between equal formats events pass as they are.
+    /// A translator of one stream. Between equal formats, and where there is no translation, events pass as they are.
     pub fn new(provider: Format, client: Format, terms: StreamTerms) -> StreamTranslator {
         if provider == client {
             return StreamTranslator(None);

@@ -3,6 +3,7 @@
 use super::emit::Emit;
 use super::read::Value;
 use crate::llm::Usage;
+use crate::llm::usage::all_output;
 
 /// Counters as Anthropic reports them: the three kinds of input apart.
 ///
@@ -42,6 +43,7 @@ impl AnthropicUsage {
             cache_write: self.cache_creation,
             output: self.output,
             reasoning: self.thinking,
+            ..Usage::default()
         }
     }
 }
@@ -74,12 +76,15 @@ fn from_openai_words(usage: Value<'_, '_>, [input, output]: [&str; 2], details: 
     let [input_details, output_details] = details.map(|name| usage.get(name));
     let input = count(Some(usage), input);
     let cached_input = count(input_details, "cached_tokens").min(input);
+    let reasoning = count(output_details, "reasoning_tokens");
+    let total = usage.get("total_tokens").and_then(Value::u64);
     Usage {
         input,
         cached_input,
         cache_write: count(input_details, "cache_write_tokens").min(input - cached_input),
-        output: count(Some(usage), output),
-        reasoning: count(output_details, "reasoning_tokens"),
+        output: all_output(input, count(Some(usage), output), reasoning, total),
+        reasoning,
+        ..Usage::default()
     }
 }
 
