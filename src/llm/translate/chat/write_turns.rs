@@ -71,7 +71,7 @@ fn write_tool_result<'p, 't, 'b>(
 ) {
     let mut texts = Vec::new();
     if failed {
-        texts.push("The tool failed:"); // OpenAI has no flag for it
+        texts.push(openai::FAILED);
     }
     for part in content {
         match &part.what {

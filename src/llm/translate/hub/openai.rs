@@ -9,6 +9,9 @@ use crate::llm::translate::{BadRequest, Lost};
 /// The longest `user` that OpenAI takes, in characters. Claude Code's ids are twice as long.
 const USER_MAX: usize = 64;
 
+/// What the result of a tool that failed begins with: OpenAI has no flag for it.
+pub(crate) const FAILED: &str = "The tool failed:";
+
 /// Writes who asks.
 pub(crate) fn write_user(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
     match request.user {

@@ -78,14 +78,13 @@ fn write_result(
     failed: bool,
     e: &mut Emit<'_>,
 ) -> Result<(), BadRequest> {
-    let failure = Part::text("The tool failed:", Default::default()); // OpenAI has no flag for it
+    let failure = Part::text(openai::FAILED, Default::default());
     e.open(b'{');
     e.key("type").str("function_call_output");
     e.key("call_id").str(id);
     e.key("output");
     if content.iter().all(|part| matches!(part.what, What::Text { .. })) {
-        let failure = failed.then_some("The tool failed:");
-        let texts: Vec<&str> = failure.into_iter().chain(texts(content)).collect();
+        let texts: Vec<&str> = failed.then_some(openai::FAILED).into_iter().chain(texts(content)).collect();
         e.joined(&texts, "\n");
     } else {
         write_parts(failed.then_some(&failure).into_iter().chain(content), e)?;
