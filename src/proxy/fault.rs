@@ -128,6 +128,7 @@ impl Fault {
                     Api::OpenAi => "OpenAI",
                     Api::Anthropic => "Anthropic",
                     Api::Gemini => "Gemini",
+                    Api::Bedrock => "Amazon Bedrock",
                 };
                 format!("this gateway does not serve this endpoint of {api}'s API").into()
             }

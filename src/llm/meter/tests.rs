@@ -1,5 +1,9 @@
 use super::*;
-use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, OpenAiResponses};
+use crate::llm::translate::{StreamTerms, StreamTranslator};
+use Format::{
+    AnthropicMessages, BedrockConverse, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, OpenAiResponses,
+};
+use tollgate_loadtest::eventstream;
 
 /// What a meter says, to compare and to write down in rows.
 #[derive(Debug, PartialEq)]
@@ -27,8 +31,8 @@ fn meter<'a>(format: Format, streamed: bool, pieces: impl IntoIterator<Item = &'
     }
 }
 
-fn meter_every_way(format: Format, streamed: bool, body: &str) -> Said {
-    let body = body.as_bytes();
+fn meter_every_way(format: Format, streamed: bool, body: &(impl AsRef<[u8]> + ?Sized)) -> Said {
+    let body = body.as_ref();
     let whole = meter(format, streamed, [body]);
     assert_eq!(meter(format, streamed, body.chunks(1)), whole, "byte by byte");
     for at in 0..=body.len() {
@@ -344,4 +348,94 @@ fn what_is_free_has_no_usage() {
         let said = meter_every_way(format, false, body);
         assert_eq!((said.usage, said.output_bytes, said.complete), (None, 0, true), "{body}");
     }
+}
+
+fn frames(events: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    events.iter().for_each(|(name, payload)| eventstream::event(&mut out, name, payload.as_bytes()));
+    out
+}
+
+#[test]
+fn a_stream_of_bedrocks_is_metered() {
+    let mut stream = frames(&[
+        ("messageStart", r#"{"p":"abc","role":"assistant"}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"zzzz"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"text":"h\u00e9"},"p":"abcd"}"#),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"t","name":"get"}}}"#,
+        ),
+        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"a\""}}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":2}"#),
+    ]);
+    let expect = Said {
+        usage: None,
+        model: None,
+        output_bytes: 2 + 3 + 3 + 4,
+        complete: false,
+        failed: false,
+        events: 7,
+        malformed: 0,
+    };
+    assert_eq!(meter_every_way(BedrockConverse, true, &stream), expect);
+    stream.extend(frames(&[("messageStop", r#"{"stopReason":"tool_use"}"#)]));
+    assert_eq!(meter_every_way(BedrockConverse, true, &stream), Said { complete: true, events: 8, ..expect });
+    let metadata = r#"{"metrics":{"latencyMs":1},"usage":{"inputTokens":3,"cacheReadInputTokens":100,
+        "cacheReadInputTokenCount":100,"cacheWriteInputTokenCount":20,"outputTokens":5,"totalTokens":128,
+        "cacheDetails":[{"ttl":"1h","inputTokens":15},{"inputTokens":5,"ttl":"5m"}],"serverToolUsage":{}},
+        "trace":{"guardrail":{"usage":{"inputTokens":9,"outputTokens":9}}}}"#;
+    stream.extend(frames(&[("metadata", metadata)]));
+    let said = meter_every_way(BedrockConverse, true, &stream);
+    let expect = Usage { cache_write_1h: 15, ..usage([123, 100, 20, 5, 0]).unwrap() };
+    assert_eq!((said.usage, said.complete, said.events), (Some(expect), true, 9));
+    let mut translator = StreamTranslator::new(BedrockConverse, OpenAiChat, StreamTerms::default());
+    translator.event("metadata", &mut metadata.as_bytes().to_vec(), &mut Vec::new()).unwrap();
+    assert_eq!(translator.usage(), said.usage, "the translator reads the same");
+}
+
+#[test]
+fn faults_of_bedrocks_streams_are_told_apart() {
+    let start = frames(&[("messageStart", r#"{"role":"assistant"}"#)]);
+    let mut thrown = start.clone();
+    eventstream::exception(
+        &mut thrown,
+        "throttlingException",
+        br#"{"message":"slow down","usage":{"inputTokens":1}}"#,
+    );
+    let mut failed = start.clone();
+    let headers = [(":message-type", "error"), (":error-code", "InternalError")];
+    eventstream::message(
+        &mut failed,
+        &headers.map(|(name, text)| (name, eventstream::Value::String(text))),
+        b"",
+    );
+    let mut broken = start.clone();
+    broken.extend([0; 40]);
+    let not_json = frames(&[("metadata", r#"{"usage":"#), ("metadata", r#"{"usage":{"outputTokens":2}}"#)]);
+    for (stream, usage, failed, events, malformed) in [
+        (thrown, None, true, 1, 0),
+        (failed, None, true, 1, 0),
+        (broken, None, false, 1, 1),
+        (not_json, usage([0, 0, 0, 2, 0]), false, 2, 1),
+    ] {
+        let said = meter_every_way(BedrockConverse, true, &stream);
+        assert_eq!((said.usage, said.failed), (usage, failed));
+        assert_eq!((said.events, said.malformed, said.complete), (events, malformed, false));
+    }
+}
+
+#[test]
+fn a_whole_answer_of_bedrocks_is_metered() {
+    let answer = r#"{"metrics":{"latencyMs":1},"output":{"message":{"role":"assistant","content":[
+        {"reasoningContent":{"reasoningText":{"signature":"zz","text":"hm"}}},{"text":"hey"},
+        {"toolUse":{"input":{"a":[1]},"name":"f","toolUseId":"t"}},
+        {"citationsContent":{"content":[{"text":"cited"}],"citations":[{"sourceContent":[{"text":"no"}]}]}}]}},
+        "stopReason":"tool_use","usage":{"inputTokens":5,"cacheReadInputTokens":3,"outputTokens":2,"totalTokens":10}}"#;
+    let said = meter_every_way(BedrockConverse, false, answer);
+    assert_eq!((said.usage, said.output_bytes), (usage([8, 3, 0, 2, 0]), 2 + 3 + 9 + 1 + 5));
+    assert_eq!((said.complete, said.failed, said.events, said.malformed), (true, false, 0, 0));
+    let refused = meter_every_way(BedrockConverse, false, r#"{"message":"no"}"#);
+    assert_eq!((refused.usage, refused.complete), (None, true));
 }

@@ -12,6 +12,10 @@ const MESSAGE_MAX: usize = 4096;
 /// that they have to shorten it; OpenAI's know by the code `context_length_exceeded`.
 const TOO_LONG: &str = "prompt is too long";
 
+/// In which others say so: OpenAI and those who copy it, and Bedrock in two ways.
+const TOO_LONG_ELSEWHERE: [&str; 3] =
+    ["maximum context length", "Input is too long for requested model", "exceed context limit"];
+
 /// Appends to `out` the error that a provider answered with, in the client's format, and returns the status to
 /// send. Any body will do: one that is empty, HTML or nonsense gives a message that names the status.
 ///
@@ -53,6 +57,13 @@ pub(super) fn stream_error(client: Format, number: u64, event: Value<'_, '_>, ou
     });
 }
 
+/// As [`stream_error`], for an error that is told by its name and its words.
+pub(super) fn stream_failed(client: Format, number: u64, kind: &str, message: &str, out: &mut Vec<u8>) {
+    let problem = Problem { kind: kind.to_owned(), message: message.to_owned(), ..Problem::default() };
+    let kind = kind_of_word(kind).unwrap_or(RefusalKind::Internal);
+    problem.refuse(client, kind, None, |refusal| write_event(client, number, refusal, out));
+}
+
 /// Appends the error event for a stream that ended before its answer did; see [`stream_error`].
 pub(super) fn stream_cut(client: Format, number: u64, out: &mut Vec<u8>) {
     let refusal =
@@ -75,7 +86,7 @@ fn write_event(client: Format, number: u64, refusal: &Refusal<'_>, out: &mut Vec
         });
     }
     out.extend_from_slice(match client.api() {
-        Api::OpenAi | Api::Gemini => b"data: ",
+        Api::OpenAi | Api::Gemini | Api::Bedrock => b"data: ",
         Api::Anthropic => b"event: error\ndata: ",
     });
     refusal::write(Some(client), refusal, out);
@@ -86,7 +97,7 @@ fn write_event(client: Format, number: u64, refusal: &Refusal<'_>, out: &mut Vec
 #[derive(Default)]
 struct Problem {
     message: String,
-    /// `error.type` (both formats); empty when missing.
+    /// `error.type` (both formats), or the name of the exception (AWS); empty when missing.
     kind: String,
     /// `error.code` (OpenAI), a number as its digits (vLLM and others send one); empty when missing.
     code: String,
@@ -110,18 +121,19 @@ impl Problem {
         Some(Problem { message: message.to_owned(), ..Problem::default() })
     }
 
-    /// `{"error": {...}}`, `{"error": "text"}`, `{"message": "text"}`, `{"detail": ...}` (FastAPI), a bare
-    /// string, or a list of any of these (Gemini).
+    /// `{"error": {...}}`, `{"error": "text"}`, `{"message": "text"}`, the same with `Message` and `__type` (AWS),
+    /// `{"detail": ...}` (FastAPI), a bare string, or a list of any of these (Gemini).
     fn of(value: Value<'_, '_>) -> Problem {
         let value = value.elements().next().unwrap_or(value);
         let nested = value.get("error");
         let holder = nested.filter(|error| error.is_object()).unwrap_or(value);
-        let message =
-            ["message", "detail", "error", "error_description"].iter().find_map(|name| holder.get(name));
+        let message = ["message", "Message", "detail", "error", "error_description"]
+            .iter()
+            .find_map(|name| holder.get(name));
         let message = message.or_else(|| value.str().map(|_| value)).map_or(String::new(), word);
         let of = |name: &str| holder.get(name).map_or(String::new(), word);
         let in_shape = nested.is_some_and(|error| error.is_object() && error.get("message").is_some());
-        let kind = if nested.is_some() { of("type") } else { String::new() };
+        let kind = if nested.is_some() { of("type") } else { exception(&of("__type")).to_owned() };
         Problem { in_shape, message, kind, code: of("code"), param: of("param") }
     }
 
@@ -139,7 +151,8 @@ impl Problem {
         let mut message = if self.message.is_empty() { nameless } else { self.message.clone() };
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         let too_long = self.code == "context_length_exceeded"
-            || [TOO_LONG, "maximum context length"].iter().any(|words| message.contains(words));
+            || message.contains(TOO_LONG)
+            || TOO_LONG_ELSEWHERE.iter().any(|words| message.contains(words));
         if client == Format::AnthropicMessages && too_long && !message.contains(TOO_LONG) {
             message.insert_str(0, ": ");
             message.insert_str(0, TOO_LONG);
@@ -154,6 +167,13 @@ impl Problem {
         let param = Some(self.param.as_str()).filter(|param| !param.is_empty());
         write(&Refusal { param, code, ..Refusal::new(kind, &message) });
     }
+}
+
+/// The name of an AWS exception without its namespace: `com.amazon.coral.service#ExpiredTokenException`, or a URL after a
+/// colon (AWS restJson1 protocol, "Operation error serialization").
+fn exception(kind: &str) -> &str {
+    let name = kind.rsplit_once('#').map_or(kind, |(_, name)| name);
+    name.split(':').next().unwrap_or(name)
 }
 
 /// A string as it is, any other value as compact JSON.
@@ -178,8 +198,26 @@ fn kind_of_word(word: &str) -> Option<RefusalKind> {
         "overloaded_error" | "overloaded" | "service_unavailable" => RefusalKind::Overloaded,
         "timeout_error" | "timeout" => RefusalKind::Timeout,
         "api_error" | "server_error" => RefusalKind::Internal,
+        _ if word.ends_with("Exception") => return kind_of_exception(word),
         digits => RefusalKind::of_status(digits.parse().ok().filter(|status| (400..600).contains(status))?),
     })
+}
+
+/// What an exception of Bedrock's stands for (API reference, "Converse", "ConverseStreamOutput").
+fn kind_of_exception(name: &str) -> Option<RefusalKind> {
+    const KINDS: [(&str, RefusalKind); 10] = [
+        ("ValidationException", RefusalKind::InvalidRequest),
+        ("AccessDeniedException", RefusalKind::Permission),
+        ("ResourceNotFoundException", RefusalKind::NotFound),
+        ("ThrottlingException", RefusalKind::RateLimited),
+        ("ServiceQuotaExceededException", RefusalKind::RateLimited),
+        ("ModelNotReadyException", RefusalKind::Overloaded),
+        ("ServiceUnavailableException", RefusalKind::Overloaded),
+        ("ModelTimeoutException", RefusalKind::Timeout),
+        ("InternalServerException", RefusalKind::Internal),
+        ("ModelStreamErrorException", RefusalKind::Upstream),
+    ];
+    KINDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]
@@ -365,5 +403,75 @@ mod tests {
         error(O, A, 400, &mut body.into_bytes(), &mut out);
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["error"]["message"].as_str().unwrap().len(), MESSAGE_MAX);
+    }
+    #[test]
+    fn bedrocks_errors_towards_both() {
+        let openai = |message: &str, kind: &str, code: &str| {
+            format!(r#"{{"error":{{"message":"{message}","type":"{kind}","param":null,"code":{code}}}}}"#)
+        };
+        let anthropic = |message: &str, kind: &str| {
+            format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}"#)
+        };
+        let (invalid, server) = ("invalid_request_error", "server_error");
+        for (status, body, message, kinds, code) in [
+            (400, r#"{"message":"bad id"}"#, "bad id", (invalid, invalid), "null"),
+            (
+                403,
+                r#"{"Message":"not authorized"}"#,
+                "not authorized",
+                (invalid, "permission_error"),
+                r#""permission_denied""#,
+            ),
+            (
+                400,
+                r#"{"__type":"com.amazon.coral.validate#ValidationException:http://x/","message":"bad"}"#,
+                "bad",
+                (invalid, invalid),
+                r#""ValidationException""#,
+            ),
+            (
+                429,
+                r#"{"message":"Too many"}"#,
+                "Too many",
+                ("rate_limit_error", "rate_limit_error"),
+                r#""rate_limit_exceeded""#,
+            ),
+            (
+                500,
+                r#"{"__type":"InternalServerException"}"#,
+                "the provider answered with status 500",
+                (server, "api_error"),
+                "null",
+            ),
+            (503, r#"{"message":"busy"}"#, "busy", (server, "overloaded_error"), r#""overloaded""#),
+        ] {
+            check(Format::BedrockConverse, O, status, body, status, &openai(message, kinds.0, code));
+            check(Format::BedrockConverse, A, status, body, status, &anthropic(message, kinds.1));
+        }
+        let body = r#"{"message":"Input is too long for requested model."}"#;
+        let words = "Input is too long for requested model.";
+        let code = r#""context_length_exceeded""#;
+        check(Format::BedrockConverse, O, 400, body, 400, &openai(words, invalid, code));
+        check(
+            Format::BedrockConverse,
+            A,
+            400,
+            body,
+            400,
+            &anthropic(&format!("{TOO_LONG}: {words}"), invalid),
+        );
+    }
+
+    #[test]
+    fn exceptions_of_bedrock_have_kinds() {
+        for (name, kind) in [
+            ("throttlingException", Some(RefusalKind::RateLimited)),
+            ("ThrottlingException", Some(RefusalKind::RateLimited)),
+            ("modelStreamErrorException", Some(RefusalKind::Upstream)),
+            ("validationException", Some(RefusalKind::InvalidRequest)),
+            ("brandNewException", None),
+        ] {
+            assert_eq!(kind_of_word(name), kind, "{name}");
+        }
     }
 }

@@ -12,11 +12,16 @@
 //! | a provider's error (status >= 400) | [`error`] | `error` is for all formats |
 //! | a provider's stream | [`StreamTranslator`] | `stream` |
 //!
+//! [`converse`] is a provider's format alone, so its room reads no request and writes no answer. What Claude models take,
+//! whoever hosts them, is in [`claude`].
+//!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
 //! Members that no table here knows pass through untouched.
 
 mod chat;
+mod claude;
+mod converse;
 pub(in crate::llm) mod emit;
 mod error;
 mod hub;
@@ -184,6 +189,7 @@ fn translated(
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
         Format::OpenAiResponses => responses::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+        Format::BedrockConverse => converse::write_request(&request, terms, &mut lost, e),
         _ => Err(unpaired()),
     }?;
     Ok(lost)
@@ -215,6 +221,7 @@ pub fn reply(
             Format::OpenAiChat => chat::read_reply(answer),
             Format::OpenAiResponses => responses::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
+            Format::BedrockConverse => converse::read_reply(answer),
             _ => Err(BadReply::NotAnAnswer),
         }?;
         let mut lost = reply.lost.clone();
@@ -235,7 +242,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FORMATS: [Format; 3] = [Format::OpenAiChat, Format::OpenAiResponses, Format::AnthropicMessages];
+    const FORMATS: [Format; 4] =
+        [Format::OpenAiChat, Format::OpenAiResponses, Format::AnthropicMessages, Format::BedrockConverse];
+
+    /// Names of events, where a format has them beside the data.
+    const NAMES: [&str; 8] = [
+        "",
+        "messageStart",
+        "contentBlockStart",
+        "contentBlockDelta",
+        "contentBlockStop",
+        "messageStop",
+        "metadata",
+        "throttlingException",
+    ];
 
     /// JSON made of the words of all formats in places where they do not belong.
     fn jumbled() -> impl Strategy<Value = serde_json::Value> {
@@ -342,11 +362,25 @@ mod tests {
         "response.completed",
         "response.failed",
         "incomplete_details",
+        "toolUse",
+        "toolUseId",
+        "reasoningContent",
+        "reasoningText",
+        "redactedContent",
+        "citationsContent",
+        "citation",
+        "sourceContent",
+        "location",
+        "stopReason",
+        "contentBlockIndex",
+        "inputTokens",
+        "additionalModelRequestFields",
     ];
 
     fn survive(bytes: &[u8]) {
-        let pairs = FORMATS.iter().flat_map(|from| FORMATS.map(|to| (*from, to)));
-        for (from, to) in pairs.filter(|(from, to)| from != to) {
+        for (from, to) in
+            FORMATS.iter().flat_map(|from| FORMATS.map(|to| (*from, to))).filter(|(a, b)| a != b)
+        {
             let mut out = Vec::new();
             if request(from, to, &mut bytes.to_vec(), &RequestTerms::default(), &mut out).is_ok() {
                 serde_json::from_slice::<serde_json::Value>(&out).unwrap();
@@ -360,8 +394,11 @@ mod tests {
             serde_json::from_slice::<serde_json::Value>(&out).unwrap();
             let mut stream = StreamTranslator::new(from, to, StreamTerms::default());
             out.clear();
-            for _ in 0..2 {
-                let _ = stream.event("", &mut bytes.to_vec(), &mut out);
+            if to == Format::BedrockConverse {
+                continue; // no client speaks it
+            }
+            for name in NAMES {
+                let _ = stream.event(name, &mut bytes.to_vec(), &mut out);
             }
             stream.finish(&mut out);
             for line in std::str::from_utf8(&out).unwrap().lines().filter_map(|l| l.strip_prefix("data: ")) {
@@ -382,6 +419,17 @@ mod tests {
         #[test]
         fn any_json_is_survived_and_what_is_written_is_json(json in jumbled()) {
             survive(json.to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_content_of_bedrocks_answers_is_survived(content in jumbled(), usage in jumbled()) {
+            let block = serde_json::json!({"toolUse": content, "reasoningContent": content, "text": content});
+            let message = serde_json::json!({"content": [content, block, {"citationsContent": content}]});
+            let answer = serde_json::json!({
+                "output": {"message": message}, "stopReason": content, "usage": usage,
+                "delta": block, "start": block, "contentBlockIndex": usage, "message": content,
+            });
+            survive(answer.to_string().as_bytes());
         }
 
         #[test]
@@ -443,5 +491,26 @@ mod tests {
             reply(format, format, &mut body, &ReplyTerms::default(), &mut out).unwrap();
             assert_eq!(out, b"any bytesany bytes");
         }
+    }
+    #[test]
+    fn what_no_room_reads_or_writes_is_refused() {
+        let body = br#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+        for (from, to) in [
+            (Format::BedrockConverse, Format::OpenAiChat),
+            (Format::OpenAiChat, Format::OpenAiEmbeddings),
+            (Format::AnthropicModels, Format::AnthropicMessages),
+        ] {
+            let bad = request(from, to, &mut body.to_vec(), &RequestTerms::default(), &mut Vec::new());
+            assert_eq!(bad, Err(unpaired()), "{from:?} {to:?}");
+        }
+        let answer = br#"{"choices":[{"message":{"content":"x"}}]}"#;
+        let bad = reply(
+            Format::OpenAiChat,
+            Format::BedrockConverse,
+            &mut answer.to_vec(),
+            &ReplyTerms::default(),
+            &mut Vec::new(),
+        );
+        assert_eq!(bad, Err(BadReply::NotAnAnswer));
     }
 }

@@ -1,9 +1,9 @@
 //! A provider's stream in the client's format, event by event.
 
-use super::error::{stream_cut, stream_error};
+use super::error::{stream_cut, stream_error, stream_failed};
 use super::hub::{Event, Finish};
 use super::read::{Decoder, Value};
-use super::{BadReply, chat, messages, responses};
+use super::{BadReply, chat, converse, messages, responses};
 use crate::llm::{Format, Usage};
 use crate::wire::sse;
 
@@ -66,7 +66,7 @@ pub(super) trait WriteEvents {
     /// Once. Both may be empty.
     fn start(&mut self, id: &str, model: &str, out: &mut Vec<u8>);
     /// What stands between start and end: anything but [`Event::Start`], [`Event::Usage`], [`Event::Finish`],
-    /// [`Event::Fail`] and [`Event::End`].
+    /// [`Event::Fail`], [`Event::Failed`] and [`Event::End`].
     fn event(&mut self, event: Event<'_, '_>, out: &mut Vec<u8>) -> Result<(), BadReply>;
     /// Once, unless the stream ends with an error.
     fn end(&mut self, finish: Finish, usage: Usage, out: &mut Vec<u8>);
@@ -89,6 +89,7 @@ impl StreamTranslator {
             Format::OpenAiChat => Box::new(chat::Reader::default()),
             Format::OpenAiResponses => Box::new(responses::Reader::default()),
             Format::AnthropicMessages => Box::new(messages::Reader::default()),
+            Format::BedrockConverse => Box::new(converse::Reader::default()),
             _ => return StreamTranslator(None),
         };
         let writer: Box<dyn WriteEvents> = match client {
@@ -106,7 +107,8 @@ impl StreamTranslator {
         })))
     }
 
-    /// Appends the client's events for one event of the provider. `data` is used up.
+    /// Appends the client's events for one event of the provider. `data` is used up. Bedrock names its events beside the
+    /// data: `event_name` is the `:event-type` of a frame, or its `:exception-type`.
     ///
     /// # Errors
     /// When the data is not what the provider's format allows. The stream is then to be ended with
@@ -139,6 +141,15 @@ impl StreamTranslator {
                 crossing.state.over = true;
                 stream_cut(crossing.client, crossing.writer.sequence(), out);
             }
+        }
+    }
+
+    /// The provider has told an error outside of its events, by its name and its words (either may be empty). Appends
+    /// the error event, unless the stream is over.
+    pub fn fail(&mut self, kind: &str, message: &str, out: &mut Vec<u8>) {
+        if let Some(crossing) = self.0.as_mut().filter(|crossing| !crossing.state.over) {
+            crossing.state.over = true;
+            stream_failed(crossing.client, crossing.writer.sequence(), kind, message, out);
         }
     }
 
@@ -192,6 +203,10 @@ impl State {
             Event::Fail(event) => {
                 self.over = true;
                 stream_error(client, writer.sequence(), event, out);
+            }
+            Event::Failed { kind, message } => {
+                self.over = true;
+                stream_failed(client, writer.sequence(), kind, message, out);
             }
             event => {
                 self.start("", "", writer, out); // if the stream began in the middle

@@ -88,6 +88,26 @@ fn from_openai_words(usage: Value<'_, '_>, [input, output]: [&str; 2], details: 
     }
 }
 
+/// Usage as Bedrock's Converse reports it (`TokenUsage`): the three kinds of input apart. Older releases end the names of
+/// the cached ones in `Count`.
+pub(super) fn from_converse(usage: Value<'_, '_>) -> Usage {
+    let count = |names: &[&str]| names.iter().find_map(|name| usage.get(name)?.u64()).unwrap_or_default();
+    let cached_input = count(&["cacheReadInputTokens", "cacheReadInputTokenCount"]);
+    let cache_write = count(&["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
+    let details = usage.get("cacheDetails").into_iter().flat_map(Value::elements);
+    let of_an_hour = details
+        .filter(|detail| detail.text("ttl") == "1h")
+        .filter_map(|detail| detail.get("inputTokens")?.u64());
+    Usage {
+        input: count(&["inputTokens"]).saturating_add(cached_input).saturating_add(cache_write),
+        cached_input,
+        cache_write,
+        cache_write_1h: of_an_hour.fold(0, u64::saturating_add).min(cache_write),
+        output: count(&["outputTokens"]),
+        ..Usage::default()
+    }
+}
+
 /// Writes the `usage` object of OpenAI's chat completions.
 pub(in crate::llm) fn to_openai(usage: Usage, e: &mut Emit<'_>) {
     e.object(|e| {

@@ -1,6 +1,6 @@
 use crate::llm::translate::BadRequest;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Choice, Function, Request, Tool, openai};
+use crate::llm::translate::hub::{At, Choice, Function, Request, Tool, openai, write_object_schema};
 use crate::llm::translate::read::{Kind, Value};
 
 /// Reads `tools`.
@@ -133,10 +133,7 @@ fn write_tool(function: &Function<'_, '_>, e: &mut Emit<'_>) {
         if let Some(description) = function.description {
             e.key("description").str(description);
         }
-        match function.schema.filter(|schema| schema.members().next().is_some()) {
-            Some(schema) => e.key("parameters").value(schema),
-            None => e.key("parameters").raw(r#"{"type":"object","properties":{}}"#),
-        }
+        write_object_schema(function.schema, e.key("parameters"));
         e.key("strict").bool(function.strict == Some(true));
     });
 }

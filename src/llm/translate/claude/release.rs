@@ -1,17 +1,15 @@
-//! What a Claude model takes, by the version in its name.
-//!
-//! Anthropic's releases differ in which members of a request they refuse with a 400. A cut-off by version, not a
-//! list of names, so that a model of tomorrow is treated like the newest of today.
+//! What a Claude model takes, by the version in its name: a cut-off, not a list of names, so that a model of tomorrow
+//! is treated like the newest of today.
 
 /// The version of a Claude model; `None` when the name is no Claude's or has no version in it. Such a model is
 /// treated like the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claude(Option<(u32, u32)>);
+pub(crate) struct Claude(Option<(u32, u32)>);
 
 impl Claude {
     /// Reads names as Anthropic and its resellers write them: `claude-3-5-haiku-20241022`,
     /// `claude-opus-4-20250514`, `us.anthropic.claude-opus-4-6-v1`, `anthropic/claude-opus-4.7`, `claude-sonnet-5`.
-    pub(super) fn of(model: &str) -> Claude {
+    pub(crate) fn of(model: &str) -> Claude {
         let Some((_, rest)) = model.split_once("claude") else { return Claude(None) };
         // A date of eight digits is no part of a version.
         let number = |word: &str| word.parse().ok().filter(|_| word.len() <= 2);
@@ -22,22 +20,27 @@ impl Claude {
 
     /// From 4.6 on (Anthropic, "Adaptive thinking"): `thinking: {type: adaptive}` with `output_config.effort`.
     /// Since 4.7 nothing else is taken; before 4.6 only a budget of tokens.
-    pub(super) fn thinks_adaptively(self) -> bool {
+    pub(crate) fn thinks_adaptively(self) -> bool {
         self.0 >= Some((4, 6))
     }
 
     /// From 4.7 on the effort may be `xhigh`, and every model takes `max` ("Effort").
-    pub(super) fn takes_highest_efforts(self) -> bool {
+    pub(crate) fn takes_highest_efforts(self) -> bool {
         self.0 >= Some((4, 7))
     }
 
+    /// Whether it is this release or a later one; for what is a host's rule and not Anthropic's.
+    pub(crate) fn is_since(self, major: u32, minor: u32) -> bool {
+        self.0 >= Some((major, minor))
+    }
+
     /// Up to 4.6; later models refuse temperature, `top_p` and `top_k` ("What's new in Claude 4.7").
-    pub(super) fn takes_sampling(self) -> bool {
+    pub(crate) fn takes_sampling(self) -> bool {
         self.0 < Some((4, 7))
     }
 
     /// Up to 4.0; later models refuse temperature next to `top_p`.
-    pub(super) fn takes_both_samplings(self) -> bool {
+    pub(crate) fn takes_both_samplings(self) -> bool {
         self.0 < Some((4, 1))
     }
 }

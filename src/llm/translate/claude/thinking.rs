@@ -1,6 +1,6 @@
 //! How a Claude model is to think, by what was asked and what its release takes.
 
-use super::claude::Claude;
+use super::Claude;
 use crate::llm::translate::Lost;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Effort, Request, Role, What};
@@ -9,7 +9,7 @@ use crate::llm::translate::hub::{Effort, Request, Role, What};
 const BUDGET_MIN: u64 = 1024;
 
 /// What becomes of the reasoning that was asked for.
-pub(super) enum Thinking {
+pub(crate) enum Thinking {
     Unasked,
     /// At most so many tokens of it.
     Budget(u64),
@@ -23,7 +23,7 @@ pub(super) enum Thinking {
 impl Thinking {
     /// Anthropic refuses thinking when tool choice is forced; a budget that is not below `max_tokens`; and,
     /// except when adaptive, a tool loop whose calls come without the thinking that led to them.
-    pub(super) fn of(
+    pub(crate) fn of(
         request: &Request<'_, '_>,
         claude: Claude,
         max_tokens: u64,
@@ -50,23 +50,29 @@ impl Thinking {
         Thinking::Budget(budget)
     }
 
-    pub(super) fn thinks(&self) -> bool {
+    pub(crate) fn thinks(&self) -> bool {
         matches!(self, Thinking::Budget(_) | Thinking::Adaptive { thinks: true, .. })
     }
 
-    pub(super) fn effort(&self) -> Option<&'static str> {
+    pub(crate) fn effort(&self) -> Option<&'static str> {
         if let Thinking::Adaptive { effort, .. } = self { *effort } else { None }
     }
 
     /// Writes the member `thinking`, where there is one.
-    pub(super) fn write(&self, e: &mut Emit<'_>) {
+    pub(crate) fn write(&self, e: &mut Emit<'_>) {
+        if self.thinks() {
+            self.write_value(e.key("thinking"));
+        }
+    }
+
+    /// Writes what the member `thinking` holds, of one that thinks.
+    pub(crate) fn write_value(&self, e: &mut Emit<'_>) {
         match self {
-            Thinking::Budget(budget) => e.key("thinking").object(|e| {
+            Thinking::Budget(budget) => e.object(|e| {
                 e.key("type").str("enabled");
                 e.key("budget_tokens").u64(*budget);
             }),
-            Thinking::Adaptive { thinks: true, .. } => e.key("thinking").raw(r#"{"type":"adaptive"}"#),
-            Thinking::Adaptive { thinks: false, .. } | Thinking::Unasked => {}
+            Thinking::Adaptive { .. } | Thinking::Unasked => e.raw(r#"{"type":"adaptive"}"#),
         }
     }
 }
