@@ -11,9 +11,13 @@ use tollgate::llm::Format;
 use tollgate::llm::translate::{self, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
 
 /// The folders, which need not be there for every kind of case.
-const PAIRS: [(&str, Format, Format); 6] = [
+const PAIRS: [(&str, Format, Format); 10] = [
     ("openai-to-anthropic", Format::OpenAiChat, Format::AnthropicMessages),
     ("anthropic-to-openai", Format::AnthropicMessages, Format::OpenAiChat),
+    ("responses-to-openai", Format::OpenAiResponses, Format::OpenAiChat),
+    ("responses-to-anthropic", Format::OpenAiResponses, Format::AnthropicMessages),
+    ("openai-to-responses", Format::OpenAiChat, Format::OpenAiResponses),
+    ("anthropic-to-responses", Format::AnthropicMessages, Format::OpenAiResponses),
     ("openai-to-converse", Format::OpenAiChat, Format::BedrockConverse),
     ("anthropic-to-converse", Format::AnthropicMessages, Format::BedrockConverse),
     ("converse-to-openai", Format::BedrockConverse, Format::OpenAiChat),

@@ -1,5 +1,6 @@
 //! Errors of a provider in the client's format, whole and in the middle of a stream.
 
+use super::emit::event;
 use super::read::{Decoder, Kind, Value};
 use crate::llm::refusal::{self, Refusal, RefusalKind};
 use crate::llm::{Api, Format};
@@ -32,7 +33,7 @@ pub fn error(provider: Format, client: Format, status: u16, body: &mut [u8], out
     let found = Problem::read(body);
     let status = match status {
         0..400 => 502,
-        529 if client == Format::OpenAiChat => 503,
+        529 if client.api() == Api::OpenAi => 503,
         status => status,
     };
     if provider == client && found.as_ref().is_some_and(|found| found.in_shape) {
@@ -40,37 +41,55 @@ pub fn error(provider: Format, client: Format, status: u16, body: &mut [u8], out
     }
     out.truncate(start);
     let kind = RefusalKind::of_status(status);
-    found.unwrap_or_default().write(client, kind, Some(status), out);
+    found.unwrap_or_default().refuse(client, kind, Some(status), |refusal| {
+        refusal::write(Some(client), refusal, out);
+    });
     status
 }
 
-/// Appends the error event for one that came in the middle of a provider's stream.
-pub(super) fn stream_error(client: Format, event: Value<'_, '_>, out: &mut Vec<u8>) {
+/// Appends the error event for one that came in the middle of a provider's stream. It is the `number`-th event of
+/// a client's stream that numbers them.
+pub(super) fn stream_error(client: Format, number: u64, event: Value<'_, '_>, out: &mut Vec<u8>) {
     let problem = Problem::of(event);
     let kind = kind_of_word(&problem.kind).or_else(|| kind_of_word(&problem.code));
-    write_event(client, out, |out| problem.write(client, kind.unwrap_or(RefusalKind::Internal), None, out));
+    problem.refuse(client, kind.unwrap_or(RefusalKind::Internal), None, |refusal| {
+        write_event(client, number, refusal, out);
+    });
 }
 
 /// As [`stream_error`], for an error that is told by its name and its words.
-pub(super) fn stream_failed(client: Format, kind: &str, message: &str, out: &mut Vec<u8>) {
+pub(super) fn stream_failed(client: Format, number: u64, kind: &str, message: &str, out: &mut Vec<u8>) {
     let problem = Problem { kind: kind.to_owned(), message: message.to_owned(), ..Problem::default() };
     let kind = kind_of_word(kind).unwrap_or(RefusalKind::Internal);
-    write_event(client, out, |out| problem.write(client, kind, None, out));
+    problem.refuse(client, kind, None, |refusal| write_event(client, number, refusal, out));
 }
 
-/// Appends the error event for a stream that ended before its answer did.
-pub(super) fn stream_cut(client: Format, out: &mut Vec<u8>) {
+/// Appends the error event for a stream that ended before its answer did; see [`stream_error`].
+pub(super) fn stream_cut(client: Format, number: u64, out: &mut Vec<u8>) {
     let refusal =
         Refusal::new(RefusalKind::Upstream, "the provider's stream ended before the answer was complete");
-    write_event(client, out, |out| refusal::write(Some(client), &refusal, out));
+    write_event(client, number, &refusal, out);
 }
 
-fn write_event(client: Format, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
+fn write_event(client: Format, number: u64, refusal: &Refusal<'_>, out: &mut Vec<u8>) {
+    if client == Format::OpenAiResponses {
+        return event("error", out, |e| {
+            let kind = refusal.kind;
+            e.key("code").str(refusal.code.or(kind.openai_code()).unwrap_or(kind.openai_type()));
+            e.key("message").str(refusal.message);
+            e.key("param");
+            match refusal.param {
+                Some(param) => e.str(param),
+                None => e.raw("null"),
+            }
+            e.key("sequence_number").u64(number);
+        });
+    }
     out.extend_from_slice(match client.api() {
         Api::OpenAi | Api::Gemini | Api::Bedrock => b"data: ",
         Api::Anthropic => b"event: error\ndata: ",
     });
-    data(out);
+    refusal::write(Some(client), refusal, out);
     out.extend_from_slice(b"\n\n");
 }
 
@@ -118,7 +137,14 @@ impl Problem {
         Problem { in_shape, message, kind, code: of("code"), param: of("param") }
     }
 
-    fn write(&self, client: Format, kind: RefusalKind, status: Option<u16>, out: &mut Vec<u8>) {
+    /// Hands on what is to be told to the client.
+    fn refuse(
+        &self,
+        client: Format,
+        kind: RefusalKind,
+        status: Option<u16>,
+        write: impl FnOnce(&Refusal<'_>),
+    ) {
         let nameless = status.map_or("the provider reported an error".to_owned(), |status| {
             format!("the provider answered with status {status}")
         });
@@ -139,7 +165,7 @@ impl Problem {
             _ => own.filter(|word| *word != kind.openai_type()),
         };
         let param = Some(self.param.as_str()).filter(|param| !param.is_empty());
-        refusal::write(Some(client), &Refusal { param, code, ..Refusal::new(kind, &message) }, out);
+        write(&Refusal { param, code, ..Refusal::new(kind, &message) });
     }
 }
 
@@ -313,6 +339,38 @@ mod tests {
             (500, r#""plain""#, "api_error", "plain"),
         ] {
             check(O, A, status, body, status, &shaped(kind, message));
+        }
+    }
+
+    #[test]
+    fn clients_of_responses_get_openais_errors_whole_and_events_of_their_own() {
+        check(
+            A,
+            Format::OpenAiResponses,
+            529,
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+            503,
+            r#"{"error":{"message":"Overloaded","type":"server_error","param":null,"code":"overloaded_error"}}"#,
+        );
+        for (body, expected) in [
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                r#""code":"overloaded_error","message":"Overloaded","param":null"#,
+            ),
+            (
+                r#"{"error":{"message":"no","param":"input"}}"#,
+                r#""code":"server_error","message":"no","param":"input""#,
+            ),
+            (r#"{}"#, r#""code":"server_error","message":"the provider reported an error","param":null"#),
+        ] {
+            let mut out = Vec::new();
+            Decoder::default()
+                .decode(&mut body.as_bytes().to_vec(), |event| {
+                    stream_error(Format::OpenAiResponses, 7, event, &mut out);
+                })
+                .unwrap();
+            let data = format!(r#"{{"type":"error",{expected},"sequence_number":7}}"#);
+            assert_eq!(std::str::from_utf8(&out).unwrap(), format!("event: error\ndata: {data}\n\n"));
         }
     }
 

@@ -28,6 +28,7 @@ mod hub;
 mod lost;
 mod messages;
 pub(in crate::llm) mod read;
+mod responses;
 mod stream;
 pub(in crate::llm) mod usage;
 
@@ -59,7 +60,7 @@ impl Default for RequestTerms<'_> {
 /// What the gateway knows about an answer that the answer itself does not say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplyTerms<'a> {
-    /// Seconds since 1970, for the `created` member of OpenAI answers; Anthropic sends no time.
+    /// Seconds since 1970, for the `created` or `created_at` member of OpenAI answers; Anthropic sends no time.
     pub created_unix: u64,
     /// The model that was asked for, named in the answer when the provider does not name one.
     pub asked_model: Option<&'a str>,
@@ -108,8 +109,12 @@ pub enum BadReply {
     NotJson,
     /// It is JSON, but not an answer in the provider's format.
     NotAnAnswer,
+    /// It says that it failed, or that it is not done yet.
+    Unfinished,
     /// It holds more tool calls in one stream than are followed (128).
     TooManyToolCalls,
+    /// It is longer than what is kept of one stream (16 MiB), for a format whose last event repeats all of it.
+    TooLong,
 }
 
 impl BadReply {
@@ -118,6 +123,8 @@ impl BadReply {
         match self {
             BadReply::NotJson => "the provider's answer is not valid JSON",
             BadReply::NotAnAnswer => "the provider's answer is not in its API format",
+            BadReply::Unfinished => "the provider's answer says that it is not complete",
+            BadReply::TooLong => "the provider's answer is too long",
             BadReply::TooManyToolCalls => "the provider's answer holds too many tool calls",
         }
     }
@@ -169,6 +176,7 @@ fn translated(
 ) -> Result<Lost, BadRequest> {
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
+        Format::OpenAiResponses => responses::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
         _ => Err(unpaired()),
     }?;
@@ -179,6 +187,7 @@ fn translated(
     let e = &mut Emit::new(out);
     match to {
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
+        Format::OpenAiResponses => responses::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
         Format::BedrockConverse => converse::write_request(&request, terms, &mut lost, e),
         _ => Err(unpaired()),
@@ -210,6 +219,7 @@ pub fn reply(
     let translated = |answer: Value<'_, '_>| {
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
+            Format::OpenAiResponses => responses::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
             Format::BedrockConverse => converse::read_reply(answer),
             _ => Err(BadReply::NotAnAnswer),
@@ -218,6 +228,7 @@ pub fn reply(
         let e = &mut Emit::new(out);
         match client {
             Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
+            Format::OpenAiResponses => responses::write_reply(&reply, terms, &mut lost, e),
             Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
             _ => return Err(BadReply::NotAnAnswer),
         }
@@ -231,7 +242,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FORMATS: [Format; 3] = [Format::OpenAiChat, Format::AnthropicMessages, Format::BedrockConverse];
+    const FORMATS: [Format; 4] =
+        [Format::OpenAiChat, Format::OpenAiResponses, Format::AnthropicMessages, Format::BedrockConverse];
 
     /// Names of events, where a format has them beside the data.
     const NAMES: [&str; 8] = [
@@ -245,7 +257,7 @@ mod tests {
         "throttlingException",
     ];
 
-    /// JSON made of the words of both formats in places where they do not belong.
+    /// JSON made of the words of all formats in places where they do not belong.
     fn jumbled() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
             Just(serde_json::Value::Null),
@@ -328,6 +340,28 @@ mod tests {
         "high",
         "temperature",
         "output",
+        "output_text",
+        "input_text",
+        "input_image",
+        "refusal",
+        "summary",
+        "reasoning",
+        "encrypted_content",
+        "redacted_thinking:",
+        "function_call",
+        "function_call_output",
+        "call_id",
+        "item",
+        "response",
+        "response.created",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.function_call_arguments.delta",
+        "response.reasoning_summary_part.added",
+        "response.completed",
+        "response.failed",
+        "incomplete_details",
         "toolUse",
         "toolUseId",
         "reasoningContent",
@@ -410,6 +444,17 @@ mod tests {
                 "tools": tools, "tool_choice": choice,
             });
             survive(body.to_string().as_bytes());
+            let body = serde_json::json!({
+                "model": "m", "input": [{"role": role, "content": content}, {"role": "user", "content": "x"}, content],
+                "tools": tools, "tool_choice": choice, "reasoning": choice, "text": tools,
+            });
+            survive(body.to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_item_of_a_response_is_survived(item in jumbled(), kind in prop::sample::select(WORDS)) {
+            survive(serde_json::json!({"output": [item, {"type": "message", "content": item}]}).to_string().as_bytes());
+            survive(serde_json::json!({"type": kind, "item": item, "delta": "x", "response": item}).to_string().as_bytes());
         }
     }
 

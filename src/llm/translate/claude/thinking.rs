@@ -93,17 +93,8 @@ fn is_tool_loop_without_thinking(request: &Request<'_, '_>) -> bool {
         let has = |is: fn(&What<'_, '_>) -> bool| turn.parts.iter().any(|part| is(&part.what));
         match turn.role {
             Role::User if has(|what| !matches!(what, What::Result { .. })) => false,
-            Role::Assistant if has(|what| matches!(what, What::Call { .. })) => !has(is_signed),
+            Role::Assistant if has(|what| matches!(what, What::Call { .. })) => !has(|what| what.is_signed()),
             _ => without,
         }
     })
-}
-
-/// Whether it is a thought that Anthropic knows for its own.
-pub(crate) fn is_signed(what: &What<'_, '_>) -> bool {
-    match what {
-        What::Thinking { signature, .. } => !signature.is_empty(),
-        What::Redacted(_) => true,
-        _ => false,
-    }
 }

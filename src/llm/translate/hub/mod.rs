@@ -9,6 +9,7 @@
 
 mod blocks;
 mod event;
+pub(super) mod openai;
 mod part;
 mod reply;
 mod request;
@@ -20,6 +21,6 @@ pub(super) use part::{
 };
 pub(super) use reply::{Finish, Reply};
 pub(super) use request::{
-    Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, effort, positive,
-    write_object_schema,
+    Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, at_least_one, effort,
+    number, positive, write_object_schema,
 };

@@ -77,6 +77,17 @@ pub(crate) enum What<'t, 'b> {
     Foreign,
 }
 
+impl What<'_, '_> {
+    /// Whether it is a thought that its provider knows for its own.
+    pub(crate) fn is_signed(&self) -> bool {
+        match self {
+            What::Thinking { signature, .. } => !signature.is_empty(),
+            What::Redacted(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// An image, a document, a sound or a film.
 #[derive(Clone, Copy)]
 pub(crate) struct Media<'b> {

@@ -306,6 +306,17 @@ pub(crate) fn positive(name: &str, value: Value<'_, '_>) -> Result<f64, BadReque
     positive.ok_or_else(|| BadRequest::new(name, "must be a number of at least 0"))
 }
 
+/// Reads a number of any sign.
+pub(crate) fn number(name: &str, value: Value<'_, '_>) -> Result<f64, BadRequest> {
+    value.f64().ok_or_else(|| BadRequest::new(name, "must be a number"))
+}
+
+/// Reads how many tokens there may be at most.
+pub(crate) fn at_least_one(name: &str, value: Value<'_, '_>) -> Result<u64, BadRequest> {
+    let whole = value.u64().filter(|count| *count >= 1);
+    whole.ok_or_else(|| BadRequest::new(name, "must be a whole number of at least 1"))
+}
+
 /// Reads the word for how much the model shall think.
 pub(crate) fn effort(name: &str, value: Value<'_, '_>) -> Result<Effort, BadRequest> {
     let words = "must be one of none, minimal, low, medium, high, xhigh, max";

@@ -1,4 +1,3 @@
-use crate::llm::translate::claude::is_signed;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{
     Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, write_plain_id,
@@ -78,7 +77,7 @@ impl Turns<'_, '_, '_> {
                 What::Text { text, .. } | What::Refusal(text) => {
                     self.text("assistant", trimmed(text), part.cache);
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if is_signed(what) => {
+                what @ (What::Thinking { .. } | What::Redacted(_)) if what.is_signed() => {
                     super::reply::thinking(what, self.blocks.of("assistant"));
                 }
                 What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),
