@@ -94,6 +94,8 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// Counts input exactly instead of estimating it from bytes.
     pub tokenizer: Option<Tokenizer>,
+    /// Whether a request is refused that asks for what its provider's format cannot say.
+    pub strict: bool,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
     pub retry: Option<Retry>,
 }

@@ -49,7 +49,7 @@ pub(super) async fn until_answered<'a>(
     let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: 0 };
     loop {
         let spare = attempts.spare_body(&call, message);
-        let outgoing = call::write(&call, message, client)?;
+        let outgoing = call::write(&call, message, client, entry)?;
         let began = worker.ring.now();
         let asked = {
             let _pending = Pending::begin(serving, call.index);

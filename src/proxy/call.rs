@@ -9,7 +9,7 @@ use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
 use crate::llm::provider::{Provider, is_credential};
-use crate::llm::translate::{self, RequestTerms};
+use crate::llm::translate::{self, Lost, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::runtime::Gather;
 use crate::wire::http1::{
@@ -90,7 +90,12 @@ impl Call<'_> {
 ///
 /// # Errors
 /// What the provider's format cannot express.
-pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client) -> Result<Outgoing, Fault> {
+pub(super) fn write(
+    call: &Call<'_>,
+    message: &mut Message,
+    client: &mut Client,
+    entry: &Entry,
+) -> Result<Outgoing, Fault> {
     let head = call.head;
     let mut gather = client.spare_request();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
@@ -99,8 +104,9 @@ pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client)
         let (bytes, body) = (&mut message.bytes, message.body.range());
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);
-        translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
+        let lost = translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
             .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
+        note_lost(call, &lost, entry)?;
         let length = gather.theirs.len();
         request_head(call, head, head_bytes, length, &mut gather.ours);
         let (ours, theirs) = (Span::new(0, gather.ours.len()), Span::new(0, length));
@@ -130,6 +136,20 @@ pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client)
     debug_assert!(fits, "edits fall into few pieces");
     client.keep_text(edits.into_buffer());
     Ok(Outgoing { gather, replayable })
+}
+
+/// Counts what the provider's format cannot say of a request, and refuses it where the route wants that.
+fn note_lost(call: &Call<'_>, lost: &Lost, entry: &Entry) -> Result<(), Fault> {
+    entry.count_lost(lost);
+    if !call.rule.strict || lost.is_empty() {
+        return Ok(());
+    }
+    let provider = call.provider.name();
+    let message = format!(
+        "this route is strict, and the request asks for what cannot be said to the provider {provider}: {}",
+        lost.names().join(", ")
+    );
+    Err(Fault::BadRequest { param: String::new(), message })
 }
 
 fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize, out: &mut Vec<u8>) {

@@ -5,6 +5,7 @@ use super::pricing::Pricing;
 use super::worker::{Serving, Worker};
 use crate::base::{Tick, Tokens};
 use crate::llm::estimate::output_tokens;
+use crate::llm::translate::Lost;
 use crate::llm::{Meter, Usage, Work};
 use crate::mail::Sheet;
 use crate::runtime::clock;
@@ -84,6 +85,11 @@ impl Entry {
         }
         usage.input = usage.input.saturating_add(self.given_up);
         (usage, UsageSource::Counted)
+    }
+
+    /// Counts what a translation could not carry.
+    pub(super) fn count_lost(&self, lost: &Lost) {
+        lost.names().iter().for_each(|name| self.worker.desk.counters.lost.count(name));
     }
 
     /// Notes that an attempt is given up that its provider may have worked on.

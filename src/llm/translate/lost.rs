@@ -1,8 +1,61 @@
 use arrayvec::ArrayVec;
 
-/// What the target format could not carry, by name: each name once, at most 24 of them.
-///
-/// The names are the client's (or provider's) member names, from fixed lists, so that they can label a metric.
+/// Every name that [`Lost`] can hold: the hub's word for each thing that some format cannot say.
+pub const LOSSES: [&str; 51] = [
+    "annotations",
+    "audio",
+    "choices",
+    "citations",
+    "container",
+    "context_management",
+    "custom_tools",
+    "fallbacks",
+    "finish_reason",
+    "frequency_penalty",
+    "image_url.detail",
+    "include",
+    "inference_geo",
+    "logit_bias",
+    "logprobs",
+    "max_tokens",
+    "mcp_servers",
+    "metadata",
+    "modalities",
+    "moderation",
+    "n",
+    "parallel_tool_calls",
+    "phase",
+    "prediction",
+    "presence_penalty",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "server_tools",
+    "service_tier",
+    "speed",
+    "stop",
+    "stop_reason",
+    "strict",
+    "temperature",
+    "thinking",
+    "title",
+    "tool_calls.arguments",
+    "tool_calls.custom",
+    "tool_choice",
+    "tool_choice.allowed_tools",
+    "tool_reference",
+    "tools.strict",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "unknown",
+    "user",
+    "verbosity",
+    "web_search_options",
+];
+
+/// What the target format could not carry, by name: each name of [`LOSSES`] once, at most 24 of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     names: ArrayVec<&'static str, 24>,
@@ -20,6 +73,7 @@ impl Lost {
     }
 
     pub(super) fn add(&mut self, name: &'static str) {
+        debug_assert!(LOSSES.contains(&name), "{name} is not listed");
         if !self.names.contains(&name) {
             let _ = self.names.try_push(name); // names beyond the bound add nothing that a metric shows
         }

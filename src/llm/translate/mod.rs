@@ -33,7 +33,7 @@ mod stream;
 pub(in crate::llm) mod usage;
 
 pub use error::error;
-pub use lost::Lost;
+pub use lost::{LOSSES, Lost};
 pub use stream::{StreamTerms, StreamTranslator};
 
 use super::Format;
