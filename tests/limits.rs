@@ -74,7 +74,7 @@ fn keys_are_headers_addresses_models_routes_and_several_together() {
 fn a_key_that_is_wanted_and_missing_is_refused_by_name() {
     for (key, status, names) in [
         ("{header: x-team}", 400, "the header x-team"),
-        ("{apiKey: {}}", 401, "a key in Authorization or x-api-key"),
+        ("{apiKey: {}}", 401, "a key in Authorization, x-api-key or x-goog-api-key"),
         ("{claim: sub}", 401, "the claim sub"),
     ] {
         let limit = format!("{{name: keys, unit: requests, rate: 9/hour, key: {key}, onMissingKey: deny}}");

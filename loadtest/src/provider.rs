@@ -1,9 +1,13 @@
 //! What the simulated providers say: routes, checks, answers and errors, without sockets or time.
 
 mod anthropic;
+mod embeddings;
 mod error;
+mod gemini;
+mod models;
 mod openai;
 mod plain;
+mod responses;
 
 pub(crate) use error::Refusal;
 
@@ -18,8 +22,17 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     OpenAiChat,
+    OpenAiResponses,
+    OpenAiEmbeddings,
     AnthropicMessages,
     AnthropicCountTokens,
+    /// Whole, or as a stream of events.
+    GeminiGenerate {
+        streamed: bool,
+    },
+    GeminiCountTokens,
+    /// A list of models, or one of them, in this shape.
+    Models(Shape),
     /// `/plain`; a POST's body is counted and hashed, not kept.
     Plain,
     Echo,
@@ -34,6 +47,7 @@ pub(crate) enum Route {
 pub(crate) enum Shape {
     OpenAi,
     Anthropic,
+    Gemini,
 }
 
 /// One request, as the providers see it.
@@ -66,12 +80,17 @@ impl Route {
         let posted = method == b"POST";
         match path {
             b"/v1/chat/completions" if posted => Route::OpenAiChat,
+            b"/v1/responses" if posted => Route::OpenAiResponses,
+            b"/v1/embeddings" if posted => Route::OpenAiEmbeddings,
             b"/v1/messages" if posted => Route::AnthropicMessages,
             b"/v1/messages/count_tokens" if posted => Route::AnthropicCountTokens,
             b"/plain" if matches!(method, b"GET" | b"HEAD" | b"POST" | b"PUT") => Route::Plain,
             b"/echo" if posted => Route::Echo,
-            b"/v1/chat/completions" | b"/plain" | b"/echo" => Route::WrongMethod(Shape::OpenAi),
+            b"/v1/chat/completions" | b"/v1/responses" | b"/v1/embeddings" | b"/plain" | b"/echo" => {
+                Route::WrongMethod(Shape::OpenAi)
+            }
             b"/v1/messages" | b"/v1/messages/count_tokens" => Route::WrongMethod(Shape::Anthropic),
+            _ if models::is_below(path) => models::route(method, target, head.anthropic_version.is_some()),
             _ if head.anthropic_version.is_some() => Route::Unknown(Shape::Anthropic),
             _ => Route::Unknown(Shape::OpenAi),
         }
@@ -81,23 +100,28 @@ impl Route {
     pub(crate) fn shape(self) -> Shape {
         match self {
             Route::AnthropicMessages | Route::AnthropicCountTokens => Shape::Anthropic,
-            Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
+            Route::GeminiGenerate { .. } | Route::GeminiCountTokens => Shape::Gemini,
+            Route::Models(shape) | Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
             _ => Shape::OpenAi,
         }
     }
 
-    /// Chat requests are checked, metered and remembered.
-    pub(crate) fn is_chat(self) -> bool {
-        matches!(self, Route::OpenAiChat | Route::AnthropicMessages)
+    /// Whether the body alone says what is answered, so that the answer may be remembered by it.
+    pub(crate) fn is_remembered(self) -> bool {
+        matches!(
+            self,
+            Route::OpenAiChat | Route::OpenAiResponses | Route::OpenAiEmbeddings | Route::AnthropicMessages
+        )
     }
 }
 
 /// The checks that need the head alone: the key, and Anthropic's version.
 pub(crate) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {
-    match ask.route {
-        Route::OpenAiChat => openai::check_head(ask),
-        Route::AnthropicMessages | Route::AnthropicCountTokens => anthropic::check_head(ask),
-        _ => Ok(()),
+    match (ask.route, ask.route.shape()) {
+        (Route::Plain | Route::Echo | Route::Unknown(_) | Route::WrongMethod(_), _) => Ok(()),
+        (_, Shape::OpenAi) => openai::check_head(ask),
+        (_, Shape::Anthropic) => anthropic::check_head(ask),
+        (_, Shape::Gemini) => gemini::check_head(ask),
     }
 }
 
@@ -124,8 +148,13 @@ pub(crate) fn refuse(ask: &Ask<'_>, refusal: &Refusal) -> Answered {
 fn answer_well(ask: &Ask<'_>) -> Result<Plan, Refusal> {
     match ask.route {
         Route::OpenAiChat => openai::chat(ask),
+        Route::OpenAiResponses => responses::response(ask),
+        Route::OpenAiEmbeddings => embeddings::embeddings(ask),
         Route::AnthropicMessages => anthropic::messages(ask),
         Route::AnthropicCountTokens => anthropic::count_tokens(ask),
+        Route::GeminiGenerate { streamed } => gemini::generate(ask, streamed),
+        Route::GeminiCountTokens => gemini::count_tokens(ask),
+        Route::Models(shape) => models::models(ask, shape),
         Route::Plain => plain::plain(ask),
         Route::Echo => Ok(plain::echo(ask)),
         Route::Unknown(shape) => Err(Refusal::unknown_path(shape, &ask.method(), &ask.path())),
@@ -140,6 +169,7 @@ impl<'a> Ask<'a> {
         let lines = match self.route.shape() {
             Shape::OpenAi => format!("openai-version: 2020-10-01\r\nx-request-id: req_sim{NUMBER_MARK}\r\n"),
             Shape::Anthropic => format!("request-id: req_sim{NUMBER_MARK}\r\n"),
+            Shape::Gemini => "server-timing: gfet4t7; dur=1\r\n".to_string(),
         };
         Envelope {
             lines,
@@ -187,7 +217,16 @@ impl<'a> Ask<'a> {
 
     /// The value of `x-api-key`, if there is one and it is not empty.
     fn api_key(&self) -> Option<&'a str> {
-        let value = self.head.api_key.clone().and_then(|range| self.bytes.get(range))?;
+        self.filled(self.head.api_key.clone())
+    }
+
+    /// The value of `x-goog-api-key`, if there is one and it is not empty.
+    fn goog_api_key(&self) -> Option<&'a str> {
+        self.filled(self.head.goog_api_key.clone())
+    }
+
+    fn filled(&self, value: Option<std::ops::Range<usize>>) -> Option<&'a str> {
+        let value = value.and_then(|range| self.bytes.get(range))?;
         std::str::from_utf8(value).ok().map(str::trim).filter(|key| !key.is_empty())
     }
 

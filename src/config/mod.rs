@@ -40,7 +40,7 @@ pub use settings::{
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Rule,
-    RuleTimeouts, Snapshot, Target, client_format,
+    RuleTimeouts, Snapshot, Target,
 };
 
 use diagnostic::Faults;

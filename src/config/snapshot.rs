@@ -3,9 +3,9 @@ use super::diagnostic::Diagnostic;
 use super::secret::Secret;
 use super::settings::Settings;
 use crate::limit;
+use crate::llm::Tokenizer;
 use crate::llm::price::Catalogue;
 use crate::llm::provider::Provider;
-use crate::llm::{Format, Tokenizer};
 use crate::route::filters::{Filters, HeaderEdits};
 use crate::route::narrowest;
 use crate::route::table::Table;
@@ -153,7 +153,8 @@ pub enum BackendKind {
         model: Option<Arc<str>>,
         /// What authenticates us.
         credential: Credential,
-        /// The path of the provider's chat endpoint, with a query where one was configured.
+        /// The path of the provider's chat endpoint, with a query where one was configured; of Gemini what stands before
+        /// `/models`. See [`Provider::path`].
         path: Arc<str>,
     },
     /// A plain host: bytes pass as they are.
@@ -201,34 +202,9 @@ impl fmt::Display for Report {
     }
 }
 
-/// The format in which a client speaks to an AI backend: by the path after the rule's rewrite, as
-/// agentgateway's route types decide. `/v1/messages` at the end is Anthropic's, everything else OpenAI's
-/// chat format.
-pub fn client_format(path: &str) -> Format {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    match path.ends_with("/v1/messages") {
-        true => Format::AnthropicMessages,
-        false => Format::OpenAiChat,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_path_after_rewriting_names_the_clients_format() {
-        for (path, format) in [
-            ("/v1/chat/completions", Format::OpenAiChat),
-            ("/anthropic", Format::OpenAiChat),
-            ("/v1/messages", Format::AnthropicMessages),
-            ("/x/v1/messages?beta=true", Format::AnthropicMessages),
-            ("/v1/messages/count_tokens", Format::OpenAiChat),
-            ("/v1/chat/completions?x=/v1/messages", Format::OpenAiChat),
-        ] {
-            assert_eq!(client_format(path), format, "{path}");
-        }
-    }
 
     #[test]
     fn a_snapshot_can_be_shared() {

@@ -3,16 +3,132 @@
 pub enum Format {
     /// OpenAI `POST /v1/chat/completions`.
     OpenAiChat,
+    /// OpenAI `POST /v1/responses`.
+    OpenAiResponses,
+    /// OpenAI `POST /v1/embeddings`.
+    OpenAiEmbeddings,
+    /// OpenAI `GET /v1/models` and `GET /v1/models/{id}`.
+    OpenAiModels,
     /// Anthropic `POST /v1/messages`.
     AnthropicMessages,
+    /// Anthropic `POST /v1/messages/count_tokens`.
+    AnthropicCountTokens,
+    /// Anthropic `GET /v1/models` and `GET /v1/models/{id}`.
+    AnthropicModels,
+    /// Gemini `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
+    GeminiGenerate,
+    /// Gemini `POST /v1beta/models/{model}:countTokens`.
+    GeminiCountTokens,
+    /// Gemini `GET /v1beta/models` and `GET /v1beta/models/{id}`.
+    GeminiModels,
+}
+
+/// Whose API a format belongs to: what its errors and its headers look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// OpenAI's, and what is compatible with it.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Format; 10] = [
+        Format::OpenAiChat,
+        Format::OpenAiResponses,
+        Format::OpenAiEmbeddings,
+        Format::OpenAiModels,
+        Format::AnthropicMessages,
+        Format::AnthropicCountTokens,
+        Format::AnthropicModels,
+        Format::GeminiGenerate,
+        Format::GeminiCountTokens,
+        Format::GeminiModels,
+    ];
+
     /// The name used in configuration, records and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Format::OpenAiChat => "openai.chat",
+            Format::OpenAiResponses => "openai.responses",
+            Format::OpenAiEmbeddings => "openai.embeddings",
+            Format::OpenAiModels => "openai.models",
             Format::AnthropicMessages => "anthropic.messages",
+            Format::AnthropicCountTokens => "anthropic.count_tokens",
+            Format::AnthropicModels => "anthropic.models",
+            Format::GeminiGenerate => "gemini.generate",
+            Format::GeminiCountTokens => "gemini.count_tokens",
+            Format::GeminiModels => "gemini.models",
+        }
+    }
+
+    /// Whose it is.
+    pub const fn api(self) -> Api {
+        match self {
+            Format::OpenAiChat
+            | Format::OpenAiResponses
+            | Format::OpenAiEmbeddings
+            | Format::OpenAiModels => Api::OpenAi,
+            Format::AnthropicMessages | Format::AnthropicCountTokens | Format::AnthropicModels => {
+                Api::Anthropic
+            }
+            Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => Api::Gemini,
+        }
+    }
+
+    /// What a request of it costs tokens for.
+    pub const fn work(self) -> Work {
+        match self {
+            Format::OpenAiChat
+            | Format::OpenAiResponses
+            | Format::AnthropicMessages
+            | Format::GeminiGenerate => Work::Generates,
+            Format::OpenAiEmbeddings => Work::Reads,
+            Format::OpenAiModels
+            | Format::AnthropicCountTokens
+            | Format::AnthropicModels
+            | Format::GeminiCountTokens
+            | Format::GeminiModels => Work::Free,
+        }
+    }
+
+    /// Whether its requests are GET and have no body.
+    pub const fn is_lookup(self) -> bool {
+        matches!(self, Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels)
+    }
+}
+
+/// What a request is charged for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Work {
+    /// Input and output.
+    #[default]
+    Generates,
+    /// Input alone: embeddings.
+    Reads,
+    /// Nothing. Lists of models and counts of tokens are free at the providers (Anthropic, "Token counting", Pricing;
+    /// Gemini, "Understand and count tokens"); they are requests all the same, and limits on those count them.
+    Free,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_begin_with_their_api() {
+        for (at, format) in Format::ALL.iter().enumerate() {
+            let api = match format.api() {
+                Api::OpenAi => "openai.",
+                Api::Anthropic => "anthropic.",
+                Api::Gemini => "gemini.",
+            };
+            assert!(format.name().starts_with(api), "{format:?}");
+            assert!(Format::ALL[..at].iter().all(|other| other.name() != format.name()), "{format:?}");
+            assert!(!format.is_lookup() || format.work() == Work::Free, "{format:?}");
         }
     }
 }

@@ -15,10 +15,10 @@ pub struct Ask {
     pub model_value: Option<Span>,
     /// Whether the answer shall come as a stream.
     pub stream: Option<bool>,
-    /// The most tokens of output per choice: `max_tokens` or `max_completion_tokens`, the larger when both are there,
-    /// so that neither hides the other.
+    /// The most tokens of output per choice: `max_tokens` or `max_completion_tokens`, `max_output_tokens`,
+    /// `generationConfig.maxOutputTokens`; the larger when there are two, so that neither hides the other.
     pub max_output: Option<u64>,
-    /// How many answers are asked for (`n` of OpenAI); at least 1.
+    /// How many answers are asked for (`n` of OpenAI, `candidateCount` of Gemini); at least 1.
     pub choices: u64,
     /// `stream_options.include_usage` of OpenAI.
     pub include_usage: Option<bool>,
@@ -28,8 +28,13 @@ pub struct Ask {
     pub stream_options: Option<Braces>,
     /// The whole value of `stream_options` when it is `null`.
     pub stream_options_null: Option<Span>,
-    /// Bytes of text that the model reads, decoded: all strings in messages, system prompt, tools and answer schema.
+    /// Bytes of text that the model reads, decoded: all strings in messages, system prompt, tools and answer schema. What
+    /// a request only points at is not among them: `previous_response_id`, `conversation`, `cachedContent`, files.
     pub text_bytes: u64,
+    /// Tokens that the request itself counts out, as numbers: `input` of embeddings.
+    pub input_tokens: u64,
+    /// How long the vectors shall be: `dimensions` of embeddings.
+    pub dimensions: Option<u64>,
     /// Bytes of media in the body (base64), which [`text_bytes`](Ask::text_bytes) leaves out.
     pub media_bytes: u64,
     /// The outermost object.
@@ -127,41 +132,106 @@ enum Place {
     IncludeUsage,
     MaxTokens,
     MaxCompletionTokens,
+    MaxOutputTokens,
     Choices,
+    /// Whether an answer is to be fetched later.
+    Background,
+    /// `input` of embeddings: texts, or tokens as numbers.
+    Input,
+    Dimensions,
+    /// `generationConfig` of Gemini.
+    Config,
+    /// Its `maxOutputTokens`. What is no number is for Gemini to judge, which takes it in other forms too.
+    ConfigMaxTokens,
+    /// Its `candidateCount`.
+    Candidates,
     /// Strings here are read by the model.
     Text,
     /// A string here is media if it is a `data:` URL.
     Url,
-    /// An object that holds media in base64 in `data`: Anthropic's `source`, OpenAI's `input_audio`.
+    /// An object that holds media in base64 in `data`: Anthropic's `source`, OpenAI's `input_audio`, Gemini's `inlineData`.
     Source,
     /// A string here is media.
     Media,
     Other,
 }
 
-/// The members of the top level that we act upon, one bit each: name, place, whether only in OpenAI's format.
-const MEMBERS: [(&[u8], Place, bool); 11] = [
-    (b"model", Place::Model, false),
-    (b"messages", Place::Text, false),
-    (b"stream", Place::Stream, false),
-    (b"max_tokens", Place::MaxTokens, false),
-    (b"tools", Place::Text, false),
-    (b"system", Place::Text, false),
-    (b"stream_options", Place::StreamOptions, true),
-    (b"max_completion_tokens", Place::MaxCompletionTokens, true),
-    (b"n", Place::Choices, true),
-    (b"functions", Place::Text, true),
-    (b"response_format", Place::Text, true),
+/// The members of the top level that we act upon, one bit each in [`Findings::seen`].
+type Members = &'static [(&'static [u8], Place)];
+
+/// Chat completions (OpenAI API reference, "Create chat completion").
+const CHAT: Members = &[
+    (b"model", Place::Model),
+    (b"messages", Place::Text),
+    (b"stream", Place::Stream),
+    (b"max_tokens", Place::MaxTokens),
+    (b"tools", Place::Text),
+    (b"system", Place::Text),
+    (b"stream_options", Place::StreamOptions),
+    (b"max_completion_tokens", Place::MaxCompletionTokens),
+    (b"n", Place::Choices),
+    (b"functions", Place::Text),
+    (b"response_format", Place::Text),
 ];
 
+/// Messages, and the counting of their tokens (Anthropic API reference, "Create a Message", "Count tokens in a Message").
+const MESSAGES: Members = &[
+    (b"model", Place::Model),
+    (b"messages", Place::Text),
+    (b"stream", Place::Stream),
+    (b"max_tokens", Place::MaxTokens),
+    (b"tools", Place::Text),
+    (b"system", Place::Text),
+];
+
+/// Responses (OpenAI API reference, "Create a model response").
+const RESPONSES: Members = &[
+    (b"model", Place::Model),
+    (b"input", Place::Text),
+    (b"stream", Place::Stream),
+    (b"instructions", Place::Text),
+    (b"tools", Place::Text),
+    (b"max_output_tokens", Place::MaxOutputTokens),
+    (b"text", Place::Text),
+    (b"prompt", Place::Text),
+    (b"background", Place::Background),
+];
+
+/// Embeddings (OpenAI API reference, "Create embeddings").
+const EMBEDDINGS: Members =
+    &[(b"model", Place::Model), (b"input", Place::Input), (b"dimensions", Place::Dimensions)];
+
+/// Contents, in both spellings that Google reads (Gemini API reference, "Generating content", "Counting tokens").
+const CONTENTS: Members = &[
+    (b"contents", Place::Text),
+    (b"systemInstruction", Place::Text),
+    (b"system_instruction", Place::Text),
+    (b"tools", Place::Text),
+    (b"generationConfig", Place::Config),
+    (b"generation_config", Place::Config),
+    (b"generateContentRequest", Place::Text),
+    (b"generate_content_request", Place::Text),
+];
+
+fn members_of(format: Format) -> Members {
+    match format {
+        Format::OpenAiChat => CHAT,
+        Format::OpenAiResponses => RESPONSES,
+        Format::OpenAiEmbeddings => EMBEDDINGS,
+        Format::AnthropicMessages | Format::AnthropicCountTokens => MESSAGES,
+        Format::GeminiGenerate | Format::GeminiCountTokens => CONTENTS,
+        Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => &[],
+    }
+}
+
 /// The bit of `stream_options.include_usage` in [`Findings::seen`].
-const INCLUDE_USAGE_BIT: usize = MEMBERS.len();
+const INCLUDE_USAGE_BIT: usize = CHAT.len();
 
 #[derive(Debug)]
 struct Findings {
     ask: Ask,
-    is_openai: bool,
-    /// Bits of [`MEMBERS`] that were seen.
+    members: Members,
+    /// Bits of the members that were seen.
     seen: u16,
     fault: Option<Fault>,
     bad: Option<BadBody>,
@@ -179,7 +249,7 @@ impl Findings {
     fn new(format: Format) -> Findings {
         Findings {
             ask: Ask { choices: 1, ..Ask::default() },
-            is_openai: format == Format::OpenAiChat,
+            members: members_of(format),
             seen: 0,
             fault: None,
             bad: None,
@@ -190,10 +260,12 @@ impl Findings {
     }
 
     fn top_member(&mut self, key: &[u8], at: usize) -> Place {
-        let found = MEMBERS.iter().position(|(name, _, openai)| *name == key && (!openai || self.is_openai));
-        let Some(index) = found else { return Place::Other };
-        self.see(index, at);
-        MEMBERS.get(index).map_or(Place::Other, |(_, place, _)| *place)
+        let mut members = self.members.iter().enumerate();
+        let Some((bit, (_, place))) = members.find(|(_, (name, _))| *name == key) else {
+            return Place::Other;
+        };
+        self.see(bit, at);
+        *place
     }
 
     /// Notes a member that must not come twice.
@@ -228,8 +300,12 @@ impl Findings {
             Place::IncludeUsage => ("stream_options.include_usage", "a boolean"),
             Place::MaxTokens => ("max_tokens", "a non-negative integer"),
             Place::MaxCompletionTokens => ("max_completion_tokens", "a non-negative integer"),
+            Place::MaxOutputTokens => ("max_output_tokens", "a non-negative integer"),
             Place::Choices => ("n", "a non-negative integer"),
-            Place::Text | Place::Url | Place::Source | Place::Media | Place::Other => return,
+            Place::Background => ("background", "a boolean"),
+            Place::Dimensions => ("dimensions", "a non-negative integer"),
+            Place::Config | Place::ConfigMaxTokens | Place::Candidates => return,
+            Place::Input | Place::Text | Place::Url | Place::Source | Place::Media | Place::Other => return,
         };
         self.bad.get_or_insert(BadBody::Field { name, expected });
     }
@@ -245,10 +321,16 @@ impl Visitor for Findings {
                 self.see(INCLUDE_USAGE_BIT, at);
                 Place::IncludeUsage
             }
+            (Place::Config, b"maxOutputTokens" | b"max_output_tokens") => Place::ConfigMaxTokens,
+            (Place::Config, b"candidateCount" | b"candidate_count") => Place::Candidates,
+            (
+                Place::Config,
+                b"responseSchema" | b"response_schema" | b"responseJsonSchema" | b"response_json_schema",
+            ) => Place::Text,
             (Place::Source, b"data") => Place::Media,
             (Place::Text | Place::Url | Place::Source | Place::Media, _) => match key {
                 b"url" | b"image_url" | b"file_data" => Place::Url,
-                b"source" | b"input_audio" => Place::Source,
+                b"source" | b"input_audio" | b"inlineData" | b"inline_data" => Place::Source,
                 _ => Place::Text,
             },
             _ => Place::Other,
@@ -258,6 +340,7 @@ impl Visitor for Findings {
     fn element(&mut self, parent: Place) -> Place {
         match parent {
             Place::Text | Place::Url | Place::Source | Place::Media => Place::Text,
+            Place::Input => Place::Input,
             _ => Place::Other,
         }
     }
@@ -286,7 +369,9 @@ impl Visitor for Findings {
     #[inline]
     fn text(&mut self, place: Place, part: &[u8]) {
         match place {
-            Place::Text | Place::Source | Place::Media => self.string_bytes += part.len() as u64,
+            Place::Text | Place::Input | Place::Source | Place::Media => {
+                self.string_bytes += part.len() as u64;
+            }
             Place::Url => {
                 if self.string_bytes == self.url_matched as u64 {
                     let expected = DATA_URL.get(self.url_matched..).unwrap_or_default();
@@ -308,7 +393,7 @@ impl Visitor for Findings {
             }
             Place::Media => self.ask.media_bytes += bytes,
             Place::Url if is_data_url => self.ask.media_bytes += bytes,
-            Place::Text | Place::Url | Place::Source => self.ask.text_bytes += bytes,
+            Place::Text | Place::Input | Place::Url | Place::Source => self.ask.text_bytes += bytes,
             _ => self.wrong_type(place, start),
         }
     }
@@ -324,12 +409,30 @@ impl Visitor for Findings {
                 ask.include_usage_value = Some(Span::new(start, end));
             }
             (Place::Stream, Scalar::Bool(wanted)) => ask.stream = Some(wanted),
-            (Place::MaxTokens | Place::MaxCompletionTokens, Scalar::Integer(tokens)) => {
-                ask.max_output = ask.max_output.max(Some(tokens));
-            }
-            (Place::Choices, Scalar::Integer(choices)) => ask.choices = choices.max(1),
             (
-                Place::Stream | Place::MaxTokens | Place::MaxCompletionTokens | Place::Choices,
+                Place::MaxTokens
+                | Place::MaxCompletionTokens
+                | Place::MaxOutputTokens
+                | Place::ConfigMaxTokens,
+                Scalar::Integer(tokens),
+            ) => ask.max_output = ask.max_output.max(Some(tokens)),
+            (Place::Choices | Place::Candidates, Scalar::Integer(choices)) => ask.choices = choices.max(1),
+            (Place::Input, Scalar::Integer(_)) => ask.input_tokens += 1,
+            (Place::Dimensions, Scalar::Integer(length)) => ask.dimensions = Some(length),
+            (Place::Background, Scalar::Bool(true)) => {
+                let expected =
+                    "false: the usage of an answer that is fetched later would not pass this gateway";
+                self.bad.get_or_insert(BadBody::Field { name: "background", expected });
+            }
+            (Place::Background, Scalar::Bool(false)) => {}
+            (
+                Place::Stream
+                | Place::MaxTokens
+                | Place::MaxCompletionTokens
+                | Place::MaxOutputTokens
+                | Place::Choices
+                | Place::Background
+                | Place::Dimensions,
                 Scalar::Null,
             ) => {}
             _ => self.wrong_type(place, start),

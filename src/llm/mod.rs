@@ -1,18 +1,19 @@
 //! Layer 3: what a request to a model means. Pure: bytes in, decisions and bytes out.
 //!
-//! * [`Format`] is the wire shape of a request; [`Usage`] is what a provider says it counted.
+//! * [`endpoint`] reads off method and path which [`Format`] a request has; [`Usage`] is what a provider says it counted.
 //! * [`Inspector`] reads out of a passing request what it asks for; [`Edits`] changes it without rebuilding it.
 //! * [`Meter`] reads usage out of a passing answer; [`estimate`] guesses where there is none.
 //! * [`learn`] learns what to estimate from what providers report.
 //! * [`Tokenizer`] counts the tokens of a request exactly, where a route asks for it.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
-//! * [`provider`] is the data about each provider: host, path, how it wants its credential.
+//! * [`provider`] is the data about each provider: host, paths, the formats it speaks, how it wants its credential.
 //! * [`Cutter`] ends a passing stream before its provider does, well-formed.
 //! * [`translate`] turns requests, answers, errors and streams of one API format into another's.
 //! * [`refusal`] writes the errors that the gateway itself makes; [`price`] says what usage costs.
 
 mod cut;
 mod edit;
+pub mod endpoint;
 pub mod estimate;
 mod format;
 mod inspect;
@@ -28,7 +29,7 @@ mod usage;
 
 pub use cut::{Cutter, NAME_BYTES_MAX};
 pub use edit::{Edits, PIECES_MAX, Piece};
-pub use format::Format;
+pub use format::{Api, Format, Work};
 pub use inspect::{Ask, BadBody, Braces, Inspector};
 pub use meter::Meter;
 pub use strip::{HELD_BYTES_MAX, UsageStripper};

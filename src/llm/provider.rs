@@ -1,14 +1,16 @@
-//! Who serves a model, as data: where it listens, which path, which format, how it wants its credential.
+//! Who serves a model, as data: where it listens, which formats it speaks on which paths, how it wants its credential.
 
-use super::Format;
+use super::{Api, Format};
 
 /// A provider that tollgate knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provider {
-    /// api.openai.com, or any host that speaks its chat format.
+    /// api.openai.com, or any host that speaks its formats.
     OpenAi,
     /// api.anthropic.com.
     Anthropic,
+    /// generativelanguage.googleapis.com: Google's Gemini API.
+    Gemini,
 }
 
 /// How a credential is put on the request.
@@ -20,12 +22,31 @@ pub struct CredentialHeader {
     pub prefix: &'static str,
 }
 
+/// What is served: the client's format, the provider, the format that is spoken with it. Where the two formats are one,
+/// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused.
+#[rustfmt::skip]
+pub const SERVED: [(Format, Provider, Format); 12] = [
+    (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
+    (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
+    (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
+    (Format::AnthropicMessages,    Provider::OpenAi,    Format::OpenAiChat),
+    (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiResponses),
+    (Format::OpenAiEmbeddings,     Provider::OpenAi,    Format::OpenAiEmbeddings),
+    (Format::OpenAiModels,         Provider::OpenAi,    Format::OpenAiModels),
+    (Format::AnthropicCountTokens, Provider::Anthropic, Format::AnthropicCountTokens),
+    (Format::AnthropicModels,      Provider::Anthropic, Format::AnthropicModels),
+    (Format::GeminiGenerate,       Provider::Gemini,    Format::GeminiGenerate),
+    (Format::GeminiCountTokens,    Provider::Gemini,    Format::GeminiCountTokens),
+    (Format::GeminiModels,         Provider::Gemini,    Format::GeminiModels),
+];
+
 impl Provider {
     /// The name used in configuration, records and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Provider::OpenAi => "openai",
             Provider::Anthropic => "anthropic",
+            Provider::Gemini => "gemini",
         }
     }
 
@@ -34,43 +55,112 @@ impl Provider {
         match self {
             Provider::OpenAi => "api.openai.com",
             Provider::Anthropic => "api.anthropic.com",
+            Provider::Gemini => "generativelanguage.googleapis.com",
         }
     }
 
-    /// The format that its chat endpoint speaks.
-    pub const fn format(self) -> Format {
-        match self {
-            Provider::OpenAi => Format::OpenAiChat,
-            Provider::Anthropic => Format::AnthropicMessages,
-        }
+    /// The format that is spoken with it for clients of the format `client`; `None` when that pair is not served.
+    pub fn speaks(self, client: Format) -> Option<Format> {
+        SERVED.iter().find(|(format, provider, _)| (*format, *provider) == (client, self)).map(|row| row.2)
     }
 
-    /// The path of its chat endpoint.
+    /// The path of its chat endpoint; of Gemini, whose paths name the model, what stands before `/models`.
     pub const fn default_path(self) -> &'static str {
         match self {
             Provider::OpenAi => "/v1/chat/completions",
             Provider::Anthropic => "/v1/messages",
+            Provider::Gemini => "/v1beta",
+        }
+    }
+
+    /// Appends the path of the endpoint that speaks `format`, for `model` where the path names one.
+    ///
+    /// `configured` is the path of the chat endpoint, [`default_path`](Provider::default_path) unless a Backend has another
+    /// one; the other endpoints are taken to be its neighbours, as they are at hosts that are compatible with OpenAI. Where
+    /// it does not end as the provider's own one does, they are where the provider has them.
+    pub fn path(self, format: Format, configured: &str, model: &[u8], streamed: bool, out: &mut Vec<u8>) {
+        let (chat, rest) = match format {
+            Format::OpenAiChat | Format::AnthropicMessages => {
+                return out.extend_from_slice(configured.as_bytes());
+            }
+            Format::OpenAiResponses => ("/chat/completions", "/responses"),
+            Format::OpenAiEmbeddings => ("/chat/completions", "/embeddings"),
+            Format::OpenAiModels => ("/chat/completions", "/models"),
+            Format::AnthropicCountTokens => ("/messages", "/messages/count_tokens"),
+            Format::AnthropicModels => ("/messages", "/models"),
+            Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => ("", "/models"),
+        };
+        let own = self.default_path();
+        let before = configured.strip_suffix(chat).or(own.strip_suffix(chat)).unwrap_or(own);
+        out.extend_from_slice(before.as_bytes());
+        out.extend_from_slice(rest.as_bytes());
+        if !model.is_empty() {
+            out.push(b'/');
+            segment(model, out);
+        }
+        match (format, streamed) {
+            (Format::GeminiGenerate, false) => out.extend_from_slice(b":generateContent"),
+            (Format::GeminiGenerate, true) => out.extend_from_slice(b":streamGenerateContent"),
+            (Format::GeminiCountTokens, _) => out.extend_from_slice(b":countTokens"),
+            _ => {}
         }
     }
 
     /// The header that carries the credential.
     ///
-    /// Anthropic takes API keys in `x-api-key`, but OAuth tokens (`sk-ant-oat...`) as a bearer.
+    /// Anthropic takes API keys in `x-api-key`, Gemini in `x-goog-api-key`; OAuth tokens (`sk-ant-oat...`, Google's `ya29.`)
+    /// travel as a bearer.
     pub fn credential_header(self, credential: &str) -> CredentialHeader {
         const BEARER: CredentialHeader = CredentialHeader { name: "authorization", prefix: "Bearer " };
         match self {
             Provider::Anthropic if !credential.starts_with("sk-ant-oat") => {
                 CredentialHeader { name: "x-api-key", prefix: "" }
             }
-            Provider::OpenAi | Provider::Anthropic => BEARER,
+            Provider::Gemini if !credential.starts_with("ya29.") => {
+                CredentialHeader { name: "x-goog-api-key", prefix: "" }
+            }
+            Provider::OpenAi | Provider::Anthropic | Provider::Gemini => BEARER,
         }
     }
 
     /// Headers that the provider requires on every request and that the client's do not overrule.
     pub const fn required_headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Provider::OpenAi => &[],
+            Provider::OpenAi | Provider::Gemini => &[],
             Provider::Anthropic => &[("anthropic-version", "2023-06-01")],
+        }
+    }
+}
+
+/// Whether a field of a query, as `name=value`, is a client's credential for `api`, which its provider must not get.
+pub fn is_credential(api: Api, field: &[u8]) -> bool {
+    let name = field.split(|byte| *byte == b'=').next().unwrap_or_default();
+    api == Api::Gemini && matches!(name, b"key" | b"$key" | b"%24key" | b"access_token" | b"oauth_token")
+}
+
+/// Appends a model's name to a path. What a target cannot hold is written in percent signs; a name of a client's path is
+/// written in them already and stays.
+fn segment(model: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in model {
+        match byte {
+            b'?'
+            | b'#'
+            | 0..=b' '
+            | 0x7f..
+            | b'"'
+            | b'<'
+            | b'>'
+            | b'\\'
+            | b'^'
+            | b'`'
+            | b'{'
+            | b'|'
+            | b'}' => {
+                let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+                out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+            }
+            byte => out.push(*byte),
         }
     }
 }
@@ -78,12 +168,83 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Provider::*;
 
     #[test]
-    fn anthropic_oauth_tokens_travel_as_bearer_and_keys_as_x_api_key() {
-        for (credential, name) in [("sk-ant-api03-x", "x-api-key"), ("sk-ant-oat01-x", "authorization")] {
-            assert_eq!(Provider::Anthropic.credential_header(credential).name, name);
+    fn api_keys_and_oauth_tokens_travel_in_headers_of_their_own() {
+        let rows = [
+            (Anthropic, "sk-ant-api03-x", "x-api-key", ""),
+            (Anthropic, "sk-ant-oat01-x", "authorization", "Bearer "),
+            (OpenAi, "sk-x", "authorization", "Bearer "),
+            (Gemini, "AIza-x", "x-goog-api-key", ""),
+            (Gemini, "ya29.x", "authorization", "Bearer "),
+        ];
+        for (provider, credential, name, prefix) in rows {
+            assert_eq!(provider.credential_header(credential), CredentialHeader { name, prefix });
         }
-        assert_eq!(Provider::OpenAi.credential_header("sk-x").prefix, "Bearer ");
+    }
+
+    #[test]
+    fn every_pair_stands_in_the_table_once_and_every_format_somewhere() {
+        for (at, (client, provider, _)) in SERVED.iter().enumerate() {
+            let again = SERVED[..at].iter().any(|row| (row.0, row.1) == (*client, *provider));
+            assert!(!again, "{client:?} {provider:?}");
+        }
+        for format in Format::ALL {
+            assert!(
+                SERVED.iter().any(|row| row.0 == format && row.2 == format),
+                "{format:?} is native somewhere"
+            );
+        }
+        assert_eq!(Gemini.speaks(Format::OpenAiChat), None);
+        assert_eq!(Anthropic.speaks(Format::OpenAiChat), Some(Format::AnthropicMessages));
+    }
+
+    #[test]
+    fn endpoints_have_their_paths() {
+        let path = |provider: Provider, format, configured: &str, model: &str, streamed| {
+            let mut out = Vec::new();
+            provider.path(format, configured, model.as_bytes(), streamed, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let own = [
+            (OpenAi, Format::OpenAiChat, "", "/v1/chat/completions"),
+            (OpenAi, Format::OpenAiResponses, "", "/v1/responses"),
+            (OpenAi, Format::OpenAiEmbeddings, "", "/v1/embeddings"),
+            (OpenAi, Format::OpenAiModels, "", "/v1/models"),
+            (OpenAi, Format::OpenAiModels, "ft:gpt-4o:us::x", "/v1/models/ft:gpt-4o:us::x"),
+            (Anthropic, Format::AnthropicMessages, "", "/v1/messages"),
+            (Anthropic, Format::AnthropicCountTokens, "", "/v1/messages/count_tokens"),
+            (Anthropic, Format::AnthropicModels, "claude", "/v1/models/claude"),
+            (Gemini, Format::GeminiGenerate, "gemini-2.5", "/v1beta/models/gemini-2.5:generateContent"),
+            (Gemini, Format::GeminiCountTokens, "a?b c", "/v1beta/models/a%3Fb%20c:countTokens"),
+            (Gemini, Format::GeminiModels, "", "/v1beta/models"),
+        ];
+        for (provider, format, model, expect) in own {
+            assert_eq!(path(provider, format, provider.default_path(), model, false), expect);
+        }
+        let streamed = path(Gemini, Format::GeminiGenerate, "/v1", "m", true);
+        assert_eq!(streamed, "/v1/models/m:streamGenerateContent");
+        let configured = [
+            (Format::OpenAiChat, "/openai/v1/chat/completions?v=1", "/openai/v1/chat/completions?v=1"),
+            (Format::OpenAiEmbeddings, "/openai/v1/chat/completions", "/openai/v1/embeddings"),
+            (Format::OpenAiEmbeddings, "/chat", "/v1/embeddings"),
+        ];
+        for (format, configured, expect) in configured {
+            assert_eq!(path(OpenAi, format, configured, "", false), expect, "{configured}");
+        }
+    }
+
+    #[test]
+    fn a_clients_key_in_a_query_is_geminis_alone() {
+        for (api, field, expect) in [
+            (Api::Gemini, "key=AIza", true),
+            (Api::Gemini, "access_token=x", true),
+            (Api::Gemini, "alt=sse", false),
+            (Api::Gemini, "keys=x", false),
+            (Api::OpenAi, "key=x", false),
+        ] {
+            assert_eq!(is_credential(api, field.as_bytes()), expect, "{field}");
+        }
     }
 }

@@ -169,7 +169,7 @@ impl Counter {
                 Format::OpenAiChat => {
                     tool.get("function").map_or(Some(()), |f| self.tool(f, "parameters"))?
                 }
-                Format::AnthropicMessages => self.tool(tool, "input_schema")?,
+                _ => self.tool(tool, "input_schema")?,
             }
         }
         for function in request.get("functions").into_iter().flat_map(Value::elements) {

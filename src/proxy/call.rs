@@ -8,7 +8,7 @@ use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
-use crate::llm::provider::Provider;
+use crate::llm::provider::{Provider, is_credential};
 use crate::llm::translate::{self, RequestTerms};
 use crate::llm::{Ask, Edits, Format, Piece};
 use crate::runtime::Gather;
@@ -29,8 +29,12 @@ pub(super) struct Call<'a> {
     pub(super) model: Option<&'a str>,
     pub(super) credential: &'a Credential,
     pub(super) path: &'a str,
+    /// The model that the client's path names, as it stands there; empty when it names none.
+    pub(super) path_model: &'a [u8],
     /// The format that the client speaks.
     pub(super) client: Format,
+    /// The format that the provider speaks.
+    pub(super) upstream: Format,
     pub(super) ask: Ask,
     pub(super) asked_model: arrayvec::ArrayString<64>,
     pub(super) keep_alive: bool,
@@ -65,13 +69,30 @@ const DEFAULT_MAX_TOKENS: u64 = 4096;
 impl Call<'_> {
     /// Whether the formats differ, so that bodies are translated and not just edited.
     pub(super) fn translates(&self) -> bool {
-        self.client != self.provider.format()
+        self.client != self.upstream
     }
 
     /// Whether we ask an OpenAI provider for the usage of a stream that the client did not ask for.
     pub(super) fn injects_usage(&self) -> bool {
-        let native = self.client == Format::OpenAiChat && self.provider.format() == Format::OpenAiChat;
+        let native = self.client == Format::OpenAiChat && self.upstream == Format::OpenAiChat;
         native && self.ask.stream == Some(true) && self.ask.include_usage != Some(true)
+    }
+}
+
+/// Where a request names its model.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ModelPlace {
+    Body,
+    Path,
+    /// In the path, but as what is asked about: no Backend's model goes before it.
+    Question,
+}
+
+fn model_place(format: Format) -> ModelPlace {
+    match format {
+        Format::GeminiGenerate | Format::GeminiCountTokens => ModelPlace::Path,
+        Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => ModelPlace::Question,
+        _ => ModelPlace::Body,
     }
 }
 
@@ -89,13 +110,13 @@ pub(super) fn write(
     client: &mut Client,
 ) -> Result<Outgoing, Fault> {
     let mut gather = client.spare_request();
-    let replayable = head.headers.get(&message.bytes, b"idempotency-key").is_some();
+    let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
         let terms = RequestTerms { model: call.model, default_max_tokens: DEFAULT_MAX_TOKENS };
         let (bytes, body) = (&mut message.bytes, message.body.range());
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);
-        translate::request(call.client, call.provider.format(), body, &terms, &mut gather.theirs)
+        translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
             .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
         let length = gather.theirs.len();
         request_head(call, head, head_bytes, length, &mut gather.ours);
@@ -105,7 +126,7 @@ pub(super) fn write(
         return Ok(Outgoing { gather, replayable });
     }
     let mut edits = Edits::in_buffer(client.spare_text());
-    if let Some(model) = call.model {
+    if let Some(model) = call.model.filter(|_| model_place(call.upstream) == ModelPlace::Body) {
         edits.set_model(&call.ask, model);
     }
     if call.injects_usage() {
@@ -129,12 +150,16 @@ pub(super) fn write(
 }
 
 fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize, out: &mut Vec<u8>) {
-    let query = head.query.filter(|_| !call.translates()).map(|query| query.of(bytes));
-    out.extend_from_slice(b"POST ");
-    out.extend_from_slice(call.path.as_bytes());
-    if let Some(query) = query.filter(|query| !query.is_empty()) {
-        out.push(if call.path.contains('?') { b'&' } else { b'?' });
-        out.extend_from_slice(query);
+    let is_lookup = call.upstream.is_lookup();
+    out.extend_from_slice(if is_lookup { b"GET " } else { b"POST " });
+    let begin = out.len();
+    let model = match (model_place(call.upstream), call.model) {
+        (ModelPlace::Path, Some(model)) => model.as_bytes(),
+        _ => call.path_model,
+    };
+    call.provider.path(call.upstream, call.path, model, call.ask.stream == Some(true), out);
+    if let Some(query) = head.query.filter(|_| !call.translates()) {
+        write_query(call, query.of(bytes), begin, out);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let rewrite = call.rule.filters.rewrite.as_ref();
@@ -154,11 +179,23 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
     for (name, value) in rule.written().chain(share.written()) {
         write::header(out, name.as_bytes(), value.as_bytes());
     }
-    write::header(out, b"content-type", b"application/json");
     // Usage is read out of the passing answer, so it must not be compressed.
     write::header(out, b"accept-encoding", b"identity");
-    write::content_length(out, length as u64);
+    if !is_lookup {
+        write::header(out, b"content-type", b"application/json");
+        write::content_length(out, length as u64);
+    }
     write::end(out);
+}
+
+/// Appends the client's query to the path that begins at `begin`, without what is the client's credential.
+fn write_query(call: &Call<'_>, query: &[u8], begin: usize, out: &mut Vec<u8>) {
+    let mut has_query = out.get(begin..).is_some_and(|path| path.contains(&b'?'));
+    let fields = query.split(|byte| *byte == b'&');
+    for field in fields.filter(|field| !field.is_empty() && !is_credential(call.client.api(), field)) {
+        out.push(if std::mem::replace(&mut has_query, true) { b'&' } else { b'?' });
+        out.extend_from_slice(field);
+    }
 }
 
 /// Which of the client's headers a provider gets: not the credential for us, not what we answer ourselves,
@@ -168,7 +205,7 @@ fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
         Known::Host | Known::Expect | Known::AcceptEncoding | Known::ContentType | Known::ContentEncoding => {
             false
         }
-        Known::Authorization | Known::XApiKey => false,
+        Known::Authorization | Known::XApiKey | Known::XGoogApiKey => false,
         Known::XForwardedFor
         | Known::XForwardedProto
         | Known::XForwardedHost
@@ -189,8 +226,9 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u
         Credential::Static { name, value } => write::header(out, name.as_bytes(), value.expose()),
         Credential::Passthrough => {
             let bearer = head.headers.first(Known::Authorization).map(|span| strip_bearer(span.of(bytes)));
-            let key = head.headers.first(Known::XApiKey).map(|span| span.of(bytes));
-            if let Some(token) = bearer.or(key) {
+            let key =
+                [Known::XApiKey, Known::XGoogApiKey].into_iter().find_map(|name| head.headers.first(name));
+            if let Some(token) = bearer.or(key.map(|key| key.of(bytes))) {
                 let header = call.provider.credential_header(&String::from_utf8_lossy(token));
                 let value = [header.prefix.as_bytes(), token].concat();
                 write::header(out, header.name.as_bytes(), &value);

@@ -47,7 +47,8 @@ const MEMO_KEYS_MAX: usize = 4;
 const MEMO_CREDENTIAL_MAX: usize = 2 << 10;
 
 impl Memo {
-    /// The digest of a request's credential: the token of `Authorization`, else `x-api-key`; `None` without either.
+    /// The digest of a request's credential: the token of `Authorization`, else `x-api-key` or `x-goog-api-key`; `None`
+    /// without any.
     pub(super) fn api_key(&mut self, head: &RequestHead, bytes: &[u8]) -> Option<u128> {
         let Some(credential) = credential(head, bytes) else {
             self.forget();
@@ -171,7 +172,8 @@ fn credential<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let field = |known| head.headers.first(known).map(|span| span.of(bytes));
     let bearer = field(Known::Authorization).map(strip_bearer);
     let filled = |value: &&[u8]| !value.is_empty();
-    bearer.filter(filled).or_else(|| field(Known::XApiKey)).filter(filled)
+    let key = || field(Known::XApiKey).or_else(|| field(Known::XGoogApiKey));
+    bearer.filter(filled).or_else(key).filter(filled)
 }
 
 /// A claim of a JSON Web Token (RFC 7519), a text, a number or a truth value, as text. Its signature is not

@@ -232,12 +232,18 @@ impl Client {
         std::mem::take(&mut self.text)
     }
 
-    /// Keeps the buffer of a text for the next one.
+    /// Keeps the buffer of a text for the next one; of two the larger.
     pub(super) fn keep_text(&mut self, mut text: Vec<u8>) {
         text.clear();
-        if text.capacity() <= KEPT_BYTES_MAX {
+        if (self.text.capacity()..=KEPT_BYTES_MAX).contains(&text.capacity()) {
             self.text = text;
         }
+    }
+
+    /// Keeps the buffer of a text for the next one, and leaves an empty text without one.
+    pub(super) fn empty_text(&mut self, text: Vec<u8>) -> Vec<u8> {
+        self.keep_text(text);
+        Vec::new()
     }
 
     /// Keeps the buffers of a request that was sent for the next one.

@@ -8,7 +8,7 @@ use crate::base::{Money, Tokens};
 use crate::config;
 use crate::limit::{self, Denied, LIMITS_MAX, Mode, Note, OnExhausted, Settled, Spend, Standing, Ticket};
 use crate::llm::estimate::{OVERHEAD_TOKENS, Ratio, input_tokens, output_tokens};
-use crate::llm::{Ask, Format, Usage};
+use crate::llm::{Ask, Format, Usage, Work};
 use crate::mail::InForce;
 use crate::telemetry::{LimitCounters, Record, UsageSource, Verdict};
 use arrayvec::{ArrayString, ArrayVec};
@@ -32,6 +32,8 @@ pub(super) struct Foreseen {
     pub(super) ratio: Ratio,
     /// Input tokens that it was estimated at.
     pub(super) input: Tokens,
+    /// What it costs tokens for.
+    pub(super) work: Work,
     choices: u64,
     text: u64,
     media: u64,
@@ -52,8 +54,8 @@ pub(super) struct Credit {
 }
 
 impl Entry {
-    /// Step 5: what a request is expected to use, which is its input, and output for each choice. `body` is the
-    /// request's, `model` the one that the provider will be asked for.
+    /// Step 5: what a request is expected to use, which is its input, and output for each choice; of embeddings the input
+    /// alone, of what is free nothing. `body` is the request's, `model` the one that the provider will be asked for.
     pub(super) fn estimate(
         &mut self,
         rule: &config::Rule,
@@ -62,15 +64,29 @@ impl Entry {
         body: &[u8],
         model: ArrayString<64>,
     ) -> Spend {
+        let work = format.work();
+        if work == Work::Free {
+            self.foreseen = Foreseen { model, work, ..Foreseen::default() };
+            return Spend::default();
+        }
         let ratio = self.worker.learned.borrow().ratio(&model);
         let choices = ask.choices.clamp(1, CHOICES_MAX);
         let media = input_tokens(0, ask.media_bytes, ratio).saturating_sub(OVERHEAD_TOKENS);
-        let counted = rule.tokenizer.and_then(|tokenizer| tokenizer.count(format, body));
-        let estimated = || input_tokens(ask.text_bytes, ask.media_bytes, ratio);
-        let input = counted.map_or_else(estimated, |tokens| tokens.saturating_add(media));
+        let input = match work {
+            // No conversation, no marks around it.
+            Work::Reads => ratio.tokens(ask.text_bytes).saturating_add(ask.input_tokens),
+            _ => {
+                let counted = rule.tokenizer.and_then(|tokenizer| tokenizer.count(format, body));
+                let estimated = || input_tokens(ask.text_bytes, ask.media_bytes, ratio);
+                counted.map_or_else(estimated, |tokens| tokens.saturating_add(media))
+            }
+        };
         self.foreseen =
-            Foreseen { model, ratio, input, choices, text: ask.text_bytes, media: ask.media_bytes };
-        let output = self.expected_output(rule, ask).saturating_mul(choices);
+            Foreseen { model, ratio, input, work, choices, text: ask.text_bytes, media: ask.media_bytes };
+        let output = match work {
+            Work::Generates => self.expected_output(rule, ask).saturating_mul(choices),
+            _ => 0,
+        };
         self.credit.output = output;
         self.spend_of(input, output)
     }
@@ -89,10 +105,12 @@ impl Entry {
 
     /// Learns from what the provider reported of an answer that is complete.
     pub(super) fn learn(&self, usage: &Usage) {
-        let Foreseen { model, text, media, choices, .. } = &self.foreseen;
+        let Foreseen { model, text, media, choices, work, .. } = &self.foreseen;
         let mut learned = self.worker.learned.borrow_mut();
         learned.observe_input(model, *text, *media, usage.input);
-        if let Some(route) = self.record.route.get() {
+        if *work == Work::Generates
+            && let Some(route) = self.record.route.get()
+        {
             learned.observe_output(route, model, usage.output / choices.max(&1));
         }
     }

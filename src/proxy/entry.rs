@@ -5,7 +5,7 @@ use super::worker::{Serving, Worker};
 use crate::base::{Money, Tick};
 use crate::llm::estimate::output_tokens;
 use crate::llm::price::cost;
-use crate::llm::{Meter, Usage};
+use crate::llm::{Meter, Usage, Work};
 use crate::mail::Sheet;
 use crate::runtime::clock;
 use crate::telemetry::record::bounded;
@@ -73,6 +73,9 @@ impl Entry {
     /// usage, what passed is counted by its bytes; a number that the provider did report is kept if larger.
     pub(super) fn usage(&self) -> (Usage, UsageSource) {
         let counted_input = Usage { input: self.foreseen.input, ..Usage::default() };
+        if self.foreseen.work == Work::Free {
+            return (Usage::default(), UsageSource::None);
+        }
         let meter = match (&self.meter, self.reached) {
             (_, Reached::Nobody | Reached::Refusal) => return (Usage::default(), UsageSource::None),
             (None, _) => return (counted_input, UsageSource::Counted),

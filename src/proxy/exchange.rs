@@ -8,16 +8,15 @@ use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
 use super::{handshake, plain, relay, reply};
-use crate::config::{
-    Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts, client_format,
-};
+use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
+use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Ask, Format, Inspector};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
-use crate::wire::http1::{Method, RequestHead, Version};
+use crate::wire::http1::{self, Method, RequestHead, Version};
 use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
 use std::rc::Rc;
@@ -128,21 +127,25 @@ async fn serve(
         client.keep_text(target);
         return served;
     };
-    let format = client_format(&String::from_utf8_lossy(&target));
-    client.keep_text(target);
-    known.format = Some(format);
-    entry.record.format = Some(format.name());
     entry.record.provider = Some(provider.name());
-    if head.method != Method::Post {
-        return Err(Fault::Method);
-    }
+    let endpoint = endpoint_of(head, &target, known)?;
+    let format = endpoint.format;
+    entry.record.format = Some(format.name());
+    let upstream = provider.speaks(format).ok_or(Fault::Unpaired(format, *provider))?;
+    // What a path says of the model is needed when the request goes out; chat's buffer is needed before.
+    let target = if endpoint.model.is_some() { target } else { client.empty_text(target) };
+    let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
     let bytes_max = snapshot.settings.requests.body_bytes;
-    let ask = client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?;
+    let mut ask = match format.is_lookup() {
+        true => no_body(message)?,
+        false => client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?,
+    };
+    ask.stream = endpoint.streamed.or(ask.stream);
     entry.record.bytes_in = message.bytes.len() as u64;
     entry.record.streamed = ask.stream.unwrap_or(false);
-    entry.record.model_asked = asked_model(&ask, message);
+    entry.record.model_asked = asked_model(&ask, message, path_model);
 
     let asked = entry.record.model_asked;
     let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
@@ -161,7 +164,9 @@ async fn serve(
         model: backend_model.as_deref(),
         credential,
         path,
+        path_model,
         client: format,
+        upstream,
         ask,
         asked_model: entry.record.model_asked,
         keep_alive: head.keep_alive,
@@ -174,7 +179,28 @@ async fn serve(
 
     // 9: the answer is relayed; usage is read out of the passing bytes.
     entry.reached = Reached::Answer;
-    relay::answer(worker, client, entry, &call, answered, timeouts).await
+    let then = relay::answer(worker, client, entry, &call, answered, timeouts).await;
+    client.keep_text(target);
+    then
+}
+
+/// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
+fn endpoint_of(head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
+    let versioned = head.headers.contains(http1::Known::AnthropicVersion);
+    let read = endpoint::read(head.method, target, versioned);
+    known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
+    read.map_err(Fault::Endpoint)
+}
+
+/// What a request asks for that has no body and may have none.
+fn no_body(message: &Message) -> Result<Ask, Fault> {
+    match message.complete {
+        true => Ok(Ask { choices: 1, ..Ask::default() }),
+        false => {
+            let message = "requests to this endpoint have no body".to_owned();
+            Err(Fault::BadRequest { param: String::new(), message })
+        }
+    }
 }
 
 fn find_rule<'a>(
@@ -262,9 +288,10 @@ fn location(
     location
 }
 
-fn asked_model(ask: &Ask, message: &Message) -> ArrayString<64> {
+/// The model that the body names, or else the path.
+fn asked_model(ask: &Ask, message: &Message, path_model: &[u8]) -> ArrayString<64> {
     let body = message.body.of(&message.bytes);
-    ask.model.map(|model| bounded(model.of(body))).unwrap_or_default()
+    bounded(ask.model.map_or(path_model, |model| model.of(body)))
 }
 
 fn asking<'a>(

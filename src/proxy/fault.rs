@@ -1,7 +1,10 @@
 //! Everything that can keep a request from its answer, who is to blame, and what the client is told.
 
 use crate::limit::{Allowance, KeyPart, Refused};
+use crate::llm::endpoint::Mismatch;
+use crate::llm::provider::Provider;
 use crate::llm::refusal::RefusalKind;
+use crate::llm::{Api, Format};
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyFault, HeadFault};
 use std::borrow::Cow;
@@ -26,8 +29,10 @@ pub(super) enum Fault {
     NoRoute,
     /// The host belongs to another HTTPS listener than the connection does.
     Misdirected,
-    /// The method makes no sense for this route.
-    Method,
+    /// The endpoint takes another method, or is known and not served.
+    Endpoint(Mismatch),
+    /// This provider is not spoken to for clients of this format.
+    Unpaired(Format, Provider),
     /// The body is no request of the client's format.
     BadRequest { param: String, message: String },
     /// A limit does not admit it.
@@ -70,7 +75,9 @@ impl Fault {
             Fault::Path(_) | Fault::BadRequest { .. } => 400,
             Fault::NoRoute => 404,
             Fault::Misdirected => 421,
-            Fault::Method => 405,
+            Fault::Endpoint(Mismatch::Method { .. }) => 405,
+            Fault::Endpoint(Mismatch::NoSse) => 400,
+            Fault::Endpoint(Mismatch::Unserved(_)) | Fault::Unpaired(..) => 501,
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
             Fault::MissingKey(..) => 400,
@@ -87,7 +94,6 @@ impl Fault {
         match self {
             Fault::NoBackend => RefusalKind::Internal,
             Fault::Broken | Fault::ProviderMalformed(_) => RefusalKind::Upstream,
-            Fault::Method => RefusalKind::InvalidRequest,
             other => other.status().map_or(RefusalKind::Internal, RefusalKind::of_status),
         }
     }
@@ -104,7 +110,24 @@ impl Fault {
             Fault::Misdirected => {
                 "this host is served under another TLS name; open a connection of its own for it".into()
             }
-            Fault::Method => "this route takes POST requests only".into(),
+            Fault::Endpoint(Mismatch::Method { allow, .. }) => {
+                format!("this endpoint takes {} requests only", allow.name()).into()
+            }
+            Fault::Endpoint(Mismatch::NoSse) => {
+                "streamGenerateContent is served as a stream of events only: add alt=sse to the query".into()
+            }
+            Fault::Endpoint(Mismatch::Unserved(api)) => {
+                let api = match api {
+                    Api::OpenAi => "OpenAI",
+                    Api::Anthropic => "Anthropic",
+                    Api::Gemini => "Gemini",
+                };
+                format!("this gateway does not serve this endpoint of {api}'s API").into()
+            }
+            Fault::Unpaired(client, provider) => {
+                let (client, provider) = (client.name(), provider.name());
+                format!("this gateway does not serve {client} with the provider {provider}").into()
+            }
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
@@ -135,9 +158,10 @@ impl Fault {
     /// How the record calls it.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::Method | Fault::BadRequest { .. } => {
+            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::BadRequest { .. } => {
                 Outcome::BadRequest
             }
+            Fault::Endpoint(_) | Fault::Unpaired(..) => Outcome::BadRequest,
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
@@ -182,7 +206,7 @@ struct Lacking<'a>(&'a KeyPart);
 impl fmt::Display for Lacking<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            KeyPart::ApiKey => f.write_str("a key in Authorization or x-api-key"),
+            KeyPart::ApiKey => f.write_str("a key in Authorization, x-api-key or x-goog-api-key"),
             KeyPart::Header(name) => write!(f, "the header {name}"),
             KeyPart::Model => f.write_str("the name of a model"),
             KeyPart::Claim(name) => write!(f, "the claim {name} in its bearer token"),

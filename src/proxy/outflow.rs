@@ -10,7 +10,7 @@ use super::passage::{Passage, WHOLE_BYTES_MAX, passage, translate_whole};
 use super::reply::{LIMIT_HEADERS, connection, limit_headers};
 use crate::base::Span;
 use crate::config::Timeouts;
-use crate::llm::Cutter;
+use crate::llm::{Cutter, Work};
 use crate::runtime::{Gather, PIECES_MAX};
 use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, Version, write};
 
@@ -67,7 +67,8 @@ impl Outflow {
         entry: &Entry,
     ) -> Outflow {
         let passage = passage(call, head, streamed, entry);
-        let cutter = (streamed && entry.may_be_cut()).then(|| Box::new(Cutter::new(call.client)));
+        let may_be_cut = streamed && entry.may_be_cut() && call.client.work() == Work::Generates;
+        let cutter = may_be_cut.then(|| Box::new(Cutter::new(call.client)));
         // What may end early has no length.
         let unchanged = matches!(passage, Passage::AsIs) && cutter.is_none();
         let delimiter = match head.framing {

@@ -52,7 +52,7 @@ pub(super) fn passage(call: &Call<'_>, head: &ResponseHead, streamed: bool, entr
     };
     Passage::Stream(Box::new(Translation {
         reader: sse::Reader::new(EVENT_BYTES_MAX),
-        translator: StreamTranslator::new(call.provider.format(), call.client, terms),
+        translator: StreamTranslator::new(call.upstream, call.client, terms),
         data: Vec::new(),
         broken: false,
     }))
@@ -88,7 +88,7 @@ pub(super) fn translate_whole(
     entry: &Entry,
     out: &mut Vec<u8>,
 ) -> Result<u16, Fault> {
-    let provider = call.provider.format();
+    let provider = call.upstream;
     if status >= 300 {
         return Ok(translate::error(provider, call.client, status, whole, out));
     }

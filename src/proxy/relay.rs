@@ -33,7 +33,7 @@ pub(super) async fn answer(
     entry.record.status = head.status;
     entry.record.streamed = streamed;
     match head.status {
-        200..300 => entry.meter = Some(Meter::new(call.provider.format(), streamed)),
+        200..300 => entry.meter = Some(Meter::new(call.upstream, streamed)),
         _ => entry.reached = Reached::Refusal,
     }
     let mut body =

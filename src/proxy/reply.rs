@@ -7,8 +7,9 @@ use super::exchange::Then;
 use super::fault::Fault;
 use crate::config::Timeouts;
 use crate::limit::{Standing, Unit};
-use crate::llm::Format;
-use crate::llm::refusal::{self, Refusal};
+use crate::llm::endpoint::Mismatch;
+use crate::llm::refusal::{self, Refusal, RefusalKind};
+use crate::llm::{Api, Format};
 use crate::telemetry::Outcome;
 use crate::wire::http1::{Version, write};
 use std::io::Write;
@@ -45,8 +46,10 @@ pub(super) async fn fault(
     let mut gather = client.spare();
     let mut body = std::mem::take(&mut gather.theirs);
     let message = fault.message();
+    let wait = wait(fault);
     let refusal = Refusal {
         status,
+        wait,
         param: fault.param(),
         unit: match fault {
             Fault::Refused(refused) => Some(refused.account.terms().unit.name()),
@@ -58,15 +61,15 @@ pub(super) async fn fault(
     let out = &mut gather.ours;
     write::status_line(out, status);
     write::header(out, b"content-type", refusal::CONTENT_TYPE.as_bytes());
-    if let Fault::Refused(refused) = fault {
-        // When room depends on others ending, nobody knows: soon is worth a try.
-        retry_after(out, refused.wait.unwrap_or(Duration::from_secs(1)));
+    if let Some(wait) = wait {
+        retry_after(out, wait);
     }
-    if let Fault::Busy | Fault::Ungranted = fault {
-        retry_after(out, Duration::from_secs(1));
+    if let Fault::Endpoint(Mismatch::Method { allow, .. }) = fault {
+        write::header(out, b"allow", allow.name().as_bytes());
     }
-    if let Fault::Method = fault {
-        write::header(out, b"allow", b"POST");
+    if refusal.kind == RefusalKind::Unserved {
+        // SDKs come back after every status from 500 on, if they are not told that it will be the same.
+        write::header(out, b"x-should-retry", b"false");
     }
     limit_headers(out, standings, format, entry.worker.moment().unix_ms);
     connection(out, keep_alive, manner.version);
@@ -80,6 +83,16 @@ pub(super) async fn fault(
     entry.record.bytes_out = gather.ours.len() as u64;
     gather.whole();
     finish(client, gather, keep_alive, manner.timeouts).await
+}
+
+/// After what time it is worth to come back. When room depends on others ending, nobody knows: soon is worth a try.
+fn wait(fault: &Fault) -> Option<Duration> {
+    const SOON: Duration = Duration::from_secs(1);
+    match fault {
+        Fault::Refused(refused) => Some(refused.wait.unwrap_or(SOON)),
+        Fault::Busy | Fault::Ungranted => Some(SOON),
+        _ => None,
+    }
 }
 
 /// Answers with a redirect to `location`.
@@ -145,7 +158,7 @@ fn retry_after(out: &mut Vec<u8>, wait: Duration) {
 }
 
 /// Headers that tell how limits on requests and tokens stand: `x-ratelimit-{limit,remaining,reset}-{unit}` as
-/// OpenAI sends them, with the time until all is back; to clients of Anthropic's format
+/// OpenAI sends them, with the time until all is back; to clients of Anthropic's API
 /// `anthropic-ratelimit-{unit}-{limit,remaining,reset}`, with the instant. Neither has a name for other units.
 pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing], format: Option<Format>, unix_ms: i64) {
     for standing in standings {
@@ -155,8 +168,8 @@ pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing], format: O
             Unit::Cost | Unit::Concurrency => continue,
         };
         let Standing { limit, remaining, reset, .. } = standing;
-        match format {
-            Some(Format::AnthropicMessages) => {
+        match format.map(Format::api) {
+            Some(Api::Anthropic) => {
                 let name = |what| ["anthropic-ratelimit-", unit, "-", what];
                 number_header(out, name("limit"), *limit);
                 number_header(out, name("remaining"), *remaining);

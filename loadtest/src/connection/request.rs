@@ -183,7 +183,7 @@ fn choose(ask: &Ask<'_>, refusal: Option<Refusal>, script: &Rc<Script>, world: &
     };
     let ordinary = ask.fault == Fault::None && ask.head.keep_alive && ask.head.http_1_1;
     let remembered =
-        ordinary && refusal.is_none() && ask.route.is_chat() && Rc::ptr_eq(script, &world.script);
+        ordinary && refusal.is_none() && ask.route.is_remembered() && Rc::ptr_eq(script, &world.script);
     if remembered && let Some(plan) = world.memo.get(ask.route, ask.body) {
         return plan;
     }

@@ -37,6 +37,7 @@ pub(crate) struct Head {
     pub(crate) expects_continue: bool,
     pub(crate) authorization: Option<Range<usize>>,
     pub(crate) api_key: Option<Range<usize>>,
+    pub(crate) goog_api_key: Option<Range<usize>>,
     pub(crate) anthropic_version: Option<Range<usize>>,
     /// `x-sim-*` lines: the name after the prefix, and the value.
     pub(crate) settings: Vec<(Range<usize>, Range<usize>)>,
@@ -101,6 +102,7 @@ impl Head {
             expects_continue: false,
             authorization: None,
             api_key: None,
+            goog_api_key: None,
             anthropic_version: None,
             settings: Vec::new(),
             faults: Vec::new(),
@@ -133,6 +135,9 @@ impl Head {
             12 if is("content-type") => fields.content_types += 1,
             13 if is("authorization") => {
                 self.single("authorization", |h| &mut h.authorization, place(bytes, value));
+            }
+            14 if is("x-goog-api-key") => {
+                self.single("x-goog-api-key", |h| &mut h.goog_api_key, place(bytes, value));
             }
             14 if is("content-length") => fields.length.push(value),
             16 if is("proxy-connection") => fields.hop_by_hop.push("proxy-connection"),

@@ -35,6 +35,7 @@ impl Refusal {
             match shape {
                 Shape::OpenAi => format!("Invalid URL ({method} {path})"),
                 Shape::Anthropic => "Not found".to_string(),
+                Shape::Gemini => format!("Requested entity was not found: {path}."),
             },
         )
     }
@@ -45,6 +46,7 @@ impl Refusal {
             match shape {
                 Shape::OpenAi => format!("Not allowed to {method} on {path}."),
                 Shape::Anthropic => "Method Not Allowed".to_string(),
+                Shape::Gemini => format!("{method} is not allowed here."),
             },
         )
     }
@@ -76,6 +78,14 @@ impl Refusal {
                  \"request_id\":\"req_sim{NUMBER_MARK}\"}}",
                 anthropic_type(self.status)
             ),
+            Shape::Gemini => {
+                let status = google_status(self.status);
+                format!(
+                    "{{\n  \"error\": {{\n    \"code\": {},\n    \"message\": {message},\n    \"status\": \
+                     \"{status}\"\n  }}\n}}\n",
+                    self.status
+                )
+            }
         }
     }
 }
@@ -122,6 +132,9 @@ pub(super) fn overload(shape: Shape, status: u16) -> Refusal {
         (Shape::Anthropic, 529) => "Overloaded",
         (Shape::Anthropic, 429) => "This request would exceed your organization's rate limit.",
         (Shape::Anthropic, _) => "Internal server error",
+        (Shape::Gemini, 429) => "You exceeded your current quota. Please retry in 1s.",
+        (Shape::Gemini, 503) => "The model is overloaded. Please try again later.",
+        (Shape::Gemini, _) => "An internal error has occurred.",
         (Shape::OpenAi, 429) => "Rate limit reached for requests. Please try again in 1s.",
         (Shape::OpenAi, 503) => "The engine is currently overloaded, please try again later.",
         (Shape::OpenAi, _) => "The server had an error while processing your request. Sorry about that!",
@@ -150,5 +163,19 @@ pub(super) fn anthropic_type(status: u16) -> &'static str {
         529 => "overloaded_error",
         500.. => "api_error",
         _ => "invalid_request_error",
+    }
+}
+
+/// <https://ai.google.dev/gemini-api/docs/troubleshooting>
+fn google_status(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        503 | 529 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        500.. => "INTERNAL",
+        _ => "INVALID_ARGUMENT",
     }
 }

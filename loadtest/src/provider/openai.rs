@@ -11,7 +11,7 @@ use crate::text::{NUMBER_MARK, reply_pieces};
 use check::Chat;
 
 /// Every answer was made at this moment: answers are the same on every day.
-const CREATED: u64 = 1_700_000_000;
+pub(super) const CREATED: u64 = 1_700_000_000;
 
 /// A key there must be.
 pub(super) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {

@@ -8,6 +8,7 @@ use crate::config::resources::settings::Origin;
 use crate::config::secret::Secret;
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
+use crate::llm::provider::Provider;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -91,12 +92,20 @@ fn one(
             };
             let kind = BackendKind::Ai {
                 provider: ai.provider,
-                model: ai.model.as_deref().map(Arc::from),
+                model: ai.model.as_deref().map(|model| bare_model(ai.provider, model).into()),
                 credential: credential?,
                 path: ai.path.as_deref().unwrap_or(ai.provider.default_path()).into(),
             };
             Some((kind, origin?))
         }
+    }
+}
+
+/// A model's name as its provider's paths have it: Gemini's lists show names with `models/` in front.
+fn bare_model(provider: Provider, model: &str) -> &str {
+    match provider {
+        Provider::Gemini => model.strip_prefix("models/").unwrap_or(model),
+        Provider::OpenAi | Provider::Anthropic => model,
     }
 }
 

@@ -46,8 +46,9 @@ pub(crate) struct AuthHeader {
     pub(crate) prefix: Option<String>,
 }
 
-const PROVIDERS: [(&str, Provider); 2] = [("anthropic", Provider::Anthropic), ("openai", Provider::OpenAi)];
-const FOREIGN_PROVIDERS: [&str; 4] = ["azureopenai", "gemini", "vertexai", "bedrock"];
+const PROVIDERS: [(&str, Provider); 3] =
+    [("anthropic", Provider::Anthropic), ("gemini", Provider::Gemini), ("openai", Provider::OpenAi)];
+const FOREIGN_PROVIDERS: [&str; 3] = ["azureopenai", "vertexai", "bedrock"];
 /// The most hosts of a Static backend that are read (one is supported).
 const HOSTS_MAX: usize = 64;
 
@@ -124,12 +125,18 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         (None, Some(one)) => unpaired(fields, one.at, "port", "host"),
     };
     let at = fields.at();
-    provider.map(|(provider, model, token)| Ai {
+    let Named { provider, model, token, path: versioned } = provider?;
+    let path = path.or(older_path);
+    if provider == Provider::Gemini && path.is_some() {
+        let message = "the path of gemini cannot be replaced: it names the model and what is asked of it";
+        fields.faults().fault_with_help(at, message, "remove path; apiVersion is what it begins with");
+    }
+    Some(Ai {
         provider,
         model,
         token,
         host: host.or(older_host),
-        path: path.or(older_path),
+        path: path.or(versioned),
         header: header.or(older_header),
         at,
     })
@@ -140,10 +147,17 @@ fn unpaired(fields: &Fields<'_>, at: Place, given: &str, missing: &str) -> Optio
     None
 }
 
-type ProviderParts = (Provider, Option<String>, Option<Token>);
+/// What stands under the name of a provider.
+struct Named {
+    provider: Provider,
+    model: Option<String>,
+    token: Option<Token>,
+    /// In place of the provider's own path, as far as the API's version decides it.
+    path: Option<String>,
+}
 
 /// Exactly one provider among the fields.
-fn provider(fields: &mut Fields<'_>) -> Option<ProviderParts> {
+fn provider(fields: &mut Fields<'_>) -> Option<Named> {
     let mut found = None;
     for (name, provider) in PROVIDERS {
         let Some(field) = fields.get(name) else { continue };
@@ -168,22 +182,33 @@ fn provider(fields: &mut Fields<'_>) -> Option<ProviderParts> {
     found.flatten()
 }
 
-fn provider_fields(provider: Provider, fields: &mut Fields<'_>) -> Option<ProviderParts> {
+fn provider_fields(provider: Provider, fields: &mut Fields<'_>) -> Option<Named> {
     let token = fields.get("authToken").map(|field| field.fields(token));
     let model = fields.get("model").and_then(|field| field.word());
-    if provider == Provider::Anthropic {
-        const VERSION: &str = "2023-06-01";
-        if let Some(field) = fields.get("apiVersion")
-            && field.text().is_some_and(|text| text.value != VERSION)
-        {
-            field.fault_with_help("is not supported", format!("write \"{VERSION}\" or remove it"));
+    let path = match provider {
+        Provider::Anthropic => {
+            const VERSION: &str = "2023-06-01";
+            if let Some(field) = fields.get("apiVersion")
+                && field.text().is_some_and(|text| text.value != VERSION)
+            {
+                field.fault_with_help("is not supported", format!("write \"{VERSION}\" or remove it"));
+            }
+            None
         }
-    }
+        Provider::Gemini => fields.get("apiVersion").and_then(|field| gemini_version(&field)),
+        Provider::OpenAi => None,
+    };
     let token = match token {
         Some(token) => Some(token?),
         None => None,
     };
-    Some((provider, model.map(|model| model.value), token))
+    Some(Named { provider, model: model.map(|model| model.value), token, path })
+}
+
+/// What the paths of a version of Gemini's API begin with.
+fn gemini_version(field: &Cursor<'_>) -> Option<String> {
+    const VERSIONS: [(&str, &str); 3] = [("v1beta", "/v1beta"), ("v1", "/v1"), ("v1alpha", "/v1alpha")];
+    field.one_of(&VERSIONS).map(|path| path.value.to_owned())
 }
 
 fn token(fields: &mut Fields<'_>) -> Option<Token> {

@@ -1,16 +1,21 @@
 //! Ends a stream that passes unchanged before its provider does, so that the client sees a proper end.
 
 mod anthropic;
+mod gemini;
+mod names;
 mod openai;
+mod responses;
 #[cfg(test)]
 mod tests;
 
-use super::{Format, Usage};
+use super::{Api, Format, Usage};
 use crate::wire::json::{Scanner, Visitor};
 use crate::wire::sse::{Part, Parts};
 use anthropic::Anthropic;
 use arrayvec::ArrayVec;
+use gemini::Gemini;
 use openai::OpenAi;
+use responses::Responses;
 
 /// Watches a stream that passes to a client and can end it early, as if the model had reached its length limit.
 ///
@@ -47,17 +52,21 @@ const DONE: &[u8] = b"[DONE]";
 #[derive(Clone, Debug)]
 enum Inner {
     OpenAi(Reading<OpenAi>),
+    Responses(Reading<Responses>),
     Anthropic(Reading<Anthropic>),
+    Gemini(Reading<Gemini>),
 }
 
 impl Cutter {
-    /// At the start of a stream in the client's format.
+    /// At the start of a stream in the client's format. Formats that have no streams are taken for their API's chat.
     pub fn new(format: Format) -> Cutter {
         Cutter {
             parts: Parts::new(),
-            inner: match format {
-                Format::OpenAiChat => Inner::OpenAi(Reading::default()),
-                Format::AnthropicMessages => Inner::Anthropic(Reading::default()),
+            inner: match (format, format.api()) {
+                (Format::OpenAiResponses, _) => Inner::Responses(Reading::default()),
+                (_, Api::OpenAi) => Inner::OpenAi(Reading::default()),
+                (_, Api::Anthropic) => Inner::Anthropic(Reading::default()),
+                (_, Api::Gemini) => Inner::Gemini(Reading::default()),
             },
             within: false,
             after_cr: false,
@@ -129,7 +138,8 @@ impl Cutter {
         self.over
     }
 
-    /// Appends to `out` the end of the stream: what is open closed with `length` (`max_tokens`), `usage`, terminator.
+    /// Appends to `out` the end of the stream: what is open closed with `length` (`max_tokens`, `max_output_tokens`,
+    /// `MAX_TOKENS`), `usage`, terminator.
     ///
     /// `include_usage` says whether an OpenAI client asked for the chunk with usage. Appends nothing and returns false
     /// when the stream ended by itself, or is not [between two events](Cutter::at_boundary).
@@ -142,7 +152,9 @@ impl Cutter {
         }
         match &self.inner {
             Inner::OpenAi(reading) => reading.seen.finish(usage, include_usage, out),
+            Inner::Responses(reading) => reading.seen.finish(usage, out),
             Inner::Anthropic(reading) => reading.seen.finish(usage, out),
+            Inner::Gemini(reading) => reading.seen.finish(usage, out),
         }
         true
     }
@@ -160,21 +172,27 @@ impl Inner {
     fn begin(&mut self) {
         match self {
             Inner::OpenAi(reading) => reading.begin(),
+            Inner::Responses(reading) => reading.begin(),
             Inner::Anthropic(reading) => reading.begin(),
+            Inner::Gemini(reading) => reading.begin(),
         }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
         match self {
             Inner::OpenAi(reading) => reading.feed(bytes),
+            Inner::Responses(reading) => reading.feed(bytes),
             Inner::Anthropic(reading) => reading.feed(bytes),
+            Inner::Gemini(reading) => reading.feed(bytes),
         }
     }
 
     fn end(&mut self) -> bool {
         match self {
             Inner::OpenAi(reading) => reading.end(),
+            Inner::Responses(reading) => reading.end(),
             Inner::Anthropic(reading) => reading.end(),
+            Inner::Gemini(reading) => reading.end(),
         }
     }
 }

@@ -1,15 +1,15 @@
-use super::{NAME_BYTES_MAX, Seen};
+use super::Seen;
+use super::names::Names;
 use crate::llm::Usage;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::usage::to_openai;
 use crate::wire::json::{Container, Scalar, Visitor};
-use arrayvec::ArrayVec;
 
 /// What is remembered of the chunks of a chat completion (OpenAI API reference, "The chat completion chunk object").
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenAi {
-    /// By number in [`NAMES`], the first of each that was not empty.
-    names: [Vec<u8>; NAMES.len()],
+    /// By number in [`NAMES`].
+    names: Names<{ NAMES.len() }>,
     created: u64,
     /// Bit `n`: the choice with index `n` was seen. `n` of a request is at most 128.
     choices: u128,
@@ -26,8 +26,6 @@ const NAMES: [&str; 4] = ["id", "object", "model", "system_fingerprint"];
 /// What the event at hand says.
 #[derive(Clone, Debug, Default)]
 struct Event {
-    /// The string being read.
-    text: ArrayVec<u8, NAME_BYTES_MAX>,
     choices: u128,
     finished: u128,
     /// The choice being read.
@@ -77,7 +75,7 @@ impl OpenAi {
     fn chunk(&self, out: &mut Vec<u8>, rest: impl FnOnce(&mut Emit<'_>)) {
         out.extend_from_slice(b"data: ");
         Emit::new(out).object(|e| {
-            let [id, object, model, fingerprint] = self.names.each_ref().map(|name| text(name));
+            let [id, object, model, fingerprint] = self.names.texts();
             e.key("id").str(id);
             e.key("object").str(if object.is_empty() { "chat.completion.chunk" } else { object });
             e.key("created").u64(self.created);
@@ -91,14 +89,10 @@ impl OpenAi {
     }
 }
 
-/// `name`, which was valid UTF-8 until it was cut.
-fn text(name: &[u8]) -> &str {
-    name.utf8_chunks().next().map_or("", |chunk| chunk.valid())
-}
-
 impl Seen for OpenAi {
     fn begin_event(&mut self) {
         self.event = Event::default();
+        self.names.begin_event();
     }
 
     fn end_event(&mut self) -> bool {
@@ -168,10 +162,7 @@ impl Visitor for OpenAi {
     #[inline]
     fn text(&mut self, place: Place, part: &[u8]) {
         match place {
-            Place::Name(number) if self.names.get(number).is_some_and(Vec::is_empty) => {
-                let text = &mut self.event.text;
-                text.extend(part.iter().copied().take(text.remaining_capacity()));
-            }
+            Place::Name(number) => self.names.part(number, part),
             Place::FinishReason => self.event.index_finished |= !part.is_empty(),
             _ => {}
         }
@@ -179,12 +170,7 @@ impl Visitor for OpenAi {
 
     fn string(&mut self, place: Place, _start: usize, _end: usize) {
         match place {
-            Place::Name(number) => {
-                if let Some(name) = self.names.get_mut(number).filter(|name| name.is_empty()) {
-                    name.extend_from_slice(&self.event.text);
-                    self.event.text.clear();
-                }
-            }
+            Place::Name(number) => self.names.end(number),
             Place::Error => self.event.failed = true,
             _ => {}
         }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::llm::translate::{StreamTerms, StreamTranslator};
 use crate::llm::{Format, Meter};
-use Format::{AnthropicMessages, OpenAiChat};
+use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiResponses};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -67,8 +67,37 @@ data: {"type":"message_stop"}
 
 "#;
 
-const STREAMS: [(Format, &str); 3] =
-    [(OpenAiChat, CHAT), (OpenAiChat, CHOICES), (AnthropicMessages, MESSAGE)];
+const RESPONSE: &str = r#"event: response.created
+data: {"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","created_at":17,"status":"in_progress","model":"m\u00e9","output":[],"usage":null,"tools":[{"id":"no","model":"no"}]}}
+
+event: response.output_item.added
+data: {"type":"response.output_item.added","output_index":0,"item":{"id":"msg_1","type":"message"},"sequence_number":1}
+
+event: response.output_text.delta
+data: {"type":"response.output_text.delta","delta":"a","sequence_number":4}
+
+event: response.completed
+data: {"type":"response.completed","sequence_number":5,"response":{"id":"resp_1","status":"completed","usage":{"input_tokens":3,"output_tokens":2}}}
+
+"#;
+
+const GEMINI: &str = r#"data: {"candidates": [{"content": {"parts": [{"text": "a"}],"role": "model"}}],"usageMetadata": {"promptTokenCount": 3},"modelVersion": "g","responseId": "r"}
+
+data: {"candidates": [{"content": {"parts": [{"text": "b"}]},"index": 2}],"modelVersion": "g","responseId": "r"}
+
+data: {"candidates": [{"finishReason": "STOP","index": 2}],"modelVersion": "g","responseId": "r"}
+
+data: {"candidates": [{"content": {"parts": [{"text": "c"}]},"finishReason": "STOP","index": 0}],"modelVersion": "g","responseId": "r"}
+
+"#;
+
+const STREAMS: [(Format, &str); 5] = [
+    (OpenAiChat, CHAT),
+    (OpenAiChat, CHOICES),
+    (AnthropicMessages, MESSAGE),
+    (OpenAiResponses, RESPONSE),
+    (GeminiGenerate, GEMINI),
+];
 
 fn crlf(stream: &str) -> String {
     stream.replace('\n', "\r\n")
@@ -141,11 +170,55 @@ fn check_message(stream: &str) {
     }
 }
 
+/// The numbers go up, and one event ends the response.
+fn check_response(stream: &str) {
+    let events = data(stream);
+    let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{stream}");
+    let (last, before) = events.split_last().unwrap();
+    assert!(
+        ["response.completed", "response.incomplete"].contains(&last["type"].as_str().unwrap()),
+        "{stream}"
+    );
+    assert_eq!(before.first().map_or(&last["type"], |first| &first["type"]), "response.created", "{stream}");
+    assert!(before.iter().all(|event| event["response"]["usage"].is_null()), "{stream}");
+    assert!(last["response"]["usage"]["input_tokens"].is_u64(), "{stream}");
+    for (name, event) in stream.lines().filter_map(|line| line.strip_prefix("event: ")).zip(&events) {
+        assert_eq!(event["type"], name);
+    }
+}
+
+/// Every candidate that was begun has one finish reason.
+fn check_gemini(stream: &str) {
+    let chunks = data(stream);
+    let candidates = || chunks.iter().flat_map(|chunk| chunk["candidates"].as_array().unwrap());
+    let index = |candidate: &Value| candidate["index"].as_u64().unwrap_or(0);
+    assert!(candidates().count() > 0, "{stream}");
+    for wanted in candidates().map(index) {
+        let ends = candidates().filter(|one| index(one) == wanted && one["finishReason"].is_string());
+        assert_eq!(ends.count(), 1, "{stream}");
+    }
+    let names = chunks.iter().map(|chunk| (&chunk["modelVersion"], &chunk["responseId"]));
+    assert!(chunks.len() == 1 || names.clone().all(|name| Some(name) == names.clone().next()), "{stream}");
+}
+
+fn check(format: Format, stream: &str) {
+    match format {
+        OpenAiChat => check_chat(stream),
+        AnthropicMessages => check_message(stream),
+        OpenAiResponses => check_response(stream),
+        _ => check_gemini(stream),
+    }
+}
+
 /// What the project's own readers say: complete, nothing malformed, and translated to its end.
 fn check_read(format: Format, stream: &str) {
     let mut meter = Meter::new(format, true);
     meter.feed(stream.as_bytes());
     assert!(meter.complete() && meter.malformed() == 0 && !meter.failed(), "{stream}");
+    if !matches!(format, OpenAiChat | AnthropicMessages) {
+        return; // it is not translated
+    }
     let other = if format == OpenAiChat { AnthropicMessages } else { OpenAiChat };
     let mut translator = StreamTranslator::new(format, other, StreamTerms::default());
     let mut out = Vec::new();
@@ -168,7 +241,7 @@ fn a_stream_cut_anywhere_is_well_formed() {
                 for include_usage in [false, true] {
                     let cut = cut(format, stream.as_bytes(), at, include_usage).expect("a boundary");
                     check_read(format, &cut);
-                    if format == OpenAiChat { check_chat(&cut) } else { check_message(&cut) }
+                    check(format, &cut);
                 }
             }
         }
@@ -188,6 +261,39 @@ data: {"type":"message_start","message":{"id":"","type":"message","role":"assist
     let stopped = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"max_tokens\",\
         \"stop_sequence\":null},\"usage\":{\"output_tokens\":7}}\n\n";
     let ended = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let response = |number: u64,
+                    kind: &str,
+                    id: &str,
+                    made: u64,
+                    status: &str,
+                    details: &str,
+                    model: &str,
+                    usage: &str| {
+        format!(
+            "event: response.{kind}\ndata: {{\"type\":\"response.{kind}\",\"sequence_number\":{number},\"response\":{{\"id\":\"{id}\",\
+             \"object\":\"response\",\"created_at\":{made},\"status\":\"{status}\",\"error\":null,\"incomplete_details\":{details},\
+             \"instructions\":null,\"metadata\":{{}},\"model\":\"{model}\",\"output\":[],\"parallel_tool_calls\":true,\
+             \"temperature\":null,\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":null,\"usage\":{usage}}}}}\n\n"
+        )
+    };
+    let details = r#"{"reason":"max_output_tokens"}"#;
+    let counted = r#"{"input_tokens":30,"input_tokens_details":{"cached_tokens":10},"output_tokens":7,"output_tokens_details":{"reasoning_tokens":2},"total_tokens":37}"#;
+    let unbegun = response(0, "created", "", 0, "in_progress", "null", "", "null")
+        + &response(1, "incomplete", "", 0, "incomplete", details, "", counted);
+    let incomplete =
+        |number| response(number, "incomplete", "resp_1", 17, "incomplete", details, "mé", counted);
+    let ended_candidate = |index: u64| {
+        format!(
+            r#"{{"content":{{"parts":[{{"text":""}}],"role":"model"}},"finishReason":"MAX_TOKENS","index":{index}}}"#
+        )
+    };
+    let chunk_of = |candidates: &str, names: &str| {
+        format!(
+            r#"data: {{"candidates":[{candidates}],"usageMetadata":{{"promptTokenCount":30,"candidatesTokenCount":5,"totalTokenCount":37,"cachedContentTokenCount":10,"thoughtsTokenCount":2}}{names}}}"#
+        ) + "\n\n"
+    };
+    let names = r#","modelVersion":"g","responseId":"r""#;
+    let both = format!("{},{}", ended_candidate(0), ended_candidate(2));
     // Format, stream, after how many blank lines it is cut, whether usage was asked for, what must follow.
     let rows = [
         (OpenAiChat, CHAT, 0, false, format!("{unseen}\n\n{done}")),
@@ -203,6 +309,15 @@ data: {"type":"message_start","message":{"id":"","type":"message","role":"assist
         (AnthropicMessages, MESSAGE, 7, false, format!("{closed}{stopped}{ended}")),
         (AnthropicMessages, MESSAGE, 9, false, ended.to_owned()),
         (AnthropicMessages, MESSAGE, 10, false, String::new()),
+        (OpenAiResponses, RESPONSE, 0, false, unbegun),
+        (OpenAiResponses, RESPONSE, 2, false, incomplete(2)),
+        (OpenAiResponses, RESPONSE, 3, true, incomplete(5)),
+        (OpenAiResponses, RESPONSE, 4, false, String::new()),
+        (GeminiGenerate, GEMINI, 0, false, chunk_of(&ended_candidate(0), "")),
+        (GeminiGenerate, GEMINI, 1, false, chunk_of(&ended_candidate(0), names)),
+        (GeminiGenerate, GEMINI, 2, true, chunk_of(&both, names)),
+        (GeminiGenerate, GEMINI, 3, false, chunk_of(&ended_candidate(0), names)),
+        (GeminiGenerate, GEMINI, 4, false, String::new()),
     ];
     for (format, stream, events, include_usage, expect) in rows {
         let at: usize = stream.split_inclusive("\n\n").take(events).map(str::len).sum();
@@ -221,6 +336,10 @@ fn nothing_is_written_inside_an_event_or_after_an_error() {
         (OpenAiChat, "data: {\"error\":\"m\"}\n\n", Some(0)),
         (AnthropicMessages, "event: error\ndata: {\"type\":\"error\",\"error\":{}}\n\n", Some(0)),
         (AnthropicMessages, "event: error\n", None),
+        (OpenAiResponses, "event: error\ndata: {\"type\":\"error\",\"message\":\"m\"}\n\n", Some(0)),
+        (OpenAiResponses, "data: {\"type\":\"response.failed\"}\n\n", Some(0)),
+        (GeminiGenerate, "data: {\"error\":{\"code\":503}}\r\n\r\n", Some(0)),
+        (GeminiGenerate, "data: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"}}\n\n", Some(0)),
     ];
     for (format, stream, boundary) in rows {
         let (mut cutter, mut out) = (Cutter::new(format), Vec::new());

@@ -142,3 +142,67 @@ fn faults_are_told_with_their_place() {
     assert_eq!(inspect(Format::OpenAiChat, body), Err(BadBody::Json(fault)));
     assert!(openai(r#"{"x":1,"x":2,"metadata":{"model":"a","model":"b"}}"#).is_ok(), "not for us");
 }
+
+#[test]
+fn a_responses_request_is_read() {
+    let body = r#"{"model":"gpt-5","input":[{"role":"user","content":[{"type":"input_text","text":"hi"},
+        {"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}],"instructions":"kind","stream":true,
+        "max_output_tokens":99,"tools":[{"name":"t"}],"text":{"format":{"type":"json"}},"n":"unseen",
+        "previous_response_id":"resp_1","max_tokens":"unseen","background":false}"#;
+    let ask = inspect(Format::OpenAiResponses, body.as_bytes()).unwrap();
+    assert_eq!((ask.stream, ask.max_output, ask.choices), (Some(true), Some(99), 1));
+    let text = "user".len() + "input_text".len() + 2 + "input_image".len() + 4 + 1 + "json".len();
+    assert_eq!((ask.text_bytes as usize, ask.media_bytes), (text, 26));
+    let rows = [
+        (r#"{"background":true}"#, "background", "false: "),
+        (r#"{"background":1}"#, "background", "a boolean"),
+        (r#"{"max_output_tokens":"9"}"#, "max_output_tokens", "a non-negative integer"),
+    ];
+    for (body, field, said) in rows {
+        let bad = inspect(Format::OpenAiResponses, body.as_bytes()).unwrap_err();
+        let BadBody::Field { name, expected } = bad else { panic!("{body}: {bad:?}") };
+        assert!(name == field && expected.starts_with(said), "{body}: {bad}");
+    }
+    let twice = inspect(Format::OpenAiResponses, br#"{"background":false,"background":true}"#);
+    assert_eq!(twice, Err(BadBody::Json(Fault { at: 20, kind: FaultKind::DuplicateKey })));
+}
+
+#[test]
+fn an_embeddings_request_is_read_in_all_its_forms() {
+    // Text bytes, tokens.
+    let rows = [
+        (r#""four""#, 4, 0),
+        (r#"["four","and five"]"#, 12, 0),
+        ("[1, 22, 333]", 0, 3),
+        ("[[1,2],[3]]", 0, 3),
+        ("[]", 0, 0),
+    ];
+    for (input, text, tokens) in rows {
+        let body = format!(r#"{{"input":{input},"model":"e","dimensions":256,"encoding_format":"float"}}"#);
+        let ask = inspect(Format::OpenAiEmbeddings, body.as_bytes()).unwrap();
+        assert_eq!((ask.text_bytes, ask.input_tokens, ask.dimensions), (text, tokens, Some(256)), "{input}");
+        assert_eq!(ask.model.map(|model| &body[model.range()]), Some("e"));
+    }
+}
+
+#[test]
+fn a_gemini_request_is_read_in_both_spellings() {
+    let rows = [
+        r#"{"contents":[{"role":"user","parts":[{"text":"hi"},{"inlineData":{"mimeType":"a/b","data":"AAAA"}}]}],
+            "systemInstruction":{"parts":[{"text":"kind"}]},"tools":[{"functionDeclarations":[{"name":"f"}]}],
+            "generationConfig":{"maxOutputTokens":7,"candidateCount":2,"responseSchema":{"type":"S"},"topK":"unseen"},
+            "safetySettings":[{"category":"unseen"}],"model":"unseen"}"#,
+        r#"{"contents":[{"role":"user","parts":[{"text":"hi"},{"inline_data":{"mime_type":"a/b","data":"AAAA"}}]}],
+            "system_instruction":{"parts":[{"text":"kind"}]},"tools":[{"function_declarations":[{"name":"f"}]}],
+            "generation_config":{"max_output_tokens":7,"candidate_count":2,"response_json_schema":{"type":"S"}}}"#,
+    ];
+    for body in rows {
+        for format in [Format::GeminiGenerate, Format::GeminiCountTokens] {
+            let ask = inspect(format, body.as_bytes()).unwrap();
+            assert_eq!((ask.model, ask.stream, ask.max_output, ask.choices), (None, None, Some(7), 2));
+            assert_eq!((ask.text_bytes, ask.media_bytes), (4 + 2 + 3 + 4 + 1 + 1, 4), "{body}");
+        }
+    }
+    let lenient = r#"{"generationConfig":{"maxOutputTokens":"7","candidateCount":1.0}}"#;
+    assert_eq!(inspect(Format::GeminiGenerate, lenient.as_bytes()).unwrap().max_output, None);
+}

@@ -1,7 +1,10 @@
 //! Reads usage and progress out of an answer while its bytes pass.
 
 mod anthropic;
+mod embeddings;
+mod gemini;
 mod openai;
+mod responses;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -11,7 +14,10 @@ use crate::wire::json::{Scanner, Visitor};
 use crate::wire::sse::{Part, Parts};
 use anthropic::Anthropic;
 use arrayvec::ArrayVec;
+use embeddings::Embeddings;
+use gemini::Gemini;
 use openai::OpenAi;
+use responses::Responses;
 use tally::Tally;
 
 /// Meters one answer of a provider while its bytes pass; keeps none of them.
@@ -25,25 +31,45 @@ pub struct Meter(Inner);
 #[derive(Debug)]
 enum Inner {
     OpenAi(Reading<OpenAi>),
+    Responses(Reading<Responses>),
+    Embeddings(Reading<Embeddings>),
     Anthropic(Reading<Anthropic>),
+    Gemini(Reading<Gemini>),
+}
+
+/// Does the same to the reading of whichever format it is.
+macro_rules! each {
+    ($inner:expr, $reading:ident => $body:expr) => {
+        match $inner {
+            Inner::OpenAi($reading) => $body,
+            Inner::Responses($reading) => $body,
+            Inner::Embeddings($reading) => $body,
+            Inner::Anthropic($reading) => $body,
+            Inner::Gemini($reading) => $body,
+        }
+    };
 }
 
 impl Meter {
     /// For an answer in the *provider's* format. `streamed` says that its content type is `text/event-stream`; else it
-    /// is one JSON document.
+    /// is one JSON document. Answers that cost nothing ([`Work::Free`](super::Work::Free)) have no usage.
     pub fn new(format: Format, streamed: bool) -> Meter {
         Meter(match format {
-            Format::OpenAiChat => Inner::OpenAi(Reading::new(streamed)),
-            Format::AnthropicMessages => Inner::Anthropic(Reading::new(streamed)),
+            Format::OpenAiChat | Format::OpenAiModels => Inner::OpenAi(Reading::new(streamed)),
+            Format::OpenAiResponses => Inner::Responses(Reading::new(streamed)),
+            Format::OpenAiEmbeddings => Inner::Embeddings(Reading::new(streamed)),
+            Format::AnthropicMessages | Format::AnthropicCountTokens | Format::AnthropicModels => {
+                Inner::Anthropic(Reading::new(streamed))
+            }
+            Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => {
+                Inner::Gemini(Reading::new(streamed))
+            }
         })
     }
 
     /// Looks at the next bytes of the answer.
     pub fn feed(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            Inner::OpenAi(reading) => reading.feed(bytes),
-            Inner::Anthropic(reading) => reading.feed(bytes),
-        }
+        each!(&mut self.0, reading => reading.feed(bytes));
     }
 
     /// What the provider has reported so far; `None` when nothing. Reports in a stream are cumulative, so that the
@@ -63,13 +89,10 @@ impl Meter {
         self.tally().output_bytes
     }
 
-    /// Whether the answer ended as the format says: `finish_reason` for a choice or `[DONE]`, `message_stop`; for an
-    /// answer that is no stream, the end of its document.
+    /// Whether the answer ended as the format says: `finish_reason` for a choice or `[DONE]`, `message_stop`,
+    /// `response.completed` and its kin, `finishReason`; for an answer that is no stream, the end of its document.
     pub fn complete(&self) -> bool {
-        match &self.0 {
-            Inner::OpenAi(reading) => reading.complete(),
-            Inner::Anthropic(reading) => reading.complete(),
-        }
+        each!(&self.0, reading => reading.complete())
     }
 
     /// Whether the provider told an error, in place of an answer or in the middle of it.
@@ -88,10 +111,7 @@ impl Meter {
     }
 
     fn tally(&self) -> &Tally {
-        match &self.0 {
-            Inner::OpenAi(reading) => reading.visitor.tally(),
-            Inner::Anthropic(reading) => reading.visitor.tally(),
-        }
+        each!(&self.0, reading => reading.visitor.tally())
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use Format::{AnthropicMessages, OpenAiChat};
+use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, OpenAiResponses};
 
 /// What a meter says, to compare and to write down in rows.
 #[derive(Debug, PartialEq)]
@@ -191,5 +191,101 @@ fn a_model_name_that_is_too_long_is_not_kept() {
     for (length, kept) in [(128, true), (129, false)] {
         let body = format!(r#"{{"model":"{}"}}"#, "m".repeat(length));
         assert_eq!(meter_every_way(OpenAiChat, false, &body).model.is_some(), kept);
+    }
+}
+
+#[test]
+fn a_responses_stream_is_metered() {
+    let begun = [
+        r#"{"type":"response.created","response":{"id":"r","model":"gpt-5","output":[],"usage":null,"error":null}}"#,
+        r#"{"type":"response.output_item.added","item":{"type":"function_call","name":"f","arguments":""}}"#,
+        r#"{"type":"response.output_text.delta","delta":"h\u00e9","obfuscation":"xxxx","logprobs":[]}"#,
+        r#"{"delta":"sum","type":"response.reasoning_summary_text.delta"}"#,
+        r#"{"type":"response.function_call_arguments.delta","delta":"{}"}"#,
+        r#"{"type":"response.output_text.done","text":"h\u00e9"}"#,
+    ];
+    let usage_json = r#"{"input_tokens":30,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":5},"output_tokens":7,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":37}"#;
+    let open = meter_every_way(OpenAiResponses, true, &events(&begun));
+    assert_eq!((open.usage, open.output_bytes, open.complete, open.failed), (None, 3 + 3 + 2, false, false));
+    assert_eq!((open.model.as_deref(), open.events, open.malformed), (Some("gpt-5"), 6, 0));
+    for (kind, failed) in [("completed", false), ("incomplete", false), ("failed", true)] {
+        let end = format!(
+            r#"{{"type":"response.{kind}","response":{{"model":"gpt-5","output":[{{"content":[{{"text":"h"}}]}}],"usage":{usage_json}}}}}"#
+        );
+        let said = meter_every_way(OpenAiResponses, true, &events(&[&begun[..], &[&end]].concat()));
+        assert_eq!((said.usage, said.output_bytes), (usage([30, 10, 5, 7, 3]), 8), "{kind}");
+        assert_eq!((said.complete, said.failed), (true, failed), "{kind}");
+    }
+    let error = r#"{"type":"error","code":"server_error","message":"m","param":null,"sequence_number":2}"#;
+    let said = meter_every_way(OpenAiResponses, true, &events(&[error]));
+    assert!(said.failed && !said.complete);
+    let whole = format!(
+        r#"{{"object":"response","model":"gpt-5","error":null,"output":[{{"type":"reasoning","summary":[{{"text":"ab"}}]}},
+        {{"type":"message","content":[{{"type":"output_text","text":"hey","annotations":[{{"text":"no"}}]}}]}},
+        {{"type":"function_call","name":"f","arguments":"{{}}"}}],"text":{{"format":{{"type":"text"}}}},"usage":{usage_json}}}"#
+    );
+    let said = meter_every_way(OpenAiResponses, false, &whole);
+    assert_eq!((said.usage, said.output_bytes), (usage([30, 10, 5, 7, 3]), 2 + 3 + 1 + 2));
+    assert!(said.complete && !said.failed);
+}
+
+#[test]
+fn embeddings_are_metered() {
+    let rows = [
+        (r#"{"prompt_tokens":8,"total_tokens":8}"#, usage([8, 0, 0, 0, 0])),
+        (r#"{"total_tokens":4}"#, usage([4, 0, 0, 0, 0])),
+        (
+            r#"{"total_tokens":9,"prompt_tokens":8,"completion_tokens":0,"cost":{"total_tokens":1}}"#,
+            usage([8, 0, 0, 0, 0]),
+        ),
+        ("{}", None),
+        ("null", None),
+    ];
+    for (json, expect) in rows {
+        let body = format!(
+            r#"{{"object":"list","data":[{{"embedding":[0.1,-2e-3],"index":0}}],"model":"e","usage":{json}}}"#
+        );
+        let said = meter_every_way(OpenAiEmbeddings, false, &body);
+        assert_eq!((said.usage, said.model.as_deref()), (expect, Some("e")), "{json}");
+        assert_eq!((said.complete, said.output_bytes), (true, 0), "{json}");
+    }
+}
+
+#[test]
+fn a_gemini_stream_is_metered() {
+    let chunks = [
+        r#"{"candidates":[{"content":{"parts":[{"text":"h\u00e9"}],"role":"model"},"index":0}],"usageMetadata":{"trafficType":"x"},"modelVersion":"gemini-x"}"#,
+        r#"{"candidates":[{"content":{"parts":[{"text":"th","thought":true,"thoughtSignature":"zzzz"}]}}],"usageMetadata":{"promptTokenCount":20,"totalTokenCount":25,"thoughtsTokenCount":5}}"#,
+        r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":[1]},"id":"no"}}]}}],"usageMetadata":{"promptTokenCount":20,"toolUsePromptTokenCount":4,"cachedContentTokenCount":8,"candidatesTokenCount":3,"thoughtsTokenCount":5,"promptTokensDetails":[{"modality":"TEXT","tokenCount":20}]}}"#,
+    ];
+    let expect = [None, usage([20, 0, 0, 5, 5]), usage([24, 8, 0, 8, 5])];
+    for (after, expect) in expect.into_iter().enumerate() {
+        let said = meter_every_way(GeminiGenerate, true, &events(&chunks[..=after]).replace("\n", "\r\n"));
+        assert_eq!((said.usage, said.complete, said.malformed), (expect, false, 0), "{after}");
+        assert_eq!(said.model.as_deref(), Some("gemini-x"));
+    }
+    let ends = [
+        (r#"{"candidates":[{"finishReason":"STOP"}]}"#, true, false),
+        (r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#, true, false),
+        (r#"{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}"#, false, true),
+    ];
+    for (end, complete, failed) in ends {
+        let said = meter_every_way(GeminiGenerate, true, &events(&[&chunks[..], &[end]].concat()));
+        assert_eq!((said.usage, said.output_bytes), (usage([24, 8, 0, 8, 5]), 3 + 2 + 1 + 9), "{end}");
+        assert_eq!((said.complete, said.failed), (complete, failed), "{end}");
+    }
+}
+
+#[test]
+fn what_is_free_has_no_usage() {
+    for (format, body) in [
+        (Format::AnthropicCountTokens, r#"{"input_tokens":14}"#),
+        (Format::GeminiCountTokens, r#"{"totalTokens":31,"promptTokensDetails":[{"tokenCount":31}]}"#),
+        (Format::OpenAiModels, r#"{"object":"list","data":[{"id":"gpt-5","object":"model"}]}"#),
+        (Format::AnthropicModels, r#"{"data":[{"id":"claude"}],"has_more":false}"#),
+        (Format::GeminiModels, r#"{"models":[{"name":"models/gemini","inputTokenLimit":5}]}"#),
+    ] {
+        let said = meter_every_way(format, false, body);
+        assert_eq!((said.usage, said.output_bytes, said.complete), (None, 0, true), "{body}");
     }
 }

@@ -1,8 +1,8 @@
 //! Errors of a provider in the client's format, whole and in the middle of a stream.
 
 use super::read::{Decoder, Kind, Value};
-use crate::llm::Format;
 use crate::llm::refusal::{self, Refusal, RefusalKind};
+use crate::llm::{Api, Format};
 
 /// The longest message that is handed on, in bytes; a provider's own are far shorter.
 const MESSAGE_MAX: usize = 4096;
@@ -55,9 +55,9 @@ pub(super) fn stream_cut(client: Format, out: &mut Vec<u8>) {
 }
 
 fn write_event(client: Format, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
-    out.extend_from_slice(match client {
-        Format::OpenAiChat => b"data: ",
-        Format::AnthropicMessages => b"event: error\ndata: ",
+    out.extend_from_slice(match client.api() {
+        Api::OpenAi | Api::Gemini => b"data: ",
+        Api::Anthropic => b"event: error\ndata: ",
     });
     data(out);
     out.extend_from_slice(b"\n\n");

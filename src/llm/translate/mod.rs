@@ -126,6 +126,9 @@ impl fmt::Display for BadReply {
 
 impl std::error::Error for BadReply {}
 
+/// Why a request between two formats is refused of which one has no room here.
+const NO_WAY: &str = "there is no translation between these formats";
+
 /// Appends to `out` the request in format `to` that means what `body` in format `from` means.
 ///
 /// Between equal formats `body` is copied unread and `terms` are not applied: that is editing, not translation.
@@ -165,6 +168,7 @@ fn translated(
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
+        _ => Err(BadRequest::new("", NO_WAY)),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
         return Err(BadRequest::new("model", "you must provide a model"));
@@ -174,6 +178,7 @@ fn translated(
     match to {
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+        _ => Err(BadRequest::new("", NO_WAY)),
     }?;
     Ok(lost)
 }
@@ -198,12 +203,14 @@ pub fn reply(
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
+            _ => Err(BadReply::NotAnAnswer),
         }?;
         let mut lost = reply.lost.clone();
         let e = &mut Emit::new(out);
         match client {
             Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
             Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
+            _ => return Err(BadReply::NotAnAnswer),
         }
         Ok(lost)
     };

@@ -74,7 +74,7 @@ pub(super) trait WriteEvents {
 }
 
 impl StreamTranslator {
-    /// A translator of one stream. Between equal formats events pass as they are.
+    /// A translator of one stream. Between equal formats, and where one has no room here, events pass as they are.
     pub fn new(provider: Format, client: Format, terms: StreamTerms) -> StreamTranslator {
         if provider == client {
             return StreamTranslator(None);
@@ -83,10 +83,12 @@ impl StreamTranslator {
         let reader: Box<dyn ReadEvents> = match provider {
             Format::OpenAiChat => Box::new(chat::Reader::default()),
             Format::AnthropicMessages => Box::new(messages::Reader::default()),
+            _ => return StreamTranslator(None),
         };
         let writer: Box<dyn WriteEvents> = match client {
             Format::OpenAiChat => Box::new(chat::Writer::new(terms)),
             Format::AnthropicMessages => Box::new(messages::Writer::default()),
+            _ => return StreamTranslator(None),
         };
         StreamTranslator(Some(Box::new(Crossing {
             client,

@@ -1,0 +1,177 @@
+use super::Metered;
+use super::tally::Tally;
+use crate::base::Tokens;
+use crate::llm::Usage;
+use crate::wire::json::{Container, Scalar, Visitor};
+
+/// Reads answers of Gemini's `generateContent` and the chunks of its streams (Gemini API reference,
+/// "GenerateContentResponse", "UsageMetadata").
+///
+/// Usage stands on each chunk and is cumulative. What tools brought in is input beside the prompt's, thoughts are output
+/// beside the candidates'; cached content is a part of the prompt.
+#[derive(Debug, Default)]
+pub(super) struct Gemini {
+    tally: Tally,
+    /// The usage object being read.
+    report: Report,
+    /// Where the arguments being read opened.
+    arguments_open: usize,
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    prompt: Option<Tokens>,
+    tools: Option<Tokens>,
+    cached: Option<Tokens>,
+    candidates: Option<Tokens>,
+    thoughts: Option<Tokens>,
+}
+
+impl Report {
+    /// The same meaning for all providers, see [`Usage`]; `None` where nothing is told.
+    fn normalised(&self) -> Option<Usage> {
+        let Report { prompt, tools, cached, candidates, thoughts } = *self;
+        prompt.or(candidates).or(thoughts)?;
+        Some(Usage {
+            input: prompt.unwrap_or_default().saturating_add(tools.unwrap_or_default()),
+            cached_input: cached.unwrap_or_default(),
+            cache_write: 0,
+            output: candidates.unwrap_or_default().saturating_add(thoughts.unwrap_or_default()),
+            reasoning: thoughts.unwrap_or_default(),
+        })
+    }
+}
+
+impl Metered for Gemini {
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    fn begin_document(&mut self) {
+        self.report = Report::default();
+        self.tally.forget_open_model();
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    #[default]
+    Top,
+    Model,
+    Error,
+    Candidates,
+    Candidate,
+    FinishReason,
+    /// Why there is no candidate.
+    Feedback,
+    Content,
+    Parts,
+    /// A part, or a call or code in it.
+    Part,
+    /// Generated text.
+    Output,
+    /// The arguments of a call, as JSON.
+    Arguments,
+    Usage,
+    PromptTokens,
+    ToolTokens,
+    CachedTokens,
+    CandidatesTokens,
+    ThoughtsTokens,
+    Other,
+}
+
+impl Visitor for Gemini {
+    type Place = Place;
+
+    #[inline]
+    fn member(&mut self, parent: Place, key: &[u8], _at: usize) -> Place {
+        match (parent, key) {
+            (Place::Top, b"candidates") => Place::Candidates,
+            (Place::Top, b"usageMetadata") => Place::Usage,
+            (Place::Top, b"modelVersion") => Place::Model,
+            (Place::Top, b"promptFeedback") => Place::Feedback,
+            (Place::Top, b"error") => Place::Error,
+
+            (Place::Candidate, b"content") => Place::Content,
+            (Place::Candidate, b"finishReason") => Place::FinishReason,
+            (Place::Feedback, b"blockReason") => Place::FinishReason,
+            (Place::Content, b"parts") => Place::Parts,
+            (Place::Part, b"text" | b"name" | b"code") => Place::Output,
+            (Place::Part, b"functionCall" | b"executableCode") => Place::Part,
+            (Place::Part, b"args") => Place::Arguments,
+
+            (Place::Usage, b"promptTokenCount") => Place::PromptTokens,
+            (Place::Usage, b"toolUsePromptTokenCount") => Place::ToolTokens,
+            (Place::Usage, b"cachedContentTokenCount") => Place::CachedTokens,
+            (Place::Usage, b"candidatesTokenCount") => Place::CandidatesTokens,
+            (Place::Usage, b"thoughtsTokenCount") => Place::ThoughtsTokens,
+            _ => Place::Other,
+        }
+    }
+
+    fn element(&mut self, parent: Place) -> Place {
+        match parent {
+            Place::Candidates => Place::Candidate,
+            Place::Parts => Place::Part,
+            _ => Place::Other,
+        }
+    }
+
+    fn open(&mut self, place: Place, _container: Container, at: usize) {
+        match place {
+            Place::Usage => self.report = Report::default(),
+            Place::Arguments => self.arguments_open = at,
+            Place::Error => self.tally.failed = true,
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, place: Place, container: Container, end: usize, empty: bool) {
+        match (place, container) {
+            (Place::Usage, Container::Object) => {
+                self.tally.usage = self.report.normalised().or(self.tally.usage);
+            }
+            (Place::Arguments, _) if !empty => {
+                self.tally.output_bytes += (end - self.arguments_open) as u64;
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn text(&mut self, place: Place, part: &[u8]) {
+        match place {
+            Place::Output => self.tally.output_bytes += part.len() as u64,
+            Place::Model => self.tally.model_part(part),
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, place: Place, _start: usize, _end: usize) {
+        match place {
+            Place::Model => self.tally.model_end(),
+            Place::FinishReason => self.tally.ended = true,
+            Place::Error => self.tally.failed = true,
+            _ => {}
+        }
+    }
+
+    fn scalar(&mut self, place: Place, scalar: Scalar, _start: usize, _end: usize) {
+        let Scalar::Integer(tokens) = scalar else { return };
+        let report = &mut self.report;
+        let slot = match place {
+            Place::PromptTokens => &mut report.prompt,
+            Place::ToolTokens => &mut report.tools,
+            Place::CachedTokens => &mut report.cached,
+            Place::CandidatesTokens => &mut report.candidates,
+            Place::ThoughtsTokens => &mut report.thoughts,
+            _ => return,
+        };
+        *slot = Some(tokens);
+    }
+}
