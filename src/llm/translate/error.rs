@@ -15,8 +15,8 @@ const TOO_LONG: &str = "prompt is too long";
 /// send. Any body will do: one that is empty, HTML or nonsense gives a message that names the status.
 ///
 /// The status stays, since the SDKs of both decide by it whether to try again (408, 409, 429, and 500 and
-/// above), with two exceptions: 529, which only Anthropic's clients know as "overloaded", is 503 to an OpenAI
-/// client; and a `status` below 400 is no error at all and becomes 502.
+/// above), with two exceptions: 529, which only Anthropic's clients know as "overloaded", is 503 to all
+/// others; and a `status` below 400 is no error at all and becomes 502.
 ///
 /// Between equal formats a body that has the format's shape is kept as it is. Whether a 401 or 403 should be
 /// shown to the client at all (it is the gateway's credential that the provider refuses) is the caller's choice.
@@ -28,7 +28,7 @@ pub fn error(provider: Format, client: Format, status: u16, body: &mut [u8], out
     let found = Problem::read(body);
     let status = match status {
         0..400 => 502,
-        529 if client == Format::OpenAiChat => 503,
+        529 if client.api() != Api::Anthropic => 503,
         status => status,
     };
     if provider == client && found.as_ref().is_some_and(|found| found.in_shape) {
@@ -69,7 +69,8 @@ struct Problem {
     message: String,
     /// `error.type` (both formats); empty when missing.
     kind: String,
-    /// `error.code` (OpenAI), a number as its digits (vLLM and others send one); empty when missing.
+    /// `error.code` (OpenAI), a number as its digits (vLLM and others send one), or `error.status` (Google); empty when
+    /// missing.
     code: String,
     /// `error.param` (OpenAI); empty when missing.
     param: String,
@@ -103,7 +104,11 @@ impl Problem {
         let of = |name: &str| holder.get(name).map_or(String::new(), word);
         let in_shape = nested.is_some_and(|error| error.is_object() && error.get("message").is_some());
         let kind = if nested.is_some() { of("type") } else { String::new() };
-        Problem { in_shape, message, kind, code: of("code"), param: of("param") }
+        let code = match of("status") {
+            status if !status.is_empty() && nested.is_some() => status, // Google's, whose code is the HTTP status again
+            _ => of("code"),
+        };
+        Problem { in_shape, message, kind, code, param: of("param") }
     }
 
     fn write(&self, client: Format, kind: RefusalKind, status: Option<u16>, out: &mut Vec<u8>) {
@@ -113,7 +118,9 @@ impl Problem {
         let mut message = if self.message.is_empty() { nameless } else { self.message.clone() };
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         let too_long = self.code == "context_length_exceeded"
-            || [TOO_LONG, "maximum context length"].iter().any(|words| message.contains(words));
+            || [TOO_LONG, "maximum context length", "exceeds the maximum number of tokens"]
+                .iter()
+                .any(|words| message.contains(words));
         if client == Format::AnthropicMessages && too_long && !message.contains(TOO_LONG) {
             message.insert_str(0, ": ");
             message.insert_str(0, TOO_LONG);
@@ -141,17 +148,24 @@ fn word(value: Value<'_, '_>) -> String {
 /// The kind of error that a provider's `type` or `code` stands for, or the status that some give there.
 fn kind_of_word(word: &str) -> Option<RefusalKind> {
     Some(match word {
-        "invalid_request_error" | "context_length_exceeded" => RefusalKind::InvalidRequest,
-        "authentication_error" | "invalid_api_key" => RefusalKind::Authentication,
-        "permission_error" | "billing_error" => RefusalKind::Permission,
-        "not_found_error" | "model_not_found" => RefusalKind::NotFound,
+        "invalid_request_error"
+        | "context_length_exceeded"
+        | "INVALID_ARGUMENT"
+        | "FAILED_PRECONDITION"
+        | "OUT_OF_RANGE" => RefusalKind::InvalidRequest,
+        "authentication_error" | "invalid_api_key" | "UNAUTHENTICATED" => RefusalKind::Authentication,
+        "permission_error" | "billing_error" | "PERMISSION_DENIED" => RefusalKind::Permission,
+        "not_found_error" | "model_not_found" | "NOT_FOUND" => RefusalKind::NotFound,
         "request_too_large" => RefusalKind::TooLarge,
-        "rate_limit_error" | "rate_limit_exceeded" | "requests" | "tokens" | "insufficient_quota" => {
-            RefusalKind::RateLimited
-        }
-        "overloaded_error" | "overloaded" | "service_unavailable" => RefusalKind::Overloaded,
-        "timeout_error" | "timeout" => RefusalKind::Timeout,
-        "api_error" | "server_error" => RefusalKind::Internal,
+        "rate_limit_error"
+        | "rate_limit_exceeded"
+        | "requests"
+        | "tokens"
+        | "insufficient_quota"
+        | "RESOURCE_EXHAUSTED" => RefusalKind::RateLimited,
+        "overloaded_error" | "overloaded" | "service_unavailable" | "UNAVAILABLE" => RefusalKind::Overloaded,
+        "timeout_error" | "timeout" | "DEADLINE_EXCEEDED" => RefusalKind::Timeout,
+        "api_error" | "server_error" | "INTERNAL" | "UNKNOWN" => RefusalKind::Internal,
         digits => RefusalKind::of_status(digits.parse().ok().filter(|status| (400..600).contains(status))?),
     })
 }

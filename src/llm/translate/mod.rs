@@ -14,11 +14,12 @@
 //!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
-//! Members that no table here knows pass through untouched.
+//! Members that no table here knows pass through untouched, except to Gemini, which refuses what it does not know.
 
 mod chat;
 pub(in crate::llm) mod emit;
 mod error;
+mod gemini;
 mod hub;
 mod lost;
 mod messages;
@@ -33,7 +34,7 @@ pub use stream::{StreamTerms, StreamTranslator};
 use super::Format;
 use super::refusal::{self, Refusal, RefusalKind};
 use emit::Emit;
-use read::{Decoder, Value};
+use read::{Decoder, Kept, Value};
 use std::fmt;
 
 /// What the gateway decides about a request that is translated.
@@ -43,11 +44,15 @@ pub struct RequestTerms<'a> {
     pub model: Option<&'a str>,
     /// `max_tokens` where the client gave none and the target demands one (Anthropic does); at least 1.
     pub default_max_tokens: u64,
+    /// The model that the client's path named; Gemini's clients say it there.
+    pub path_model: Option<&'a str>,
+    /// Whether the client's path asked for a stream; Gemini's clients say it there.
+    pub path_stream: Option<bool>,
 }
 
 impl Default for RequestTerms<'_> {
     fn default() -> Self {
-        RequestTerms { model: None, default_max_tokens: 4096 }
+        RequestTerms { model: None, default_max_tokens: 4096, path_model: None, path_stream: None }
     }
 }
 
@@ -105,6 +110,8 @@ pub enum BadReply {
     NotAnAnswer,
     /// It holds more tool calls in one stream than are followed (128).
     TooManyToolCalls,
+    /// The arguments of its calls are longer than are collected (4 MiB), for a client that gets them whole.
+    ArgumentsTooLong,
 }
 
 impl BadReply {
@@ -114,6 +121,7 @@ impl BadReply {
             BadReply::NotJson => "the provider's answer is not valid JSON",
             BadReply::NotAnAnswer => "the provider's answer is not in its API format",
             BadReply::TooManyToolCalls => "the provider's answer holds too many tool calls",
+            BadReply::ArgumentsTooLong => "the arguments of the provider's tool calls are too long",
         }
     }
 }
@@ -165,9 +173,12 @@ fn translated(
     terms: &RequestTerms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadRequest> {
+    let mut made = if from == Format::GeminiGenerate { gemini::made_of_request(body) } else { Vec::new() };
+    let made = Kept::of(&mut made);
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
+        Format::GeminiGenerate => gemini::read_request(body, made.value(), terms),
         _ => Err(BadRequest::new("", NO_WAY)),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
@@ -178,6 +189,7 @@ fn translated(
     match to {
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+        Format::GeminiGenerate => gemini::write_request(&request, terms, &mut lost, e),
         _ => Err(BadRequest::new("", NO_WAY)),
     }?;
     Ok(lost)
@@ -200,9 +212,13 @@ pub fn reply(
     }
     out.reserve(body.len() + 256);
     let translated = |answer: Value<'_, '_>| {
+        let mut made =
+            if provider == Format::GeminiGenerate { gemini::made_of_reply(answer) } else { Vec::new() };
+        let made = Kept::of(&mut made);
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
+            Format::GeminiGenerate => gemini::read_reply(answer, made.value()),
             _ => Err(BadReply::NotAnAnswer),
         }?;
         let mut lost = reply.lost.clone();
@@ -210,6 +226,7 @@ pub fn reply(
         match client {
             Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
             Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
+            Format::GeminiGenerate => gemini::write_reply(&reply, terms, &mut lost, e),
             _ => return Err(BadReply::NotAnAnswer),
         }
         Ok(lost)

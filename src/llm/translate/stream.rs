@@ -3,7 +3,7 @@
 use super::error::{stream_cut, stream_error};
 use super::hub::{Event, Finish};
 use super::read::{Decoder, Value};
-use super::{BadReply, chat, messages};
+use super::{BadReply, chat, gemini, messages};
 use crate::llm::{Format, Usage};
 use crate::wire::sse;
 
@@ -25,7 +25,8 @@ pub struct StreamTerms {
 /// [`StreamTranslator::finish`] once: it appends what is missing of a proper end, or an error event if the
 /// stream was cut. [`StreamTranslator::cut`] ends the stream early on the gateway's own decision.
 ///
-/// Holds an id, a model name and a bounded map of tool calls; never the text that passes.
+/// Holds an id, a model name and a bounded map of tool calls, for Gemini's clients with their arguments (4 MiB); never
+/// the text that passes.
 pub struct StreamTranslator(Option<Box<Crossing>>);
 
 /// The way of a stream from one format through the hub into another.
@@ -83,11 +84,13 @@ impl StreamTranslator {
         let reader: Box<dyn ReadEvents> = match provider {
             Format::OpenAiChat => Box::new(chat::Reader::default()),
             Format::AnthropicMessages => Box::new(messages::Reader::default()),
+            Format::GeminiGenerate => Box::new(gemini::Reader::default()),
             _ => return StreamTranslator(None),
         };
         let writer: Box<dyn WriteEvents> = match client {
             Format::OpenAiChat => Box::new(chat::Writer::new(terms)),
             Format::AnthropicMessages => Box::new(messages::Writer::default()),
+            Format::GeminiGenerate => Box::new(gemini::Writer::default()),
             _ => return StreamTranslator(None),
         };
         StreamTranslator(Some(Box::new(Crossing {

@@ -181,7 +181,7 @@ fn refusal_of<'b>(part: &Part<'_, 'b>) -> Option<&'b str> {
 fn write_thinking(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {
     let thoughts = || {
         parts.iter().filter_map(|part| match part.what {
-            What::Thinking { text, .. } => Some(text),
+            What::Thinking { text, .. } => Some(text).filter(|text| !text.is_empty()),
             _ => None,
         })
     };

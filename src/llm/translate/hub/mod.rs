@@ -13,7 +13,9 @@ mod reply;
 mod request;
 
 pub(super) use event::Event;
-pub(super) use part::{At, Citation, Json, Media, MediaKind, Part, Source, What, write_call_id};
+pub(super) use part::{
+    At, Citation, GEMINI_SIGNED, Json, Media, MediaKind, Part, Source, What, write_call_id,
+};
 pub(super) use reply::{Finish, Reply};
 pub(super) use request::{
     Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, effort, positive,

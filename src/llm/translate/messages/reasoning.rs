@@ -3,7 +3,7 @@
 use super::claude::Claude;
 use crate::llm::translate::Lost;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Effort, Request, Role, What};
+use crate::llm::translate::hub::{Effort, GEMINI_SIGNED, Request, Role, What};
 
 /// The least `budget_tokens` that Anthropic accepts ("Building with extended thinking").
 const BUDGET_MIN: u64 = 1024;
@@ -96,7 +96,7 @@ fn is_tool_loop_without_thinking(request: &Request<'_, '_>) -> bool {
 /// Whether it is a thought that Anthropic knows for its own.
 pub(super) fn is_signed(what: &What<'_, '_>) -> bool {
     match what {
-        What::Thinking { signature, .. } => !signature.is_empty(),
+        What::Thinking { signature, .. } => !signature.is_empty() && !signature.starts_with(GEMINI_SIGNED),
         What::Redacted(_) => true,
         _ => false,
     }

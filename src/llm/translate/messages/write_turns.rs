@@ -1,4 +1,5 @@
 use super::reasoning::is_signed;
+use super::reply::thought;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What};
 use crate::llm::translate::read::Value;
@@ -84,7 +85,21 @@ impl<'o> Turns<'_, 'o, '_> {
     /// White space at the end of the last message, an answer to be continued, is cut off: Anthropic refuses it.
     fn assistant(&mut self, turn: &Turn<'_, '_>, is_last: bool) -> Result<(), BadRequest> {
         let trimmed = |text| if is_last { str::trim_end(text) } else { text };
+        let mut pieces: Vec<&str> = Vec::new();
         for part in &turn.parts {
+            match &part.what {
+                // A client that keeps the pieces of a stream gives the signature with the last of them (Gemini's).
+                What::Thinking { text, signature: "" } => {
+                    pieces.push(text);
+                    continue;
+                }
+                What::Thinking { text, signature } if is_signed(&part.what) => {
+                    pieces.push(text);
+                    thought(&std::mem::take(&mut pieces), signature, self.block("assistant"));
+                    continue;
+                }
+                _ => self.lose_thoughts(&mut pieces),
+            }
             match &part.what {
                 What::Text { text, .. } | What::Refusal(text) => {
                     self.text("assistant", trimmed(text), part.cache);
@@ -109,7 +124,16 @@ impl<'o> Turns<'_, 'o, '_> {
                 What::Media(_) | What::Result { .. } | What::Foreign => self.lost.add("server_tools"),
             }
         }
+        self.lose_thoughts(&mut pieces);
         Ok(())
+    }
+
+    /// Thoughts that are not signed are refused.
+    fn lose_thoughts(&mut self, pieces: &mut Vec<&str>) {
+        if !pieces.is_empty() {
+            self.lost.add("thinking");
+            pieces.clear();
+        }
     }
 
     fn tool_result(

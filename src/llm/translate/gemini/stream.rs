@@ -1,0 +1,336 @@
+use super::grounding::{self, CITATIONS_MAX, Cited, Ruler};
+use super::reply::{blocked, candidate, finish_of, parts, refusal, text_of};
+use super::write_reply::{finish_reason, write_call, write_thought};
+use super::{logprobs, made, names};
+use crate::llm::Usage;
+use crate::llm::translate::BadReply;
+use crate::llm::translate::emit::{Emit, compact};
+use crate::llm::translate::hub::{Citation, Event, Finish, Json};
+use crate::llm::translate::read::{Decoder, Value};
+use crate::llm::translate::stream::{ReadEvents, Sink, WriteEvents, clip};
+use crate::llm::translate::usage::{self, GeminiUsage};
+
+/// The most calls of a stream, as in all formats.
+const CALLS_MAX: u32 = 128;
+
+/// The most bytes of arguments that a stream's calls may have while they are collected.
+const ARGUMENTS_MAX: usize = 4 << 20;
+
+/// The longest signature that is handed on; Google's own have a few kilobytes.
+const SIGNATURE_MAX: usize = 256 << 10;
+
+/// Reads the events of a stream, each a whole answer that holds a piece. Usage is cumulative; the finish reason comes
+/// with the last piece, and nothing after it says that the stream is over.
+#[derive(Default)]
+pub(crate) struct Reader {
+    usage: GeminiUsage,
+    /// Parts so far, calls among them.
+    parts: usize,
+    calls: u32,
+    /// The text so far, for the places of what it is based on.
+    text: Ruler,
+    cited: usize,
+}
+
+impl ReadEvents for Reader {
+    fn read(&mut self, _: &str, chunk: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
+        // A stream that fails may also send a list with the error in it.
+        if chunk.get("error").is_some() || chunk.is_array() {
+            return to(Event::Fail(chunk));
+        }
+        if let Some(usage) = names::get(chunk, "usageMetadata") {
+            self.usage.update(usage, names::get);
+            to(Event::Usage(self.usage.usage()))?;
+        }
+        let (candidate, blocked) = (candidate(chunk), blocked(chunk));
+        if candidate.is_none() && blocked.is_none() {
+            return Ok(());
+        }
+        let response = names::text(chunk, "responseId");
+        to(Event::Start { id: response, model: names::text(chunk, "modelVersion") })?;
+        match (candidate, blocked) {
+            (Some(candidate), _) => self.candidate(candidate, response, to),
+            (None, Some(words)) => {
+                to(Event::Refusal(words))?;
+                to(Event::Finish(Finish::Refused))
+            }
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Reader {
+    fn candidate(
+        &mut self,
+        candidate: Value<'_, '_>,
+        response: &str,
+        to: &mut Sink<'_>,
+    ) -> Result<(), BadReply> {
+        for part in parts(Some(candidate)) {
+            self.part(part, response, to)?;
+        }
+        if let Some(words) = refusal(candidate).filter(|_| self.parts == 0) {
+            to(Event::Refusal(words))?;
+        }
+        for cited in grounding::read(candidate, &self.text, |_| 0) {
+            if self.cited < CITATIONS_MAX {
+                self.cited += 1;
+                to(Event::Citation(cited))?;
+            }
+        }
+        if let Some(result) = names::get(candidate, "logprobsResult") {
+            let mut list = Vec::new();
+            logprobs::write_list(result, &mut Emit::new(&mut list));
+            Decoder::default().decode(&mut list, |list| to(Event::Logprobs(list))).unwrap_or(Ok(()))?;
+        }
+        finish_of(candidate).map_or(Ok(()), |finish| to(Event::Finish(finish)))
+    }
+
+    fn part(&mut self, part: Value<'_, '_>, response: &str, to: &mut Sink<'_>) -> Result<(), BadReply> {
+        let number = self.parts;
+        self.parts += 1;
+        let signature = Some(names::text(part, "thoughtSignature")).filter(|one| !one.is_empty());
+        if let Some(signature) = signature {
+            to(Event::Seal(signature))?;
+        }
+        if let Some(call) = names::get(part, "functionCall") {
+            return self.call(call, number, response, signature, to);
+        }
+        match text_of(part) {
+            None | Some(("", _)) => Ok(()),
+            Some((text, true)) => to(Event::Thinking(text)),
+            Some((text, false)) => {
+                self.text.add(text);
+                to(Event::Text(text))
+            }
+        }
+    }
+
+    /// A call comes whole.
+    fn call(
+        &mut self,
+        given: Value<'_, '_>,
+        number: usize,
+        response: &str,
+        signature: Option<&str>,
+        to: &mut Sink<'_>,
+    ) -> Result<(), BadReply> {
+        if self.calls >= CALLS_MAX {
+            return Err(BadReply::TooManyToolCalls);
+        }
+        let call = self.calls;
+        self.calls += 1;
+        let made = match names::text(given, "id") {
+            "" => made::call_id(response, number, given),
+            id => id.to_owned(),
+        };
+        to(Event::Call { call, id: &made, name: names::text(given, "name") })?;
+        if let Some(signature) = signature {
+            to(Event::Signature(signature))?;
+        }
+        let piece = names::get(given, "args").map_or_else(|| "{}".to_owned(), compact);
+        to(Event::Arguments { call, piece: &piece })?;
+        to(Event::Close)
+    }
+}
+
+/// Writes the events of a stream. Text and thoughts go out as they come; a call goes out whole, when it is closed or at
+/// the end. The last event has the finish reason, usage, and what the answer is based on.
+#[derive(Default)]
+pub(crate) struct Writer {
+    /// What every event ends with: the model and the answer's id.
+    tail: Vec<u8>,
+    /// Calls that are not told yet; those before them are.
+    calls: Vec<Call>,
+    told: u32,
+    /// Bytes of arguments in [`calls`](Writer::calls).
+    held: usize,
+    /// Whether a thought came last, and its signature as far as it is known.
+    in_thought: bool,
+    signature: String,
+    text: Ruler,
+    /// Where the text that came last begins; `None` when something else came last.
+    text_start: Option<u64>,
+    cited: Vec<Source>,
+}
+
+#[derive(Default)]
+struct Call {
+    id: String,
+    name: String,
+    arguments: String,
+    signature: String,
+}
+
+/// A citation with bytes as its place.
+struct Source {
+    url: String,
+    title: String,
+    start: u64,
+    end: u64,
+}
+
+impl Writer {
+    /// An event with one part, and what stands beside the content.
+    fn chunk(&self, out: &mut Vec<u8>, part: impl FnOnce(&mut Emit<'_>), beside: impl FnOnce(&mut Emit<'_>)) {
+        out.extend_from_slice(b"data: ");
+        let e = &mut Emit::new(out);
+        e.open(b'{');
+        self.candidate(part, beside, e);
+        self.close_event(out);
+    }
+
+    fn candidate(
+        &self,
+        part: impl FnOnce(&mut Emit<'_>),
+        beside: impl FnOnce(&mut Emit<'_>),
+        e: &mut Emit<'_>,
+    ) {
+        e.key("candidates").array(|e| {
+            e.object(|e| {
+                e.key("content").object(|e| {
+                    e.key("parts").array(part);
+                    e.key("role").str("model");
+                });
+                beside(e);
+                e.key("index").u64(0);
+            });
+        });
+    }
+
+    fn close_event(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.tail);
+        out.extend_from_slice(b"}\n\n");
+    }
+
+    fn text(&mut self, text: &str, out: &mut Vec<u8>) {
+        self.end_thought(out);
+        self.text_start.get_or_insert(self.text.bytes());
+        self.text.add(text);
+        self.chunk(out, |e| e.object(|e| e.key("text").str(text)), |_| {});
+    }
+
+    /// A thought is over; its signature comes behind it, in a part of its own.
+    fn end_thought(&mut self, out: &mut Vec<u8>) {
+        self.in_thought = false;
+        let signature = std::mem::take(&mut self.signature);
+        if !signature.is_empty() {
+            self.chunk(out, |e| e.object(|e| write_thought("", &signature, e)), |_| {});
+        }
+    }
+
+    fn arguments(&mut self, call: u32, piece: &str) -> Result<(), BadReply> {
+        self.held += piece.len();
+        if self.held > ARGUMENTS_MAX {
+            return Err(BadReply::ArgumentsTooLong);
+        }
+        let open = call.checked_sub(self.told).and_then(|index| self.calls.get_mut(index as usize));
+        open.into_iter().for_each(|open| open.arguments.push_str(piece));
+        Ok(())
+    }
+
+    fn tell_calls(&mut self, out: &mut Vec<u8>) {
+        for call in std::mem::take(&mut self.calls) {
+            let Call { id, name, arguments, signature } = &call;
+            let number = u64::from(self.told);
+            self.chunk(
+                out,
+                |e| {
+                    write_call(id, number, name, Json::Text(arguments), signature, e);
+                },
+                |_| {},
+            );
+            self.told += 1;
+        }
+        self.held = 0;
+    }
+
+    /// Without a place it is the whole of the text that came last.
+    fn cite(&mut self, page: &Citation<'_>) {
+        if page.url.is_empty() || self.cited.len() >= CITATIONS_MAX {
+            return;
+        }
+        let place = page.span.and_then(|(start, end)| self.text.byte(start).zip(self.text.byte(end)));
+        let (start, end) = place.unwrap_or((self.text_start.unwrap_or_default(), self.text.bytes()));
+        self.cited.push(Source { url: page.url.to_owned(), title: page.title.to_owned(), start, end });
+    }
+}
+
+impl WriteEvents for Writer {
+    fn start(&mut self, id: &str, model: &str, _: &mut Vec<u8>) {
+        let e = &mut Emit::inside(&mut self.tail, true);
+        e.key("modelVersion").str(clip(model));
+        e.key("responseId").str(clip(id));
+    }
+
+    fn event(&mut self, event: Event<'_, '_>, out: &mut Vec<u8>) -> Result<(), BadReply> {
+        match event {
+            Event::Text(text) | Event::Refusal(text) => self.text(text, out),
+            Event::Thinking(text) => {
+                (self.in_thought, self.text_start) = (true, None);
+                self.chunk(out, |e| e.object(|e| write_thought(text, "", e)), |_| {});
+            }
+            Event::Signature(piece) => {
+                let signature = match self.calls.last_mut() {
+                    _ if self.in_thought => &mut self.signature,
+                    Some(call) => &mut call.signature,
+                    None => return Ok(()),
+                };
+                if signature.len() + piece.len() <= SIGNATURE_MAX {
+                    signature.push_str(piece);
+                }
+            }
+            Event::Call { id, name, .. } => {
+                self.end_thought(out);
+                self.text_start = None;
+                if self.told as usize + self.calls.len() >= CALLS_MAX as usize {
+                    return Err(BadReply::TooManyToolCalls);
+                }
+                let (id, name) = (clip(id).to_owned(), clip(name).to_owned());
+                self.calls.push(Call { id, name, ..Call::default() });
+            }
+            Event::Arguments { call, piece } => return self.arguments(call, piece),
+            Event::Citation(page) => self.cite(&page),
+            Event::Logprobs(list) => self.chunk(
+                out,
+                |e| e.object(|e| e.key("text").str("")),
+                |e| logprobs::write_result([list].into_iter(), e),
+            ),
+            Event::Close => {
+                self.end_thought(out);
+                self.tell_calls(out);
+                self.text_start = None;
+            }
+            // Encrypted thoughts have no place in a part; a seal comes before what it is repeated with.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, finish: Finish, usage: Usage, out: &mut Vec<u8>) {
+        self.end_thought(out);
+        self.tell_calls(out);
+        let cited: Vec<Cited<'_>> = self.cited.iter().map(Source::cited).collect();
+        out.extend_from_slice(b"data: ");
+        let e = &mut Emit::new(out);
+        e.open(b'{');
+        self.candidate(
+            |e| e.object(|e| e.key("text").str("")),
+            |e| {
+                e.key("finishReason").str(finish_reason(finish));
+                grounding::write(&cited, e);
+            },
+            e,
+        );
+        e.key("usageMetadata");
+        usage::to_gemini(usage, e);
+        self.close_event(out);
+    }
+}
+
+impl Source {
+    fn cited(&self) -> Cited<'_> {
+        let Source { url, title, start, end } = self;
+        Cited { url, title, part: 0, start: *start, end: *end, text: "" }
+    }
+}
