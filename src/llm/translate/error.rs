@@ -133,7 +133,9 @@ impl Problem {
             _ => own.filter(|word| *word != kind.openai_type()),
         };
         let param = Some(self.param.as_str()).filter(|param| !param.is_empty());
-        refusal::write(Some(client), &Refusal { param, code, ..Refusal::new(kind, &message) }, out);
+        let own = Refusal::new(kind, &message);
+        let refusal = Refusal { status: status.unwrap_or(own.status), param, code, ..own };
+        refusal::write(Some(client), &refusal, out);
     }
 }
 
@@ -173,7 +175,7 @@ fn kind_of_word(word: &str) -> Option<RefusalKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Format::{AnthropicMessages as A, OpenAiChat as O};
+    use Format::{AnthropicMessages as A, GeminiGenerate as G, OpenAiChat as O};
 
     fn check(provider: Format, client: Format, status: u16, body: &str, sent: u16, expected: &str) {
         let mut out = b"kept".to_vec();
@@ -289,6 +291,70 @@ mod tests {
             (500, r#""plain""#, "api_error", "plain"),
         ] {
             check(O, A, status, body, status, &shaped(kind, message));
+        }
+    }
+
+    #[test]
+    fn geminis_errors_and_errors_towards_geminis_clients() {
+        for (provider, client, status, body, sent, expected) in [
+            (
+                G,
+                O,
+                400,
+                r#"{"error":{"code":400,"message":"The input token count (9) exceeds the maximum number of tokens allowed (8).","status":"INVALID_ARGUMENT"}}"#,
+                400,
+                r#"{"error":{"message":"The input token count (9) exceeds the maximum number of tokens allowed (8).","type":"invalid_request_error","param":null,"code":"context_length_exceeded"}}"#,
+            ),
+            (
+                G,
+                O,
+                400,
+                r#"{"error":{"code":400,"message":"bad","status":"FAILED_PRECONDITION"}}"#,
+                400,
+                r#"{"error":{"message":"bad","type":"invalid_request_error","param":null,"code":"FAILED_PRECONDITION"}}"#,
+            ),
+            (
+                G,
+                A,
+                429,
+                r#"[{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED"}}]"#,
+                429,
+                r#"{"type":"error","error":{"type":"rate_limit_error","message":"quota"}}"#,
+            ),
+            (
+                A,
+                G,
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                503,
+                r#"{"error":{"code":503,"message":"Overloaded","status":"UNAVAILABLE"}}"#,
+            ),
+            (
+                O,
+                G,
+                401,
+                r#"{"error":{"message":"Incorrect API key","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+                401,
+                r#"{"error":{"code":401,"message":"Incorrect API key","status":"UNAUTHENTICATED"}}"#,
+            ),
+            (
+                A,
+                G,
+                409,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"busy"}}"#,
+                409,
+                r#"{"error":{"code":409,"message":"busy","status":"INVALID_ARGUMENT"}}"#,
+            ),
+            (
+                G,
+                G,
+                500,
+                "",
+                500,
+                r#"{"error":{"code":500,"message":"the provider answered with status 500","status":"INTERNAL"}}"#,
+            ),
+        ] {
+            check(provider, client, status, body, sent, expected);
         }
     }
 

@@ -239,9 +239,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FORMATS: [Format; 2] = [Format::OpenAiChat, Format::AnthropicMessages];
+    const FORMATS: [Format; 3] = [Format::OpenAiChat, Format::AnthropicMessages, Format::GeminiGenerate];
 
-    /// JSON made of the words of both formats in places where they do not belong.
+    /// JSON made of the words of all formats in places where they do not belong.
     fn jumbled() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
             Just(serde_json::Value::Null),
@@ -323,10 +323,34 @@ mod tests {
         "reasoning_effort",
         "high",
         "temperature",
+        "contents",
+        "parts",
+        "inlineData",
+        "mime_type",
+        "functionCall",
+        "functionResponse",
+        "response",
+        "args",
+        "thoughtSignature",
+        "candidates",
+        "finishReason",
+        "generationConfig",
+        "responseSchema",
+        "functionDeclarations",
+        "parameters",
+        "groundingMetadata",
+        "groundingChunks",
+        "groundingSupports",
+        "segment",
+        "endIndex",
+        "promptFeedback",
+        "blockReason",
+        "usageMetadata",
     ];
 
     fn survive(bytes: &[u8]) {
-        for (from, to) in [(FORMATS[0], FORMATS[1]), (FORMATS[1], FORMATS[0])] {
+        let pairs = FORMATS.iter().flat_map(|from| FORMATS.map(|to| (*from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
             let mut out = Vec::new();
             if request(from, to, &mut bytes.to_vec(), &RequestTerms::default(), &mut out).is_ok() {
                 serde_json::from_slice::<serde_json::Value>(&out).unwrap();
@@ -374,6 +398,20 @@ mod tests {
             let body = serde_json::json!({
                 "model": "m", "messages": [{"role": role, "content": content}, {"role": "user", "content": "x"}],
                 "tools": tools, "tool_choice": choice,
+            });
+            survive(body.to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_part_of_the_members_of_a_request_of_geminis_is_survived(
+            role in prop::sample::select(&["user", "model", "function", "x"][..]),
+            parts in jumbled(),
+            tools in jumbled(),
+            config in jumbled(),
+        ) {
+            let body = serde_json::json!({
+                "model": "m", "contents": [{"role": role, "parts": parts}, {"parts": {"text": "x"}}],
+                "tools": tools, "toolConfig": config, "generationConfig": config,
             });
             survive(body.to_string().as_bytes());
         }

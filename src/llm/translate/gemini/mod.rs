@@ -34,6 +34,8 @@ mod read_turns;
 mod reply;
 mod schema;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod thinking;
 mod tools;
 mod write_reply;

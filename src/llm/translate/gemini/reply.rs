@@ -33,6 +33,16 @@ const REFUSED: &[&str] = &[
     "PUP_LIMITED_DISABLED",
 ];
 
+/// Reasons that no other format has: the model did not get its answer right.
+const FAILED: &[&str] = &[
+    "MALFORMED_FUNCTION_CALL",
+    "MALFORMED_RESPONSE",
+    "UNEXPECTED_TOOL_CALL",
+    "TOO_MANY_TOOL_CALLS",
+    "MISSING_THOUGHT_SIGNATURE",
+    "OTHER",
+];
+
 /// Why a candidate that holds nothing was kept back, where it says so.
 pub(super) fn refusal<'b>(candidate: Value<'_, 'b>) -> Option<&'b str> {
     let refused = finish_of(candidate) == Some(Finish::Refused);
@@ -95,6 +105,9 @@ pub(in crate::llm::translate) fn read<'t, 'b>(
     }
     if let Some(candidate) = candidate {
         attach(candidate, made.get("logprobs"), &mut parts, &mut lost);
+        if FAILED.contains(&names::text(candidate, "finishReason")) {
+            lost.add("finish_reason");
+        }
         if parts.is_empty() {
             parts.extend(refusal(candidate).map(What::Refusal));
         }

@@ -1,6 +1,6 @@
 use super::grounding::{self, CITATIONS_MAX, Cited, Ruler};
 use super::reply::{blocked, candidate, finish_of, parts, refusal, text_of};
-use super::write_reply::{finish_reason, write_call, write_thought};
+use super::write_reply::{finish_reason, is_base64, write_call, write_thought};
 use super::{logprobs, made, names};
 use crate::llm::Usage;
 use crate::llm::translate::BadReply;
@@ -135,15 +135,15 @@ impl Reader {
 }
 
 /// Writes the events of a stream. Text and thoughts go out as they come; a call goes out whole, when it is closed or at
-/// the end. The last event has the finish reason, usage, and what the answer is based on.
+/// the end. One that ends in the middle of its arguments is left out if the answer does: nobody is to run it. The last event has the finish reason, usage, and what the answer is based on.
 #[derive(Default)]
 pub(crate) struct Writer {
     /// What every event ends with: the model and the answer's id.
     tail: Vec<u8>,
-    /// Calls that are not told yet; those before them are.
+    /// Calls that are not told yet, and how many there were.
     calls: Vec<Call>,
-    told: u32,
-    /// Bytes of arguments in [`calls`](Writer::calls).
+    called: u32,
+    /// Bytes of arguments of the calls that are not told.
     held: usize,
     /// Whether a thought came last, and its signature as far as it is known.
     in_thought: bool,
@@ -156,6 +156,7 @@ pub(crate) struct Writer {
 
 #[derive(Default)]
 struct Call {
+    number: u32,
     id: String,
     name: String,
     arguments: String,
@@ -214,35 +215,35 @@ impl Writer {
     fn end_thought(&mut self, out: &mut Vec<u8>) {
         self.in_thought = false;
         let signature = std::mem::take(&mut self.signature);
-        if !signature.is_empty() {
+        if !signature.is_empty() && is_base64(&signature) {
             self.chunk(out, |e| e.object(|e| write_thought("", &signature, e)), |_| {});
         }
     }
 
     fn arguments(&mut self, call: u32, piece: &str) -> Result<(), BadReply> {
+        let Some(open) = self.calls.iter_mut().find(|open| open.number == call) else { return Ok(()) };
         self.held += piece.len();
         if self.held > ARGUMENTS_MAX {
             return Err(BadReply::ArgumentsTooLong);
         }
-        let open = call.checked_sub(self.told).and_then(|index| self.calls.get_mut(index as usize));
-        open.into_iter().for_each(|open| open.arguments.push_str(piece));
+        open.arguments.push_str(piece);
         Ok(())
     }
 
+    /// Tells the calls that are complete.
     fn tell_calls(&mut self, out: &mut Vec<u8>) {
-        for call in std::mem::take(&mut self.calls) {
-            let Call { id, name, arguments, signature } = &call;
-            let number = u64::from(self.told);
-            self.chunk(
-                out,
-                |e| {
-                    write_call(id, number, name, Json::Text(arguments), signature, e);
-                },
-                |_| {},
-            );
-            self.told += 1;
-        }
-        self.held = 0;
+        let complete = |call: &mut Call| Json::Text(&call.arguments).object().is_some();
+        let calls: Vec<Call> = self.calls.extract_if(.., complete).collect();
+        calls.iter().for_each(|call| self.tell(call, out));
+    }
+
+    fn tell(&mut self, call: &Call, out: &mut Vec<u8>) {
+        let Call { number, id, name, arguments, signature } = call;
+        let write = |e: &mut Emit<'_>| {
+            write_call(id, u64::from(*number), name, Json::Text(arguments), signature, e);
+        };
+        self.chunk(out, write, |_| {});
+        self.held -= arguments.len();
     }
 
     /// Without a place it is the whole of the text that came last.
@@ -280,14 +281,15 @@ impl WriteEvents for Writer {
                     signature.push_str(piece);
                 }
             }
-            Event::Call { id, name, .. } => {
+            Event::Call { call, id, name } => {
                 self.end_thought(out);
                 self.text_start = None;
-                if self.told as usize + self.calls.len() >= CALLS_MAX as usize {
+                if self.called >= CALLS_MAX {
                     return Err(BadReply::TooManyToolCalls);
                 }
                 let (id, name) = (clip(id).to_owned(), clip(name).to_owned());
-                self.calls.push(Call { id, name, ..Call::default() });
+                self.calls.push(Call { number: call, id, name, ..Call::default() });
+                self.called += 1;
             }
             Event::Arguments { call, piece } => return self.arguments(call, piece),
             Event::Citation(page) => self.cite(&page),
@@ -309,7 +311,13 @@ impl WriteEvents for Writer {
 
     fn end(&mut self, finish: Finish, usage: Usage, out: &mut Vec<u8>) {
         self.end_thought(out);
+        if finish == Finish::Length {
+            self.calls.retain(|call| !call.arguments.is_empty()); // the one that was cut before they came
+        }
         self.tell_calls(out);
+        if finish != Finish::Length {
+            std::mem::take(&mut self.calls).iter().for_each(|call| self.tell(call, out));
+        }
         let cited: Vec<Cited<'_>> = self.cited.iter().map(Source::cited).collect();
         out.extend_from_slice(b"data: ");
         let e = &mut Emit::new(out);

@@ -21,7 +21,7 @@ pub(in crate::llm::translate) fn write(
     lost: &mut Lost,
     e: &mut Emit<'_>,
 ) {
-    let mut written = Written::default();
+    let mut written = Written { is_cut: reply.finish == Finish::Length, ..Written::default() };
     e.object(|e| {
         e.key("candidates").array(|e| {
             e.object(|e| {
@@ -46,6 +46,8 @@ pub(in crate::llm::translate) fn write(
 /// What was written of the parts, for what stands beside them.
 #[derive(Default)]
 struct Written<'p, 't, 'b> {
+    /// The answer ends in the middle: a call that does too is nobody's to run.
+    is_cut: bool,
     parts: usize,
     calls: u64,
     /// Texts with what they are based on, and the index of their part.
@@ -65,7 +67,15 @@ impl<'p, 't, 'b> Written<'p, 't, 'b> {
                 e.object(|e| e.key("text").str(text));
             }
             What::Refusal(text) => e.object(|e| e.key("text").str(text)),
-            What::Thinking { text, signature } => e.object(|e| write_thought(text, signature, e)),
+            What::Thinking { text, signature } => {
+                if !is_base64(signature) {
+                    lost.add("thinking");
+                }
+                e.object(|e| write_thought(text, signature, e));
+            }
+            What::Call { arguments, .. } if self.is_cut && arguments.object().is_none() => {
+                return lost.add("tool_calls.arguments");
+            }
             What::Call { id, name, arguments, signature } => {
                 let whole = write_call(id, self.calls, name, *arguments, signature, e);
                 self.calls += 1;
@@ -129,9 +139,28 @@ impl<'p, 't, 'b> Written<'p, 't, 'b> {
 pub(super) fn write_thought(text: &str, signature: &str, e: &mut Emit<'_>) {
     e.key("text").str(text);
     e.key("thought").raw("true");
-    if !signature.is_empty() {
+    write_signature(signature, e);
+}
+
+/// Clients decode signatures, and refuse the answer where one is no base64; some hosts' are not.
+fn write_signature(signature: &str, e: &mut Emit<'_>) {
+    if !signature.is_empty() && is_base64(signature) {
         e.key("thoughtSignature").str(signature);
     }
+}
+
+/// Whether it is base64 with padding, in either alphabet (RFC 4648 sections 4 and 5), with no bits left over.
+pub(super) fn is_base64(text: &str) -> bool {
+    let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
+    let letters = text.get(..text.len() - padding).unwrap_or_default();
+    let whole = match (padding, letters.bytes().last()) {
+        (0, _) => true,
+        (1, Some(last)) => b"AEIMQUYcgkosw048".contains(&last),
+        (2, Some(last)) => b"AQgw".contains(&last),
+        _ => false,
+    };
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+    whole && text.len() % 4 == 0 && letters.bytes().all(known)
 }
 
 /// Writes a call, the `number`-th of its answer; false when its arguments were no object.
@@ -150,9 +179,33 @@ pub(super) fn write_call(
             e.key("name").str(name);
             whole = arguments.write_object(e.key("args"));
         });
-        if !signature.is_empty() {
-            e.key("thoughtSignature").str(signature);
-        }
+        write_signature(signature, e);
     });
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_base64;
+
+    #[test]
+    fn base64_is_known() {
+        for (text, is) in [
+            ("", true),
+            ("EqQB", true),
+            ("Eq_-", true),
+            ("EqQ=", true),
+            ("EqR=", false),
+            ("Zg==", true),
+            ("Zz==", false),
+            ("EqQ", false),
+            ("E===", false),
+            ("====", false),
+            ("Eq=B", false),
+            ("Eq B", false),
+            ("é", false),
+        ] {
+            assert_eq!(is_base64(text), is, "{text}");
+        }
+    }
 }

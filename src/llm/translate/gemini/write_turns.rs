@@ -53,8 +53,8 @@ pub(super) fn write(
         } else {
             contents.user(&parts.collect::<Vec<_>>())?;
         }
-        contents.close();
     }
+    contents.close();
     if contents.count == 0 {
         return Err(BadRequest::new("messages", "must hold at least one message with content"));
     }
@@ -120,7 +120,10 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
                             e.key("thought").raw("true");
                         });
                     }
-                    pending = signature.strip_prefix(GEMINI_SIGNED).unwrap_or(pending);
+                    if let Some(own) = signature.strip_prefix(GEMINI_SIGNED) {
+                        let before = std::mem::replace(&mut pending, own);
+                        self.sealed(before);
+                    }
                 }
                 What::Text { text: "", .. } => {}
                 What::Text { text, .. } | What::Refusal(text) => {
@@ -135,10 +138,15 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
                 What::Media(_) | What::Result { .. } | What::Foreign => self.lost.add("server_tools"),
             }
         }
-        if !pending.is_empty() {
-            self.said("", pending);
-        }
+        self.sealed(pending);
         Ok(())
+    }
+
+    /// A signature of what is not told.
+    fn sealed(&mut self, signature: &str) {
+        if !signature.is_empty() {
+            self.said("", signature);
+        }
     }
 
     fn said(&mut self, text: &str, signature: &str) {
@@ -163,7 +171,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
         })?;
         let order = self.calls.len();
         self.calls.insert(id, (name, order));
-        let is_first = self.open.is_none() || !self.called;
+        let is_first = self.open != Some("model") || !self.called;
         let unsigned = signature.is_empty() && is_first && self.gemini.demands_signatures();
         self.part("model").object(|e| {
             e.key("functionCall").object(|e| {
@@ -234,7 +242,8 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
 
     /// Where the next part of `role` is to be written.
     fn part(&mut self, role: &'static str) -> &mut Emit<'o> {
-        if self.open.is_none() {
+        if self.open != Some(role) {
+            self.close();
             self.e.open(b'{');
             self.e.key("role").str(role);
             self.e.key("parts").open(b'[');
@@ -298,7 +307,7 @@ fn write_media(media: &Media<'_>, part: &Part<'_, '_>, e: &mut Emit<'_>) -> Resu
         Source::Kept(uri) if !is_kept(uri) => return Err(media.unsendable(part.at)),
         Source::Url(uri) | Source::Kept(uri) => e.object(|e| {
             e.key("fileData").object(|e| {
-                if let Some(media_type) = media_type(uri, media.kind) {
+                if let Some(media_type) = media_type(uri, media) {
                     e.key("mimeType").str(media_type);
                 }
                 e.key("fileUri").str(uri);
@@ -309,7 +318,7 @@ fn write_media(media: &Media<'_>, part: &Part<'_, '_>, e: &mut Emit<'_>) -> Resu
 }
 
 /// The media type that the name at the end of a URL shows.
-fn media_type(url: &str, kind: MediaKind) -> Option<&'static str> {
+fn media_type(url: &str, media: &Media<'_>) -> Option<&'static str> {
     const TYPES: [(&str, &str); 17] = [
         ("png", "image/png"),
         ("jpg", "image/jpeg"),
@@ -334,5 +343,7 @@ fn media_type(url: &str, kind: MediaKind) -> Option<&'static str> {
     let end = name.rsplit_once('.').map_or("", |(_, end)| end);
     let shown =
         TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(end)).map(|(_, media_type)| *media_type);
-    shown.or((kind == MediaKind::Document).then_some("application/pdf")) // all that others send by a URL
+    // All documents that other formats send by a URL are PDF.
+    let by_url = matches!((media.kind, media.source), (MediaKind::Document, Source::Url(_)));
+    shown.or(by_url.then_some("application/pdf"))
 }
