@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use support::{Rig, limits, manifests, settings};
+use support::{Rig, Wire, apis, limits, settings};
 use tollgate_loadtest::Script;
 
 /// The system's allocator, which counts what workers and the journal ask of it while it is told to.
@@ -59,8 +59,9 @@ fn note() {
     }
     NOTES.set(true);
     let place = place(&Backtrace::force_capture().to_string());
-    // What goes by time and not by request: glommio's own timers, places of the wheel, the housekeeping of each second.
-    let by_time = ["keep_house", "wheel::"];
+    // What goes by time and not by request: glommio's own timers, places of the wheel, the housekeeping of each second,
+    // which may be built into its caller, and what it calls.
+    let by_time = ["keep_house", "worker::estimates", "Latencies::take", "wheel::"];
     if !place.is_empty() && !by_time.iter().any(|what| place.contains(what)) {
         COUNTED.fetch_add(1, Relaxed);
         if let Ok(mut places) = PLACES.lock() {
@@ -132,7 +133,11 @@ fn a_warm_worker_serves_without_allocating() {
     let spec =
         "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
     // Name, path, body, and how many allocations a request may cost. What is translated is decoded into trees.
-    let rows: [(&str, &str, String, u64); 7] = [
+    let of = |wire: Wire, streamed| (wire.path(streamed), wire.body(streamed));
+    let (responses, streamed_responses) = (of(Wire::Responses, false), of(Wire::Responses, true));
+    let (embeddings, gemini, streamed_gemini) =
+        (of(Wire::Embeddings, false), of(Wire::Gemini, false), of(Wire::Gemini, true));
+    let rows: [(&str, &str, String, u64); 12] = [
         ("plain", "/plain/v1/chat/completions", chat(1 << 10, ""), 0),
         ("chat", "/openai", chat(1 << 10, ""), 0),
         ("chat of 12 KiB", "/openai", chat(12 << 10, ""), 0),
@@ -140,11 +145,16 @@ fn a_warm_worker_serves_without_allocating() {
         ("streamed messages", "/messages", message(r#""stream":true,"#), 0),
         ("streamed chat", "/openai", chat(1 << 10, r#""stream":true,"#), 0),
         ("translated chat", "/anthropic", chat(1 << 10, ""), 20),
+        ("responses", &responses.0, responses.1, 0),
+        ("streamed responses", &streamed_responses.0, streamed_responses.1, 0),
+        ("embeddings", &embeddings.0, embeddings.1, 0),
+        ("gemini", &gemini.0, gemini.1, 0),
+        ("streamed gemini", &streamed_gemini.0, streamed_gemini.1, 0),
     ];
     let mut faults = Vec::new();
     for route in ["", "openai", "messages"] {
         let policies = if route.is_empty() { String::new() } else { limits(route, &LIMITS) };
-        let rig = Rig::start_with(Script::default(), &manifests(&policies), &settings(spec));
+        let rig = Rig::start_with(Script::default(), &apis(&policies), &settings(spec));
         for (name, path, body, most) in &rows {
             let (count, places) = allocations(&rig, path, body);
             if count > most * REQUESTS + SLACK {

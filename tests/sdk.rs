@@ -1,5 +1,5 @@
-//! The official Python SDKs of OpenAI and Anthropic against a whole gateway: they read its answers and its refusals,
-//! find the limits' headers, come back when they are told to, and read a cut stream to its end.
+//! The official Python SDKs of OpenAI, Anthropic and Google against a whole gateway: they read its answers and its
+//! refusals, find the limits' headers, come back when they are told to, and read a cut stream to its end.
 //!
 //! `TOLLGATE_SDK_PYTHON` names an interpreter that has what tests/sdk/requirements.txt lists; `.ci/run` makes one.
 //! Without it these tests say so and check nothing.
@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
-use support::{Client, ROUTES, Rig, Route, USER_TEXT, limits, read_to, until};
+use support::{Client, ROUTES, Rig, Route, USER_TEXT, apis, limits, read_to, settings, until};
 use tollgate::runtime::clock::unix_ms;
 use tollgate::telemetry::Outcome;
 use tollgate_loadtest::{Count, Script, reply_text};
@@ -32,13 +32,14 @@ struct Program {
 }
 
 /// One for each SDK: to start one takes seconds, so all tests share them.
-static PROGRAMS: LazyLock<Option<[Mutex<Program>; 2]>> = LazyLock::new(|| {
+static PROGRAMS: LazyLock<Option<[Mutex<Program>; 3]>> = LazyLock::new(|| {
     let python = std::env::var("TOLLGATE_SDK_PYTHON").ok().filter(|python| !python.is_empty());
     let Some(python) = python else {
         eprintln!("no SDKs: set TOLLGATE_SDK_PYTHON to a Python that has them, as .ci/run does");
         return None;
     };
-    Some(["openai_program.py", "anthropic_program.py"].map(|file| Mutex::new(start(&python, file))))
+    let files = ["openai_program.py", "anthropic_program.py", "gemini_program.py"];
+    Some(files.map(|file| Mutex::new(start(&python, file))))
 });
 
 fn start(python: &str, file: &str) -> Program {
@@ -79,14 +80,28 @@ fn told(rig: &Rig, route: Route, order: Order) -> Vec<Value> {
 
 /// The same; `meanwhile` runs while the SDK is busy.
 fn told_while(rig: &Rig, route: Route, order: Order, meanwhile: impl FnOnce()) -> Vec<Value> {
+    let sdk = if route.openai_client { Sdk::OpenAi } else { Sdk::Anthropic };
+    told_by(sdk, rig, route.path, order, meanwhile)
+}
+
+/// Whose SDK; its place in [`PROGRAMS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sdk {
+    OpenAi,
+    Anthropic,
+    Google,
+}
+
+/// What came of an order to the SDK `sdk`, for which the gateway's paths begin with `base`.
+fn told_by(sdk: Sdk, rig: &Rig, base: &str, order: Order, meanwhile: impl FnOnce()) -> Vec<Value> {
     let programs = PROGRAMS.as_ref().expect("tests ask whether there are any");
-    let program = &programs[usize::from(!route.openai_client)];
+    let program = &programs[sdk as usize];
     let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
     let Order { way, times, retries, max_tokens, keyless, header } = order;
     let headers: serde_json::Map<_, _> =
         header.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let line = json!({
-        "base": format!("http://{}{}", rig.address, route.path), "way": way, "times": times, "retries": retries,
+        "base": format!("http://{}{base}", rig.address), "way": way, "times": times, "retries": retries,
         "max_tokens": max_tokens, "keyless": keyless, "headers": headers,
     });
     writeln!(program.orders, "{line}").expect("the program reads");
@@ -377,5 +392,143 @@ fn a_cut_stream_is_read_to_its_end_as_one_that_reached_its_length() {
         // An OpenAI provider that was left has not said what the input was: it is estimated.
         let input = report["usage"][0].as_u64().expect("the usage is told");
         assert!(if route.openai_provider { (1..100).contains(&input) } else { input == 10 }, "{at}");
+    }
+}
+
+// === whole APIs ===
+
+/// SDK, where its API is, the HTTPRoute, and how it asks for what has text.
+const APIS: [(Sdk, &str, &str, &[&str]); 3] = [
+    (Sdk::OpenAi, "/oa/v1", "oa", &["whole", "responses", "responses-stream", "responses-helper"]),
+    (Sdk::Anthropic, "/an", "an", &["whole"]),
+    (Sdk::Google, "/ge", "ge", &["whole", "stream"]),
+];
+
+fn apis_rig(script: Script, policies: &str) -> Rig {
+    let quiet = "  records: {to: none}\n  workers: {cores: 2, pin: false}";
+    Rig::start_with(script, &apis(policies), &settings(quiet))
+}
+
+fn report(sdk: Sdk, rig: &Rig, base: &str, order: Order) -> Value {
+    told_by(sdk, rig, base, order, || {}).remove(0)
+}
+
+#[test]
+fn every_format_is_read_by_the_sdk_of_its_api() {
+    if !present() {
+        return;
+    }
+    for (sdk, base, route, ways) in APIS {
+        let rig = apis_rig(script(), &limits(route, &["{name: r, unit: requests, rate: 99/hour}"]));
+        for (number, way) in (1..).zip(ways) {
+            let report = report(sdk, &rig, base, Order { way, ..ORDER });
+            let at = format!("{sdk:?} {way}: {report}");
+            assert_eq!(report["text"], reply_text(MODEL, USER_TEXT, number, &script()), "{at}");
+            assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
+            let finish = ["stop", "end_turn", "completed", "STOP"];
+            assert!(finish.contains(&report["finish"].as_str().expect("text")), "{at}");
+        }
+        rig.assert_ledgers_agree();
+    }
+}
+
+#[test]
+fn embeddings_models_and_counts_are_read() {
+    if !present() {
+        return;
+    }
+    let listed = json!("sim-large sim-small");
+    let rows = [
+        (Sdk::OpenAi, "/oa/v1", "embeddings", json!(""), json!([8, 8]), json!([1_000, 0])),
+        (Sdk::OpenAi, "/oa/v1", "models", listed.clone(), json!("sim-small"), Value::Null),
+        (Sdk::Anthropic, "/an", "count", json!(""), Value::Null, json!([1_000, 0])),
+        (Sdk::Anthropic, "/an", "models", listed.clone(), json!("sim-small"), Value::Null),
+        (Sdk::Google, "/ge", "count", json!(""), Value::Null, json!([1_000, 0])),
+        (Sdk::Google, "/ge", "models", listed, json!("models/sim-small"), Value::Null),
+    ];
+    let rig = apis_rig(script(), "");
+    for (sdk, base, way, text, finish, usage) in rows {
+        let report = report(sdk, &rig, base, Order { way, ..ORDER });
+        let at = format!("{sdk:?} {way}: {report}");
+        assert_eq!((&report["text"], &report["finish"], &report["usage"]), (&text, &finish, &usage), "{at}");
+    }
+    assert_eq!(rig.assert_ledgers_agree().reported.input, 1_000, "embeddings alone cost tokens");
+}
+
+#[test]
+fn refusals_of_every_format_are_the_sdks_own_errors() {
+    if !present() {
+        return;
+    }
+    let rows = [
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses", "RateLimitError"),
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses-stream", "RateLimitError"),
+        (Sdk::OpenAi, "/oa/v1", "oa", "embeddings", "RateLimitError"),
+        (Sdk::Anthropic, "/an", "an", "count", "RateLimitError"),
+        (Sdk::Google, "/ge", "ge", "whole", "ClientError"),
+        (Sdk::Google, "/ge", "ge", "stream", "ClientError"),
+    ];
+    for (sdk, base, route, way, raised) in rows {
+        let rig = apis_rig(script(), &limits(route, &["{name: calls, unit: requests, rate: 1/hour}"]));
+        report(sdk, &rig, base, Order { way, ..ORDER });
+        let report = report(sdk, &rig, base, Order { way, ..ORDER });
+        let at = format!("{sdk:?} {way}: {report}");
+        assert_eq!((&report["raised"], &report["status"]), (&json!(raised), &json!(429)), "{at}");
+        assert!(report["body"].to_string().contains("limit llm/test/calls allows"), "{at}");
+        let ms = number(&report, "retry-after-ms");
+        if sdk == Sdk::Google {
+            assert_eq!(report["type"], "RESOURCE_EXHAUSTED", "{at}");
+            let delay = report["body"]["error"]["details"][0]["retryDelay"].as_str().expect("a delay");
+            assert_eq!(delay, format!("{}.{:03}s", ms / 1000, ms % 1000), "{at}");
+        }
+        assert_eq!((refused(&rig), rig.simulator.ledger().requests), (1, 1), "{at}");
+    }
+}
+
+#[test]
+fn sdks_of_every_format_come_back() {
+    if !present() {
+        return;
+    }
+    // Google's waits a second and more by itself, whatever it is told; the others as long as they are told.
+    let limit = "{name: r, unit: requests, rate: 100/minute, burst: 1}";
+    for (sdk, base, route, way) in [
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses"),
+        (Sdk::OpenAi, "/oa/v1", "oa", "embeddings"),
+        (Sdk::Google, "/ge", "ge", "whole"),
+        (Sdk::Google, "/ge", "ge", "stream"),
+    ] {
+        let rig = apis_rig(script(), &limits(route, &[limit]));
+        let report = (0..10)
+            .flat_map(|_| told_by(sdk, &rig, base, Order { way, times: 2, retries: 2, ..ORDER }, || {}))
+            .find(|report| !report["slept"].as_array().expect("a list").is_empty())
+            .unwrap_or_else(|| panic!("{sdk:?} {way}: never refused"));
+        let at = format!("{sdk:?} {way}: {report}");
+        let ms = report["attempts"][0][1].as_u64().expect("it was told");
+        assert_eq!(report["attempts"], json!([[429, ms], [200, null]]), "{at}");
+        let slept = report["slept"][0].as_f64().expect("a time");
+        assert!(slept == ms as f64 / 1000.0 || sdk == Sdk::Google && slept >= 1.0, "{at}");
+        assert_eq!(report["usage"][0], 1_000, "{at}");
+    }
+}
+
+#[test]
+fn cut_streams_of_every_format_are_read_to_their_end() {
+    if !present() {
+        return;
+    }
+    let limit = "{name: t, unit: tokens, rate: 1/hour, burst: 800, onExhausted: cut}";
+    let rows = [
+        (Sdk::OpenAi, "/oa/v1", "oa", "responses-stream", "incomplete"),
+        (Sdk::Google, "/ge", "ge", "stream", "MAX_TOKENS"),
+    ];
+    for (sdk, base, route, way, finish) in rows {
+        let rig = apis_rig(long(), &limits(route, &[limit]));
+        let report = report(sdk, &rig, base, Order { way, max_tokens: 30_000, ..ORDER });
+        let at = format!("{sdk:?} {way}: {report}");
+        assert_eq!((rig.ended(Outcome::LimitCut), &report["finish"]), (1, &json!(finish)), "{at}");
+        let text = report["text"].as_str().expect("text").len() as u64 / 4;
+        let output = report["usage"][1].as_u64().expect("the usage is told");
+        assert!((400..1_100).contains(&text) && (500..1_100).contains(&output), "{at}");
     }
 }

@@ -1,15 +1,20 @@
 //! The load kit of tollgate: a simulated LLM provider that keeps its own books.
 //!
-//! [`Simulator`] is a real HTTP/1.1 server on loopback with one thread. It speaks OpenAI chat completions and
-//! Anthropic messages, whole and streamed, and answers as its [`Script`] says: how many tokens, how fast, with
-//! which fault. Its [`Ledger`] holds every token that it reported, so that a gateway's settlement can be compared
+//! [`Simulator`] is a real HTTP/1.1 server on loopback with one thread. It speaks OpenAI chat completions,
+//! Responses and embeddings, Anthropic messages and Gemini's contents, whole and streamed, and answers as its [`Script`]
+//! says: how many tokens, how fast, with which fault. Its [`Ledger`] holds every token that it reported, so that a gateway's settlement can be compared
 //! with what the provider said. Nothing here is shared with the gateway: a mistake is not made twice.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `POST /v1/chat/completions` | OpenAI chat completion, or its SSE stream |
+//! | `POST /v1/responses` | OpenAI response, or its SSE stream |
+//! | `POST /v1/embeddings` | OpenAI embeddings of the same numbers |
 //! | `POST /v1/messages` | Anthropic message, or its SSE stream |
 //! | `POST /v1/messages/count_tokens` | `{"input_tokens":N}` |
+//! | `POST /v1beta/models/M:generateContent`, `:streamGenerateContent?alt=sse` | Gemini content, or its SSE stream |
+//! | `POST /v1beta/models/M:countTokens` | `{"totalTokens":N}` |
+//! | `GET /v1/models`, `/v1beta/models`, and below | two models in the shape that path and headers ask for |
 //! | `GET /plain?bytes=N` | N bytes of [`plain_body`] |
 //! | `POST /plain` | `{"bytes":N,"fnv1a64":"..."}` of the body received, which may be of any length |
 //! | `POST /echo` | the body received |

@@ -345,3 +345,128 @@ fn usage_where_it_is_not_expected() {
     assert_eq!((after.without_usage, after.reported), (4, ledger.reported));
     assert_eq!(after.faulted, 8);
 }
+
+// === Responses, embeddings, Gemini ===
+
+/// Usage as each of the three formats says it; none of them knows all five numbers.
+fn usage_of(value: &Value, names: [&str; 5]) -> Usage {
+    let [input, cached_input, cache_write, output, reasoning] =
+        names.map(|name| value.pointer(name).and_then(Value::as_u64).unwrap_or(0));
+    Usage { input, cached_input, cache_write, output, reasoning }
+}
+
+const RESPONSES_USAGE: [&str; 5] = [
+    "/input_tokens",
+    "/input_tokens_details/cached_tokens",
+    "/input_tokens_details/cache_write_tokens",
+    "/output_tokens",
+    "/output_tokens_details/reasoning_tokens",
+];
+
+#[test]
+fn responses_whole_and_streamed() {
+    let simulator = Simulator::start(metered()).unwrap();
+    let mut client = Client::to(simulator.addr());
+    let ask = |body: &str| post("/v1/responses", "authorization: Bearer sk-x\r\n", body);
+    let whole = client.ask(&ask(r#"{"model":"gpt-5","input":[{"role":"user","content":"hello"}]}"#)).json();
+    let text = |number| reply_text("gpt-5", "hello", number, &metered());
+    assert_eq!((&whole["object"], &whole["status"]), (&"response".into(), &"completed".into()));
+    assert_eq!(whole["output"][0]["content"][0]["text"], text(1));
+    assert_eq!(usage_of(&whole["usage"], RESPONSES_USAGE), USAGE);
+
+    let answer = client.ask(&ask(r#"{"model":"gpt-5","input":"hello","stream":true}"#));
+    let events = answer.json_events();
+    for (number, event) in events.iter().enumerate() {
+        assert_eq!(event["sequence_number"], number, "{event}");
+    }
+    let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+    let deltas = of("response.output_text.delta");
+    assert_eq!(deltas.iter().filter_map(|event| event["delta"].as_str()).collect::<String>(), text(2));
+    assert_eq!(of("response.output_text.done")[0]["text"], text(2));
+    let last = events.last().unwrap();
+    assert_eq!((&last["type"], of("response.created").len()), (&"response.completed".into(), 1));
+    assert_eq!(last["response"]["output"][0]["content"][0]["text"], text(2));
+    assert_eq!(usage_of(&last["response"]["usage"], RESPONSES_USAGE), USAGE);
+
+    let few = client.ask(&ask(r#"{"model":"gpt-5","input":"hello","max_output_tokens":9}"#)).json();
+    assert_eq!((&few["status"], &few["usage"]["output_tokens"]), (&"incomplete".into(), &9.into()));
+    let refused = client.ask(&ask(r#"{"model":"gpt-5","messages":[]}"#));
+    assert_eq!((refused.status, simulator.ledger().refused), (400, 1));
+    assert_eq!(simulator.ledger().reported.output, 30 + 30 + 9);
+}
+
+#[test]
+fn embeddings_report_their_input() {
+    let simulator = Simulator::start(metered()).unwrap();
+    let mut client = Client::to(simulator.addr());
+    for (input, vectors) in [(r#""a""#, 1), (r#"["a","b"]"#, 2), ("[1,2,3]", 1), ("[[1,2],[3]]", 2)] {
+        let body = format!(r#"{{"model":"e","input":{input},"dimensions":4}}"#);
+        let answer = client.ask(&post("/v1/embeddings", "authorization: Bearer sk-x\r\n", &body)).json();
+        assert_eq!(answer["data"].as_array().unwrap().len(), vectors, "{input}");
+        assert_eq!(answer["data"][0]["embedding"].as_array().unwrap().len(), 4);
+        assert_eq!(answer["usage"]["prompt_tokens"], 120);
+    }
+    assert_eq!(simulator.ledger().reported, Usage { input: 4 * 120, ..Usage::default() });
+}
+
+#[test]
+fn gemini_whole_and_streamed() {
+    const NAMES: [&str; 5] = [
+        "/promptTokenCount",
+        "/cachedContentTokenCount",
+        "/none",
+        "/candidatesTokenCount",
+        "/thoughtsTokenCount",
+    ];
+    let simulator = Simulator::start(metered()).unwrap();
+    let mut client = Client::to(simulator.addr());
+    let body = r#"{"contents":[{"parts":[{"text":"hello"}]}]}"#;
+    let ask = |verb: &str| post(&format!("/v1beta/models/g-1:{verb}"), "x-goog-api-key: AIza\r\n", body);
+    let reported = Usage { cache_write: 0, output: 23, ..USAGE };
+    let text = |number| reply_text("g-1", "hello", number, &metered());
+    let whole = client.ask(&ask("generateContent")).json();
+    assert_eq!(whole["candidates"][0]["content"]["parts"][0]["text"], text(1));
+    assert_eq!(usage_of(&whole["usageMetadata"], NAMES), reported, "thoughts are apart from the candidates'");
+
+    let chunks = client.ask(&ask("streamGenerateContent?alt=sse")).json_events();
+    let said =
+        chunks.iter().filter_map(|chunk| chunk["candidates"][0]["content"]["parts"][0]["text"].as_str());
+    assert_eq!(said.collect::<String>(), text(2));
+    let last = chunks.last().unwrap();
+    assert_eq!(last["candidates"][0]["finishReason"], "STOP");
+    assert_eq!(usage_of(&last["usageMetadata"], NAMES), reported);
+    assert!(chunks.iter().all(|chunk| chunk["usageMetadata"]["promptTokenCount"] == 120), "on every chunk");
+    assert_eq!(client.ask(&ask("countTokens")).json()["totalTokens"], 120);
+
+    let keyless = client.ask(&post("/v1beta/models/g-1:generateContent", "", body));
+    assert_eq!((keyless.status, &keyless.json()["error"]["status"]), (403, &"PERMISSION_DENIED".into()));
+    let foreign = client.ask(&post(
+        "/v1beta/models/g-1:generateContent",
+        "x-goog-api-key: AIza\r\n",
+        r#"{"messages":[]}"#,
+    ));
+    assert_eq!((foreign.status, simulator.ledger().refused), (400, 2));
+    let ledger = simulator.ledger();
+    assert_eq!((ledger.reported.output, ledger.reported.cache_write), (60, 0));
+}
+
+#[test]
+fn models_are_listed_in_three_shapes() {
+    let simulator = Simulator::start(metered()).unwrap();
+    let mut client = Client::to(simulator.addr());
+    let rows = [
+        ("/v1/models", "authorization: Bearer sk-x\r\n", 200, "/data/0/object"),
+        ("/v1/models/sim-small", "authorization: Bearer sk-x\r\n", 200, "/object"),
+        ("/v1/models/none", "authorization: Bearer sk-x\r\n", 404, "/error/code"),
+        ("/v1/models", "x-api-key: k\r\nanthropic-version: 2023-06-01\r\n", 200, "/data/0/type"),
+        ("/v1beta/models", "x-goog-api-key: k\r\n", 200, "/models/0/name"),
+        ("/v1beta/models/none", "x-goog-api-key: k\r\n", 404, "/error/status"),
+    ];
+    for (path, headers, status, pointer) in rows {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: sim.test\r\n{headers}\r\n");
+        let answer = client.ask(request.as_bytes());
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert!(answer.json().pointer(pointer).is_some(), "{path}: {}", answer.text());
+    }
+    assert_eq!(simulator.ledger().reported, Usage::default());
+}

@@ -43,15 +43,16 @@ impl Mismatch {
     }
 }
 
-/// Reads a request's method and target, which is the path after the rule's rewrite and its query; `versioned` says that it
-/// has the header `anthropic-version`.
+/// Reads a request's method and target, which is the path after the rule's rewrite and its query; `headers` is the API that
+/// its headers tell: `anthropic-version` is Anthropic's, `x-goog-api-key` Google's. They matter where the three have the same
+/// paths, which are those of models and files.
 ///
 /// Endpoints are known by how the path ends, so that routes may have prefixes. A path that is none of theirs is taken for
 /// OpenAI's chat, whatever it is: so do agentgateway's route types, and the walkthrough needs it.
 ///
 /// # Errors
 /// An endpoint that is known and cannot be served so.
-pub fn read(method: Method, target: &[u8], versioned: bool) -> Result<Endpoint, Mismatch> {
+pub fn read(method: Method, target: &[u8], headers: Option<Api>) -> Result<Endpoint, Mismatch> {
     let path = match target.iter().position(|byte| matches!(byte, b'?' | b'#')) {
         Some(end) => target.get(..end).unwrap_or_default(),
         None => target,
@@ -67,11 +68,11 @@ pub fn read(method: Method, target: &[u8], versioned: bool) -> Result<Endpoint, 
     let rest = path.get(at..).unwrap_or_default();
     let (name, under) = cut_at_slash(rest);
     match (name, under) {
-        (b"models", under) => models(method, target, path, version, under, versioned),
+        (b"models", under) => models(method, target, path, version, under, headers),
         (b"responses", None) => posted(method, Format::OpenAiResponses),
         (b"embeddings", None) => posted(method, Format::OpenAiEmbeddings),
         (b"messages", Some(b"count_tokens")) => posted(method, Format::AnthropicCountTokens),
-        _ => match unserved(version, name, versioned) {
+        _ => match unserved(version, name, headers) {
             Some(api) => Err(Mismatch::Unserved(api)),
             None => posted(method, Format::OpenAiChat),
         },
@@ -106,12 +107,8 @@ fn versioned_part(path: &[u8]) -> Option<(Version, usize)> {
 }
 
 fn cut_at_slash(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match text.iter().position(|byte| *byte == b'/') {
-        Some(slash) => {
-            text.split_at_checked(slash).map_or((text, None), |(name, rest)| (name, rest.get(1..)))
-        }
-        None => (text, None),
-    }
+    let slash = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+    (text.get(..slash).unwrap_or_default(), text.get(slash + 1..))
 }
 
 fn posted(method: Method, format: Format) -> Result<Endpoint, Mismatch> {
@@ -132,12 +129,12 @@ fn models(
     path: &[u8],
     version: Version,
     under: Option<&[u8]>,
-    versioned: bool,
+    headers: Option<Api>,
 ) -> Result<Endpoint, Mismatch> {
-    let listed = match version {
-        Version::Google => Format::GeminiModels,
-        Version::V1 if versioned => Format::AnthropicModels,
-        Version::V1 => Format::OpenAiModels,
+    let listed = match (version, headers) {
+        (Version::Google, _) | (Version::V1, Some(Api::Gemini)) => Format::GeminiModels,
+        (Version::V1, Some(Api::Anthropic)) => Format::AnthropicModels,
+        (Version::V1, _) => Format::OpenAiModels,
     };
     let Some(id) = under.filter(|id| !id.is_empty()) else { return looked_up(method, listed, None) };
     let begin = path.len() - id.len();
@@ -196,14 +193,14 @@ const GEMINI: [&[u8]; 11] = [
 ];
 
 /// Whose endpoint `name` under a version is, if it is one that is not served.
-fn unserved(version: Version, name: &[u8], versioned: bool) -> Option<Api> {
+fn unserved(version: Version, name: &[u8], headers: Option<Api>) -> Option<Api> {
     let has = |names: &[&[u8]]| names.contains(&name);
-    match version {
-        Version::Google => has(&GEMINI).then_some(Api::Gemini),
-        Version::V1 if name == b"messages" || name == b"complete" || versioned && has(&ANTHROPIC) => {
-            Some(Api::Anthropic)
-        }
-        Version::V1 => has(&OPENAI).then_some(Api::OpenAi),
+    match (version, headers) {
+        (Version::Google, _) | (_, Some(Api::Gemini)) if has(&GEMINI) => Some(Api::Gemini),
+        (Version::Google, _) => None,
+        (Version::V1, Some(Api::Anthropic)) if has(&ANTHROPIC) => Some(Api::Anthropic),
+        (Version::V1, _) if matches!(name, b"messages" | b"complete") => Some(Api::Anthropic),
+        (Version::V1, _) => has(&OPENAI).then_some(Api::OpenAi),
     }
 }
 
@@ -212,12 +209,14 @@ mod tests {
     use super::*;
     use Format::*;
 
+    const ANTHROPIC_HEADER: Option<Api> = Some(Api::Anthropic);
+
     fn read(
         method: Method,
         target: &str,
-        versioned: bool,
+        headers: Option<Api>,
     ) -> Result<(Format, Option<&str>, Option<bool>), Mismatch> {
-        let endpoint = super::read(method, target.as_bytes(), versioned)?;
+        let endpoint = super::read(method, target.as_bytes(), headers)?;
         Ok((endpoint.format, endpoint.model.map(|model| &target[model.range()]), endpoint.streamed))
     }
 
@@ -244,30 +243,32 @@ mod tests {
             ("/v1beta/x/v1/embeddings#x", OpenAiEmbeddings),
         ];
         for (path, format) in rows {
-            assert_eq!(read(Method::Post, path, false), Ok((format, None, None)), "{path}");
+            assert_eq!(read(Method::Post, path, None), Ok((format, None, None)), "{path}");
             let wrong = Err(Mismatch::Method { format, allow: Method::Post });
-            assert_eq!(read(Method::Get, path, true), wrong, "{path}");
+            assert_eq!(read(Method::Get, path, Some(Api::Anthropic)), wrong, "{path}");
         }
     }
 
     #[test]
     fn models_are_looked_up() {
         let rows = [
-            ("/v1/models", false, OpenAiModels, None),
-            ("/v1/models/", false, OpenAiModels, None),
-            ("/x/v1/models?limit=5", true, AnthropicModels, None),
-            ("/v1/models/gpt-4o", false, OpenAiModels, Some("gpt-4o")),
-            ("/v1/models/ft:gpt-4o:us::x", false, OpenAiModels, Some("ft:gpt-4o:us::x")),
-            ("/v1/models/meta/llama", false, OpenAiModels, Some("meta/llama")),
-            ("/v1/models/claude-x?a=b", true, AnthropicModels, Some("claude-x")),
-            ("/v1beta/models", false, GeminiModels, None),
-            ("/g/v1beta/models/gemini-2.5-pro", false, GeminiModels, Some("gemini-2.5-pro")),
+            ("/v1/models", None, OpenAiModels, None),
+            ("/v1/models/", None, OpenAiModels, None),
+            ("/x/v1/models?limit=5", ANTHROPIC_HEADER, AnthropicModels, None),
+            ("/v1/models/gpt-4o", None, OpenAiModels, Some("gpt-4o")),
+            ("/v1/models/ft:gpt-4o:us::x", None, OpenAiModels, Some("ft:gpt-4o:us::x")),
+            ("/v1/models/meta/llama", None, OpenAiModels, Some("meta/llama")),
+            ("/v1/models/claude-x?a=b", ANTHROPIC_HEADER, AnthropicModels, Some("claude-x")),
+            ("/v1beta/models", None, GeminiModels, None),
+            ("/v1/models", Some(Api::Gemini), GeminiModels, None),
+            ("/v1/models/gemini-x", Some(Api::Gemini), GeminiModels, Some("gemini-x")),
+            ("/g/v1beta/models/gemini-2.5-pro", None, GeminiModels, Some("gemini-2.5-pro")),
         ];
-        for (path, versioned, format, model) in rows {
-            assert_eq!(read(Method::Get, path, versioned), Ok((format, model, None)), "{path}");
+        for (path, headers, format, model) in rows {
+            assert_eq!(read(Method::Get, path, headers), Ok((format, model, None)), "{path}");
             let wrong = Err(Mismatch::Method { format, allow: Method::Get });
-            assert_eq!(read(Method::Head, path, versioned), wrong, "{path}");
-            assert_eq!(read(Method::Delete, path, versioned), wrong, "{path}");
+            assert_eq!(read(Method::Head, path, headers), wrong, "{path}");
+            assert_eq!(read(Method::Delete, path, headers), wrong, "{path}");
         }
     }
 
@@ -286,43 +287,44 @@ mod tests {
         ];
         for (path, format, streamed) in rows {
             assert_eq!(
-                read(Method::Post, path, false),
+                read(Method::Post, path, None),
                 Ok((format, Some("gemini-2.5-flash"), streamed)),
                 "{path}"
             );
             let wrong = Err(Mismatch::Method { format, allow: Method::Post });
-            assert_eq!(read(Method::Get, path, false), wrong, "{path}");
+            assert_eq!(read(Method::Get, path, None), wrong, "{path}");
         }
         for query in ["", "?alt=json", "?altx=sse", "?x=alt=sse"] {
             let path = format!("/v1beta/models/gemini:streamGenerateContent{query}");
-            assert_eq!(read(Method::Post, &path, false), Err(Mismatch::NoSse), "{path}");
+            assert_eq!(read(Method::Post, &path, None), Err(Mismatch::NoSse), "{path}");
         }
     }
 
     #[test]
     fn endpoints_that_are_not_served_are_told_from_chat() {
         let rows = [
-            ("/v1/completions", false, Api::OpenAi),
-            ("/x/v1/completions?y", false, Api::OpenAi),
-            ("/v1/audio/speech", false, Api::OpenAi),
-            ("/v1/images/generations", false, Api::OpenAi),
-            ("/v1/files", false, Api::OpenAi),
-            ("/v1/files/file-1/content", true, Api::Anthropic),
-            ("/v1/batches", false, Api::OpenAi),
-            ("/v1/responses/resp_1/cancel", false, Api::OpenAi),
-            ("/v1/responses/compact", false, Api::OpenAi),
-            ("/v1/messages/batches", false, Api::Anthropic),
-            ("/v1/messages/batches/b/results", true, Api::Anthropic),
-            ("/v1/complete", false, Api::Anthropic),
-            ("/v1beta/models/gemini:batchEmbedContents", false, Api::Gemini),
-            ("/v1/models/gemini:embedContent", false, Api::Gemini),
-            ("/v1beta/cachedContents", false, Api::Gemini),
-            ("/upload/v1beta/files", false, Api::Gemini),
+            ("/v1/completions", None, Api::OpenAi),
+            ("/x/v1/completions?y", None, Api::OpenAi),
+            ("/v1/audio/speech", None, Api::OpenAi),
+            ("/v1/images/generations", None, Api::OpenAi),
+            ("/v1/files", None, Api::OpenAi),
+            ("/v1/files/file-1/content", ANTHROPIC_HEADER, Api::Anthropic),
+            ("/v1/batches", None, Api::OpenAi),
+            ("/v1/responses/resp_1/cancel", None, Api::OpenAi),
+            ("/v1/responses/compact", None, Api::OpenAi),
+            ("/v1/messages/batches", None, Api::Anthropic),
+            ("/v1/messages/batches/b/results", ANTHROPIC_HEADER, Api::Anthropic),
+            ("/v1/complete", None, Api::Anthropic),
+            ("/v1beta/models/gemini:batchEmbedContents", None, Api::Gemini),
+            ("/v1/models/gemini:embedContent", None, Api::Gemini),
+            ("/v1beta/cachedContents", None, Api::Gemini),
+            ("/upload/v1beta/files", None, Api::Gemini),
+            ("/v1/files", Some(Api::Gemini), Api::Gemini),
         ];
-        for (path, versioned, api) in rows {
-            assert_eq!(read(Method::Post, path, versioned), Err(Mismatch::Unserved(api)), "{path}");
+        for (path, headers, api) in rows {
+            assert_eq!(read(Method::Post, path, headers), Err(Mismatch::Unserved(api)), "{path}");
         }
-        assert_eq!(read(Method::Get, "/v1/responses/resp_1", false), Err(Mismatch::Unserved(Api::OpenAi)));
-        assert_eq!(read(Method::Get, "/v1/files", false), Err(Mismatch::Unserved(Api::OpenAi)));
+        assert_eq!(read(Method::Get, "/v1/responses/resp_1", None), Err(Mismatch::Unserved(Api::OpenAi)));
+        assert_eq!(read(Method::Get, "/v1/files", None), Err(Mismatch::Unserved(Api::OpenAi)));
     }
 }

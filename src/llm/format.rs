@@ -95,10 +95,34 @@ impl Format {
         }
     }
 
+    /// Where a request of it names its model.
+    pub const fn model_place(self) -> ModelPlace {
+        match self {
+            Format::OpenAiChat
+            | Format::OpenAiResponses
+            | Format::OpenAiEmbeddings
+            | Format::AnthropicMessages
+            | Format::AnthropicCountTokens => ModelPlace::Body,
+            Format::GeminiGenerate | Format::GeminiCountTokens => ModelPlace::Path,
+            Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => ModelPlace::Question,
+        }
+    }
+
     /// Whether its requests are GET and have no body.
     pub const fn is_lookup(self) -> bool {
-        matches!(self, Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels)
+        matches!(self.model_place(), ModelPlace::Question)
     }
+}
+
+/// Where a request names its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelPlace {
+    /// The member `model` of the body.
+    Body,
+    /// The path.
+    Path,
+    /// The path, as what is asked about: no model of a Backend goes before it.
+    Question,
 }
 
 /// What a request is charged for.

@@ -29,8 +29,10 @@ pub struct Ask {
     /// The whole value of `stream_options` when it is `null`.
     pub stream_options_null: Option<Span>,
     /// Bytes of text that the model reads, decoded: all strings in messages, system prompt, tools and answer schema. What
-    /// a request only points at is not among them: `previous_response_id`, `conversation`, `cachedContent`, files.
+    /// a request only points at is not among them: see [`unseen`](Ask::unseen).
     pub text_bytes: u64,
+    /// Whether it points at input that is not in the body, so that the text says little about the tokens.
+    pub unseen: bool,
     /// Tokens that the request itself counts out, as numbers: `input` of embeddings.
     pub input_tokens: u64,
     /// How long the vectors shall be: `dimensions` of embeddings.
@@ -136,6 +138,8 @@ enum Place {
     Choices,
     /// Whether an answer is to be fetched later.
     Background,
+    /// The name of input that is elsewhere.
+    Unseen,
     /// `input` of embeddings: texts, or tokens as numbers.
     Input,
     Dimensions,
@@ -195,6 +199,8 @@ const RESPONSES: Members = &[
     (b"text", Place::Text),
     (b"prompt", Place::Text),
     (b"background", Place::Background),
+    (b"previous_response_id", Place::Unseen),
+    (b"conversation", Place::Unseen),
 ];
 
 /// Embeddings (OpenAI API reference, "Create embeddings").
@@ -209,6 +215,8 @@ const CONTENTS: Members = &[
     (b"tools", Place::Text),
     (b"generationConfig", Place::Config),
     (b"generation_config", Place::Config),
+    (b"cachedContent", Place::Unseen),
+    (b"cached_content", Place::Unseen),
     (b"generateContentRequest", Place::Text),
     (b"generate_content_request", Place::Text),
 ];
@@ -304,7 +312,7 @@ impl Findings {
             Place::Choices => ("n", "a non-negative integer"),
             Place::Background => ("background", "a boolean"),
             Place::Dimensions => ("dimensions", "a non-negative integer"),
-            Place::Config | Place::ConfigMaxTokens | Place::Candidates => return,
+            Place::Unseen | Place::Config | Place::ConfigMaxTokens | Place::Candidates => return,
             Place::Input | Place::Text | Place::Url | Place::Source | Place::Media | Place::Other => return,
         };
         self.bad.get_or_insert(BadBody::Field { name, expected });
@@ -349,6 +357,7 @@ impl Visitor for Findings {
         match (place, container) {
             (Place::Top, Container::Object) => self.ask.top.span = Span::new(at, at),
             (Place::StreamOptions, Container::Object) => self.options_open = at,
+            (Place::Unseen, _) => self.ask.unseen = true,
             _ => self.wrong_type(place, at),
         }
     }
@@ -391,6 +400,7 @@ impl Visitor for Findings {
                 self.ask.model = Some(Span::new(start + 1, end - 1));
                 self.ask.model_value = Some(Span::new(start, end));
             }
+            Place::Unseen => self.ask.unseen = true,
             Place::Media => self.ask.media_bytes += bytes,
             Place::Url if is_data_url => self.ask.media_bytes += bytes,
             Place::Text | Place::Input | Place::Url | Place::Source => self.ask.text_bytes += bytes,

@@ -29,7 +29,7 @@ mod usage;
 
 pub use cut::{Cutter, NAME_BYTES_MAX};
 pub use edit::{Edits, PIECES_MAX, Piece};
-pub use format::{Api, Format, Work};
+pub use format::{Api, Format, ModelPlace, Work};
 pub use inspect::{Ask, BadBody, Braces, Inspector};
 pub use meter::Meter;
 pub use strip::{HELD_BYTES_MAX, UsageStripper};

@@ -59,8 +59,12 @@ impl Tokenizer {
     /// models. How OpenAI writes out tools and calls is known by measuring only: GPT-3.5 to GPT-4.1 are mostly met within
     /// ten percent, GPT-5 adds some 80 tokens that are not counted here. For other models it is an estimate.
     ///
-    /// `None` when the body is no request (a JSON object with messages) or holds more text than [`TEXT_BYTES_MAX`].
+    /// `None` when the body is no request (a JSON object with messages), holds more text than [`TEXT_BYTES_MAX`], or is
+    /// in a format without messages, of which nobody has published how to count them.
     pub fn count(self, client: Format, body: &[u8]) -> Option<Tokens> {
+        if !matches!(client, Format::OpenAiChat | Format::AnthropicMessages) {
+            return None;
+        }
         let mut counter = Counter {
             encoding: tiktoken::get_encoding(self.name())?,
             tokens: 0,
@@ -382,6 +386,7 @@ mod tests {
         for body in ["", "[]", "{}", "{", r#"{"messages":"x"}"#, &much(TEXT_BYTES_MAX + 2)] {
             assert_eq!(O200kBase.count(OpenAiChat, body.as_bytes()), None, "{:.40}", body);
         }
+        assert_eq!(O200kBase.count(Format::OpenAiResponses, much(2).as_bytes()), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::base::{Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
 use crate::llm::provider::{Provider, is_credential};
 use crate::llm::translate::{self, RequestTerms};
-use crate::llm::{Ask, Edits, Format, Piece};
+use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::runtime::Gather;
 use crate::wire::http1::{
     HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
@@ -79,23 +79,6 @@ impl Call<'_> {
     }
 }
 
-/// Where a request names its model.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ModelPlace {
-    Body,
-    Path,
-    /// In the path, but as what is asked about: no Backend's model goes before it.
-    Question,
-}
-
-fn model_place(format: Format) -> ModelPlace {
-    match format {
-        Format::GeminiGenerate | Format::GeminiCountTokens => ModelPlace::Path,
-        Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => ModelPlace::Question,
-        _ => ModelPlace::Body,
-    }
-}
-
 // === the request ===
 
 /// Writes the request into buffers of the client's connection: head, and the body as it came with edits over spans,
@@ -130,7 +113,7 @@ pub(super) fn write(
         return Ok(Outgoing { gather, replayable });
     }
     let mut edits = Edits::in_buffer(client.spare_text());
-    if let Some(model) = call.model.filter(|_| model_place(call.upstream) == ModelPlace::Body) {
+    if let Some(model) = call.model.filter(|_| call.upstream.model_place() == ModelPlace::Body) {
         edits.set_model(&call.ask, model);
     }
     if call.injects_usage() {
@@ -157,7 +140,7 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
     let is_lookup = call.upstream.is_lookup();
     out.extend_from_slice(if is_lookup { b"GET " } else { b"POST " });
     let begin = out.len();
-    let model = match (model_place(call.upstream), call.model) {
+    let model = match (call.upstream.model_place(), call.model) {
         (ModelPlace::Path, Some(model)) => model.as_bytes(),
         _ => call.path_model,
     };
@@ -229,10 +212,7 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u
     match call.credential {
         Credential::Static { name, value } => write::header(out, name.as_bytes(), value.expose()),
         Credential::Passthrough => {
-            let bearer = head.headers.first(Known::Authorization).map(|span| strip_bearer(span.of(bytes)));
-            let key =
-                [Known::XApiKey, Known::XGoogApiKey].into_iter().find_map(|name| head.headers.first(name));
-            if let Some(token) = bearer.or(key.map(|key| key.of(bytes))) {
+            if let Some(token) = clients_token(call, head, bytes) {
                 let header = call.provider.credential_header(&String::from_utf8_lossy(token));
                 let value = [header.prefix.as_bytes(), token].concat();
                 write::header(out, header.name.as_bytes(), &value);
@@ -240,6 +220,18 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u
         }
         Credential::None => {}
     }
+}
+
+/// The client's own credential, where the formats' clients put it.
+fn clients_token<'a>(call: &Call<'_>, head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let header = |name| head.headers.first(name).map(|span| span.of(bytes));
+    let query = head.query.filter(|_| call.client.api() == Api::Gemini).map(|query| query.of(bytes));
+    let in_query = || query?.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"key="));
+    header(Known::Authorization)
+        .map(strip_bearer)
+        .or_else(|| header(Known::XApiKey))
+        .or_else(|| header(Known::XGoogApiKey))
+        .or_else(in_query)
 }
 
 /// The token of an `Authorization` value, without its scheme.

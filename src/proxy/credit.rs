@@ -81,8 +81,9 @@ impl Entry {
                 counted.map_or_else(estimated, |tokens| tokens.saturating_add(media))
             }
         };
-        self.foreseen =
-            Foreseen { model, ratio, input, work, choices, text: ask.text_bytes, media: ask.media_bytes };
+        // Nothing is learned about texts from a count that is of other texts too.
+        let text = if ask.unseen { 0 } else { ask.text_bytes };
+        self.foreseen = Foreseen { model, ratio, input, work, choices, text, media: ask.media_bytes };
         let output = match work {
             Work::Generates => self.expected_output(rule, ask).saturating_mul(choices),
             _ => 0,

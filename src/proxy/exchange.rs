@@ -11,7 +11,7 @@ use super::{handshake, plain, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
-use crate::llm::{Ask, Format, Inspector};
+use crate::llm::{Api, Ask, Format, Inspector};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
@@ -186,8 +186,12 @@ async fn serve(
 
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
 fn endpoint_of(head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
-    let versioned = head.headers.contains(http1::Known::AnthropicVersion);
-    let read = endpoint::read(head.method, target, versioned);
+    let headers = match &head.headers {
+        headers if headers.contains(http1::Known::AnthropicVersion) => Some(Api::Anthropic),
+        headers if headers.contains(http1::Known::XGoogApiKey) => Some(Api::Gemini),
+        _ => None,
+    };
+    let read = endpoint::read(head.method, target, headers);
     known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
     read.map_err(Fault::Endpoint)
 }

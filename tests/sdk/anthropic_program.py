@@ -1,4 +1,4 @@
-"""The official Anthropic SDK, asked for messages. See common.py."""
+"""The official Anthropic SDK, asked for messages, to count tokens and for models. See common.py."""
 
 import anthropic
 from common import MESSAGES, MODEL, serve
@@ -12,6 +12,10 @@ def ask(client, order):
     # Without its key, as a caller who has none; with its own headers.
     keyless = {"Authorization": anthropic.Omit(), "X-Api-Key": anthropic.Omit()} if order["keyless"] else {}
     headers = {**order["headers"], **keyless}
+    if order["way"] == "count":
+        return count(client.messages, {"model": MODEL, "messages": MESSAGES, "extra_headers": headers})
+    if order["way"] == "models":
+        return models(client.models, {"extra_headers": headers})
     call = {"model": MODEL, "messages": MESSAGES, "max_tokens": order["max_tokens"], "extra_headers": headers}
     return {"whole": whole, "stream": stream, "helper": helper}[order["way"]](client.messages, call)
 
@@ -44,6 +48,17 @@ def helper(messages, call):
         final = said(events.get_final_message())
     assert text == final["text"], "the helper's text is that of its events"
     return final
+
+
+def count(messages, call):
+    raw = messages.with_raw_response.count_tokens(**call)
+    return {"text": "", "finish": None, "usage": [raw.parse().input_tokens, 0]} | beneath(raw)
+
+
+def models(models, call):
+    listed = models.list(**call).data
+    found = models.retrieve(listed[-1].id, **call)
+    return {"text": " ".join(model.id for model in listed), "finish": found.id, "usage": None}
 
 
 def said(message, raw=None):

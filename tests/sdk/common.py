@@ -1,4 +1,4 @@
-"""What the programs of both SDKs share: one order a line on stdin, the list of its reports a line on stdout."""
+"""What the programs of all SDKs share: one order a line on stdin, the list of its reports a line on stdout."""
 
 import json
 import sys
@@ -6,7 +6,8 @@ import time
 from datetime import datetime
 
 MODEL = "claude-3-5-haiku-latest"
-MESSAGES = [{"role": "user", "content": "How long is a minute?"}]
+TEXT = "How long is a minute?"
+MESSAGES = [{"role": "user", "content": TEXT}]
 # Who is told to wait longer is not made to: that it would have waited so long is in the report.
 SLEEP_MAX_S = 2
 
@@ -27,33 +28,38 @@ class Wire:
         really(min(seconds, SLEEP_MAX_S))
 
 
-def serve(sdk, connect, ask):
-    """Carries out orders: `connect` makes a client, `ask` asks once and says what came of it."""
+def told(error):
+    """What an error says, by the names that the SDKs of OpenAI and Anthropic have for it."""
+    return {
+        "raised": type(error).__name__,
+        "status": error.status_code,
+        "type": error.type,
+        "body": error.body,
+        "headers": dict(error.response.headers),
+    }
+
+
+def serve(sdk, connect, ask, told=told):
+    """Carries out orders: `connect` makes a client, `ask` asks once and says what came of it, `told` reads an error."""
     for line in sys.stdin:
         order = json.loads(line)
         wire = Wire()
-        time.sleep = wire.sleep  # by this name both SDKs wait for a retry
+        time.sleep = wire.sleep  # by this name all SDKs wait for a retry
         http = sdk.DefaultHttpxClient(event_hooks={"response": [lambda response: wire.response(response)]})
         with connect(base_url=order["base"], max_retries=order["retries"], http_client=http) as client:
             reports = []
             for _ in range(order["times"]):
                 wire.attempts, wire.slept = [], []
-                report = attempt(sdk, client, order, ask)
+                report = attempt(sdk, client, order, ask, told)
                 reports.append(report | {"attempts": wire.attempts, "slept": wire.slept})
         print(json.dumps(reports), flush=True)
 
 
-def attempt(sdk, client, order, ask):
+def attempt(sdk, client, order, ask, told):
     try:
         report = ask(client, order)
     except sdk.APIStatusError as error:
-        report = {
-            "raised": type(error).__name__,
-            "status": error.status_code,
-            "type": error.type,
-            "body": error.body,
-            "headers": dict(error.response.headers),
-        }
+        report = told(error)
     except Exception as error:  # whatever else an SDK makes of an answer is for the test to judge
         report = {"raised": type(error).__name__, "why": str(error)}
     return report | {"resets": resets(report.get("headers", {}))}

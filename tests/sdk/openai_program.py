@@ -1,7 +1,7 @@
-"""The official OpenAI SDK, asked to chat. See common.py."""
+"""The official OpenAI SDK, asked to chat, for responses, embeddings and models. See common.py."""
 
 import openai
-from common import MESSAGES, MODEL, serve
+from common import MESSAGES, MODEL, TEXT, serve
 
 
 def connect(**how):
@@ -11,6 +11,14 @@ def connect(**how):
 def ask(client, order):
     # Without its key, as a caller who has none; with its own headers.
     headers = {**order["headers"], **({"Authorization": openai.Omit()} if order["keyless"] else {})}
+    if order["way"] == "embeddings":
+        return embeddings(client.embeddings, {"model": MODEL, "input": [TEXT, TEXT], "extra_headers": headers})
+    if order["way"] == "models":
+        return models(client.models, {"extra_headers": headers})
+    if order["way"].startswith("responses"):
+        call = {"model": MODEL, "input": TEXT, "max_output_tokens": order["max_tokens"], "extra_headers": headers}
+        ways = {"responses": response, "responses-stream": response_stream, "responses-helper": response_helper}
+        return ways[order["way"]](client.responses, call)
     call = {"model": MODEL, "messages": MESSAGES, "max_tokens": order["max_tokens"], "extra_headers": headers}
     return {"whole": whole, "stream": stream, "helper": helper}[order["way"]](client.chat.completions, call)
 
@@ -47,6 +55,50 @@ def said(completion, raw=None):
 
 def counts(usage):
     return usage and [usage.prompt_tokens, usage.completion_tokens]
+
+
+def response(responses, call):
+    raw = responses.with_raw_response.create(**call)
+    return said_response(raw.parse(), raw)
+
+
+def response_stream(responses, call):
+    raw = responses.with_raw_response.create(stream=True, **call)
+    text, last, number = "", None, -1
+    for event in raw.parse():
+        assert event.sequence_number == number + 1, event
+        last, number = event, event.sequence_number
+        if event.type == "response.output_text.delta":
+            text += event.delta
+    # What was said is in the deltas: a stream that ended early does not repeat it.
+    return said_response(last.response, raw) | {"text": text}
+
+
+def response_helper(responses, call):
+    with responses.stream(**call) as events:
+        text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+        final = said_response(events.get_final_response())
+    assert text == final["text"], "the helper's text is that of its events"
+    return final
+
+
+def said_response(response, raw=None):
+    usage = [response.usage.input_tokens, response.usage.output_tokens]
+    report = {"text": response.output_text, "finish": response.status, "usage": usage}
+    return report | (beneath(raw) if raw else {})
+
+
+def embeddings(embeddings, call):
+    raw = embeddings.with_raw_response.create(**call)
+    answer = raw.parse()
+    report = {"text": "", "finish": [len(one.embedding) for one in answer.data]}
+    return report | {"usage": [answer.usage.prompt_tokens, 0]} | beneath(raw)
+
+
+def models(models, call):
+    listed = models.list(**call).data
+    found = models.retrieve(listed[-1].id, **call)
+    return {"text": " ".join(model.id for model in listed), "finish": found.id, "usage": None}
 
 
 def beneath(raw):

@@ -1,10 +1,12 @@
 //! What the live tests share: a gateway and a simulated provider in this process, and a raw client.
 #![allow(dead_code, unreachable_pub, unused_imports)] // every test binary includes it and uses a part of it
 
+mod apis;
 mod hosts;
 pub mod process;
 pub mod secure;
 
+pub use apis::*;
 pub use hosts::*;
 
 use std::io::{self, Read, Write};
@@ -111,7 +113,8 @@ impl Rig {
     /// A gateway whose providers are all at `provider`.
     fn assemble(simulator: Simulator, provider: SocketAddr, manifests: &str, settings: &str) -> Rig {
         let to = format!("http://{provider}");
-        let hosts = ["api.anthropic.com", "api.openai.com", "plain.example"];
+        let hosts =
+            ["api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com", "plain.example"];
         let overrides = Overrides {
             hosts: hosts.iter().map(|host| ((*host).to_owned(), to.clone())).collect(),
             listeners: vec![(8080, "127.0.0.1:0".to_owned())],

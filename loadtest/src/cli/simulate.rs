@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (ended, end) = channel();
     watch_signals(ended.clone())?;
     watch_stdin(ended);
-    say(&format!("simulating OpenAI and Anthropic on http://{}\n", simulator.addr()));
+    say(&format!("simulating OpenAI, Anthropic and Gemini on http://{}\n", simulator.addr()));
     // When both watchers have gone there is nothing left to wait for either.
     let _ = end.recv();
     say(&simulator.stop().to_string());

@@ -80,6 +80,7 @@ impl<'a> Reply<'a> {
         let usage = Some(self.usage).filter(|_| ask.fault != Fault::NoUsage);
         let mut sheet = Sheet::default();
         self.chunk(&mut sheet, &parts, Some(self.finish), usage, ask.script.framing == Framing::Chunked);
+        sheet.end_piece(usage);
         sheet.plan(&ask.envelope(200, "application/json; charset=UTF-8"))
     }
 
@@ -123,7 +124,7 @@ impl<'a> Reply<'a> {
         sheet.end_piece(usage);
     }
 
-    /// One answer, or a part of one. In a whole one the usage ends a piece; `apart` sends what stands before it alone.
+    /// One answer, or a part of one; `apart` sends what stands before the usage alone.
     fn chunk(&self, sheet: &mut Sheet, parts: &str, finish: Option<&str>, usage: Option<Usage>, apart: bool) {
         let reason = finish.map_or(String::new(), |reason| format!(",\"finishReason\": \"{reason}\""));
         sheet.text(&format!(
@@ -138,9 +139,6 @@ impl<'a> Reply<'a> {
             sheet.text(&format!(",\"usageMetadata\": {}", self.usage_json(&usage)));
         }
         sheet.text("}");
-        if finish.is_some() && apart {
-            sheet.end_piece(usage);
-        }
     }
 
     /// The usage object: tools' input is apart from the prompt's, thoughts from the candidates' tokens.

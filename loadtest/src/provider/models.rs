@@ -28,7 +28,7 @@ pub(super) fn route(method: &[u8], target: &[u8], versioned: bool) -> Route {
         true => Shape::Anthropic,
         false => Shape::OpenAi,
     };
-    let streamed = target.ends_with(b"?alt=sse") || target.windows(8).any(|part| part == b"&alt=sse");
+    let streamed = target.split(|&b| matches!(b, b'?' | b'&')).any(|field| field == b"alt=sse");
     let verb = path.iter().rposition(|&b| b == b':').map_or(&b""[..], |colon| &path[colon..]);
     match (method, verb) {
         (b"POST", b":generateContent") => Route::GeminiGenerate { streamed: false },

@@ -172,9 +172,10 @@ impl Answer {
         self.header("x-sim-request").unwrap().parse().unwrap()
     }
 
-    /// The data of each event; every event must be one chunk.
+    /// The data of each event; every event must be one chunk. Gemini ends its lines with CR LF.
     pub(crate) fn events(&self) -> Vec<String> {
-        let events: Vec<&str> = self.text().split_inclusive("\n\n").collect();
+        let blank = if self.text().contains("\r\n") { "\r\n\r\n" } else { "\n\n" };
+        let events: Vec<&str> = self.text().split_inclusive(blank).collect();
         if !self.chunks.is_empty() && self.complete {
             assert_eq!(self.chunks, events.iter().map(|event| event.len()).collect::<Vec<_>>());
         }

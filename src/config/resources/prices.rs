@@ -40,7 +40,8 @@ fn same_models(one: &PriceRow, other: &PriceRow) -> bool {
 }
 
 fn row(fields: &mut Fields<'_>) -> Option<Located<PriceRow>> {
-    const PROVIDERS: [(&str, &str); 2] = [("anthropic", "anthropic"), ("openai", "openai")];
+    const PROVIDERS: [(&str, &str); 3] =
+        [("anthropic", "anthropic"), ("gemini", "gemini"), ("openai", "openai")];
     let provider = fields.need("provider").and_then(|field| field.one_of(&PROVIDERS));
     let model = fields.need("model").and_then(|field| field.parsed(model));
     let input = fields.need("input").and_then(|field| field.nano());

@@ -153,6 +153,15 @@ fn a_responses_request_is_read() {
     assert_eq!((ask.stream, ask.max_output, ask.choices), (Some(true), Some(99), 1));
     let text = "user".len() + "input_text".len() + 2 + "input_image".len() + 4 + 1 + "json".len();
     assert_eq!((ask.text_bytes as usize, ask.media_bytes), (text, 26));
+    assert!(ask.unseen);
+    for (body, unseen) in [
+        (r#"{"conversation":{"id":"conv_1"}}"#, true),
+        (r#"{"previous_response_id":null,"conversation":null,"input":[{"conversation":"c"}]}"#, false),
+    ] {
+        assert_eq!(inspect(Format::OpenAiResponses, body.as_bytes()).unwrap().unseen, unseen, "{body}");
+    }
+    let cached = br#"{"cachedContent":"cachedContents/1"}"#;
+    assert!(inspect(Format::GeminiGenerate, cached).unwrap().unseen);
     let rows = [
         (r#"{"background":true}"#, "background", "false: "),
         (r#"{"background":1}"#, "background", "a boolean"),
