@@ -25,13 +25,10 @@ pub(super) struct Ruler {
 
 impl Ruler {
     pub(super) fn add(&mut self, text: &str) {
-        for byte in text.bytes().map(u64::from) {
-            let at = self.bytes;
-            self.bytes += 1;
-            if at >= MEASURED_MAX as u64 {
-                continue;
-            }
-            if at % 64 == 0 {
+        let left = (MEASURED_MAX as u64).saturating_sub(self.bytes);
+        let measured = text.bytes().take(usize::try_from(left).unwrap_or(MEASURED_MAX));
+        for (at, byte) in (self.bytes..).zip(measured) {
+            if at.is_multiple_of(64) {
                 self.starts.push(0);
             }
             let begins = byte & 0xc0 != 0x80; // not a continuation byte (RFC 3629)
@@ -39,6 +36,7 @@ impl Ruler {
                 *word |= 1 << (at % 64);
             }
         }
+        self.bytes += text.len() as u64;
     }
 
     /// How long the text is, in bytes.
@@ -86,7 +84,7 @@ pub(super) fn read<'b>(
     let each = |name: &'static str| grounding.into_iter().flat_map(move |given| names::each(given, name));
     let pages: Vec<Option<Citation<'b>>> = each("groundingChunks").take(CITATIONS_MAX).map(page).collect();
     let mut cited = Vec::new();
-    for support in each("groundingSupports") {
+    for support in each("groundingSupports").take(CITATIONS_MAX) {
         let segment = names::get(support, "segment");
         let place = |name: &str| segment.and_then(|segment| names::get(segment, name)?.u64());
         let span = place("endIndex").and_then(|end| {
@@ -106,6 +104,12 @@ pub(super) fn read<'b>(
     }
     cited.extend(recited(candidate, text).take(CITATIONS_MAX - cited.len()));
     cited
+}
+
+/// A page that other formats cite: with an address, which is not too long, and with as much of its title.
+pub(super) fn cited_page<'b>(page: &Citation<'b>) -> Option<(&'b str, &'b str)> {
+    let fits = !page.url.is_empty() && page.url.len() <= WORDS_MAX;
+    fits.then(|| (page.url, clip(page.title)))
 }
 
 /// A page or a document that was found; one without an address cannot be cited.

@@ -1,5 +1,5 @@
-use super::names;
-use crate::llm::translate::hub::{At, Json, Media, MediaKind, Part, Role, Source, Turn, What};
+use super::{media, names};
+use crate::llm::translate::hub::{At, Json, Part, Role, Turn, What};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -89,7 +89,7 @@ fn read<'t, 'b>(
             _ => Some(What::Text { text, citations: Vec::new(), logprobs: None }),
         });
     }
-    if let Some(media) = media(part, made, at)? {
+    if let Some(media) = media::read(part, made, at)? {
         return Ok(Some(What::Media(media)));
     }
     if let Some(call) = names::get(part, "functionCall") {
@@ -145,7 +145,7 @@ fn read_result<'t, 'b>(
         words.filter(|words| !words.is_empty()).map(|words| Part::text(words, at)).into_iter().collect();
     let mut made = made.and_then(|made| made.get("parts")).into_iter().flat_map(Value::elements);
     for part in names::each(result, "parts") {
-        let media = media(part, made.next(), at)?.ok_or_else(|| {
+        let media = media::read(part, made.next(), at)?.ok_or_else(|| {
             BadRequest::new(at.member("functionResponse.parts"), "must hold inlineData or fileData")
         })?;
         content.push(Part::new(What::Media(media), at));
@@ -164,39 +164,4 @@ pub(super) fn told<'t, 'b>(result: Value<'t, 'b>) -> (Option<Value<'t, 'b>>, boo
         (None, _) if response.is_object() => (None, false),
         _ => (Some(response), false),
     }
-}
-
-/// An image, a document, a sound or a film; `None` when the part is none. What lies at Google is known there alone.
-fn media<'t, 'b>(
-    part: Value<'t, 'b>,
-    made: Option<Value<'t, 'b>>,
-    at: At,
-) -> Result<Option<Media<'b>>, BadRequest> {
-    let (holder, source) = if let Some(held) = names::get(part, "inlineData") {
-        let media_type = names::text(held, "mimeType");
-        if media_type.is_empty() {
-            return Err(BadRequest::new(at.member("inlineData.mimeType"), "must be given"));
-        }
-        let data = match made.map_or("", |made| made.text("data")) {
-            "" => names::text(held, "data"),
-            made => made,
-        };
-        (held, Source::Base64 { media_type, data })
-    } else if let Some(file) = names::get(part, "fileData") {
-        let uri = names::text(file, "fileUri");
-        let source = match Source::of_url(uri) {
-            Some(Source::Url(url)) if !is_kept(url) => Source::Url(url),
-            _ => Source::Kept(uri),
-        };
-        (file, source)
-    } else {
-        return Ok(None);
-    };
-    let kind = MediaKind::of(names::text(holder, "mimeType"));
-    Ok(Some(Media { kind, source, title: names::text(holder, "displayName"), detail: "" }))
-}
-
-/// Whether only Google can read what the URL names: a file of its Files API or of its storage.
-pub(super) fn is_kept(uri: &str) -> bool {
-    uri.starts_with("gs://") || uri.starts_with("https://generativelanguage.googleapis.com/")
 }

@@ -52,8 +52,6 @@ struct Written<'p, 't, 'b> {
     calls: u64,
     /// Texts with what they are based on, and the index of their part.
     cited: Vec<(usize, &'p str, &'p [Citation<'b>])>,
-    /// Each text's characters before it, and its part.
-    texts: Vec<(usize, &'p str)>,
     logprobs: Vec<Value<'t, 'b>>,
 }
 
@@ -62,7 +60,6 @@ impl<'p, 't, 'b> Written<'p, 't, 'b> {
         match &part.what {
             What::Text { text, citations, logprobs } => {
                 self.cited.push((self.parts, text, citations));
-                self.texts.push((self.parts, text));
                 self.logprobs.extend(*logprobs);
                 e.object(|e| e.key("text").str(text));
             }
@@ -90,49 +87,75 @@ impl<'p, 't, 'b> Written<'p, 't, 'b> {
     }
 
     fn rest(&self, lost: &mut Lost, e: &mut Emit<'_>) {
+        let cites = self.cited.iter().any(|(_, _, citations)| !citations.is_empty());
+        let texts: Vec<Text<'_>> = self.cited.iter().filter(|_| cites).map(Text::of).collect();
+        let citations = self
+            .cited
+            .iter()
+            .zip(&texts)
+            .flat_map(|((_, _, cited), text)| cited.iter().map(move |citation| (citation, text)));
         let mut cited = Vec::new();
-        for (part, text, citations) in &self.cited {
-            for citation in *citations {
-                if citation.url.is_empty() {
-                    lost.add("citations"); // a document of the client's
-                } else {
-                    cited.push(self.place(citation).unwrap_or(Cited {
-                        url: citation.url,
-                        title: citation.title,
-                        part: *part,
-                        start: 0,
-                        end: text.len() as u64,
-                        text,
-                    }));
+        for (citation, text) in citations {
+            match grounding::cited_page(citation) {
+                Some((url, title)) if cited.len() < CITATIONS_MAX => {
+                    let (text, start, end) = place(citation.span, &texts).unwrap_or((text, 0, text.bytes()));
+                    cited.push(Cited {
+                        url,
+                        title,
+                        part: text.part,
+                        start,
+                        end,
+                        text: text.between(start, end),
+                    });
                 }
+                _ => lost.add("citations"), // a document of the client's, or more than anybody reads
             }
         }
-        cited.truncate(CITATIONS_MAX);
         grounding::write(&cited, e);
         if !self.logprobs.is_empty() {
             logprobs::write_result(self.logprobs.iter().copied(), e);
         }
     }
+}
 
-    /// Where the characters of a citation stand, which are those of all texts together; `None` when it names none, or
-    /// none of one text.
-    fn place<'c>(&'c self, citation: &'c Citation<'_>) -> Option<Cited<'c>> {
-        let (mut start, mut end) = citation.span?;
-        for (part, text) in &self.texts {
-            let chars = text.chars().count() as u64;
-            if start < chars || (start == chars && end == chars) {
-                let mut ruler = Ruler::default();
-                ruler.add(text);
-                let (start, end) = (ruler.byte(start)?, ruler.byte(end.min(chars))?);
-                let words = text.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)?;
-                let Citation { url, title, .. } = citation;
-                return Some(Cited { url, title, part: *part, start, end, text: words });
-            }
-            start -= chars;
-            end = end.saturating_sub(chars);
-        }
-        None
+/// A text that is measured.
+struct Text<'p> {
+    part: usize,
+    text: &'p str,
+    chars: u64,
+    ruler: Ruler,
+}
+
+impl<'p> Text<'p> {
+    fn of((part, text, _): &(usize, &'p str, &'p [Citation<'_>])) -> Text<'p> {
+        let mut ruler = Ruler::default();
+        ruler.add(text);
+        Text { part: *part, text, chars: text.chars().count() as u64, ruler }
     }
+
+    fn bytes(&self) -> u64 {
+        self.text.len() as u64
+    }
+
+    fn between(&self, start: u64, end: u64) -> &'p str {
+        let place = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        place.and_then(|(start, end)| self.text.get(start..end)).unwrap_or_default()
+    }
+}
+
+/// Where the characters of a citation stand, which are those of all texts together: the text that the first of them is
+/// in, and bytes of it. `None` when it names none.
+fn place<'t, 'p>(span: Option<(u64, u64)>, texts: &'t [Text<'p>]) -> Option<(&'t Text<'p>, u64, u64)> {
+    let (mut start, mut end) = span.filter(|(start, end)| start <= end)?;
+    for text in texts {
+        if start < text.chars {
+            let (start, end) = (text.ruler.byte(start)?, text.ruler.byte(end.min(text.chars))?);
+            return Some((text, start, end));
+        }
+        start -= text.chars;
+        end = end.saturating_sub(text.chars);
+    }
+    None
 }
 
 /// Writes the members of a thought.
@@ -160,7 +183,7 @@ pub(super) fn is_base64(text: &str) -> bool {
         _ => false,
     };
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
-    whole && text.len() % 4 == 0 && letters.bytes().all(known)
+    whole && text.len().is_multiple_of(4) && letters.bytes().all(known)
 }
 
 /// Writes a call, the `number`-th of its answer; false when its arguments were no object.

@@ -36,14 +36,9 @@ pub(in crate::llm::translate) fn request(
 ) -> Result<(), BadRequest> {
     request.lose_all_but(HAS, lost);
     let gemini = Gemini::of(terms.model.unwrap_or(request.model));
-    let own = |given: &str| OWN.iter().find(|name| names::is(given, name));
     e.open(b'{');
-    for (given, value) in &request.rest {
-        match own(given) {
-            Some(name) => e.key(name).value(*value),
-            None if names::is(given, "generationConfig") => {}
-            None => lost.add("unknown"),
-        }
+    for (name, value) in own(request.rest.iter().copied(), OWN, lost) {
+        e.key(name).value(value);
     }
     write_turns::write_system(request, e)?;
     e.key("contents");
@@ -61,7 +56,8 @@ pub(in crate::llm::translate) fn request(
 }
 
 fn write_config(request: &Request<'_, '_>, gemini: Gemini, lost: &mut Lost, e: &mut Emit<'_>) {
-    let own: Vec<(&str, Value<'_, '_>)> = own_config(request, lost);
+    let given = request.rest.iter().rfind(|(given, _)| names::is(given, "generationConfig"));
+    let own = own(given.into_iter().flat_map(|(_, config)| config.members()), OWN_CONFIG, lost);
     e.key("generationConfig").object(|e| {
         if let Some(tokens) = request.max_output {
             e.key("maxOutputTokens").u64(tokens);
@@ -98,16 +94,21 @@ fn write_config(request: &Request<'_, '_>, gemini: Gemini, lost: &mut Lost, e: &
     });
 }
 
-/// What a client of another format gives in a `generationConfig` and has no other word for.
-fn own_config<'t, 'b>(request: &Request<'t, 'b>, lost: &mut Lost) -> Vec<(&'static str, Value<'t, 'b>)> {
-    let given = request.rest.iter().filter(|(given, _)| names::is(given, "generationConfig")).last();
+/// The members that are Gemini's own by these names, each as it is given last. All others are lost, but for the
+/// configuration, which is read apart.
+fn own<'t, 'b>(
+    given: impl Iterator<Item = (&'b str, Value<'t, 'b>)>,
+    names: &[&'static str],
+    lost: &mut Lost,
+) -> Vec<(&'static str, Value<'t, 'b>)> {
     let mut own: Vec<(&'static str, Value<'t, 'b>)> = Vec::new();
-    for (given, value) in given.into_iter().flat_map(|(_, config)| config.members()) {
-        match OWN_CONFIG.iter().find(|name| names::is(given, name)) {
+    for (given, value) in given {
+        match names.iter().find(|name| names::is(given, name)) {
             Some(name) => {
                 own.retain(|(known, _)| known != name);
                 own.push((name, value));
             }
+            None if names::is(given, "generationConfig") => {}
             None => lost.add("unknown"),
         }
     }

@@ -1,19 +1,13 @@
-use super::ids;
 use super::model::Gemini;
-use super::read_turns::is_kept;
+use super::{ids, media};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{
-    GEMINI_SIGNED, Json, Media, MediaKind, Part, Request, Role, Source, Turn, What,
-};
+use crate::llm::translate::hub::{GEMINI_SIGNED, Json, Media, Part, Request, Role, Turn, What};
 use crate::llm::translate::{BadRequest, Lost};
 use std::collections::HashMap;
 
 /// What stands in place of a signature that no Gemini model gave, so that the call is not refused (Gemini API, "Thought
 /// signatures", FAQs; Vertex AI has it too). The model then does without the thought that led to the call.
 const UNSIGNED: &str = "skip_thought_signature_validator";
-
-/// Media that the result of a tool may hold (Gemini API, "Multimodal function responses").
-const MEDIA_OF_TOOLS: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"];
 
 /// Writes `systemInstruction` from all system messages, a part each; nothing when there are none, or when they stand
 /// alone.
@@ -99,7 +93,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
                 What::Text { text, .. } => self.part("user").object(|e| e.key("text").str(text)),
                 What::Media(media) => {
                     self.lose_words(media);
-                    write_media(media, part, self.part("user"))?;
+                    media::write(media, part.at, self.part("user"))?;
                 }
                 _ => self.lost.add("server_tools"),
             }
@@ -201,7 +195,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
         for part in content {
             match &part.what {
                 What::Text { text, .. } => texts.push(*text),
-                What::Media(media) if self.gemini.takes_media_from_tools() && is_of_tools(media) => {
+                What::Media(media) if self.gemini.takes_media_from_tools() && media::is_of_tools(media) => {
                     held.push((media, part));
                 }
                 What::Media(_) => {
@@ -221,7 +215,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
         if !held.is_empty() {
             e.key("parts").open(b'[');
             for (media, part) in held {
-                write_media(media, part, e)?;
+                media::write(media, part.at, e)?;
             }
             e.close(b']');
         }
@@ -285,65 +279,4 @@ fn write_response(texts: &[&str], failed: bool, e: &mut Emit<'_>) {
         Some(object) => e.raw(&object),
         None => e.object(|e| e.key(if failed { "error" } else { "result" }).joined(texts, "\n")),
     }
-}
-
-fn is_of_tools(media: &Media<'_>) -> bool {
-    match media.source {
-        Source::Base64 { media_type, .. } => MEDIA_OF_TOOLS.contains(&media_type),
-        Source::Url(_) | Source::Kept(_) => false,
-    }
-}
-
-/// Writes a part with bytes, or with where Google finds them. A type is told with a URL where its name shows it: the
-/// Gemini API does without, Vertex AI demands one.
-fn write_media(media: &Media<'_>, part: &Part<'_, '_>, e: &mut Emit<'_>) -> Result<(), BadRequest> {
-    match media.source {
-        Source::Base64 { media_type, data } => e.object(|e| {
-            e.key("inlineData").object(|e| {
-                e.key("mimeType").str(media_type);
-                e.key("data").str(data);
-            });
-        }),
-        Source::Kept(uri) if !is_kept(uri) => return Err(media.unsendable(part.at)),
-        Source::Url(uri) | Source::Kept(uri) => e.object(|e| {
-            e.key("fileData").object(|e| {
-                if let Some(media_type) = media_type(uri, media) {
-                    e.key("mimeType").str(media_type);
-                }
-                e.key("fileUri").str(uri);
-            });
-        }),
-    }
-    Ok(())
-}
-
-/// The media type that the name at the end of a URL shows.
-fn media_type(url: &str, media: &Media<'_>) -> Option<&'static str> {
-    const TYPES: [(&str, &str); 17] = [
-        ("png", "image/png"),
-        ("jpg", "image/jpeg"),
-        ("jpeg", "image/jpeg"),
-        ("webp", "image/webp"),
-        ("gif", "image/gif"),
-        ("heic", "image/heic"),
-        ("pdf", "application/pdf"),
-        ("txt", "text/plain"),
-        ("md", "text/markdown"),
-        ("csv", "text/csv"),
-        ("html", "text/html"),
-        ("wav", "audio/wav"),
-        ("mp3", "audio/mp3"),
-        ("flac", "audio/flac"),
-        ("mp4", "video/mp4"),
-        ("mov", "video/quicktime"),
-        ("webm", "video/webm"),
-    ];
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
-    let shown =
-        TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(end)).map(|(_, media_type)| *media_type);
-    // All documents that other formats send by a URL are PDF.
-    let by_url = matches!((media.kind, media.source), (MediaKind::Document, Source::Url(_)));
-    shown.or(by_url.then_some("application/pdf"))
 }
