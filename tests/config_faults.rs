@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use tollgate::config::{Overrides, Settings, Source, load};
+use tollgate::config::{Overrides, Settings, Source, load, load_with_prices};
 
 const WALKTHROUGH: [(&str, &str); 5] = [
     ("1-secret.yaml", include_str!("../config/walkthrough/1-secret.yaml")),
@@ -62,9 +62,10 @@ fn what_is_said_about_every_case() {
 #[test]
 fn the_example_and_the_prices_are_without_fault() {
     let env = |name: &str| name.ends_with("_API_KEY").then(|| format!("key-of-{name}"));
-    let sources =
-        [Source { name: "prices.yaml", text: PRICES }, Source { name: "example.yaml", text: EXAMPLE }];
-    let snapshot = load(&sources, &env, &Overrides::default()).unwrap_or_else(|faults| panic!("{faults}"));
+    let prices = Source { name: "prices.yaml", text: PRICES };
+    let example = Source { name: "example.yaml", text: EXAMPLE };
+    let snapshot = load_with_prices(prices, &[example], &env, &Overrides::default())
+        .unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(snapshot.warnings, []);
     let mut defaults = Settings::default();
     defaults.limits.store = Some("/var/lib/tollgate".into());
@@ -75,7 +76,8 @@ fn the_example_and_the_prices_are_without_fault() {
     }
     assert_eq!(snapshot.report.to_string(), std::fs::read_to_string(&report).expect("the report"));
     let haiku =
-        snapshot.catalogue.price("anthropic", "claude-3-5-haiku-latest").expect("the walkthrough's model");
+        snapshot.catalogue.find("anthropic", "claude-3-5-haiku-latest").expect("the walkthrough's model");
+    let haiku = snapshot.catalogue.get(haiku).expect("its price").price.base;
     let nano = (haiku.input, haiku.cached_input, haiku.cache_write, haiku.output);
     assert_eq!(nano, (800_000_000, 80_000_000, 1_000_000_000, 4_000_000_000));
 }

@@ -344,6 +344,27 @@ fn a_stream_is_cut_where_its_limit_ends_as_its_format_ends_at_the_length() {
 }
 
 #[test]
+fn a_stream_whose_end_has_come_when_its_limit_ends_has_an_end() {
+    for route in [ROUTES[1], ROUTES[2]] {
+        let limit = "{name: t, unit: tokens, rate: 1/hour, burst: 300, onExhausted: cut}";
+        let mut finishes = Vec::new();
+        // Wherever the limit ends, all that follows has come with the same bytes.
+        for chunk_bytes in (300..700).step_by(20) {
+            let script = Script { chunks: 4, chunk_bytes, chunk_gap: Duration::ZERO, ..long() };
+            let rig = Rig::start(script, &limits(route.name, &[limit]));
+            let answer = ask_stream(&rig, route);
+            let said = route.read(&answer);
+            let what = format!("{} {chunk_bytes}: {}", route.path, answer.text());
+            assert_eq!((answer.complete, said.done, said.error), (true, true, None), "{what}");
+            finishes.push(said.finish);
+        }
+        let (cut, end) = if route.openai_client { ("length", "stop") } else { ("max_tokens", "end_turn") };
+        assert!(finishes.iter().all(|finish| finish == cut || finish == end), "{finishes:?}");
+        assert!(finishes.iter().any(|finish| finish == cut), "{finishes:?}");
+    }
+}
+
+#[test]
 fn a_stream_that_may_finish_does_and_the_rest_is_debt() {
     for route in ROUTES {
         let limit = "{name: t, unit: tokens, rate: 1/hour, burst: 800}";

@@ -298,9 +298,9 @@ fn usage(client: Format, recorded: &Value) -> Usage {
     Usage {
         input: count("promptTokenCount") + count("toolUsePromptTokenCount"),
         cached_input: count("cachedContentTokenCount"),
-        cache_write: 0,
         output: count("candidatesTokenCount") + reasoning,
         reasoning: if client == AnthropicMessages { 0 } else { reasoning },
+        ..Usage::default()
     }
 }
 
@@ -310,9 +310,9 @@ fn reported(client: Format, usage: &Value) -> Usage {
         OpenAiChat => Usage {
             input: count(&usage["prompt_tokens"]),
             cached_input: count(&usage["prompt_tokens_details"]["cached_tokens"]),
-            cache_write: 0,
             output: count(&usage["completion_tokens"]),
             reasoning: count(&usage["completion_tokens_details"]["reasoning_tokens"]),
+            ..Usage::default()
         },
         _ => {
             let cached_input = count(&usage["cache_read_input_tokens"]);

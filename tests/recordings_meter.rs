@@ -202,6 +202,9 @@ fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
             cache_write: number("/prompt_tokens_details/cache_write_tokens"),
             output: number("/completion_tokens"),
             reasoning: number("/completion_tokens_details/reasoning_tokens"),
+            audio_input: number("/prompt_tokens_details/audio_tokens"),
+            audio_output: number("/completion_tokens_details/audio_tokens"),
+            cache_write_1h: 0,
         },
         Format::OpenAiResponses => Usage {
             input: number("/input_tokens"),
@@ -209,14 +212,17 @@ fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
             cache_write: number("/input_tokens_details/cache_write_tokens"),
             output: number("/output_tokens"),
             reasoning: number("/output_tokens_details/reasoning_tokens"),
+            ..Usage::default()
         },
         Format::OpenAiEmbeddings => Usage { input: number("/total_tokens"), ..Usage::default() },
         Format::GeminiGenerate => Usage {
             input: number("/promptTokenCount") + number("/toolUsePromptTokenCount"),
             cached_input: number("/cachedContentTokenCount"),
-            cache_write: 0,
             output: number("/candidatesTokenCount") + number("/thoughtsTokenCount"),
             reasoning: number("/thoughtsTokenCount"),
+            audio_input: audio(&usage["promptTokensDetails"]),
+            audio_output: audio(&usage["candidatesTokensDetails"]),
+            ..Usage::default()
         },
         _ => Usage {
             input: number("/input_tokens")
@@ -226,8 +232,17 @@ fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
             cache_write: number("/cache_creation_input_tokens"),
             output: number("/output_tokens"),
             reasoning: number("/output_tokens_details/thinking_tokens"),
+            cache_write_1h: number("/cache_creation/ephemeral_1h_input_tokens"),
+            ..Usage::default()
         },
     })
+}
+
+/// What a list of Gemini's by modality says of audio.
+fn audio(details: &Value) -> u64 {
+    let entries = details.as_array().into_iter().flatten();
+    let audio = entries.filter(|entry| entry["modality"] == "AUDIO");
+    audio.map(|entry| entry["tokenCount"].as_u64().unwrap_or(0)).sum()
 }
 
 /// Bytes of all string values in `value`.

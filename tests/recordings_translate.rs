@@ -304,6 +304,7 @@ fn openai_usage(usage: &Value) -> Usage {
         cache_write: count(&usage["prompt_tokens_details"]["cache_write_tokens"]).min(input - cached_input),
         output: count(&usage["completion_tokens"]),
         reasoning: count(&usage["completion_tokens_details"]["reasoning_tokens"]),
+        ..Usage::default()
     }
 }
 
@@ -316,6 +317,7 @@ fn anthropic_usage(usage: &Value) -> Usage {
         cache_write: written,
         output: count("output_tokens"),
         reasoning: usage["output_tokens_details"]["thinking_tokens"].as_u64().unwrap_or_default(),
+        ..Usage::default()
     }
 }
 

@@ -12,7 +12,7 @@ use support::{Client, Rig, bucket, chat, manifests, message, settings, until};
 use tollgate_loadtest::{Count, Ending, Fault, Script, Simulator};
 
 /// Every member of a record, in order: what `Record::json_line` documents.
-const MEMBERS: [&str; 24] = [
+const MEMBERS: [&str; 25] = [
     "time",
     "worker",
     "route",
@@ -37,6 +37,7 @@ const MEMBERS: [&str; 24] = [
     "bytes_out",
     "attempts",
     "outcome",
+    "price",
 ];
 
 const PROMPT: &str = "How long is a minute?";
@@ -106,6 +107,9 @@ fn every_exchange_is_one_line_with_every_member_and_neither_key_nor_prompt() {
     assert_eq!(records[2]["limits"][0]["admitted"], false);
     assert!(records[2]["limits"][0]["retry_after_ms"].as_u64().is_some_and(|ms| ms > 3_500_000));
     assert!(records[5]["cost_nano_usd"].as_u64() > Some(0), "{}", records[5]);
+    // The first asks OpenAI for a model of another house.
+    let price = ["unknown", "listed", "", "", "", "listed", "unknown"];
+    assert_eq!(shown("price"), price.map(|price| if price.is_empty() { none.clone() } else { price.into() }));
     assert_eq!(records[3]["route"], Value::Null);
     assert_eq!([&records[5]["provider"], &records[5]["model_used"]], ["anthropic", "claude-haiku-4-5"]);
     assert_eq!(records[6]["usage"]["source"], "counted");

@@ -1,8 +1,9 @@
 //! Golden cases of the translation: every file below `tests/golden/translate` is one.
 //!
 //! `<what>/<from>-to-<to>/<name>.json`, where `what` is `request`, `reply` or `stream`. A case holds `in` (the
-//! body; or `in_text`, for bodies that are no JSON; or `events`, the data of a stream's events), what the gateway
-//! knows (`model`, `path_model`, `path_stream`, `asked_model`, `include_usage`, `cut_after`), and what must come out: `out`, `lost`, `error`.
+//! body; or `in_text`, for bodies that are no JSON; or `events`, the data of a stream's events, of Bedrock's each under
+//! its name), what the gateway knows (`model`, `path_model`, `path_stream`, `asked_model`, `include_usage`, `cut_after`),
+//! and what must come out: `out`, `lost`, `error`.
 //! Set `TOLLGATE_BLESS=1` to write what comes out into the files, and read the difference before keeping it.
 
 use serde_json::{Value, json};
@@ -11,9 +12,17 @@ use tollgate::llm::Format;
 use tollgate::llm::translate::{self, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
 
 /// The folders, which need not be there for every kind of case.
-const PAIRS: [(&str, Format, Format); 6] = [
+const PAIRS: [(&str, Format, Format); 14] = [
     ("openai-to-anthropic", Format::OpenAiChat, Format::AnthropicMessages),
     ("anthropic-to-openai", Format::AnthropicMessages, Format::OpenAiChat),
+    ("responses-to-openai", Format::OpenAiResponses, Format::OpenAiChat),
+    ("responses-to-anthropic", Format::OpenAiResponses, Format::AnthropicMessages),
+    ("openai-to-responses", Format::OpenAiChat, Format::OpenAiResponses),
+    ("anthropic-to-responses", Format::AnthropicMessages, Format::OpenAiResponses),
+    ("openai-to-converse", Format::OpenAiChat, Format::BedrockConverse),
+    ("anthropic-to-converse", Format::AnthropicMessages, Format::BedrockConverse),
+    ("converse-to-openai", Format::BedrockConverse, Format::OpenAiChat),
+    ("converse-to-anthropic", Format::BedrockConverse, Format::AnthropicMessages),
     ("openai-to-gemini", Format::OpenAiChat, Format::GeminiGenerate),
     ("gemini-to-openai", Format::GeminiGenerate, Format::OpenAiChat),
     ("anthropic-to-gemini", Format::AnthropicMessages, Format::GeminiGenerate),
@@ -67,8 +76,9 @@ fn streams() {
             if at as u64 == cut_after {
                 stream.cut(None, &mut out);
             }
+            let (name, event) = named(provider, event);
             let data = event.as_str().map_or_else(|| event.to_string(), str::to_owned);
-            if let Err(bad) = stream.event("", &mut data.into_bytes(), &mut out) {
+            if let Err(bad) = stream.event(name, &mut data.into_bytes(), &mut out) {
                 error = Some(bad.reason());
                 break;
             }
@@ -130,6 +140,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn body(case: &Value) -> Vec<u8> {
     case["in_text"].as_str().map_or_else(|| case["in"].to_string(), str::to_owned).into_bytes()
+}
+
+/// An event's name, where it stands beside the data, and the data.
+fn named(provider: Format, event: &Value) -> (&str, &Value) {
+    match event.as_object().and_then(|one| one.iter().next()) {
+        Some((name, data)) if provider == Format::BedrockConverse => (name, data),
+        _ => ("", event),
+    }
 }
 
 /// The SSE events in `out`: the data of each, and that an event's name is the type its data gives.

@@ -18,7 +18,7 @@ pub(crate) fn json_line(limits: i64) -> impl FnMut() {
     record.model_asked = bounded(b"gpt-4o-mini");
     record.model_used = bounded(b"gpt-4o-mini-2024-07-18");
     (record.status, record.outcome, record.attempts) = (200, Outcome::Completed, 1);
-    record.usage = UsageCounts { input: 1200, cached_input: 1000, cache_write: 0, output: 80, reasoning: 0 };
+    record.usage = UsageCounts { input: 1200, cached_input: 1000, output: 80, ..UsageCounts::none() };
     (record.usage_source, record.cost_nano_usd) = (UsageSource::Reported, 1_234_567);
     for limit in 0..limits {
         let rule: Arc<str> = format!("kgateway-system/teams/limit-{limit}").into();

@@ -24,6 +24,8 @@
 //! `server` (the loop), `connection` (one client), `http` (requests in), `provider` (what is answered),
 //! `answer` (bytes out, and every fault).
 //!
+//! [`eventstream`] writes the streams of Amazon Bedrock, for tests of the gateway's reader.
+//!
 //! [`client`] is the other end: a load client that checks every answer against what the simulator must have said.
 //!
 //! Invariants: one thread owns every socket; buffers have bounds ([`limits`]); a slow reader stops the production
@@ -31,7 +33,9 @@
 
 mod answer;
 pub mod client;
+pub mod coding;
 mod connection;
+pub mod eventstream;
 mod http;
 mod ledger;
 pub mod limits;

@@ -63,6 +63,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) fault: Fault,
     /// Length and hash of a body that was not kept.
     pub(crate) counted: (u64, u64),
+    /// Its place among all requests, from 1.
+    pub(crate) number: u64,
 }
 
 /// An answer and what the ledger must know about it.
@@ -174,6 +176,8 @@ impl<'a> Ask<'a> {
         Envelope {
             lines,
             framing: if script.framing == Framing::Auto { Framing::ContentLength } else { script.framing },
+            coding: script.coding.clone(),
+            number: self.number,
             keep_alive: self.head.keep_alive,
             http_1_1: self.head.http_1_1,
             head_only: &self.bytes[self.head.method.clone()] == b"HEAD",

@@ -17,6 +17,7 @@
 //! | `latency` | before the first byte of the answer: `20ms`, `1s`, `150us` | `0ms` |
 //! | `chunk-gap` | between two events of a stream | `0ms` |
 //! | `framing` | `auto`, `length`, `chunked`, `close` | `auto` |
+//! | `coding` | content codings as applied, such as `gzip` or `deflate, br`: see [`Coding`]; feature `codings` | |
 //! | `fault` | see [`Fault`] | `none` |
 //! | `fault-every` | only every n-th request has the fault | 1 |
 //! | `fault-times` | only so many requests have the fault, counted from when the script was set | no end |
@@ -35,6 +36,7 @@ mod words;
 pub use fault::{Ending, Fault};
 pub use words::parse_duration;
 
+use crate::coding::Coding;
 use crate::limits;
 use std::time::Duration;
 
@@ -108,6 +110,8 @@ pub struct Script {
     pub chunk_gap: Duration,
     /// How the answer's end is marked.
     pub framing: Framing,
+    /// What the answer is compressed with, in this order, whatever the client accepts; a stream is flushed event by event.
+    pub coding: Vec<Coding>,
     /// What goes wrong.
     pub fault: Fault,
     /// The fault strikes every n-th request; 0 and 1 mean every one. Not for faults asked by header.
@@ -148,6 +152,7 @@ impl Default for Script {
             latency: Duration::ZERO,
             chunk_gap: Duration::ZERO,
             framing: Framing::Auto,
+            coding: Vec::new(),
             fault: Fault::None,
             fault_every: 1,
             fault_times: u64::MAX,

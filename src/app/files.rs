@@ -5,7 +5,7 @@ use crate::config::{self, Diagnostics, Snapshot, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The price list that is built in; a configuration's own Prices go before its rows.
+/// The price lists that are built in; rows of a configuration's own Prices take the place of theirs.
 const PRICES: (&str, &str) = ("prices.yaml (built in)", include_str!("../../config/prices.yaml"));
 
 /// The largest file that is read; more than config accepts, so that config can say what is too much.
@@ -25,15 +25,15 @@ pub fn load(options: &Options) -> Result<Snapshot, String> {
 /// Compiles texts that are in memory, with the built-in prices under them.
 ///
 /// # Errors
-/// As [`config::load`].
+/// As [`config::load_with_prices`].
 pub fn compile(
     texts: &[(&str, &str)],
     options: &Options,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Snapshot, Diagnostics> {
-    let all = std::iter::once(&PRICES).chain(texts);
-    let sources: Vec<Source<'_>> = all.map(|(name, text)| Source { name, text }).collect();
-    config::load(&sources, env, &options.overrides)
+    let source = |&(name, text)| Source { name, text };
+    let sources: Vec<Source<'_>> = texts.iter().map(source).collect();
+    config::load_with_prices(source(&PRICES), &sources, env, &options.overrides)
 }
 
 fn read(paths: &[PathBuf]) -> Result<Vec<(String, String)>, String> {

@@ -6,14 +6,19 @@
 //! * [`Money`] is an integer amount of nano-dollars; [`Tokens`] counts tokens.
 //! * [`FastMap`] is the map that requests are looked up in.
 //! * [`ascii`] holds the tables that decide what an HTTP token, a space or a digit is.
+//! * [`base64`] decodes base64, and writes it as URLs take it.
+//! * [`Secret`] is a credential: nothing shows it.
 
 pub mod ascii;
+pub mod base64;
 mod map;
+mod secret;
 mod span;
 mod tick;
 mod units;
 
 pub use map::{FastMap, FastSeed};
+pub use secret::Secret;
 pub use span::Span;
 pub use tick::{Moment, Tick};
 pub use units::{Money, Tokens};

@@ -5,6 +5,7 @@
 //!   is wrong, what to write instead ([`Diagnostics`]). No field is passed over in silence.
 //! * `yaml` makes a tree with a place on every node; `reader` reads types out of it; `resources` holds each
 //!   kind as typed by its users; `check` turns them into what they mean.
+//! * [`load_with_prices`] does so over the prices that the program brings along.
 //! * [`other_measure`] and [`key_of`] read what operators say of one account while the program runs.
 //! * [`Settings`] are the process's own values, each with a default.
 //!
@@ -20,7 +21,6 @@ mod check;
 mod diagnostic;
 mod reader;
 mod resources;
-mod secret;
 mod settings;
 mod snapshot;
 mod values;
@@ -29,18 +29,18 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use crate::base::Secret;
 pub use certificate::Certificate;
 pub use check::Overrides;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use resources::limitpolicy::control::{key_of, other_measure};
-pub use secret::Secret;
 pub use settings::{
-    Admin, Connections, Limits, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls, Upstream,
-    Workers,
+    Admin, Connections, Limits, Prices, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls,
+    UnknownModel, Upstream, Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Rule,
-    RuleTimeouts, Snapshot, Target,
+    Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Retry,
+    Rule, RuleTimeouts, Snapshot, Target,
 };
 
 use diagnostic::Faults;
@@ -65,9 +65,34 @@ pub fn load(
     env: &dyn Fn(&str) -> Option<String>,
     overrides: &Overrides,
 ) -> Result<Snapshot, Diagnostics> {
+    compile(sources, 0, env, overrides)
+}
+
+/// As [`load`], with the lists of `prices` before those of `sources`. They are the program's own: what is told of them is
+/// not where they stand, and a list that says `replace` does without them.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_prices(
+    prices: Source<'_>,
+    sources: &[Source<'_>],
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: &Overrides,
+) -> Result<Snapshot, Diagnostics> {
+    let all: Vec<Source<'_>> = std::iter::once(prices).chain(sources.iter().copied()).collect();
+    compile(&all, 1, env, overrides)
+}
+
+/// The first `built_in` of the sources are the program's own.
+fn compile(
+    sources: &[Source<'_>],
+    built_in: u32,
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: &Overrides,
+) -> Result<Snapshot, Diagnostics> {
     let faults = Faults::new(sources.iter().map(|source| source.name));
     let all = read(sources, &faults);
-    let mut snapshot = check::compile(&all, env, overrides, &faults);
+    let mut snapshot = check::compile(&all, built_in, env, overrides, &faults);
     snapshot.warnings = faults.finish()?;
     Ok(snapshot)
 }

@@ -1,4 +1,6 @@
-use super::secret::Secret;
+use crate::base::Secret;
+use crate::llm::price::Rates;
+use crate::route::failover::Ejection;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Accounts, leases, reservations, and where balances are kept.
     pub limits: Limits,
+    /// What becomes of requests that have no price.
+    pub prices: Prices,
 }
 
 /// `workers`.
@@ -105,6 +109,11 @@ pub struct Upstream {
     pub idle_per_worker: u32,
     /// How long each is kept.
     pub idle: Duration,
+    /// The most bytes of a body that is kept, while it is translated, for another attempt; a longer one is sent once. Bodies
+    /// that are not translated need no copy.
+    pub replay_bytes: usize,
+    /// When an endpoint that fails is left alone.
+    pub ejection: Ejection,
 }
 
 /// `admin`.
@@ -168,6 +177,25 @@ pub struct Limits {
     pub checkpoint: Duration,
 }
 
+/// `prices`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// What becomes of a request whose model no list of prices has.
+    pub unknown_model: UnknownModel,
+}
+
+/// What becomes of a request whose model has no price. It is counted and told in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownModel {
+    /// It costs nothing.
+    #[default]
+    Free,
+    /// It is refused before anything is sent.
+    Deny,
+    /// It costs this.
+    At(Rates),
+}
+
 /// Certificate authorities that may vouch for a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
@@ -229,7 +257,12 @@ impl Default for Timeouts {
 
 impl Default for Upstream {
     fn default() -> Upstream {
-        Upstream { idle_per_worker: 256, idle: Duration::from_secs(60) }
+        Upstream {
+            idle_per_worker: 256,
+            idle: Duration::from_secs(60),
+            replay_bytes: 4 << 20,
+            ejection: Ejection::default(),
+        }
     }
 }
 

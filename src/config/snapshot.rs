@@ -1,7 +1,7 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
-use super::secret::Secret;
 use super::settings::Settings;
+use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
 use crate::llm::price::Catalogue;
@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub targets: Vec<Target>,
     /// Process settings.
     pub settings: Settings,
-    /// What tokens cost; empty when no source held a Prices resource.
+    /// What tokens cost; empty when no source held a price.
     pub catalogue: Catalogue,
     /// What is in force, for people.
     pub report: Report,
@@ -94,6 +94,19 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// Counts input exactly instead of estimating it from bytes.
     pub tokenizer: Option<Tokenizer>,
+    /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
+    pub retry: Option<Retry>,
+}
+
+/// When a request is made again (Gateway API, `HTTPRouteRetry`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Statuses of answers after which it is, beside connections that fail.
+    pub codes: Vec<u16>,
+    /// How often at most, the first time not counted.
+    pub attempts: u32,
+    /// The least time between two attempts; up to ten times as long is waited, by chance and more with each attempt.
+    pub backoff: Duration,
 }
 
 /// Timeouts of a rule, defaults filled in.
@@ -127,10 +140,16 @@ pub struct BackendFilters {
     pub response_headers: HeaderEdits,
 }
 
-/// Who answers.
+/// Who answers. A Backend resource of several providers is one entry for each, of which the first stands for all in
+/// what routes choose.
 pub struct Backend {
-    /// `namespace/name`.
+    /// `namespace/name`; of one of several providers `namespace/name/provider`.
     pub name: Arc<str>,
+    /// The Backend resource, `namespace/name`.
+    pub resource: Arc<str>,
+    /// The providers of the resource by priority, as indices of [`Snapshot::backends`]; empty when there is but one, and in
+    /// entries that do not stand for all.
+    pub groups: Vec<Box<[u32]>>,
     /// Provider or plain host.
     pub kind: BackendKind,
     /// An index of [`Snapshot::targets`].
@@ -138,6 +157,8 @@ pub struct Backend {
     /// The value of `Host`: the host, with its port unless that is the scheme's own. A rewrite of the
     /// hostname by the rule goes first.
     pub host_header: Arc<str>,
+    /// Whose prices apply, by the name that price lists have; `None` of a plain host, which costs nothing.
+    pub vendor: Option<&'static str>,
     /// Indices of [`Snapshot::limits`], ascending: what must admit besides the rule's. A limit may stand in
     /// both lists and is charged once.
     pub limits: Vec<u32>,

@@ -1,4 +1,4 @@
-//! The notations inside scalars: numbers, sizes, durations, amounts, names, hosts, base64. No floats anywhere.
+//! The notations inside scalars: numbers, sizes, durations, amounts, names, hosts. No floats anywhere.
 
 use crate::base::ascii;
 use std::time::Duration;
@@ -137,39 +137,6 @@ pub(crate) fn path(text: &str) -> Result<String, String> {
     }
 }
 
-/// Bytes of base64 (RFC 4648 section 4, with padding); line ends and spaces are passed over.
-pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let padding = digits.iter().rev().take_while(|b| **b == b'=').count();
-    if !digits.len().is_multiple_of(4) || padding > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0);
-    for digit in &digits[..digits.len() - padding] {
-        bits = bits << 6 | sextet(*digit)?;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-    }
-    (bits == 0).then_some(bytes)
-}
-
-fn sextet(digit: u8) -> Option<u32> {
-    let value = match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(u32::from(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,43 +231,10 @@ mod tests {
         assert!(is_instant("2025-09-01T10:00:00Z") && !is_instant("2025-09-01T10:00:00+02:00"));
     }
 
-    #[test]
-    fn base64_rows() {
-        for (text, bytes) in [
-            ("", Some("")),
-            ("Zg==", Some("f")),
-            ("Zm8=", Some("fo")),
-            ("Zm9v\nYmFy", Some("foobar")),
-            ("Zg=", None),
-            ("Zh==", None),
-            ("Z===", None),
-            ("Zm9$", None),
-            ("=Zg=", None),
-        ] {
-            assert_eq!(base64(text), bytes.map(|b| b.as_bytes().to_vec()), "{text:?}");
-        }
-    }
-
-    /// The plainest way to write base64.
-    fn encode(bytes: &[u8]) -> String {
-        const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let group = |chunk: &[u8]| {
-            let bits = (0..3).fold(0u32, |bits, i| bits << 8 | u32::from(*chunk.get(i).unwrap_or(&0)));
-            let digit = |i: usize| DIGITS[(bits >> (18 - 6 * i) & 63) as usize] as char;
-            (0..4).map(|i| if i <= chunk.len() { digit(i) } else { '=' }).collect::<String>()
-        };
-        bytes.chunks(3).map(group).collect()
-    }
-
     proptest! {
         #[test]
-        fn base64_decodes_what_was_encoded(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            prop_assert_eq!(base64(&encode(&bytes)), Some(bytes));
-        }
-
-        #[test]
         fn no_text_makes_a_notation_panic(text in "\\PC{0,20}") {
-            let _ = (duration(&text), size(&text), nano(&text), base64(&text), integer(&text));
+            let _ = (duration(&text), size(&text), nano(&text), integer(&text));
             let _ = (hostname(&text, true), host(&text), path(&text), is_instant(&text));
         }
     }

@@ -1,8 +1,10 @@
 //! Access records: one JSON line per exchange, written by a thread of its own. Requests never wait for it:
 //! when the sink is slow the workers' queues fill, and what does not fit is dropped and counted there. What
-//! operators change goes to the same place as lines of its own, and to standard error.
+//! operators change goes to the same place as lines of its own, and to standard error; so does, there alone, what has no
+//! price.
 
 use super::tell;
+use super::unpriced::Unpriced;
 use crate::config::RecordsTo;
 use crate::mail::Board;
 use crate::runtime::clock;
@@ -50,7 +52,8 @@ impl Journal {
         let sink = open(to)?;
         let orders = Arc::new(Orders::default());
         let (theirs, to) = (orders.clone(), to.clone());
-        let run = move || Writer { sink, to, failing: false }.run(&board, &theirs);
+        let run =
+            move || Writer { sink, to, failing: false, unpriced: Unpriced::default() }.run(&board, &theirs);
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run);
         Ok(Journal { orders, thread: thread.map_err(|error| format!("the journal's thread: {error}"))? })
     }
@@ -113,6 +116,7 @@ struct Writer {
     sink: Option<Sink>,
     to: RecordsTo,
     failing: bool,
+    unpriced: Unpriced,
 }
 
 impl Writer {
@@ -129,12 +133,15 @@ impl Writer {
             let mut any = false;
             for desk in &board.desks {
                 let write = self.sink.is_some();
+                let mut warning = None;
                 while desk.records.take(|record| {
+                    warning = self.unpriced.look_at(record);
                     if write {
                         record.json_line(&mut lines)
                     }
                 }) {
                     any = true;
+                    warning.take().iter().for_each(|warning| tell(warning));
                     if lines.len() >= WRITE_BYTES {
                         self.put(&mut lines);
                     }

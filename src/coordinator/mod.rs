@@ -9,6 +9,7 @@ mod journal;
 mod keeper;
 mod resolve;
 mod store;
+mod unpriced;
 
 pub use store::{
     Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,

@@ -36,7 +36,8 @@ impl Mismatch {
     pub const fn format(self) -> Format {
         match self {
             Mismatch::Method { format, .. } => format,
-            Mismatch::Unserved(Api::OpenAi) => Format::OpenAiChat,
+            // No path is read as Bedrock's, so none of its endpoints is missed.
+            Mismatch::Unserved(Api::OpenAi | Api::Bedrock) => Format::OpenAiChat,
             Mismatch::Unserved(Api::Anthropic) => Format::AnthropicMessages,
             Mismatch::Unserved(Api::Gemini) | Mismatch::NoSse => Format::GeminiGenerate,
         }

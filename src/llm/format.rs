@@ -21,6 +21,8 @@ pub enum Format {
     GeminiCountTokens,
     /// Gemini `GET /v1beta/models` and `GET /v1beta/models/{id}`.
     GeminiModels,
+    /// Amazon Bedrock `POST /model/{id}/converse` and `/converse-stream`: of providers alone, no client speaks it.
+    BedrockConverse,
 }
 
 /// Whose API a format belongs to: what its errors and its headers look like.
@@ -32,11 +34,13 @@ pub enum Api {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// Amazon Bedrock's, which no client speaks.
+    Bedrock,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 10] = [
+    pub const ALL: [Format; 11] = [
         Format::OpenAiChat,
         Format::OpenAiResponses,
         Format::OpenAiEmbeddings,
@@ -47,6 +51,7 @@ impl Format {
         Format::GeminiGenerate,
         Format::GeminiCountTokens,
         Format::GeminiModels,
+        Format::BedrockConverse,
     ];
 
     /// The name used in configuration, records and metrics.
@@ -62,6 +67,7 @@ impl Format {
             Format::GeminiGenerate => "gemini.generate",
             Format::GeminiCountTokens => "gemini.count_tokens",
             Format::GeminiModels => "gemini.models",
+            Format::BedrockConverse => "bedrock.converse",
         }
     }
 
@@ -76,6 +82,7 @@ impl Format {
                 Api::Anthropic
             }
             Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => Api::Gemini,
+            Format::BedrockConverse => Api::Bedrock,
         }
     }
 
@@ -85,7 +92,8 @@ impl Format {
             Format::OpenAiChat
             | Format::OpenAiResponses
             | Format::AnthropicMessages
-            | Format::GeminiGenerate => Work::Generates,
+            | Format::GeminiGenerate
+            | Format::BedrockConverse => Work::Generates,
             Format::OpenAiEmbeddings => Work::Reads,
             Format::OpenAiModels
             | Format::AnthropicCountTokens
@@ -103,7 +111,7 @@ impl Format {
             | Format::OpenAiEmbeddings
             | Format::AnthropicMessages
             | Format::AnthropicCountTokens => ModelPlace::Body,
-            Format::GeminiGenerate | Format::GeminiCountTokens => ModelPlace::Path,
+            Format::GeminiGenerate | Format::GeminiCountTokens | Format::BedrockConverse => ModelPlace::Path,
             Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => ModelPlace::Question,
         }
     }
@@ -149,6 +157,7 @@ mod tests {
                 Api::OpenAi => "openai.",
                 Api::Anthropic => "anthropic.",
                 Api::Gemini => "gemini.",
+                Api::Bedrock => "bedrock.",
             };
             assert!(format.name().starts_with(api), "{format:?}");
             assert!(Format::ALL[..at].iter().all(|other| other.name() != format.name()), "{format:?}");

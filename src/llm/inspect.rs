@@ -228,7 +228,10 @@ fn members_of(format: Format) -> Members {
         Format::OpenAiEmbeddings => EMBEDDINGS,
         Format::AnthropicMessages | Format::AnthropicCountTokens => MESSAGES,
         Format::GeminiGenerate | Format::GeminiCountTokens => CONTENTS,
-        Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => &[],
+        // Those have no body, and Bedrock's no client.
+        Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels | Format::BedrockConverse => {
+            &[]
+        }
     }
 }
 

@@ -7,10 +7,12 @@
 //! * [`Tokenizer`] counts the tokens of a request exactly, where a route asks for it.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
 //! * [`provider`] is the data about each provider: host, paths, the formats it speaks, how it wants its credential.
+//! * [`auth`] finds and fetches credentials of clouds, and signs requests to AWS.
 //! * [`Cutter`] ends a passing stream before its provider does, well-formed.
 //! * [`translate`] turns requests, answers, errors and streams of one API format into another's.
 //! * [`refusal`] writes the errors that the gateway itself makes; [`price`] says what usage costs.
 
+pub mod auth;
 mod cut;
 mod edit;
 pub mod endpoint;

@@ -80,7 +80,7 @@ impl Provider {
     /// it does not end as the provider's own one does, they are where the provider has them.
     pub fn path(self, format: Format, configured: &str, model: &[u8], streamed: bool, out: &mut Vec<u8>) {
         let (chat, rest) = match format {
-            Format::OpenAiChat | Format::AnthropicMessages => {
+            Format::OpenAiChat | Format::AnthropicMessages | Format::BedrockConverse => {
                 return out.extend_from_slice(configured.as_bytes());
             }
             Format::OpenAiResponses => ("/chat/completions", "/responses"),
@@ -190,7 +190,8 @@ mod tests {
             let again = SERVED[..at].iter().any(|row| (row.0, row.1) == (*client, *provider));
             assert!(!again, "{client:?} {provider:?}");
         }
-        for format in Format::ALL {
+        // Bedrock's is spoken for clients of other formats alone.
+        for format in Format::ALL.into_iter().filter(|format| format.api() != Api::Bedrock) {
             assert!(
                 SERVED.iter().any(|row| row.0 == format && row.2 == format),
                 "{format:?} is native somewhere"

@@ -188,6 +188,8 @@ pub fn write(client: Option<Format>, refusal: &Refusal<'_>, out: &mut Vec<u8>) {
         Some(Api::Gemini) => e.object(|e| {
             e.key("error").object(|e| write_google(refusal, e));
         }),
+        // No client speaks it; in its own shape all the same.
+        Some(Api::Bedrock) => e.object(|e| e.key("message").str(refusal.message)),
         None => e.object(|e| {
             e.key("error").object(|e| {
                 e.key("type").str(refusal.kind.name());

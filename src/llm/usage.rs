@@ -14,13 +14,33 @@ pub struct Usage {
     pub cached_input: Tokens,
     /// The part of `input` that was written to the provider's prompt cache.
     pub cache_write: Tokens,
+    /// The part of `cache_write` that is to stay for an hour, which Anthropic sells at a price of its own.
+    pub cache_write_1h: Tokens,
+    /// The part of `input` that was audio. Some of it may be part of `cached_input` too.
+    pub audio_input: Tokens,
     /// All output tokens.
     pub output: Tokens,
     /// The part of `output` that was reasoning the client may not see.
     pub reasoning: Tokens,
+    /// The part of `output` that was audio.
+    pub audio_output: Tokens,
 }
 
 impl Usage {
+    /// No tokens.
+    pub const fn none() -> Usage {
+        Usage {
+            input: 0,
+            cached_input: 0,
+            cache_write: 0,
+            cache_write_1h: 0,
+            audio_input: 0,
+            output: 0,
+            reasoning: 0,
+            audio_output: 0,
+        }
+    }
+
     /// Input and output together: what a limit on tokens counts.
     pub fn total(&self) -> Tokens {
         self.input.saturating_add(self.output)
@@ -32,7 +52,25 @@ impl AddAssign for Usage {
         self.input += other.input;
         self.cached_input += other.cached_input;
         self.cache_write += other.cache_write;
+        self.cache_write_1h += other.cache_write_1h;
+        self.audio_input += other.audio_input;
         self.output += other.output;
         self.reasoning += other.reasoning;
+        self.audio_output += other.audio_output;
+    }
+}
+
+/// All output of a report in OpenAI's form. xAI leaves reasoning out of `completion_tokens` and adds it in `total_tokens`
+/// alone (docs.x.ai, "Reasoning"); everywhere else it is part of them, so that the three do not add up.
+pub(super) fn all_output(
+    prompt: Tokens,
+    completion: Tokens,
+    reasoning: Tokens,
+    total: Option<Tokens>,
+) -> Tokens {
+    let both = completion.saturating_add(reasoning);
+    match total {
+        Some(total) if reasoning > 0 && total == prompt.saturating_add(both) => both,
+        _ => completion,
     }
 }

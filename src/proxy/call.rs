@@ -22,6 +22,8 @@ use std::task::Poll;
 /// Everything that decides how a request goes to its provider and how the answer comes back.
 pub(super) struct Call<'a> {
     pub(super) rule: &'a Rule,
+    /// The index of `backend`.
+    pub(super) index: u32,
     pub(super) backend: &'a Backend,
     pub(super) edits: &'a BackendFilters,
     pub(super) provider: Provider,
@@ -31,6 +33,8 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a str,
     /// The model that the client's path names, as it stands there; empty when it names none.
     pub(super) path_model: &'a [u8],
+    /// The head of the client's request, which stands at the beginning of the message.
+    pub(super) head: &'a RequestHead,
     /// The format that the client speaks.
     pub(super) client: Format,
     /// The format that the provider speaks.
@@ -86,12 +90,8 @@ impl Call<'_> {
 ///
 /// # Errors
 /// What the provider's format cannot express.
-pub(super) fn write(
-    call: &Call<'_>,
-    head: &RequestHead,
-    message: &mut Message,
-    client: &mut Client,
-) -> Result<Outgoing, Fault> {
+pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client) -> Result<Outgoing, Fault> {
+    let head = call.head;
     let mut gather = client.spare_request();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
@@ -166,7 +166,7 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
     for (name, value) in rule.written().chain(share.written()) {
         write::header(out, name.as_bytes(), value.as_bytes());
     }
-    // Usage is read out of the passing answer, so it must not be compressed.
+    // Usage is read out of the passing answer, and what is not compressed need not be decoded for it.
     write::header(out, b"accept-encoding", b"identity");
     if !is_lookup {
         write::header(out, b"content-type", b"application/json");
@@ -255,13 +255,19 @@ pub(super) async fn ask(
     entry: &mut Entry,
     call: &Call<'_>,
     outgoing: Outgoing,
-) -> Result<Answered, Fault> {
-    let pool = serving.pools.get(call.backend.target as usize).ok_or(Fault::NoBackend)?;
+) -> Result<Answered, Failed> {
     let Outgoing { mut gather, replayable } = outgoing;
+    let failed = |fault, request| Failed { fault, request, replayable };
+    let Some(pool) = serving.pools.get(call.backend.target as usize) else {
+        return Err(failed(Fault::NoBackend, Some(gather)));
+    };
     let mut reuse = true;
     loop {
         entry.record.attempts += 1;
-        let upstream = Upstream::checkout(worker, pool, reuse).await?;
+        let upstream = match Upstream::checkout(worker, pool, reuse).await {
+            Ok(upstream) => upstream,
+            Err(fault) => return Err(failed(fault, Some(gather))),
+        };
         let bytes = client.scratch();
         worker.desk.counters.upstream_bytes_out.add(gather.len() as u64);
         upstream.socket().set_deadline(first_byte_deadline(worker, serving, entry, call));
@@ -269,22 +275,31 @@ pub(super) async fn ask(
         let heads = Heads::reusing(client.spare_lines());
         match attempt(&upstream, &client.socket, gather, (heads, bytes), entry).await {
             Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
-            Err(Failure::Final(fault)) => {
+            Err(Failure::Final { fault, request }) => {
                 let theirs = !matches!(fault, Fault::ClientGone);
                 worker.desk.counters.upstream_failures.add(theirs.into());
-                return Err(fault);
+                return Err(failed(fault, request));
             }
             Err(Failure::Broken { request, unsent }) => {
                 worker.desk.counters.upstream_failures.add(1);
-                let Some(request) = request.filter(|_| again && (unsent || replayable)) else {
-                    return Err(Fault::Broken);
-                };
+                match request {
+                    Some(request) if again && (unsent || replayable) => (gather, reuse) = (request, false),
+                    request => return Err(failed(Fault::Broken, request)),
+                }
                 worker.desk.counters.retries.add(1);
                 entry.reached = Reached::Nobody;
-                (gather, reuse) = (request, false);
             }
         }
     }
+}
+
+/// An attempt that no answer came of.
+pub(super) struct Failed {
+    pub(super) fault: Fault,
+    /// The request, if it is here again: it is not while a part of it is on its way.
+    pub(super) request: Option<Gather>,
+    /// Whether the client said that it may be repeated whoever has seen it.
+    pub(super) replayable: bool,
 }
 
 struct Began {
@@ -299,7 +314,10 @@ enum Failure {
         request: Option<Gather>,
         unsent: bool,
     },
-    Final(Fault),
+    Final {
+        fault: Fault,
+        request: Option<Gather>,
+    },
 }
 
 /// One attempt: sends, and meanwhile listens for an early answer, into `answer`, and for the client's leaving.
@@ -321,9 +339,10 @@ async fn attempt(
         entry.reached = Reached::Nobody;
     }
     let Sending { request, unsent } = sending;
-    match outcome? {
-        Some((head, bytes)) => Ok(Began { head, bytes, sent: request.filter(|_| !unsent) }),
-        None => Err(Failure::Broken { request, unsent }),
+    match outcome {
+        Ok(Some((head, bytes))) => Ok(Began { head, bytes, sent: request.filter(|_| !unsent) }),
+        Ok(None) => Err(Failure::Broken { request, unsent }),
+        Err(fault) => Err(Failure::Final { fault, request }),
     }
 }
 
@@ -343,12 +362,12 @@ impl Sending {
         upstream: &Upstream,
         client: &Stream,
         (mut heads, mut bytes): (Heads, Vec<u8>),
-    ) -> Result<Option<(ResponseHead, Vec<u8>)>, Failure> {
+    ) -> Result<Option<(ResponseHead, Vec<u8>)>, Fault> {
         loop {
             match next_event(upstream, client, self.request.is_none(), &mut bytes).await {
                 Event::Sent(gather, Ok(())) => self.request = Some(gather),
                 Event::Sent(_, Err(error)) | Event::Filled(Err(error)) if is_timeout(&error) => {
-                    return Err(Failure::Final(Fault::ProviderSlow));
+                    return Err(Fault::ProviderSlow);
                 }
                 // A provider that will not read all of a request may have said why before it closed.
                 Event::Sent(gather, Err(_)) => (self.request, self.unsent) = (Some(gather), true),
@@ -360,11 +379,11 @@ impl Sending {
                     return Ok(None);
                 }
                 Event::Filled(Ok(0) | Err(_)) => {
-                    return Err(Failure::Final(Fault::ProviderMalformed("it ended inside its head")));
+                    return Err(Fault::ProviderMalformed("it ended inside its head"));
                 }
-                Event::ClientGone => return Err(Failure::Final(Fault::ClientGone)),
+                Event::ClientGone => return Err(Fault::ClientGone),
                 Event::Filled(Ok(_)) => {
-                    if let Some(head) = heads.read(&mut bytes, Method::Post).map_err(Failure::Final)? {
+                    if let Some(head) = heads.read(&mut bytes, Method::Post)? {
                         return Ok(Some((head, bytes)));
                     }
                 }
@@ -388,10 +407,10 @@ async fn next_event(upstream: &Upstream, client: &Stream, sending: bool, bytes: 
 }
 
 /// Ends the send to a provider that has ended its side; the request, and whether all of it had left after all.
-async fn take_back(upstream: &Upstream) -> Result<(Gather, bool), Failure> {
+async fn take_back(upstream: &Upstream) -> Result<(Gather, bool), Fault> {
     upstream.socket().shutdown_write();
     match poll_fn(|cx| upstream.poll_sent(cx)).await {
-        (_, Err(error)) if is_timeout(&error) => Err(Failure::Final(Fault::ProviderSlow)),
+        (_, Err(error)) if is_timeout(&error) => Err(Fault::ProviderSlow),
         (gather, result) => Ok((gather, result.is_ok())),
     }
 }

@@ -1,5 +1,7 @@
 //! A client's connection: reads heads and bodies, remembers what came too early.
 
+mod coded;
+
 use super::caller::Memo;
 use super::fault::Fault;
 use super::stream::Stream;
@@ -17,7 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// The connection of a client. One exchange after the other: [`head`](Client::head), then the body by
-/// [`body`](Client::body) or [`more`](Client::more), then answers by [`send`](Client::send).
+/// [`body`](Client::body) or its kin, then answers by [`send`](Client::send).
 pub(super) struct Client {
     pub(super) socket: Stream,
     pub(super) peer: SocketAddr,
@@ -47,6 +49,8 @@ pub(super) struct Message {
     pub(super) body: Span,
     /// Whether all of the request was read, so that the next one can be found on the connection.
     pub(super) complete: bool,
+    /// Bytes of the head and, once it is complete, of the body as it came, framing taken out.
+    pub(super) received: u64,
 }
 
 /// Buffers above this are not kept for the next exchange.
@@ -119,7 +123,7 @@ impl Client {
         if complete {
             self.buf = bytes.split_off(head.len);
         }
-        Message { bytes, body: Span::default(), complete }
+        Message { bytes, body: Span::default(), complete, received: head.len as u64 }
     }
 
     /// Reads the whole body into `message`, right behind the head, chunk framing taken out, inspecting it as
@@ -169,6 +173,7 @@ impl Client {
         message.bytes.truncate(decoded);
         message.body = Span::new(head.len, decoded);
         message.complete = true;
+        message.received = decoded as u64;
         inspector.feed(message.body.of(&message.bytes)).map_err(|fault| bad_body(fault.into()))?;
         inspector.finish(message.body.of(&message.bytes)).map_err(bad_body)
     }

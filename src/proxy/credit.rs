@@ -122,7 +122,7 @@ impl Entry {
 
     fn spend_of(&self, input: Tokens, output: Tokens) -> Spend {
         let usage = Usage { input, output, ..Usage::default() };
-        spend(&usage, self.price(&usage))
+        spend(&usage, self.foreseen_cost(&usage))
     }
 
     /// Step 6: every limit in `limits` reserves, or none does and the request is refused.

@@ -1,10 +1,10 @@
 //! The books of one exchange: its record, its reservation, its meter. What ends here is settled, once.
 
 use super::credit::{Credit, Foreseen, spend};
+use super::pricing::Pricing;
 use super::worker::{Serving, Worker};
-use crate::base::{Money, Tick};
+use crate::base::{Tick, Tokens};
 use crate::llm::estimate::output_tokens;
-use crate::llm::price::cost;
 use crate::llm::{Meter, Usage, Work};
 use crate::mail::Sheet;
 use crate::runtime::clock;
@@ -24,6 +24,10 @@ pub(super) struct Entry {
     pub(super) meter: Option<Meter>,
     /// What is known of the request before it goes out.
     pub(super) foreseen: Foreseen,
+    /// What it costs.
+    pub(super) pricing: Pricing,
+    /// Input of attempts that broke off when a provider had them and that were made again: it may have been paid for.
+    pub(super) given_up: Tokens,
     /// How far the request got, for what it may have cost although no answer came.
     pub(super) reached: Reached,
     /// What it has reserved and how that is used up.
@@ -53,6 +57,8 @@ impl Entry {
             started: worker.ring.now(),
             meter: None,
             foreseen: Foreseen::default(),
+            pricing: Pricing::default(),
+            given_up: 0,
             reached: Reached::Nobody,
             credit: Credit::default(),
             worker: worker.clone(),
@@ -72,6 +78,22 @@ impl Entry {
     /// The provider's word counts where it gave it to the end. Where an answer broke off or came without
     /// usage, what passed is counted by its bytes; a number that the provider did report is kept if larger.
     pub(super) fn usage(&self) -> (Usage, UsageSource) {
+        let (mut usage, source) = self.usage_of_answer();
+        if self.given_up == 0 {
+            return (usage, source);
+        }
+        usage.input = usage.input.saturating_add(self.given_up);
+        (usage, UsageSource::Counted)
+    }
+
+    /// Notes that an attempt is given up that its provider may have worked on.
+    pub(super) fn give_up_attempt(&mut self) {
+        if self.foreseen.work != Work::Free {
+            self.given_up = self.given_up.saturating_add(self.foreseen.input);
+        }
+    }
+
+    fn usage_of_answer(&self) -> (Usage, UsageSource) {
         let counted_input = Usage { input: self.foreseen.input, ..Usage::default() };
         if self.foreseen.work == Work::Free {
             return (Usage::default(), UsageSource::None);
@@ -95,7 +117,7 @@ impl Entry {
         if let Some(model) = self.meter.as_ref().and_then(Meter::model) {
             self.record.model_used = bounded(model.as_bytes());
         }
-        let cost = self.price(&usage);
+        let cost = self.cost(&usage, source);
         self.settle_credit(&spend(&usage, cost), source);
         if source == UsageSource::Reported {
             self.learn(&usage);
@@ -109,6 +131,9 @@ impl Entry {
             cache_write: usage.cache_write,
             output: usage.output,
             reasoning: usage.reasoning,
+            cache_write_1h: usage.cache_write_1h,
+            audio_input: usage.audio_input,
+            audio_output: usage.audio_output,
         };
         if source != UsageSource::None {
             self.worker.desk.counters.count_usage(&self.record.usage, self.record.cost_nano_usd);
@@ -116,14 +141,6 @@ impl Entry {
         if source == UsageSource::Counted {
             self.worker.desk.counters.usage_missing.add(1);
         }
-    }
-
-    pub(super) fn price(&self, usage: &Usage) -> Money {
-        let Some(provider) = self.record.provider else { return Money::ZERO };
-        let models = [&self.record.model_used, &self.foreseen.model, &self.record.model_asked];
-        let catalogue = &self.serving.in_force.snapshot.catalogue;
-        let price = models.into_iter().find_map(|model| catalogue.price(provider, model.as_str()));
-        price.map_or(Money::ZERO, |price| cost(price, usage))
     }
 }
 

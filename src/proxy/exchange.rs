@@ -1,21 +1,22 @@
 //! THE request: one exchange from the first byte of its head to its settled account, told in order.
 
-use super::call::{self, Call};
+use super::call::Call;
 use super::caller::{self, Asking};
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{handshake, plain, relay, reply};
+use super::{attempts, handshake, plain, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
-use crate::llm::{Api, Ask, Format, Inspector};
+use crate::llm::{Api, Ask, Format, Inspector, Work};
 use crate::route::filters::{Origin, rewritten_target};
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
+use crate::wire::coding::{Codings, Decoder};
 use crate::wire::http1::{self, Method, RequestHead, Version};
 use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
@@ -113,8 +114,11 @@ async fn serve(
         return Ok(reply::redirect(client, entry, redirect.status, &location, &manner).await);
     }
 
-    // 7, its first half: which backend; it decides what the bytes of the body mean.
-    let (backend, edits) = choose(worker, serving, rule)?;
+    // 7, its first half: which backend, and which of its endpoints first; it decides what the bytes of the body mean.
+    let (whole, edits) = choose(worker, rule)?;
+    let index = attempts::first_choice(worker, serving, whole);
+    let whole = backend_at(serving, whole)?;
+    let backend = backend_at(serving, index)?;
     entry.record.backend.write(&backend.name);
     let limits = limits_of(rule, backend);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
@@ -138,17 +142,26 @@ async fn serve(
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
     let bytes_max = snapshot.settings.requests.body_bytes;
-    let mut ask = match format.is_lookup() {
-        true => no_body(message)?,
-        false => client.body(message, head, Inspector::new(format), bytes_max, timeouts).await?,
+    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
+    let inspector = Inspector::new(format);
+    let mut ask = match Decoder::new(&codings) {
+        _ if format.is_lookup() => no_body(message)?,
+        None => client.body(message, head, inspector, bytes_max, timeouts).await?,
+        Some(decoder) => {
+            Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
+        }
     };
     ask.stream = endpoint.streamed.or(ask.stream);
-    entry.record.bytes_in = message.bytes.len() as u64;
+    entry.record.bytes_in = message.received;
     entry.record.streamed = ask.stream.unwrap_or(false);
     entry.record.model_asked = asked_model(&ask, message, path_model);
 
     let asked = entry.record.model_asked;
     let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
+    if format.work() != Work::Free {
+        let named = ask.model.map_or(path_model, |model| model.of(message.body.of(&message.bytes)));
+        entry.find_price(backend.vendor, backend_model.as_deref().map_or(named, str::as_bytes))?;
+    }
     let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
 
     // 6: every limit that applies reserves, or none does.
@@ -158,6 +171,7 @@ async fn serve(
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
         rule,
+        index,
         backend,
         edits,
         provider: *provider,
@@ -165,6 +179,7 @@ async fn serve(
         credential,
         path,
         path_model,
+        head,
         client: format,
         upstream,
         ask,
@@ -172,10 +187,9 @@ async fn serve(
         keep_alive: head.keep_alive,
         http10: head.version == Version::Http10,
     };
-    let outgoing = call::write(&call, head, message, client)?;
-    let started = worker.ring.now();
-    worker.latencies.borrow_mut().processing.record(started.since(entry.started));
-    let answered = call::ask(worker, serving, client, entry, &call, outgoing).await?;
+    worker.latencies.borrow_mut().processing.record(worker.ring.now().since(entry.started));
+    let (call, answered) =
+        attempts::until_answered(worker, serving, client, entry, whole, call, message).await?;
 
     // 9: the answer is relayed; usage is read out of the passing bytes.
     entry.reached = Reached::Answer;
@@ -239,18 +253,15 @@ impl HeaderLookup for Fields<'_> {
     }
 }
 
-fn choose<'a>(
-    worker: &Worker,
-    serving: &'a Serving,
-    rule: &'a Rule,
-) -> Result<(&'a Backend, &'a BackendFilters), Fault> {
+fn choose<'a>(worker: &Worker, rule: &'a Rule) -> Result<(u32, &'a BackendFilters), Fault> {
     match rule.backends.pick(worker.random()) {
-        Some(BackendChoice::Backend { index, filters }) => {
-            let backend = serving.in_force.snapshot.backends.get(*index as usize).ok_or(Fault::NoBackend)?;
-            Ok((backend, filters))
-        }
+        Some(BackendChoice::Backend { index, filters }) => Ok((*index, filters)),
         Some(BackendChoice::Invalid) | None => Err(Fault::NoBackend),
     }
+}
+
+fn backend_at(serving: &Serving, index: u32) -> Result<&Backend, Fault> {
+    serving.in_force.snapshot.backends.get(index as usize).ok_or(Fault::NoBackend)
 }
 
 /// The limits of a rule and of the backend that it goes to, ascending, none twice.

@@ -6,6 +6,7 @@ use crate::llm::provider::Provider;
 use crate::llm::refusal::RefusalKind;
 use crate::llm::{Api, Format};
 use crate::telemetry::Outcome;
+use crate::wire::coding::SUPPORTED;
 use crate::wire::http1::{BodyFault, HeadFault};
 use std::borrow::Cow;
 use std::fmt;
@@ -33,8 +34,12 @@ pub(super) enum Fault {
     Endpoint(Mismatch),
     /// This provider is not spoken to for clients of this format.
     Unpaired(Format, Provider),
+    /// The body has a content coding that nobody here can undo.
+    UnknownCoding,
     /// The body is no request of the client's format.
     BadRequest { param: String, message: String },
+    /// The model of that name has no price at the vendor, and such models are refused.
+    Unpriced { model: String, vendor: &'static str },
     /// A limit does not admit it.
     Refused(Box<Refused>),
     /// The limit of that name wants a key that the request lacks.
@@ -78,10 +83,12 @@ impl Fault {
             Fault::Endpoint(Mismatch::Method { .. }) => 405,
             Fault::Endpoint(Mismatch::NoSse) => 400,
             Fault::Endpoint(Mismatch::Unserved(_)) | Fault::Unpaired(..) => 501,
+            Fault::UnknownCoding => 415,
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
             Fault::MissingKey(..) => 400,
-            Fault::Blocked(_) => 403,
+            // It is well-formed, and the model may exist: this gateway will not ask for it.
+            Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
             Fault::Unresolved | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => 503,
@@ -121,6 +128,7 @@ impl Fault {
                     Api::OpenAi => "OpenAI",
                     Api::Anthropic => "Anthropic",
                     Api::Gemini => "Gemini",
+                    Api::Bedrock => "Amazon Bedrock",
                 };
                 format!("this gateway does not serve this endpoint of {api}'s API").into()
             }
@@ -128,6 +136,18 @@ impl Fault {
                 let (client, provider) = (client.name(), provider.name());
                 format!("this gateway does not serve {client} with the provider {provider}").into()
             }
+            Fault::Unpriced { model, .. } if model.is_empty() => {
+                "the request names no model, and models without a price are refused here".into()
+            }
+            Fault::Unpriced { model, vendor } => format!(
+                "the model {model:?} has no price at {vendor}, and models without a price are refused here; ask for another \
+                 or have the operator price it"
+            )
+            .into(),
+            Fault::UnknownCoding => format!(
+                "the content-encoding of the body is not supported; {SUPPORTED} are, and lists of them"
+            )
+            .into(),
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
@@ -151,6 +171,15 @@ impl Fault {
             Fault::BadRequest { param, .. } => {
                 Some(param).filter(|param| !param.is_empty()).map(String::as_str)
             }
+            Fault::Unpriced { .. } => Some("model"),
+            _ => None,
+        }
+    }
+
+    /// A word for programs, where the kind's own says too little.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        match self {
+            Fault::Unpriced { .. } => Some("model_not_priced"),
             _ => None,
         }
     }
@@ -158,15 +187,14 @@ impl Fault {
     /// How the record calls it.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) | Fault::BadRequest { .. } => {
-                Outcome::BadRequest
-            }
+            Fault::Head(_) | Fault::Body(_) | Fault::Path(_) => Outcome::BadRequest,
+            Fault::UnknownCoding | Fault::BadRequest { .. } => Outcome::BadRequest,
             Fault::Endpoint(_) | Fault::Unpaired(..) => Outcome::BadRequest,
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
-            Fault::Refused(_) | Fault::MissingKey(..) | Fault::Blocked(_) => Outcome::Refused,
-            Fault::Busy => Outcome::Refused,
+            Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
+            Fault::Blocked(_) | Fault::Busy => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
             Fault::Unresolved | Fault::Connect(_) | Fault::Broken | Fault::ProviderMalformed(_) => {
                 Outcome::UpstreamFailed

@@ -1,12 +1,13 @@
 //! Layer 6: the data plane. One worker per core serves connections from the first byte to the settled account.
 //!
-//! Read [`exchange`] first: it is one request, told in order. Around it: [`client`] reads requests, `call`
-//! writes them upstream and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
+//! Read [`exchange`] first: it is one request, told in order. Around it: [`client`] reads requests, `attempts`
+//! chooses who is asked, and asks again, `call` writes to them and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
 //! [`tls`], as those of clients are after their [`handshake`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
-//! that we make ourselves, `caller` who asks, `fault` what can go wrong, and `entry` the books: whatever
+//! that we make ourselves, `caller` who asks, `fault` what can go wrong, `pricing` what it costs, and `entry` the books: whatever
 //! happens, it settles.
 
+mod attempts;
 mod call;
 mod caller;
 mod changes;
@@ -19,6 +20,7 @@ pub mod handshake;
 mod outflow;
 mod passage;
 mod plain;
+mod pricing;
 mod relay;
 mod reply;
 mod stream;

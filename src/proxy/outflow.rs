@@ -1,5 +1,7 @@
 //! An answer on its way out: what is written and not sent yet, and how the provider's bytes become the client's.
 
+mod coded;
+
 use super::call::Call;
 use super::client::Client;
 use super::credit::Standings;
@@ -12,7 +14,8 @@ use crate::base::Span;
 use crate::config::Timeouts;
 use crate::llm::{Cutter, Work};
 use crate::runtime::{Gather, PIECES_MAX};
-use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, ResponseHead, Version, write};
+use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, Progress, ResponseHead, Version, write};
+use coded::Decoding;
 
 /// Bytes of a stream that may be cut that are taken at once: a few events.
 const CUT_PART: usize = 1 << 10;
@@ -33,6 +36,8 @@ enum Delimiter {
 pub(super) struct Outflow {
     gather: Gather,
     passage: Passage,
+    /// What reads a body that its provider compressed.
+    decoding: Option<Box<Decoding>>,
     delimiter: Delimiter,
     keep_alive: bool,
     /// Bytes of the head have left.
@@ -57,6 +62,12 @@ pub(super) struct Taken {
     pub(super) done: bool,
 }
 
+impl From<Progress> for Taken {
+    fn from(progress: Progress) -> Taken {
+        Taken { consumed: progress.consumed, done: progress.done }
+    }
+}
+
 impl Outflow {
     pub(super) fn new(
         client: &mut Client,
@@ -79,6 +90,7 @@ impl Outflow {
         Outflow {
             gather: client.spare(),
             passage,
+            decoding: None,
             delimiter,
             keep_alive,
             begun: false,
@@ -123,10 +135,12 @@ impl Outflow {
         write::status_line(out, status);
         let (rule, share) = (&call.rule.filters.response_headers, &call.edits.response_headers);
         let translated = matches!(passage, Passage::Whole(_));
+        let unchanged = matches!(passage, Passage::AsIs);
         write::copy_end_to_end(out, bytes, &head.headers, |header, name| {
             let ours = !standings.is_empty() && is_limit_header(name);
-            let retyped = translated && matches!(header.known, Known::ContentType | Known::ContentEncoding);
-            ours || retyped || !rule.keeps(name) || !share.keeps(name)
+            let retyped = translated && header.known == Known::ContentType;
+            let decoded = !unchanged && header.known == Known::ContentEncoding;
+            ours || retyped || decoded || !rule.keeps(name) || !share.keeps(name)
         });
         if translated {
             write::header(out, b"content-type", b"application/json");
@@ -155,10 +169,13 @@ impl Outflow {
         at: usize,
         entry: &mut Entry,
     ) -> Result<Taken, Fault> {
-        let Outflow { gather, passage, spans, cutter, is_exhausted, .. } = self;
         // What an earlier part of the same bytes left to be sent is seen already.
-        let first = spans.len();
-        let read = body.read(&bytes[at..], |span| spans.push(span.shifted(at)));
+        let first = self.spans.len();
+        let read = body.read(&bytes[at..], |span| self.spans.push(span.shifted(at)));
+        if self.decoding.is_some() {
+            return self.take_coded(read, bytes, first, entry);
+        }
+        let Outflow { gather, passage, spans, cutter, is_exhausted, .. } = self;
         // Of a stream that ends at its next event, what comes after that is neither passed nor charged.
         if let (Passage::AsIs, Some(cutter)) = (&passage, &mut *cutter) {
             watch(cutter, spans, first, bytes, *is_exhausted);
@@ -168,30 +185,12 @@ impl Outflow {
             if let Some(meter) = &mut entry.meter {
                 meter.feed(data);
             }
-            match passage {
-                Passage::AsIs => {}
-                Passage::Strip(stripper) => {
-                    let before = gather.ours.len();
-                    stripper.feed(data, &mut gather.ours);
-                    if let Some(cutter) = cutter {
-                        cutter.feed(&gather.ours[before..]);
-                    }
-                }
-                Passage::Stream(translation) => translation.feed(data, &mut gather.ours),
-                Passage::Whole(whole) if whole.len() + data.len() > WHOLE_BYTES_MAX => {
-                    return Err(Fault::ProviderMalformed("it is too large to translate"));
-                }
-                Passage::Whole(whole) => whole.extend_from_slice(data),
-            }
+            pass(passage, cutter, data, &mut gather.ours)?;
         }
         if !matches!(passage, Passage::AsIs) {
             spans.clear();
         }
-        match read {
-            Ok(progress) => Ok(Taken { consumed: progress.consumed, done: progress.done }),
-            Err(BodyFault::Truncated) => Err(Fault::Cut),
-            Err(fault) => Err(Fault::ProviderMalformed(fault.reason())),
-        }
+        progress(read).map(Taken::from)
     }
 
     /// The provider's answer is complete: writes what only its end brings.
@@ -203,7 +202,7 @@ impl Outflow {
     ) -> Result<(), Fault> {
         let ours = &mut self.gather.ours;
         match &mut self.passage {
-            Passage::AsIs => {}
+            Passage::AsIs | Passage::Decoded => {}
             Passage::Strip(stripper) => stripper.finish(ours),
             Passage::Stream(translation) => translation.translator.finish(ours),
             Passage::Whole(whole) => {
@@ -243,6 +242,12 @@ impl Outflow {
             _ => return true, // in the middle of an event
         }
         false
+    }
+
+    /// Whether the client was given less of a stream than has come, because nothing covers more.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let is_between = |cutter: &Cutter| cutter.at_boundary() && !cutter.is_over();
+        self.is_exhausted && self.cutter.as_deref().is_some_and(is_between)
     }
 
     /// Ends a translated stream that broke off with the error of its format; whether it is one.
@@ -347,6 +352,38 @@ impl Outflow {
         self.gather = client.send(gather, timeouts.stream_idle).await?;
         Ok(std::mem::take(&mut self.gather.theirs))
     }
+}
+
+/// Readies a piece of payload for the client, unless it goes as it is.
+fn pass(
+    passage: &mut Passage,
+    cutter: &mut Option<Box<Cutter>>,
+    data: &[u8],
+    ours: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let before = ours.len();
+    match passage {
+        Passage::AsIs => {}
+        Passage::Decoded => ours.extend_from_slice(data),
+        Passage::Strip(stripper) => stripper.feed(data, ours),
+        Passage::Stream(translation) => translation.feed(data, ours),
+        Passage::Whole(whole) if whole.len() + data.len() > WHOLE_BYTES_MAX => {
+            return Err(Fault::ProviderMalformed("it is too large to translate"));
+        }
+        Passage::Whole(whole) => whole.extend_from_slice(data),
+    }
+    if let (Passage::Decoded | Passage::Strip(_), Some(cutter)) = (passage, cutter) {
+        cutter.feed(&ours[before..]);
+    }
+    Ok(())
+}
+
+/// How far the body of a provider's answer was read.
+fn progress(read: Result<Progress, BodyFault>) -> Result<Progress, Fault> {
+    read.map_err(|fault| match fault {
+        BodyFault::Truncated => Fault::Cut,
+        fault => Fault::ProviderMalformed(fault.reason()),
+    })
 }
 
 /// Rewrites the status line that `ours` begins with.

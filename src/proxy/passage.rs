@@ -12,6 +12,8 @@ use crate::wire::sse;
 pub(super) enum Passage {
     /// They are the client's already.
     AsIs,
+    /// They are the client's once their content coding is undone.
+    Decoded,
     /// The usage that only we asked for is taken out.
     Strip(UsageStripper),
     /// Event by event into another format.

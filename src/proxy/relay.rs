@@ -10,6 +10,7 @@ use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::llm::Meter;
+use crate::runtime::executor::yield_now;
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyReader, Framing, Known, ResponseHead};
 use std::io;
@@ -40,6 +41,11 @@ pub(super) async fn answer(
         BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
     let keep_alive = call.keep_alive && !worker.is_draining();
     let mut out = Outflow::new(client, call, &head, streamed, keep_alive, entry);
+    if head.headers.contains(Known::ContentEncoding)
+        && let Err(fault) = out.decode(call, &head, &bytes, sent.as_ref(), entry)
+    {
+        return broken_off(worker, out, client, entry, fault, timeouts).await;
+    }
     out.begin(entry, call, &head, &bytes);
     let mut at = head.len;
     let from_provider = &worker.desk.counters.upstream_bytes_in;
@@ -52,14 +58,16 @@ pub(super) async fn answer(
             Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
         };
         at += progress.consumed;
-        if streamed && !progress.done && !out.keep_up(&bytes, entry, call) {
+        let goes_on = !progress.done || out.is_cut_short();
+        if streamed && goes_on && !out.keep_up(&bytes, entry, call) {
             // The provider's connection closes with `upstream`, so that it generates no more.
             worker.desk.counters.streams_cut.add(1);
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
             entry.ended(Outcome::LimitCut);
             return Ok(then);
         }
-        if progress.done && head.framing == Framing::UntilClose && breaks_off(streamed, entry) {
+        let may_break_off = head.framing == Framing::UntilClose && !out.is_blind();
+        if progress.done && may_break_off && breaks_off(streamed, entry) {
             return broken_off(worker, out, client, entry, Fault::Cut, timeouts).await;
         }
         if progress.done {
@@ -93,6 +101,10 @@ pub(super) async fn answer(
         upstream.socket().set_deadline(last.min(now + timeouts.stream_idle));
         // A provider that never pauses is never waited for, so the clock is looked at here too.
         let more = match now < last {
+            true if out.is_behind() => {
+                yield_now().await;
+                Ok(())
+            }
             true => next_bytes(&upstream, client, &mut body, &mut bytes).await,
             false => Err(Fault::CutSlow),
         };

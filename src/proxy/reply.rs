@@ -11,6 +11,7 @@ use crate::llm::endpoint::Mismatch;
 use crate::llm::refusal::{self, Refusal, RefusalKind};
 use crate::llm::{Api, Format};
 use crate::telemetry::Outcome;
+use crate::wire::coding;
 use crate::wire::http1::{Version, write};
 use std::io::Write;
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub(super) async fn fault(
         status,
         wait,
         param: fault.param(),
+        code: fault.code(),
         unit: match fault {
             Fault::Refused(refused) => Some(refused.account.terms().unit.name()),
             _ => None,
@@ -70,6 +72,10 @@ pub(super) async fn fault(
     if refusal.kind == RefusalKind::Unserved {
         // SDKs come back after every status from 500 on, if they are not told that it will be the same.
         write::header(out, b"x-should-retry", b"false");
+    }
+    if let Fault::UnknownCoding = fault {
+        // RFC 9110 section 15.5.16: which codings would have been accepted.
+        write::header(out, b"accept-encoding", coding::SUPPORTED.as_bytes());
     }
     limit_headers(out, standings, format, entry.worker.moment().unix_ms);
     connection(out, keep_alive, manner.version);

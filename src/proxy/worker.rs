@@ -5,9 +5,11 @@ use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
 use super::upstream::Pool;
 use crate::base::Moment;
+use crate::config::Backend;
 use crate::limit::Book;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
 use crate::mail::{Board, Desk, InForce, Resolved, Sheet, ToWorker};
+use crate::route::failover::Health;
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
 use rustls::{ClientConfig, ServerConfig};
@@ -76,6 +78,8 @@ pub(super) struct Worker {
 pub(super) struct Serving {
     pub(super) in_force: Arc<InForce>,
     pub(super) pools: Vec<Rc<Pool>>,
+    /// How each backend of the snapshot does.
+    pub(super) health: RefCell<Vec<Health>>,
     /// By listener of the snapshot how each of its HTTPS listeners shakes hands.
     pub(super) https: Vec<Vec<Arc<ServerConfig>>>,
 }
@@ -83,7 +87,7 @@ pub(super) struct Serving {
 /// The life of a worker, to be run by [`executor::start`]: serves until it is told to stop.
 pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     let WorkerSeed { desk, board, mail, sockets, tls, tls_server } = seed;
-    let serving = Serving::of(board.in_force(), &[], &tls_server);
+    let serving = Serving::of(board.in_force(), None, &tls_server);
     let hold = serving.in_force.snapshot.settings.limits.hold;
     let worker = Rc::new(Worker {
         random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
@@ -306,7 +310,7 @@ impl Worker {
     /// Serves `in_force` from the next exchange on. Pools of targets that stay keep their connections.
     fn adopt(&self, in_force: Arc<InForce>) {
         let before = self.serving();
-        let next = Serving::of(in_force, &before.pools, &self.tls_server);
+        let next = Serving::of(in_force, Some(&before), &self.tls_server);
         let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
         let closed: u32 = gone.map(|pool| pool.retire()).sum();
         self.idle_upstreams.set(self.idle_upstreams.get() - closed);
@@ -325,15 +329,27 @@ impl Worker {
 }
 
 impl Serving {
-    fn of(in_force: Arc<InForce>, before: &[Rc<Pool>], tls: &TlsServer) -> Serving {
+    /// What is known of targets and backends that were served `before` stays known.
+    fn of(in_force: Arc<InForce>, before: Option<&Serving>, tls: &TlsServer) -> Serving {
         let pool_for = |target| {
-            let known = before.iter().find(|pool| pool.target() == target);
+            let known = before.and_then(|before| before.pools.iter().find(|pool| pool.target() == target));
             known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
+        let health = in_force.snapshot.backends.iter().map(|backend| health_of(backend, before)).collect();
         let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
-        Serving { pools, https, in_force }
+        Serving { pools, health: RefCell::new(health), https, in_force }
     }
+}
+
+/// How a backend did, when it was served under its name before.
+fn health_of(backend: &Backend, before: Option<&Serving>) -> Health {
+    let known = before.and_then(|before| {
+        let backends = &before.in_force.snapshot.backends;
+        let place = backends.iter().position(|other| other.name == backend.name)?;
+        before.health.borrow().get(place).copied()
+    });
+    known.map_or_else(Health::default, Health::carried_over)
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@
 //! * `rank` is the Gateway API's precedence as `Ord`: of the matches that accept, the smallest rank wins.
 //! * [`table`] finds that match among many without trying them all; `paths` is its index within a hostname.
 //! * [`filters`] holds what a rule does to heads: header edits, rewrites, redirects.
-//! * [`weighted`] chooses one of several backends in proportion to their weights.
+//! * [`weighted`] chooses one of several backends in proportion to their weights, [`failover`] one of a backend's
+//!   endpoints by their health.
 
+pub mod failover;
 pub mod filters;
 mod host;
 pub mod matches;

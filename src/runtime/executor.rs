@@ -126,6 +126,19 @@ pub fn spawn(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce(Box
     .detach();
 }
 
+/// Lets the other tasks of the present worker have their turn: for one that has much to do and nothing to wait for.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Ends the present worker after this turn: its tasks are dropped.
 pub fn stop() {
     STOP.set(true);

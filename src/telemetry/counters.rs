@@ -7,8 +7,8 @@
 //! all come from them.
 
 pub use super::cells::{Counter, Gauge};
-use super::lists::{Generation, Outcomes, SizeTotals, Statuses, TokenSizes};
-pub use super::lists::{STATUSES, TOKEN_TYPES};
+use super::lists::{Generation, Outcomes, SizeTotals, Statuses, TokenSizes, Unpriced};
+pub use super::lists::{PAID, STATUSES, TOKEN_TYPES};
 use super::record::Outcome;
 use crate::base::Tokens;
 
@@ -121,21 +121,33 @@ numbers! {
     retries: Counter Counter "retries_total"
         "Attempts after the first of a request."
     tokens_input: Counter Counter "tokens_total" ["kind" = "input"]
-        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
     tokens_cached_input: Counter Counter "tokens_total" ["kind" = "cached_input"]
-        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
     tokens_cache_write: Counter Counter "tokens_total" ["kind" = "cache_write"]
-        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
     tokens_output: Counter Counter "tokens_total" ["kind" = "output"]
-        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
     tokens_reasoning: Counter Counter "tokens_total" ["kind" = "reasoning"]
-        "Tokens settled; cached_input and cache_write are parts of input, reasoning of output."
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
+    tokens_cache_write_1h: Counter Counter "tokens_total" ["kind" = "cache_write_1h"]
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
+    tokens_audio_input: Counter Counter "tokens_total" ["kind" = "audio_input"]
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
+    tokens_audio_output: Counter Counter "tokens_total" ["kind" = "audio_output"]
+        "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
     cost_nano_usd: Counter Dollars "cost_usd_total"
         "Cost of settled tokens by the configured prices, in USD."
     usage_missing: Counter Counter "usage_missing_total"
         "Answers whose provider reported no usage, so that tollgate's own count was settled."
     usage_lost_fields: Counter Counter "usage_lost_fields_total"
         "Usage fields that were there but could not be read."
+    answers_coded: Counter Counter "coded_answers_total" ["coding" = "known"]
+        "Answers that providers compressed although they were asked not to; of unknown codings, usage cannot be read."
+    answers_coded_unknown: Counter Counter "coded_answers_total" ["coding" = "unknown"]
+        "Answers that providers compressed although they were asked not to; of unknown codings, usage cannot be read."
+    answers_undecoded: Counter Counter "coded_answers_malformed_total"
+        "Compressed answers that could not be decoded to their end."
     streams_cut: Counter Counter "streams_cut_total"
         "Streams ended early because a limit was exhausted."
     reservations_expired: Counter Counter "limit_reservations_expired_total"
@@ -148,6 +160,8 @@ numbers! {
     statuses: Statuses => [u64; STATUSES.len()],
     /// Ended exchanges by outcome, in the order of [`Outcome::ALL`].
     outcomes: Outcomes => [u64; Outcome::ALL.len()],
+    /// Requests whose model has no price: see [`PAID`].
+    unpriced: Unpriced => [u64; PAID.len()],
     /// Sizes of input, output, cached input and cache write per answer: see [`TOKEN_TYPES`].
     token_sizes: TokenSizes => [SizeTotals; TOKEN_TYPES.len()],
     /// Which configuration the worker serves, counted from 1; in sums, the oldest that is still served.
@@ -197,6 +211,28 @@ pub struct UsageCounts {
     pub output: Tokens,
     /// The part of `output` that is reasoning.
     pub reasoning: Tokens,
+    /// The part of `cache_write` that is to stay for an hour.
+    pub cache_write_1h: Tokens,
+    /// The part of `input` that is audio.
+    pub audio_input: Tokens,
+    /// The part of `output` that is audio.
+    pub audio_output: Tokens,
+}
+
+impl UsageCounts {
+    /// No tokens.
+    pub const fn none() -> UsageCounts {
+        UsageCounts {
+            input: 0,
+            cached_input: 0,
+            cache_write: 0,
+            output: 0,
+            reasoning: 0,
+            cache_write_1h: 0,
+            audio_input: 0,
+            audio_output: 0,
+        }
+    }
 }
 
 impl Counters {
@@ -207,6 +243,9 @@ impl Counters {
         self.tokens_cache_write.add(usage.cache_write);
         self.tokens_output.add(usage.output);
         self.tokens_reasoning.add(usage.reasoning);
+        self.tokens_cache_write_1h.add(usage.cache_write_1h);
+        self.tokens_audio_input.add(usage.audio_input);
+        self.tokens_audio_output.add(usage.audio_output);
         self.cost_nano_usd.add(cost_nano_usd);
         self.token_sizes.count([usage.input, usage.output, usage.cached_input, usage.cache_write]);
     }
@@ -238,13 +277,24 @@ mod tests {
     #[test]
     fn usage_is_counted_by_kind_and_by_size() {
         let counters = Counters::default();
-        let usage = UsageCounts { input: 100, cached_input: 60, cache_write: 10, output: 7, reasoning: 3 };
+        let usage = UsageCounts {
+            input: 100,
+            cached_input: 60,
+            cache_write: 10,
+            output: 7,
+            reasoning: 3,
+            cache_write_1h: 4,
+            audio_input: 5,
+            audio_output: 2,
+        };
         counters.count_usage(&usage, 1_500);
         let mut totals = Totals::default();
         totals.add(&counters);
         let kinds = [totals.tokens_input, totals.tokens_cached_input, totals.tokens_cache_write];
         assert_eq!(kinds, [100, 60, 10]);
         assert_eq!((totals.tokens_output, totals.tokens_reasoning, totals.cost_nano_usd), (7, 3, 1_500));
+        let parts = [totals.tokens_cache_write_1h, totals.tokens_audio_input, totals.tokens_audio_output];
+        assert_eq!(parts, [4, 5, 2]);
         assert_eq!(totals.token_sizes.map(|sizes| sizes.sum), [100, 7, 60, 10]);
     }
 }

@@ -9,7 +9,7 @@ use super::histogram::{
     Buckets, CONNECT_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, Latencies, Latency, PER_OUTPUT_TOKEN_BOUNDS_US,
     PROCESSING_BOUNDS_US, REQUEST_BOUNDS_US,
 };
-use super::lists::{STATUSES, SizeTotals, TOKEN_TYPES};
+use super::lists::{PAID, STATUSES, SizeTotals, TOKEN_TYPES};
 use super::prometheus::{Exposition, Family, Kind, Labels};
 use super::record::Outcome;
 
@@ -124,6 +124,12 @@ fn requests(totals: &Totals, exposition: &mut Exposition<'_>) {
     let mut family = exposition.family("tollgate_exchanges_total", Kind::Counter, help);
     for (outcome, count) in Outcome::ALL.iter().zip(&totals.outcomes) {
         family.sample(&[("outcome", outcome.name())], *count);
+    }
+    let help =
+        "Requests whose model has no price, by who is paid: counted as free, at the default, or refused.";
+    let mut family = exposition.family("tollgate_price_unknown_total", Kind::Counter, help);
+    for (vendor, count) in PAID.iter().zip(&totals.unpriced) {
+        family.sample(&[("provider", vendor)], *count);
     }
 }
 

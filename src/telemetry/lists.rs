@@ -45,6 +45,58 @@ impl Outcomes {
     }
 }
 
+/// What the label `provider` says of those who are paid: the names that price lists have, then all others.
+pub const PAID: [&str; 16] = [
+    "openai",
+    "anthropic",
+    "gemini",
+    "vertexai",
+    "bedrock",
+    "azureopenai",
+    "mistral",
+    "deepseek",
+    "groq",
+    "together",
+    "xai",
+    "cohere",
+    "fireworks",
+    "perplexity",
+    "openrouter",
+    "other",
+];
+
+/// Who is paid for a request: one of [`PAID`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Payee(u8);
+
+impl Payee {
+    /// Whoever has that name; another, if nobody of the list has.
+    pub fn named(name: &str) -> Payee {
+        let place = PAID.iter().position(|known| *known == name).unwrap_or(PAID.len() - 1);
+        Payee(u8::try_from(place).unwrap_or(u8::MAX))
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        PAID.get(usize::from(self.0)).copied().unwrap_or("other")
+    }
+}
+
+/// Requests whose model has no price, by who is paid for them.
+#[derive(Debug, Default)]
+pub struct Unpriced([Counter; PAID.len()]);
+
+impl Unpriced {
+    /// Counts one request.
+    pub fn count(&self, payee: Payee) {
+        self.0[usize::from(payee.0).min(PAID.len() - 1)].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [u64; PAID.len()]) {
+        add_all(&self.0, sums);
+    }
+}
+
 /// What the label `gen_ai_token_type` says.
 pub const TOKEN_TYPES: [&str; 4] = ["input", "output", "input_cache_read", "input_cache_write"];
 
@@ -147,6 +199,17 @@ mod tests {
             let counted = STATUSES.iter().zip(&statuses.0).find(|(_, counter)| counter.get() == 1);
             assert_eq!(counted.map(|(label, _)| *label), Some(label), "{status}");
         }
+    }
+
+    #[test]
+    fn whoever_is_not_in_the_list_is_another() {
+        let unpriced = Unpriced::default();
+        ["groq", "nobody", "groq", ""].into_iter().for_each(|name| unpriced.count(Payee::named(name)));
+        assert_eq!([Payee::named("openai").name(), Payee::named("nobody").name()], ["openai", "other"]);
+        let mut sums = [0; PAID.len()];
+        unpriced.add_to(&mut sums);
+        let counted: Vec<(&str, u64)> = PAID.into_iter().zip(sums).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [("groq", 2), ("other", 2)]);
     }
 
     #[test]

@@ -28,4 +28,4 @@ pub use counters::{Counter, Counters, Gauge, LimitCounters, LimitTotals, Totals,
 pub use estimates::{Estimates, InputEstimate, OutputEstimate};
 pub use export::{Keeping, LatencySeries, LimitSeries, View, render};
 pub use histogram::{Buckets, Latencies, Latency};
-pub use record::{Outcome, Record, UsageSource, Verdict};
+pub use record::{Outcome, Payee, PriceSource, Priced, Record, UsageSource, Verdict};

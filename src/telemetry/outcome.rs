@@ -1,4 +1,4 @@
-//! How an exchange ended, and who counted its tokens.
+//! How an exchange ended, who counted its tokens, and by which price.
 
 /// Who counted the tokens that were settled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,28 @@ impl UsageSource {
     }
 }
 
+/// By which price the tokens that were settled were counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceSource {
+    /// A row of a price list.
+    Listed,
+    /// No row is known, and the configuration has a price for such models.
+    Default,
+    /// No row is known: they cost nothing, or the request was refused for it.
+    Unknown,
+}
+
+impl PriceSource {
+    /// Its name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PriceSource::Listed => "listed",
+            PriceSource::Default => "default",
+            PriceSource::Unknown => "unknown",
+        }
+    }
+}
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
@@ -32,7 +54,7 @@ pub enum Outcome {
     Answered,
     /// The client left before the end.
     ClientGone,
-    /// A limit refused it.
+    /// A limit refused it, or it has no price and is refused for that.
     Refused,
     /// The caller was not let in.
     Denied,

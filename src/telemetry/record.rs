@@ -7,7 +7,8 @@
 
 use super::counters::UsageCounts;
 use super::json::Object;
-pub use super::outcome::{Outcome, UsageSource};
+pub use super::lists::Payee;
+pub use super::outcome::{Outcome, PriceSource, UsageSource};
 use super::time::Utc;
 pub use super::verdicts::{DECISIONS_MAX, Decision, Decisions, Name, Verdict};
 use arrayvec::ArrayString;
@@ -41,7 +42,8 @@ pub struct Record {
     pub provider: Option<&'static str>,
     /// The model that the client asked for; empty when it named none.
     pub model_asked: ArrayString<64>,
-    /// The model that was asked of the provider; empty when none was.
+    /// The model that was asked of the provider; empty when none was. Of a request that was refused because it has
+    /// no price, the model that has none.
     pub model_used: ArrayString<64>,
     /// The status that the client got; 0 when it got none.
     pub status: u16,
@@ -67,6 +69,17 @@ pub struct Record {
     pub attempts: u8,
     /// How it ended.
     pub outcome: Outcome,
+    /// By which price it was counted; `None` when there was nothing to price.
+    pub price: Option<Priced>,
+}
+
+/// By which price an exchange was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Priced {
+    /// Whose prices apply: a provider, or a host that speaks its format.
+    pub payee: Payee,
+    /// Which price it was.
+    pub source: PriceSource,
 }
 
 impl Record {
@@ -88,7 +101,7 @@ impl Record {
             model_used: ArrayString::new_const(),
             status: 0,
             streamed: false,
-            usage: UsageCounts { input: 0, cached_input: 0, cache_write: 0, output: 0, reasoning: 0 },
+            usage: UsageCounts::none(),
             usage_source: UsageSource::None,
             cost_nano_usd: 0,
             decisions: Decisions::none(),
@@ -98,6 +111,7 @@ impl Record {
             bytes_out: 0,
             attempts: 0,
             outcome: Outcome::Fault,
+            price: None,
         }
     }
 
@@ -136,6 +150,7 @@ impl Record {
             bytes_out,
             attempts,
             outcome,
+            price,
         } = self;
         (*time, *by, *from) = (time_unix_ms, worker, client);
         route.erase();
@@ -150,7 +165,7 @@ impl Record {
         (*rule, *status, *streamed, *attempts) = (0, 0, false, 0);
         (*cost_nano_usd, *duration_us, *bytes_in, *bytes_out) = (0, 0, 0, 0);
         (*usage, *usage_source) = (UsageCounts::default(), UsageSource::None);
-        *outcome = Outcome::Fault;
+        (*outcome, *price) = (Outcome::Fault, None);
     }
 
     /// Keeps the path of `target`, without its query, as far as there is room.
@@ -164,9 +179,10 @@ impl Record {
     /// Its members are always all there and always in this order; what is not known is `null`:
     /// `time` (RFC 3339, UTC), `worker`, `route`, `rule`, `backend`, `client`, `key`, `method`, `path`,
     /// `format`, `provider`, `model_asked`, `model_used`, `status`, `streamed`, `usage` {`source`, `input`,
-    /// `cached_input`, `cache_write`, `output`, `reasoning`}, `cost_nano_usd`, `limits` [{`rule`, `unit`,
-    /// `admitted`, `reserved`, `settled`, `balance_after`, `retry_after_ms`}], `first_byte_us`,
-    /// `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`. New members will be added at the end.
+    /// `cached_input`, `cache_write`, `output`, `reasoning`, `cache_write_1h`, `audio_input`, `audio_output`},
+    /// `cost_nano_usd`, `limits` [{`rule`, `unit`, `admitted`, `reserved`, `settled`, `balance_after`,
+    /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`.
+    /// New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
         json.time("time", Utc(self.time_unix_ms));
@@ -193,6 +209,7 @@ impl Record {
         json.plain("bytes_out", self.bytes_out);
         json.plain("attempts", self.attempts);
         json.word("outcome", self.outcome.name());
+        json.text("price", self.price.map(|price| price.source.name()));
         json.end();
         out.push(b'\n');
     }
@@ -205,6 +222,9 @@ impl Record {
         json.plain("cache_write", self.usage.cache_write);
         json.plain("output", self.usage.output);
         json.plain("reasoning", self.usage.reasoning);
+        json.plain("cache_write_1h", self.usage.cache_write_1h);
+        json.plain("audio_input", self.usage.audio_input);
+        json.plain("audio_output", self.usage.audio_output);
         json.end();
     }
 
@@ -281,8 +301,14 @@ mod tests {
         record.model_used = bounded(b"claude-3-5-haiku-latest");
         record.status = 200;
         record.streamed = true;
-        record.usage =
-            UsageCounts { input: 1200, cached_input: 1000, cache_write: 50, output: 80, reasoning: 7 };
+        record.usage = UsageCounts {
+            input: 1200,
+            cached_input: 1000,
+            cache_write: 50,
+            output: 80,
+            reasoning: 7,
+            ..UsageCounts::none()
+        };
         record.usage_source = UsageSource::Reported;
         record.cost_nano_usd = 1_234_567;
         for (rule, unit, balance_after) in [("ns/p/rpm", "requests", 19), ("ns/p/\"tpm\"", "tokens", -5)] {
@@ -295,6 +321,7 @@ mod tests {
         record.duration_us = 1_750_000;
         (record.bytes_in, record.bytes_out, record.attempts) = (2048, 65_536, 2);
         record.outcome = Outcome::Completed;
+        record.price = Some(Priced { payee: Payee::named("anthropic"), source: PriceSource::Listed });
         record
     }
 
@@ -306,12 +333,13 @@ mod tests {
             r#""method":"POST","path":"/anthropic","format":"openai.chat","provider":"anthropic","#,
             r#""model_asked":"claude-sonnet-4-5","model_used":"claude-3-5-haiku-latest","status":200,"#,
             r#""streamed":true,"usage":{"source":"reported","input":1200,"cached_input":1000,"#,
-            r#""cache_write":50,"output":80,"reasoning":7},"cost_nano_usd":1234567,"#,
+            r#""cache_write":50,"output":80,"reasoning":7,"cache_write_1h":0,"audio_input":0,"#,
+            r#""audio_output":0},"cost_nano_usd":1234567,"#,
             r#""limits":[{"rule":"ns/p/rpm","unit":"requests","admitted":true,"reserved":1,"settled":2,"#,
             r#""balance_after":19,"retry_after_ms":3},{"rule":"ns/p/\"tpm\"","unit":"tokens","#,
             r#""admitted":false,"reserved":1,"settled":2,"balance_after":-5,"retry_after_ms":3}],"#,
             r#""first_byte_us":250000,"duration_us":1750000,"bytes_in":2048,"bytes_out":65536,"#,
-            r#""attempts":2,"outcome":"completed"}"#,
+            r#""attempts":2,"outcome":"completed","price":"listed"}"#,
             "\n",
         );
         assert_eq!(line(&full()), expected);
@@ -324,8 +352,9 @@ mod tests {
             r#""client":"10.1.2.3:55000","key":null,"method":null,"path":null,"format":null,"#,
             r#""provider":null,"model_asked":null,"model_used":null,"status":null,"streamed":false,"#,
             r#""usage":{"source":"none","input":0,"cached_input":0,"cache_write":0,"output":0,"#,
-            r#""reasoning":0},"cost_nano_usd":0,"limits":[],"first_byte_us":null,"duration_us":0,"#,
-            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault"}"#,
+            r#""reasoning":0,"cache_write_1h":0,"audio_input":0,"audio_output":0},"cost_nano_usd":0,"#,
+            r#""limits":[],"first_byte_us":null,"duration_us":0,"#,
+            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null}"#,
             "\n",
         );
         assert_eq!(line(&Record::begun(0, 0, client())), expected);

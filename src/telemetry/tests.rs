@@ -155,6 +155,7 @@ fn what_is_shown_is_what_was_counted() {
         worker.outcomes.count(Outcome::Refused);
         worker.downstream_bytes_in.add(100);
         worker.count_usage(&UsageCounts { input: 10, output: 5, ..UsageCounts::default() }, 1_500);
+        worker.unpriced.count(Payee::named("groq"));
     }
     let mut totals = Totals::default();
     workers.iter().for_each(|worker| totals.add(worker));
@@ -205,6 +206,8 @@ fn what_is_shown_is_what_was_counted() {
         (r#"tollgate_exchanges_total{outcome="refused"}"#, 2.0),
         (r#"tollgate_tokens_total{kind="input"}"#, 20.0),
         (r#"tollgate_tokens_total{kind="output"}"#, 10.0),
+        (r#"tollgate_price_unknown_total{provider="groq"}"#, 2.0),
+        (r#"tollgate_price_unknown_total{provider="openai"}"#, 0.0),
         ("tollgate_cost_usd_total", 0.000_003),
         ("gen_ai_client_cost_usd_total", 0.000_003),
         (r#"tollgate_limit_admitted_total{rule="ns/p/\"odd\\name\"",unit="tokens"}"#, 7.0),

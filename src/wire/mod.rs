@@ -1,5 +1,7 @@
 //! Layer 2: bytes become events and events become bytes. Knows no model, no tenant, no socket.
 //!
+//! * [`coding`] undoes content codings: gzip, deflate, br, zstd.
+//! * [`eventstream`] reads the event streams of AWS.
 //! * [`http1`] frames HTTP/1.1 messages, for both sides of the proxy.
 //! * [`json`] scans, finds and writes JSON without building trees.
 //! * [`sse`] reads and writes Server-Sent Events.
@@ -8,6 +10,8 @@
 //! Everything here is a value that eats bytes: it can be fed one byte at a time, says the same thing however
 //! the bytes were cut, and has a bound for whatever a peer can make grow.
 
+pub mod coding;
+pub mod eventstream;
 pub mod http1;
 pub mod json;
 pub mod sse;

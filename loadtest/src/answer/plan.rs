@@ -183,7 +183,7 @@ impl Plan {
 const FILL_STEPS_MAX: u64 = 100_000;
 
 /// Writes a number over exactly these digits.
-fn write_number(digits: &mut [u8], mut number: u64) {
+pub(super) fn write_number(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;

@@ -1,6 +1,7 @@
 //! What a provider says, before framing.
 
-use super::plan::{After, Plan, StepKind};
+use super::plan::{After, Plan, StepKind, write_number};
+use crate::coding::{Coding, content_encoding};
 use crate::ledger::Usage;
 use crate::script::{Fault, Framing};
 use crate::text::{NUMBER_DIGITS, NUMBER_MARK};
@@ -30,6 +31,9 @@ pub(crate) struct Envelope {
     /// More header lines, each ended by CR LF; [`NUMBER_MARK`] stands for the request's number.
     pub(crate) lines: String,
     pub(crate) framing: Framing,
+    /// Content codings of the body, as applied, and the request's number, which is coded with it.
+    pub(crate) coding: Vec<Coding>,
+    pub(crate) number: u64,
     /// The request allows another after it, and chunked framing.
     pub(crate) keep_alive: bool,
     pub(crate) http_1_1: bool,
@@ -69,6 +73,9 @@ impl Sheet {
     /// A whole body is one piece, or as many as carry usage; a stream has many. Ends the last piece if it is open.
     pub(crate) fn plan(mut self, envelope: &Envelope) -> Plan {
         self.end_piece(None);
+        if !envelope.coding.is_empty() {
+            self.encode(&envelope.coding, envelope.number);
+        }
         let framing = envelope.framing_of();
         let mut plan = Plan::default();
         if let Fault::Interim(code) = envelope.fault {
@@ -87,6 +94,22 @@ impl Sheet {
         }
         plan.after = envelope.after(framing);
         plan.with_fault(envelope.fault)
+    }
+
+    /// Compresses the body piece by piece, with the number filled in.
+    fn encode(&mut self, codings: &[Coding], number: u64) {
+        for slot in std::mem::take(&mut self.slots) {
+            write_number(&mut self.bytes[slot..slot + NUMBER_DIGITS], number);
+        }
+        let mut from = 0;
+        let ends = self.pieces.iter().map(|piece| piece.end);
+        let plain: Vec<&[u8]> = ends.map(|end| &self.bytes[std::mem::replace(&mut from, end)..end]).collect();
+        let coded = encoded(codings, &plain);
+        self.bytes.clear();
+        for (piece, bytes) in self.pieces.iter_mut().zip(&coded) {
+            self.bytes.extend_from_slice(bytes);
+            piece.end = self.bytes.len();
+        }
     }
 
     fn body_steps(&self, plan: &mut Plan, framing: Framing, envelope: &Envelope) {
@@ -122,6 +145,8 @@ impl Envelope {
             content_type,
             lines: String::new(),
             framing: Framing::ContentLength,
+            coding: Vec::new(),
+            number: 0,
             keep_alive: true,
             http_1_1: true,
             head_only: false,
@@ -152,6 +177,9 @@ impl Envelope {
     pub(crate) fn head(&self, framing: Framing) -> String {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         head.push_str(&format!("content-type: {}\r\n{}", self.content_type, self.lines));
+        if !self.coding.is_empty() {
+            head.push_str(&format!("content-encoding: {}\r\n", content_encoding(&self.coding)));
+        }
         head.push_str(&format!("x-sim-request: {NUMBER_MARK}\r\n"));
         if self.after(framing) == After::Close && self.fault != Fault::CloseUnannounced {
             head.push_str("connection: close\r\n");
@@ -163,6 +191,15 @@ impl Envelope {
         }
         head
     }
+}
+
+#[cfg(feature = "codings")]
+use crate::coding::encode as encoded;
+
+/// Scripts of a build without encoders ask for none.
+#[cfg(not(feature = "codings"))]
+fn encoded(_: &[Coding], pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+    pieces.iter().map(|piece| piece.to_vec()).collect()
 }
 
 /// Appends text, leaving room for the number wherever its mark stands.

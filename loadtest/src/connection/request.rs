@@ -113,6 +113,7 @@ impl Connection {
             script: &script,
             fault: request.fault,
             counted: request.counted,
+            number,
         };
         if script.record {
             world.recorder.push(seen(&ask, number, self.number, world));
@@ -182,8 +183,13 @@ fn choose(ask: &Ask<'_>, refusal: Option<Refusal>, script: &Rc<Script>, world: &
         (None, _) => provider::check_head(ask).err(),
     };
     let ordinary = ask.fault == Fault::None && ask.head.keep_alive && ask.head.http_1_1;
-    let remembered =
-        ordinary && refusal.is_none() && ask.route.is_remembered() && Rc::ptr_eq(script, &world.script);
+    // What is coded has the request's number in it for good.
+    let open = script.coding.is_empty();
+    let remembered = ordinary
+        && open
+        && refusal.is_none()
+        && ask.route.is_remembered()
+        && Rc::ptr_eq(script, &world.script);
     if remembered && let Some(plan) = world.memo.get(ask.route, ask.body) {
         return plan;
     }

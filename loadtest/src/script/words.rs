@@ -1,6 +1,7 @@
 //! The textual form of a script's settings.
 
 use super::{Count, Framing, Reply, Script};
+use crate::coding::Coding;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub(super) fn set(script: &mut Script, name: &str, value: &str) -> Result<(), St
         "latency" => parse_duration(value).map(|v| script.latency = v),
         "chunk-gap" => parse_duration(value).map(|v| script.chunk_gap = v),
         "framing" => framing(value).map(|v| script.framing = v),
+        "coding" => codings(value).map(|v| script.coding = v),
         "fault" => value.parse().map(|v| script.fault = v),
         "fault-every" => number(value).map(|v| script.fault_every = v),
         "fault-times" => number(value).map(|v| script.fault_times = v),
@@ -80,6 +82,20 @@ fn framing(text: &str) -> Result<Framing, String> {
     }
 }
 
+fn codings(text: &str) -> Result<Vec<Coding>, String> {
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let coding = |word: &str| Coding::ALL.into_iter().find(|coding| coding.word() == word);
+    let all = Coding::ALL.map(Coding::word).join(", ");
+    let codings: Result<Vec<Coding>, String> =
+        words.map(|word| coding(word).ok_or_else(|| format!("{word:?} is none of {all}"))).collect();
+    match codings {
+        Ok(codings) if !codings.is_empty() && !cfg!(feature = "codings") => {
+            Err("this build has no encoders: it lacks the feature `codings`".to_string())
+        }
+        codings => codings,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +138,19 @@ mod tests {
             ..Script::default()
         };
         assert_eq!(script, expected);
+    }
+
+    #[test]
+    fn codings_are_a_list_in_order() {
+        let mut script = Script::default();
+        let set = script.set("coding", "bare-deflate, br");
+        let has_encoders = cfg!(feature = "codings");
+        assert_eq!(set.is_ok(), has_encoders, "{set:?}");
+        let expected = if has_encoders { vec![Coding::BareDeflate, Coding::Brotli] } else { Vec::new() };
+        assert_eq!(script.coding, expected);
+        assert_eq!(script.set("coding", ""), Ok(()));
+        assert_eq!(script.coding, []);
+        assert!(script.set("coding", "gzip, lzma").unwrap_err().contains("\"lzma\" is none of gzip"));
     }
 
     #[test]

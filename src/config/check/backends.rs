@@ -1,13 +1,14 @@
 use super::World;
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
+use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
 use crate::config::resources::backend::{self, Ai, Host, Token};
 use crate::config::resources::settings::Origin;
-use crate::config::secret::Secret;
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
+use crate::llm::price::vendor::paid_at;
 use crate::llm::provider::Provider;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,27 +41,47 @@ pub(super) fn compile(
     let mut backends = Backends { list: Vec::new(), targets: Vec::new(), indices: HashMap::new() };
     let mut known = HashMap::new();
     for resource in &world.all.backends {
-        let Some((kind, origin)) =
-            resource.spec.as_ref().and_then(|spec| one(world, secrets, &resource.meta, spec))
-        else {
-            continue;
-        };
-        let origin = hosts.get(&origin.host).unwrap_or(origin);
-        let target = Target {
-            tls: origin.tls.then(|| origin.host.clone()),
-            host: origin.host.clone(),
-            port: origin.port,
-        };
-        let targets = &mut backends.targets;
-        let target = *known.entry(target).or_insert_with_key(|target| {
-            targets.push(target.clone());
-            index_of_last(targets.len())
-        });
-        let name: Arc<str> = resource.meta.to_string().into();
-        let host_header = authority(&origin).into();
-        backends.list.push(Backend { name, kind, target, host_header, limits: Vec::new() });
+        let resource_name: Arc<str> = resource.meta.to_string().into();
+        let first = backends.list.len();
+        let mut groups: Vec<Box<[u32]>> = Vec::new();
+        for group in resource.spec.as_ref().map(members).unwrap_or_default() {
+            let start = backends.list.len();
+            for (name, spec) in group {
+                let Some((kind, origin)) = one(world, secrets, &resource.meta, spec) else { continue };
+                let vendor = match &kind {
+                    BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
+                    BackendKind::Static => None,
+                };
+                let origin = hosts.get(&origin.host).unwrap_or(origin);
+                let target = Target {
+                    tls: origin.tls.then(|| origin.host.clone()),
+                    host: origin.host.clone(),
+                    port: origin.port,
+                };
+                let targets = &mut backends.targets;
+                let target = *known.entry(target).or_insert_with_key(|target| {
+                    targets.push(target.clone());
+                    index_of_last(targets.len())
+                });
+                backends.list.push(Backend {
+                    name: name.map_or(resource_name.clone(), |name| format!("{resource_name}/{name}").into()),
+                    resource: resource_name.clone(),
+                    groups: Vec::new(),
+                    kind,
+                    target,
+                    host_header: authority(&origin).into(),
+                    vendor,
+                    limits: Vec::new(),
+                });
+            }
+            groups.push((start..backends.list.len()).map(|index| index_of_last(index + 1)).collect());
+        }
+        let Some(stands_for_all) = backends.list.get_mut(first) else { continue };
+        if groups.iter().map(|group| group.len()).sum::<usize>() > 1 {
+            stands_for_all.groups = groups;
+        }
         let key = (resource.meta.namespace.clone(), resource.meta.name.value.clone());
-        backends.indices.insert(key, index_of_last(backends.list.len()));
+        backends.indices.insert(key, index_of_last(first + 1));
     }
     for host in hosts.unused() {
         world
@@ -70,21 +91,36 @@ pub(super) fn compile(
     backends
 }
 
+/// What one addressee of a Backend is.
+enum Member<'a> {
+    Ai(&'a Ai),
+    Static(&'a Host),
+}
+
+/// The addressees of a Backend by priority, with their names if there are several.
+fn members(spec: &backend::Backend) -> Vec<Vec<(Option<&str>, Member<'_>)>> {
+    match spec {
+        backend::Backend::Static(host) => vec![vec![(None, Member::Static(host))]],
+        backend::Backend::Ai(groups) => {
+            groups.iter().map(|group| group.iter().map(named).collect()).collect()
+        }
+    }
+}
+
+fn named(member: &backend::Member) -> (Option<&str>, Member<'_>) {
+    (member.name.as_deref(), Member::Ai(&member.ai))
+}
+
 /// Lists are bounded by the size of the texts, far below 2^32.
 pub(super) fn index_of_last(len: usize) -> u32 {
     u32::try_from(len.saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
 /// What a backend is and where it is.
-fn one(
-    world: &World<'_>,
-    secrets: &Secrets,
-    meta: &Meta,
-    spec: &backend::Backend,
-) -> Option<(BackendKind, Origin)> {
+fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: Member<'_>) -> Option<(BackendKind, Origin)> {
     match spec {
-        backend::Backend::Static(host) => Some((BackendKind::Static, origin(world, host)?)),
-        backend::Backend::Ai(ai) => {
+        Member::Static(host) => Some((BackendKind::Static, origin(world, host)?)),
+        Member::Ai(ai) => {
             let credential = credential(world, secrets, meta, ai);
             let origin = match &ai.host {
                 Some(host) => origin(world, host),

@@ -8,6 +8,7 @@ mod certificates;
 mod environment;
 mod overrides;
 mod policies;
+mod prices;
 mod report;
 mod rules;
 
@@ -16,8 +17,8 @@ pub use overrides::Overrides;
 use super::diagnostic::{Faults, Place, listing, nearest, quoted};
 use super::resources::grant::{From, To};
 use super::resources::{GATEWAY_API, Resource, Resources};
+use super::settings::UnknownModel;
 use super::snapshot::Snapshot;
-use crate::llm::price::Catalogue;
 
 /// What every check looks at.
 pub(crate) struct World<'a> {
@@ -27,9 +28,11 @@ pub(crate) struct World<'a> {
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Checks `all` and builds the snapshot; its warnings are still with the faults.
+/// Checks `all` and builds the snapshot; its warnings are still with the faults. The first `built_in` of the sources are
+/// the program's own.
 pub(crate) fn compile(
     all: &Resources,
+    built_in: u32,
     env: &dyn Fn(&str) -> Option<String>,
     given: &Overrides,
     faults: &Faults,
@@ -39,13 +42,13 @@ pub(crate) fn compile(
     let credentials = environment::secrets(&world);
     let certificates = certificates::compile(&world, &credentials);
     let mut backends = backends::compile(&world, &credentials, &effective.hosts);
-    let policies = policies::compile(&world, &effective.settings);
+    let catalogue = prices::compile(&world, built_in);
+    let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
+    let policies = policies::compile(&world, &effective.settings, unpriced);
     for backend in &mut backends.list {
-        backend.limits = policies.on_backend(&backend.name);
+        backend.limits = policies.on_backend(&backend.resource);
     }
     let attached = attach::compile(&world, &backends, &policies, &certificates, &effective);
-    let rows =
-        all.prices.iter().filter_map(|list| list.spec.as_ref()).flat_map(|list| list.rows.iter().cloned());
     let mut snapshot = Snapshot {
         listeners: attached.listeners,
         rules: attached.rules,
@@ -53,11 +56,13 @@ pub(crate) fn compile(
         limits: policies.limits,
         targets: backends.targets,
         settings: effective.settings,
-        catalogue: Catalogue::new(rows),
+        catalogue,
         report: Default::default(),
         warnings: Vec::new(),
     };
+    prices::warn(&world, &snapshot);
     snapshot.report.lines = report::lines(&snapshot, &attached.told, &policies.told);
+    snapshot.report.lines.extend(prices::lines(&snapshot));
     snapshot
 }
 

@@ -1,9 +1,9 @@
 use super::World;
 use super::environment::substitute;
+use crate::base::Secret;
 use crate::config::diagnostic::{Faults, Located, Place};
 use crate::config::resources::settings::{HostOverride, ListenerOverride, Origin};
 use crate::config::resources::settings::{admin_address, origin, socket_address};
-use crate::config::secret::Secret;
 use crate::config::settings::{Roots, Settings};
 use crate::config::values;
 use std::cell::Cell;

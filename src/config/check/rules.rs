@@ -6,7 +6,7 @@ use crate::config::resources::filters::{Filter, PathModifier};
 use crate::config::resources::httproute::{self, BackendRef, Timeouts};
 use crate::config::resources::{KGATEWAY, Meta};
 use crate::config::settings::Settings;
-use crate::config::snapshot::{BackendChoice, BackendFilters, Rule, RuleTimeouts};
+use crate::config::snapshot::{BackendChoice, BackendFilters, Retry, Rule, RuleTimeouts};
 use crate::route::filters::{Filters, PathRewrite, Redirect, Rewrite};
 use crate::route::matches::PathMatch;
 use crate::route::weighted::Weighted;
@@ -44,6 +44,19 @@ pub(super) fn compile(
         limits: in_force.limits,
         timeouts: timeouts(&rule.timeouts, settings),
         tokenizer: in_force.tokenizer,
+        retry: rule.retry.as_ref().map(retry),
+    }
+}
+
+/// What a retry leaves open is implementation-specific (Gateway API, HTTPRouteRetry): one more attempt, the least time of
+/// kgateway between two.
+fn retry(given: &httproute::Retry) -> Retry {
+    const ATTEMPTS: u32 = 1;
+    const BACKOFF: Duration = Duration::from_millis(25);
+    Retry {
+        codes: given.codes.clone(),
+        attempts: given.attempts.unwrap_or(ATTEMPTS),
+        backoff: given.backoff.unwrap_or(BACKOFF),
     }
 }
 

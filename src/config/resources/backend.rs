@@ -5,8 +5,16 @@ use crate::llm::provider::Provider;
 
 /// A Backend of gateway.kgateway.dev.
 pub(crate) enum Backend {
-    Ai(Ai),
+    /// Providers by priority: the first group is the first to be asked. One group of one provider under `llm`.
+    Ai(Vec<Vec<Member>>),
     Static(Host),
+}
+
+/// One of the providers of a Backend.
+pub(crate) struct Member {
+    /// Of a provider that is one of several; those of a `multipool` have the number of their pool and their own in it.
+    pub(crate) name: Option<String>,
+    pub(crate) ai: Ai,
 }
 
 /// An LLM provider.
@@ -49,6 +57,9 @@ pub(crate) struct AuthHeader {
 const PROVIDERS: [(&str, Provider); 3] =
     [("anthropic", Provider::Anthropic), ("gemini", Provider::Gemini), ("openai", Provider::OpenAi)];
 const FOREIGN_PROVIDERS: [&str; 3] = ["azureopenai", "vertexai", "bedrock"];
+/// The most groups of providers, and the most providers of a group (kgateway, `AIPriorityGroups`).
+const GROUPS_MAX: usize = 32;
+const MEMBERS_MAX: usize = 32;
 /// The most hosts of a Static backend that are read (one is supported).
 const HOSTS_MAX: usize = 64;
 
@@ -91,9 +102,88 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Backend> {
     })
 }
 
-fn ai(fields: &mut Fields<'_>) -> Option<Ai> {
-    fields.unsupported(&["priorityGroups", "multipool"], "write one provider under llm");
-    fields.need("llm")?.fields(llm)
+fn ai(fields: &mut Fields<'_>) -> Option<Vec<Vec<Member>>> {
+    const FORMS: [&str; 3] = ["llm", "priorityGroups", "multipool"];
+    let mut forms = FORMS.into_iter().filter(|form| fields.has(form));
+    let (form, second) = (forms.next(), forms.next());
+    if let Some(field) = second.and_then(|second| fields.get(second)) {
+        field.fault_with_help("stands beside another", "write one of llm and priorityGroups");
+    }
+    let groups = match form {
+        Some("priorityGroups") => {
+            let priority =
+                |(_, item): (usize, Cursor<'_>)| item.fields(|fields| group(fields, "providers", named_llm));
+            numbered(fields, "priorityGroups", priority)
+        }
+        Some("multipool") => {
+            let multipool = fields.get("multipool")?;
+            multipool.fields(|fields| Some(numbered(fields, "priorities", pool)))?
+        }
+        _ => vec![vec![Member { name: None, ai: fields.need("llm")?.fields(llm)? }]],
+    };
+    refuse_twins(fields, &groups);
+    Some(groups).filter(|groups| !groups.is_empty() && groups.iter().all(|group| !group.is_empty()))
+}
+
+/// The providers of a group, of which there must be one.
+fn group(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    mut member: impl FnMut(&mut Fields<'_>) -> Option<Member>,
+) -> Option<Vec<Member>> {
+    let list = fields.need(name)?;
+    if list.is_empty_list() {
+        list.fault_with_help("must not be empty", "write a provider into it, or remove the group");
+    }
+    Some(list.list(MEMBERS_MAX, |item| item.fields(&mut member)))
+}
+
+/// A list whose elements know their number.
+fn numbered<'a, T>(
+    fields: &mut Fields<'a>,
+    name: &'static str,
+    mut read: impl FnMut((usize, Cursor<'a>)) -> Option<T>,
+) -> Vec<T> {
+    let Some(list) = fields.need(name) else { return Vec::new() };
+    if list.is_empty_list() {
+        list.fault_with_help("must not be empty", "write a group of providers into it");
+    }
+    let mut number = 0;
+    list.list(GROUPS_MAX, |item| {
+        number += 1;
+        read((number - 1, item))
+    })
+}
+
+/// A provider of a priority group: its name beside what stands under `llm`.
+fn named_llm(fields: &mut Fields<'_>) -> Option<Member> {
+    let name = fields.need("name").and_then(|field| field.parsed(super::meta::name));
+    let ai = llm(fields);
+    Some(Member { name: Some(name?.value), ai: ai? })
+}
+
+/// A priority of the older form, whose providers have no names.
+fn pool((priority, item): (usize, Cursor<'_>)) -> Option<Vec<Member>> {
+    item.fields(|fields| {
+        let mut number = 0;
+        let member = |fields: &mut Fields<'_>| {
+            number += 1;
+            let name = Some(format!("{priority}-{}", number - 1));
+            llm(fields).map(|ai| Member { name, ai })
+        };
+        group(fields, "pool", member)
+    })
+}
+
+fn refuse_twins(fields: &Fields<'_>, groups: &[Vec<Member>]) {
+    let mut seen = std::collections::HashSet::new();
+    for member in groups.iter().flatten() {
+        if member.name.as_ref().is_some_and(|name| !seen.insert(name)) {
+            let message =
+                format!("two providers are called {}", quoted(member.name.as_deref().unwrap_or_default()));
+            fields.faults().fault_with_help(member.ai.at, message, "give each a name of its own");
+        }
+    }
 }
 
 fn llm(fields: &mut Fields<'_>) -> Option<Ai> {

@@ -32,6 +32,7 @@ pub(crate) struct Rule {
     pub(crate) filters: Vec<Located<Filter>>,
     pub(crate) backends: Vec<BackendRef>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) retry: Option<Retry>,
     pub(crate) at: Place,
 }
 
@@ -40,6 +41,13 @@ pub(crate) struct BackendRef {
     pub(crate) backend: Reference,
     pub(crate) weight: u32,
     pub(crate) filters: Vec<Located<Filter>>,
+}
+
+/// When a request is made again that failed.
+pub(crate) struct Retry {
+    pub(crate) codes: Vec<u16>,
+    pub(crate) attempts: Option<u32>,
+    pub(crate) backoff: Option<Duration>,
 }
 
 /// Durations of zero mean "no limit", as Gateway API says.
@@ -58,6 +66,9 @@ const MATCHES_MAX: usize = 128;
 const VALUES_MAX: usize = 16;
 const BACKENDS_MAX: usize = 16;
 const WEIGHT_MAX: u64 = 1_000_000;
+/// The most statuses of a retry, and the most attempts; ours.
+const CODES_MAX: usize = 64;
+const RETRIES_MAX: u64 = 16;
 
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<HttpRoute> {
     spec.fields(|fields| {
@@ -89,7 +100,15 @@ impl Rule {
     /// The rule of a route without rules: every path, no backend.
     fn bare(at: Place) -> Rule {
         let (filters, backends) = (Vec::new(), Vec::new());
-        Rule { name: None, matches: vec![every_path()], filters, backends, timeouts: Timeouts::default(), at }
+        Rule {
+            name: None,
+            matches: vec![every_path()],
+            filters,
+            backends,
+            timeouts: Timeouts::default(),
+            retry: None,
+            at,
+        }
     }
 }
 
@@ -121,8 +140,9 @@ fn rule(fields: &mut Fields<'_>) -> Option<Rule> {
     let filters = fields.get("filters").map_or_else(Vec::new, |field| filters::read(&field));
     let backends = fields.list("backendRefs", BACKENDS_MAX, |item| item.fields(backend));
     let timeouts = fields.get("timeouts").and_then(|field| field.fields(timeouts)).unwrap_or_default();
-    fields.unsupported(&["retry", "sessionPersistence"], "remove it");
-    Some(Rule { name, matches, filters, backends, timeouts, at: fields.at() })
+    let retry = fields.get("retry").and_then(|field| field.fields(retry));
+    fields.unsupported(&["sessionPersistence"], "remove it");
+    Some(Rule { name, matches, filters, backends, timeouts, retry, at: fields.at() })
 }
 
 /// The default match: `PathPrefix` `/`.
@@ -281,4 +301,13 @@ fn timeouts(fields: &mut Fields<'_>) -> Option<Timeouts> {
         fields.faults().fault_with_help(backend.at, "backendRequest is longer than request", help);
     }
     Some(Timeouts { request, backend_request })
+}
+
+fn retry(fields: &mut Fields<'_>) -> Option<Retry> {
+    let code = |item: Cursor<'_>| item.integer(400..=599).and_then(|code| u16::try_from(code.value).ok());
+    let codes = fields.list("codes", CODES_MAX, code);
+    let attempts = fields.get("attempts").and_then(|field| field.integer(0..=RETRIES_MAX));
+    let backoff = fields.get("backoff").and_then(|field| field.duration());
+    let attempts = attempts.map(|attempts| u32::try_from(attempts.value).unwrap_or(u32::MAX));
+    Some(Retry { codes, attempts, backoff: backoff.map(|backoff| backoff.value) })
 }

@@ -1,6 +1,6 @@
+use crate::base::base64;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
-use crate::config::values;
 
 /// A Secret of core/v1.
 pub(crate) struct Secret {
@@ -64,7 +64,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
 }
 
 fn decode(value: &Cursor<'_>) -> Option<SecretText> {
-    let bytes = values::base64(&value.text()?.value);
+    let bytes = base64::decode(value.text()?.value.as_bytes());
     if bytes.is_none() {
         value.fault_with_help("must be base64", "write plain text under stringData instead of data");
     }

@@ -1,3 +1,4 @@
+use super::prices::unknown_model;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::settings::{Limits, RecordsTo, Ring, Roots, Settings, Timeouts, Workers};
@@ -60,6 +61,13 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
         section(fields, "upstream", |fields| {
             number(fields, "idlePerWorker", 0..=65536, &mut settings.upstream.idle_per_worker);
             timeout(fields, "idle", &mut settings.upstream.idle);
+            size(fields, "replayBytes", 0..=1 << 30, &mut settings.upstream.replay_bytes);
+            section(fields, "ejection", |fields| {
+                let ejection = &mut settings.upstream.ejection;
+                number(fields, "failures", 1..=1000, &mut ejection.failures);
+                timeout(fields, "first", &mut ejection.first);
+                timeout(fields, "longest", &mut ejection.longest);
+            });
         });
         section(fields, "admin", |fields| {
             if let Some(address) = fields.get("address").and_then(|field| field.parsed(admin_address)) {
@@ -83,6 +91,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             }
         });
         section(fields, "limits", |fields| limits(fields, &mut settings.limits));
+        section(fields, "prices", |fields| {
+            if let Some(policy) = fields.get("unknownModel").and_then(|field| unknown_model(&field)) {
+                settings.prices.unknown_model = policy;
+            }
+        });
         let hosts = fields.list("hostOverrides", OVERRIDES_MAX, |item| item.fields(host_override));
         let listeners =
             fields.list("listenerOverrides", OVERRIDES_MAX, |item| item.fields(listener_override));

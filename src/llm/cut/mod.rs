@@ -64,7 +64,8 @@ impl Cutter {
             parts: Parts::new(),
             inner: match (format, format.api()) {
                 (Format::OpenAiResponses, _) => Inner::Responses(Reading::default()),
-                (_, Api::OpenAi) => Inner::OpenAi(Reading::default()),
+                // No client speaks Bedrock's, so nothing passes that could be cut.
+                (_, Api::OpenAi | Api::Bedrock) => Inner::OpenAi(Reading::default()),
                 (_, Api::Anthropic) => Inner::Anthropic(Reading::default()),
                 (_, Api::Gemini) => Inner::Gemini(Reading::default()),
             },

@@ -5,7 +5,7 @@ use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiResponses};
 use proptest::prelude::*;
 use serde_json::Value;
 
-const USAGE: Usage = Usage { input: 30, cached_input: 10, cache_write: 0, output: 7, reasoning: 2 };
+const USAGE: Usage = Usage { input: 30, cached_input: 10, output: 7, reasoning: 2, ..Usage::none() };
 
 const CHAT: &str = r#"data: {"id":"c\"1","object":"chat.completion.chunk","created":17,"model":"m\u00e9","system_fingerprint":"fp","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
 

@@ -30,6 +30,8 @@ struct Report {
     input: Option<Tokens>,
     cache_read: Option<Tokens>,
     cache_write: Option<Tokens>,
+    /// The part of `cache_write` that is to stay for an hour ("Prompt caching", 1-hour cache duration).
+    cache_write_1h: Option<Tokens>,
     output: Option<Tokens>,
     thinking: Option<Tokens>,
 }
@@ -47,6 +49,7 @@ impl Report {
             self.input = later.input.or(self.input);
             self.cache_read = later.cache_read.or(self.cache_read);
             self.cache_write = later.cache_write.or(self.cache_write);
+            self.cache_write_1h = later.cache_write_1h.or(self.cache_write_1h);
         }
         self.output = later.output.or(self.output);
         self.thinking = later.thinking.or(self.thinking);
@@ -54,12 +57,15 @@ impl Report {
 
     /// The same meaning for all providers, see [`Usage`].
     fn normalised(&self) -> Usage {
+        let cache_write = self.cache_write.unwrap_or_default();
         Usage {
             input: self.all_input(),
             cached_input: self.cache_read.unwrap_or_default(),
-            cache_write: self.cache_write.unwrap_or_default(),
+            cache_write,
+            cache_write_1h: self.cache_write_1h.unwrap_or_default().min(cache_write),
             output: self.output.unwrap_or_default(),
             reasoning: self.thinking.unwrap_or_default(),
+            ..Usage::default()
         }
     }
 }
@@ -99,6 +105,8 @@ pub(super) enum Place {
     InputTokens,
     CacheReadTokens,
     CacheWriteTokens,
+    CacheCreation,
+    CacheWrite1hTokens,
     OutputTokens,
     OutputDetails,
     ThinkingTokens,
@@ -128,6 +136,8 @@ impl Visitor for Anthropic {
             (Place::Usage, b"output_tokens") => Place::OutputTokens,
             (Place::Usage, b"cache_read_input_tokens") => Place::CacheReadTokens,
             (Place::Usage, b"cache_creation_input_tokens") => Place::CacheWriteTokens,
+            (Place::Usage, b"cache_creation") => Place::CacheCreation,
+            (Place::CacheCreation, b"ephemeral_1h_input_tokens") => Place::CacheWrite1hTokens,
             (Place::Usage, b"output_tokens_details") => Place::OutputDetails,
             (Place::OutputDetails, b"thinking_tokens") => Place::ThinkingTokens,
             _ => Place::Other,
@@ -187,6 +197,7 @@ impl Visitor for Anthropic {
             Place::OutputTokens => &mut report.output,
             Place::CacheReadTokens => &mut report.cache_read,
             Place::CacheWriteTokens => &mut report.cache_write,
+            Place::CacheWrite1hTokens => &mut report.cache_write_1h,
             Place::ThinkingTokens => &mut report.thinking,
             _ => return,
         };

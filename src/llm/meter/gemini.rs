@@ -3,12 +3,13 @@ use super::tally::Tally;
 use crate::base::Tokens;
 use crate::llm::Usage;
 use crate::wire::json::{Container, Scalar, Visitor};
+use arrayvec::ArrayVec;
 
 /// Reads answers of Gemini's `generateContent` and the chunks of its streams (Gemini API reference,
 /// "GenerateContentResponse", "UsageMetadata").
 ///
 /// Usage stands on each chunk and is cumulative. What tools brought in is input beside the prompt's, thoughts are output
-/// beside the candidates'; cached content is a part of the prompt.
+/// beside the candidates'; cached content is a part of the prompt. What of both was audio is told by modality.
 #[derive(Debug, Default)]
 pub(super) struct Gemini {
     tally: Tally,
@@ -25,20 +26,41 @@ struct Report {
     cached: Option<Tokens>,
     candidates: Option<Tokens>,
     thoughts: Option<Tokens>,
+    audio_prompt: Tokens,
+    audio_candidates: Tokens,
+    /// The entry of a list by modality that is being read.
+    modality: Modality,
 }
+
+#[derive(Debug, Default)]
+struct Modality {
+    name: ArrayVec<u8, { AUDIO.len() + 1 }>,
+    tokens: Tokens,
+}
+
+const AUDIO: &[u8] = b"AUDIO";
 
 impl Report {
     /// The same meaning for all providers, see [`Usage`]; `None` where nothing is told.
     fn normalised(&self) -> Option<Usage> {
-        let Report { prompt, tools, cached, candidates, thoughts } = *self;
+        let Report { prompt, tools, cached, candidates, thoughts, audio_prompt, audio_candidates, .. } =
+            *self;
         prompt.or(candidates).or(thoughts)?;
         Some(Usage {
             input: prompt.unwrap_or_default().saturating_add(tools.unwrap_or_default()),
             cached_input: cached.unwrap_or_default(),
-            cache_write: 0,
+            audio_input: audio_prompt,
             output: candidates.unwrap_or_default().saturating_add(thoughts.unwrap_or_default()),
             reasoning: thoughts.unwrap_or_default(),
+            audio_output: audio_candidates,
+            ..Usage::none()
         })
+    }
+}
+
+impl Modality {
+    fn audio(&self) -> Tokens {
+        if self.name.as_slice() == AUDIO { self.tokens } else { 0 }
     }
 }
 
@@ -82,6 +104,13 @@ pub(super) enum Place {
     CachedTokens,
     CandidatesTokens,
     ThoughtsTokens,
+    /// Tokens by modality.
+    PromptDetails,
+    CandidatesDetails,
+    PromptDetail,
+    CandidatesDetail,
+    ModalityName,
+    ModalityTokens,
     Other,
 }
 
@@ -110,6 +139,10 @@ impl Visitor for Gemini {
             (Place::Usage, b"cachedContentTokenCount") => Place::CachedTokens,
             (Place::Usage, b"candidatesTokenCount") => Place::CandidatesTokens,
             (Place::Usage, b"thoughtsTokenCount") => Place::ThoughtsTokens,
+            (Place::Usage, b"promptTokensDetails") => Place::PromptDetails,
+            (Place::Usage, b"candidatesTokensDetails") => Place::CandidatesDetails,
+            (Place::PromptDetail | Place::CandidatesDetail, b"modality") => Place::ModalityName,
+            (Place::PromptDetail | Place::CandidatesDetail, b"tokenCount") => Place::ModalityTokens,
             _ => Place::Other,
         }
     }
@@ -118,6 +151,8 @@ impl Visitor for Gemini {
         match parent {
             Place::Candidates => Place::Candidate,
             Place::Parts => Place::Part,
+            Place::PromptDetails => Place::PromptDetail,
+            Place::CandidatesDetails => Place::CandidatesDetail,
             _ => Place::Other,
         }
     }
@@ -127,6 +162,7 @@ impl Visitor for Gemini {
             Place::Usage => self.report = Report::default(),
             Place::Arguments => self.arguments_open = at,
             Place::Error => self.tally.failed = true,
+            Place::PromptDetail | Place::CandidatesDetail => self.report.modality = Modality::default(),
             _ => {}
         }
     }
@@ -135,6 +171,14 @@ impl Visitor for Gemini {
         match (place, container) {
             (Place::Usage, Container::Object) => {
                 self.tally.usage = self.report.normalised().or(self.tally.usage);
+            }
+            (Place::PromptDetail, _) => {
+                self.report.audio_prompt =
+                    self.report.audio_prompt.saturating_add(self.report.modality.audio())
+            }
+            (Place::CandidatesDetail, _) => {
+                self.report.audio_candidates =
+                    self.report.audio_candidates.saturating_add(self.report.modality.audio())
             }
             (Place::Arguments, _) if !empty => {
                 self.tally.output_bytes += (end - self.arguments_open) as u64;
@@ -148,6 +192,10 @@ impl Visitor for Gemini {
         match place {
             Place::Output => self.tally.output_bytes += part.len() as u64,
             Place::Model => self.tally.model_part(part),
+            Place::ModalityName => {
+                let name = &mut self.report.modality.name;
+                name.extend(part.iter().copied().take(name.remaining_capacity()));
+            }
             _ => {}
         }
     }
@@ -170,6 +218,7 @@ impl Visitor for Gemini {
             Place::CachedTokens => &mut report.cached,
             Place::CandidatesTokens => &mut report.candidates,
             Place::ThoughtsTokens => &mut report.thoughts,
+            Place::ModalityTokens => return report.modality.tokens = tokens,
             _ => return,
         };
         *slot = Some(tokens);

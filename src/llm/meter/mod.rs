@@ -1,6 +1,7 @@
 //! Reads usage and progress out of an answer while its bytes pass.
 
 mod anthropic;
+mod converse;
 mod embeddings;
 mod gemini;
 mod openai;
@@ -24,7 +25,7 @@ use tally::Tally;
 ///
 /// Call [`feed`](Meter::feed) with the bytes of the body in order (content coding removed); everything else may be asked
 /// at any time. It never fails: what is malformed is counted and skipped, for a meter must not break an answer. Error
-/// bodies pass without usage. Nothing is allocated.
+/// bodies pass without usage. Nothing is allocated, but for the heads of Bedrock's frames where the bytes end within one.
 #[derive(Debug)]
 pub struct Meter(Inner);
 
@@ -35,6 +36,7 @@ enum Inner {
     Embeddings(Reading<Embeddings>),
     Anthropic(Reading<Anthropic>),
     Gemini(Reading<Gemini>),
+    Converse(converse::Answer),
 }
 
 /// Does the same to the reading of whichever format it is.
@@ -46,13 +48,15 @@ macro_rules! each {
             Inner::Embeddings($reading) => $body,
             Inner::Anthropic($reading) => $body,
             Inner::Gemini($reading) => $body,
+            Inner::Converse($reading) => $body,
         }
     };
 }
 
 impl Meter {
-    /// For an answer in the *provider's* format. `streamed` says that its content type is `text/event-stream`; else it
-    /// is one JSON document. Answers that cost nothing ([`Work::Free`](super::Work::Free)) have no usage.
+    /// For an answer in the *provider's* format. `streamed` says that its content type is `text/event-stream`, or
+    /// AWS's `application/vnd.amazon.eventstream` from Bedrock; else it is one JSON document. Answers that cost nothing
+    /// ([`Work::Free`](super::Work::Free)) have no usage.
     pub fn new(format: Format, streamed: bool) -> Meter {
         Meter(match format {
             Format::OpenAiChat | Format::OpenAiModels => Inner::OpenAi(Reading::new(streamed)),
@@ -64,6 +68,7 @@ impl Meter {
             Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => {
                 Inner::Gemini(Reading::new(streamed))
             }
+            Format::BedrockConverse => Inner::Converse(converse::Answer::new(streamed)),
         })
     }
 
@@ -90,7 +95,8 @@ impl Meter {
     }
 
     /// Whether the answer ended as the format says: `finish_reason` for a choice or `[DONE]`, `message_stop`,
-    /// `response.completed` and its kin, `finishReason`; for an answer that is no stream, the end of its document.
+    /// `response.completed` and its kin, `finishReason`, `messageStop`; for an answer that is no stream, the end of its
+    /// document.
     pub fn complete(&self) -> bool {
         each!(&self.0, reading => reading.complete())
     }
@@ -111,7 +117,7 @@ impl Meter {
     }
 
     fn tally(&self) -> &Tally {
-        each!(&self.0, reading => reading.visitor.tally())
+        each!(&self.0, reading => reading.tally())
     }
 }
 
@@ -143,6 +149,10 @@ impl<V: Metered> Reading<V> {
             None if scanner.feed(bytes, visitor).is_err() => visitor.tally_mut().malformed = 1,
             None => {}
         }
+    }
+
+    fn tally(&self) -> &Tally {
+        self.visitor.tally()
     }
 
     fn complete(&self) -> bool {

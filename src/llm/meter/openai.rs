@@ -2,6 +2,7 @@ use super::Metered;
 use super::tally::Tally;
 use crate::base::Tokens;
 use crate::llm::Usage;
+use crate::llm::usage::all_output;
 use crate::wire::json::{Container, Scalar, Visitor};
 
 /// Reads chat completions and their chunks (OpenAI API reference, "The chat completion object", "The chat completion
@@ -11,7 +12,7 @@ use crate::wire::json::{Container, Scalar, Visitor};
 ///   last chunk or cumulative on each;
 /// * cached tokens in `prompt_tokens_details` or as `prompt_cache_hit_tokens` (DeepSeek);
 /// * reasoning as `reasoning_content` (DeepSeek, vLLM), `reasoning` (Groq, OpenRouter), or as parts of the content
-///   (Mistral).
+///   (Mistral); its tokens part of `completion_tokens` or beside them (xAI).
 #[derive(Debug, Default)]
 pub(super) struct OpenAi {
     tally: Tally,
@@ -23,9 +24,12 @@ pub(super) struct OpenAi {
 struct Report {
     prompt: Option<Tokens>,
     completion: Option<Tokens>,
+    total: Option<Tokens>,
     cached: Option<Tokens>,
     cache_write: Option<Tokens>,
+    audio_input: Option<Tokens>,
     reasoning: Option<Tokens>,
+    audio_output: Option<Tokens>,
 }
 
 impl Metered for OpenAi {
@@ -54,11 +58,14 @@ pub(super) enum Place {
     Usage,
     PromptTokens,
     CompletionTokens,
+    TotalTokens,
     PromptDetails,
     CachedTokens,
     CacheWriteTokens,
+    AudioInputTokens,
     CompletionDetails,
     ReasoningTokens,
+    AudioOutputTokens,
     Choices,
     Choice,
     FinishReason,
@@ -94,12 +101,15 @@ impl Visitor for OpenAi {
 
             (Place::Usage, b"prompt_tokens") => Place::PromptTokens,
             (Place::Usage, b"completion_tokens") => Place::CompletionTokens,
+            (Place::Usage, b"total_tokens") => Place::TotalTokens,
             (Place::Usage, b"prompt_tokens_details") => Place::PromptDetails,
             (Place::Usage, b"completion_tokens_details") => Place::CompletionDetails,
             (Place::Usage, b"prompt_cache_hit_tokens") => Place::CachedTokens,
             (Place::PromptDetails, b"cached_tokens") => Place::CachedTokens,
             (Place::PromptDetails, b"cache_write_tokens") => Place::CacheWriteTokens,
+            (Place::PromptDetails, b"audio_tokens") => Place::AudioInputTokens,
             (Place::CompletionDetails, b"reasoning_tokens") => Place::ReasoningTokens,
+            (Place::CompletionDetails, b"audio_tokens") => Place::AudioOutputTokens,
             _ => Place::Other,
         }
     }
@@ -127,12 +137,18 @@ impl Visitor for OpenAi {
         {
             return;
         }
+        let input = report.prompt.unwrap_or_default();
+        let reasoning = report.reasoning.unwrap_or_default();
+        let output = all_output(input, report.completion.unwrap_or_default(), reasoning, report.total);
         self.tally.usage = Some(Usage {
-            input: report.prompt.unwrap_or_default(),
+            input,
             cached_input: report.cached.unwrap_or_default(),
             cache_write: report.cache_write.unwrap_or_default(),
-            output: report.completion.unwrap_or_default(),
-            reasoning: report.reasoning.unwrap_or_default(),
+            cache_write_1h: 0,
+            audio_input: report.audio_input.unwrap_or_default(),
+            output,
+            reasoning,
+            audio_output: report.audio_output.unwrap_or_default(),
         });
     }
 
@@ -160,9 +176,12 @@ impl Visitor for OpenAi {
         let slot = match place {
             Place::PromptTokens => &mut report.prompt,
             Place::CompletionTokens => &mut report.completion,
+            Place::TotalTokens => &mut report.total,
             Place::CachedTokens => &mut report.cached,
             Place::CacheWriteTokens => &mut report.cache_write,
+            Place::AudioInputTokens => &mut report.audio_input,
             Place::ReasoningTokens => &mut report.reasoning,
+            Place::AudioOutputTokens => &mut report.audio_output,
             _ => return,
         };
         *slot = Some(tokens);

@@ -129,6 +129,7 @@ impl Visitor for Responses {
             cache_write: report.cache_write.unwrap_or_default(),
             output: report.output.unwrap_or_default(),
             reasoning: report.reasoning.unwrap_or_default(),
+            ..Usage::none()
         });
     }
 

@@ -1,5 +1,9 @@
 use super::*;
-use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, OpenAiResponses};
+use crate::llm::translate::{StreamTerms, StreamTranslator};
+use Format::{
+    AnthropicMessages, BedrockConverse, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, OpenAiResponses,
+};
+use tollgate_loadtest::eventstream;
 
 /// What a meter says, to compare and to write down in rows.
 #[derive(Debug, PartialEq)]
@@ -27,8 +31,8 @@ fn meter<'a>(format: Format, streamed: bool, pieces: impl IntoIterator<Item = &'
     }
 }
 
-fn meter_every_way(format: Format, streamed: bool, body: &str) -> Said {
-    let body = body.as_bytes();
+fn meter_every_way(format: Format, streamed: bool, body: &(impl AsRef<[u8]> + ?Sized)) -> Said {
+    let body = body.as_ref();
     let whole = meter(format, streamed, [body]);
     assert_eq!(meter(format, streamed, body.chunks(1)), whole, "byte by byte");
     for at in 0..=body.len() {
@@ -40,7 +44,7 @@ fn meter_every_way(format: Format, streamed: bool, body: &str) -> Said {
 
 /// Input, of it cached, of it written to the cache, output, of it reasoning.
 fn usage([input, cached_input, cache_write, output, reasoning]: [u64; 5]) -> Option<Usage> {
-    Some(Usage { input, cached_input, cache_write, output, reasoning })
+    Some(Usage { input, cached_input, cache_write, output, reasoning, ..Usage::default() })
 }
 
 fn events(data: &[&str]) -> String {
@@ -49,7 +53,7 @@ fn events(data: &[&str]) -> String {
 
 #[test]
 fn openai_streams_report_usage_in_many_places() {
-    let rows: [(&[&str], Option<Usage>); 12] = [
+    let rows: [(&[&str], Option<Usage>); 16] = [
         (&[r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#], usage([7, 0, 0, 5, 0])),
         (
             &[r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#],
@@ -84,6 +88,31 @@ fn openai_streams_report_usage_in_many_places() {
         ),
         (&[r#"{"usage":{"prompt_tokens":9,"completion_tokens":1}"#], usage([9, 0, 0, 1, 0])),
         (&[r#"{"usage":{"prompt_tokens":9,"completion_tokens":1"#, r#"{"choices":[]}"#], None),
+        (
+            &[
+                r#"{"usage":{"prompt_tokens":9,"prompt_tokens_details":{"text_tokens":2,"audio_tokens":7},"completion_tokens":8,"completion_tokens_details":{"audio_tokens":6},"total_tokens":17}}"#,
+            ],
+            Some(Usage { input: 9, audio_input: 7, output: 8, audio_output: 6, ..Usage::default() }),
+        ),
+        // Reasoning beside the completion, as xAI has it; and within, however the members stand.
+        (
+            &[
+                r#"{"usage":{"prompt_tokens":9,"completion_tokens":14,"total_tokens":333,"completion_tokens_details":{"reasoning_tokens":310}}}"#,
+            ],
+            usage([9, 0, 0, 324, 310]),
+        ),
+        (
+            &[
+                r#"{"usage":{"total_tokens":333,"completion_tokens_details":{"reasoning_tokens":310},"completion_tokens":324,"prompt_tokens":9}}"#,
+            ],
+            usage([9, 0, 0, 324, 310]),
+        ),
+        (
+            &[
+                r#"{"usage":{"prompt_tokens":9,"completion_tokens":14,"completion_tokens_details":{"reasoning_tokens":310}}}"#,
+            ],
+            usage([9, 0, 0, 14, 310]),
+        ),
     ];
     for (data, expect) in rows {
         assert_eq!(meter_every_way(OpenAiChat, true, &events(data)).usage, expect, "{data:?}");
@@ -120,7 +149,7 @@ fn an_openai_stream_is_metered() {
 
 #[test]
 fn an_anthropic_stream_is_metered() {
-    let start = r#"{"type":"message_start","message":{"id":"m","model":"claude-x","content":[],"usage":{"input_tokens":10,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"cache_creation":{"ephemeral_5m_input_tokens":2},"output_tokens":1}}}"#;
+    let start = r#"{"type":"message_start","message":{"id":"m","model":"claude-x","content":[],"usage":{"input_tokens":10,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":1},"output_tokens":1}}}"#;
     let deltas = [
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","name":"get","input":{}}}"#,
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
@@ -143,12 +172,14 @@ fn an_anthropic_stream_is_metered() {
     for (end, expect) in ends {
         let stream = events(&[&[start], &deltas[..], &[end]].concat());
         let said = meter_every_way(AnthropicMessages, true, &stream);
-        assert_eq!(said.usage, usage(expect), "{end}");
+        let expect = usage(expect).map(|usage| Usage { cache_write_1h: 1, ..usage });
+        assert_eq!(said.usage, expect, "{end}");
         assert_eq!((said.model.as_deref(), said.output_bytes), (Some("claude-x"), 3 + 2 + 3 + 4));
         assert_eq!((said.events, said.complete, said.malformed), (7, false, 0));
     }
     let said = meter_every_way(AnthropicMessages, true, &events(&[start]));
-    assert_eq!(said.usage, usage([16, 4, 2, 1, 0]), "what an abort leaves");
+    let expect = usage([16, 4, 2, 1, 0]).map(|usage| Usage { cache_write_1h: 1, ..usage });
+    assert_eq!(said.usage, expect, "what an abort leaves");
     let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"  }\n\n";
     assert!(meter_every_way(AnthropicMessages, true, stop).complete);
     let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#;
@@ -277,6 +308,35 @@ fn a_gemini_stream_is_metered() {
 }
 
 #[test]
+fn geminis_audio_is_told_by_modality() {
+    let details = |entries: &str| {
+        format!(r#"{{"usageMetadata":{{"promptTokenCount":20,"candidatesTokenCount":9,{entries}}}}}"#)
+    };
+    let rows = [
+        (
+            r#""promptTokensDetails":[{"modality":"AUDIO","tokenCount":7},{"modality":"TEXT","tokenCount":13}]"#,
+            7,
+            0,
+        ),
+        (
+            r#""candidatesTokensDetails":[{"tokenCount":2,"modality":"AUDIO"},{"tokenCount":3,"modality":"AUDIO"}]"#,
+            0,
+            5,
+        ),
+        (
+            r#""promptTokensDetails":[{"modality":"AUDIO"},{"modality":"AUDIOS","tokenCount":4},{"tokenCount":5}]"#,
+            0,
+            0,
+        ),
+        (r#""cacheTokensDetails":[{"modality":"AUDIO","tokenCount":7}],"promptTokensDetails":[]"#, 0, 0),
+    ];
+    for (entries, input, output) in rows {
+        let said = meter_every_way(GeminiGenerate, false, &details(entries)).usage.expect("usage");
+        assert_eq!((said.input, said.audio_input, said.audio_output), (20, input, output), "{entries}");
+    }
+}
+
+#[test]
 fn what_is_free_has_no_usage() {
     for (format, body) in [
         (Format::AnthropicCountTokens, r#"{"input_tokens":14}"#),
@@ -288,4 +348,94 @@ fn what_is_free_has_no_usage() {
         let said = meter_every_way(format, false, body);
         assert_eq!((said.usage, said.output_bytes, said.complete), (None, 0, true), "{body}");
     }
+}
+
+fn frames(events: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    events.iter().for_each(|(name, payload)| eventstream::event(&mut out, name, payload.as_bytes()));
+    out
+}
+
+#[test]
+fn a_stream_of_bedrocks_is_metered() {
+    let mut stream = frames(&[
+        ("messageStart", r#"{"p":"abc","role":"assistant"}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"zzzz"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"text":"h\u00e9"},"p":"abcd"}"#),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"t","name":"get"}}}"#,
+        ),
+        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"a\""}}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":2}"#),
+    ]);
+    let expect = Said {
+        usage: None,
+        model: None,
+        output_bytes: 2 + 3 + 3 + 4,
+        complete: false,
+        failed: false,
+        events: 7,
+        malformed: 0,
+    };
+    assert_eq!(meter_every_way(BedrockConverse, true, &stream), expect);
+    stream.extend(frames(&[("messageStop", r#"{"stopReason":"tool_use"}"#)]));
+    assert_eq!(meter_every_way(BedrockConverse, true, &stream), Said { complete: true, events: 8, ..expect });
+    let metadata = r#"{"metrics":{"latencyMs":1},"usage":{"inputTokens":3,"cacheReadInputTokens":100,
+        "cacheReadInputTokenCount":100,"cacheWriteInputTokenCount":20,"outputTokens":5,"totalTokens":128,
+        "cacheDetails":[{"ttl":"1h","inputTokens":15},{"inputTokens":5,"ttl":"5m"}],"serverToolUsage":{}},
+        "trace":{"guardrail":{"usage":{"inputTokens":9,"outputTokens":9}}}}"#;
+    stream.extend(frames(&[("metadata", metadata)]));
+    let said = meter_every_way(BedrockConverse, true, &stream);
+    let expect = Usage { cache_write_1h: 15, ..usage([123, 100, 20, 5, 0]).unwrap() };
+    assert_eq!((said.usage, said.complete, said.events), (Some(expect), true, 9));
+    let mut translator = StreamTranslator::new(BedrockConverse, OpenAiChat, StreamTerms::default());
+    translator.event("metadata", &mut metadata.as_bytes().to_vec(), &mut Vec::new()).unwrap();
+    assert_eq!(translator.usage(), said.usage, "the translator reads the same");
+}
+
+#[test]
+fn faults_of_bedrocks_streams_are_told_apart() {
+    let start = frames(&[("messageStart", r#"{"role":"assistant"}"#)]);
+    let mut thrown = start.clone();
+    eventstream::exception(
+        &mut thrown,
+        "throttlingException",
+        br#"{"message":"slow down","usage":{"inputTokens":1}}"#,
+    );
+    let mut failed = start.clone();
+    let headers = [(":message-type", "error"), (":error-code", "InternalError")];
+    eventstream::message(
+        &mut failed,
+        &headers.map(|(name, text)| (name, eventstream::Value::String(text))),
+        b"",
+    );
+    let mut broken = start.clone();
+    broken.extend([0; 40]);
+    let not_json = frames(&[("metadata", r#"{"usage":"#), ("metadata", r#"{"usage":{"outputTokens":2}}"#)]);
+    for (stream, usage, failed, events, malformed) in [
+        (thrown, None, true, 1, 0),
+        (failed, None, true, 1, 0),
+        (broken, None, false, 1, 1),
+        (not_json, usage([0, 0, 0, 2, 0]), false, 2, 1),
+    ] {
+        let said = meter_every_way(BedrockConverse, true, &stream);
+        assert_eq!((said.usage, said.failed), (usage, failed));
+        assert_eq!((said.events, said.malformed, said.complete), (events, malformed, false));
+    }
+}
+
+#[test]
+fn a_whole_answer_of_bedrocks_is_metered() {
+    let answer = r#"{"metrics":{"latencyMs":1},"output":{"message":{"role":"assistant","content":[
+        {"reasoningContent":{"reasoningText":{"signature":"zz","text":"hm"}}},{"text":"hey"},
+        {"toolUse":{"input":{"a":[1]},"name":"f","toolUseId":"t"}},
+        {"citationsContent":{"content":[{"text":"cited"}],"citations":[{"sourceContent":[{"text":"no"}]}]}}]}},
+        "stopReason":"tool_use","usage":{"inputTokens":5,"cacheReadInputTokens":3,"outputTokens":2,"totalTokens":10}}"#;
+    let said = meter_every_way(BedrockConverse, false, answer);
+    assert_eq!((said.usage, said.output_bytes), (usage([8, 3, 0, 2, 0]), 2 + 3 + 9 + 1 + 5));
+    assert_eq!((said.complete, said.failed, said.events, said.malformed), (true, false, 0, 0));
+    let refused = meter_every_way(BedrockConverse, false, r#"{"message":"no"}"#);
+    assert_eq!((refused.usage, refused.complete), (None, true));
 }

@@ -48,6 +48,20 @@ impl<'o> Emit<'o> {
         self.close(b']');
     }
 
+    /// An array whose `elements` are written already, with their commas.
+    pub(super) fn elements(&mut self, elements: &[u8]) {
+        self.open(b'[');
+        self.out.extend_from_slice(elements);
+        self.close(b']');
+    }
+
+    /// A value that is written already.
+    pub(super) fn written(&mut self, json: &[u8]) {
+        self.part();
+        self.out.extend_from_slice(json);
+        self.comma = true;
+    }
+
     /// Opens an object or array by its bracket; for levels that no closure can span.
     pub(super) fn open(&mut self, bracket: u8) {
         self.part();
@@ -138,7 +152,7 @@ impl<'o> Emit<'o> {
     }
 }
 
-/// Appends one SSE event of Anthropic's, whose data begins with its type, which is its name.
+/// Appends one SSE event of those formats whose data begins with its type, which is its name.
 pub(in crate::llm) fn event(name: &str, out: &mut Vec<u8>, members: impl FnOnce(&mut Emit<'_>)) {
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(name.as_bytes());

@@ -1,5 +1,6 @@
 //! Errors of a provider in the client's format, whole and in the middle of a stream.
 
+use super::emit::event;
 use super::read::{Decoder, Kind, Value};
 use crate::llm::refusal::{self, Refusal, RefusalKind};
 use crate::llm::{Api, Format};
@@ -10,6 +11,14 @@ const MESSAGE_MAX: usize = 4096;
 /// The words in which Anthropic says that a conversation does not fit the model, and by which its clients know
 /// that they have to shorten it; OpenAI's know by the code `context_length_exceeded`.
 const TOO_LONG: &str = "prompt is too long";
+
+/// In which others say so: OpenAI and those who copy it, Bedrock in two ways, and Google.
+const TOO_LONG_ELSEWHERE: [&str; 4] = [
+    "maximum context length",
+    "Input is too long for requested model",
+    "exceed context limit",
+    "exceeds the maximum number of tokens",
+];
 
 /// Appends to `out` the error that a provider answered with, in the client's format, and returns the status to
 /// send. Any body will do: one that is empty, HTML or nonsense gives a message that names the status.
@@ -36,30 +45,55 @@ pub fn error(provider: Format, client: Format, status: u16, body: &mut [u8], out
     }
     out.truncate(start);
     let kind = RefusalKind::of_status(status);
-    found.unwrap_or_default().write(client, kind, Some(status), out);
+    found.unwrap_or_default().refuse(client, kind, Some(status), |refusal| {
+        refusal::write(Some(client), refusal, out);
+    });
     status
 }
 
-/// Appends the error event for one that came in the middle of a provider's stream.
-pub(super) fn stream_error(client: Format, event: Value<'_, '_>, out: &mut Vec<u8>) {
+/// Appends the error event for one that came in the middle of a provider's stream. It is the `number`-th event of
+/// a client's stream that numbers them.
+pub(super) fn stream_error(client: Format, number: u64, event: Value<'_, '_>, out: &mut Vec<u8>) {
     let problem = Problem::of(event);
     let kind = kind_of_word(&problem.kind).or_else(|| kind_of_word(&problem.code));
-    write_event(client, out, |out| problem.write(client, kind.unwrap_or(RefusalKind::Internal), None, out));
+    problem.refuse(client, kind.unwrap_or(RefusalKind::Internal), None, |refusal| {
+        write_event(client, number, refusal, out);
+    });
 }
 
-/// Appends the error event for a stream that ended before its answer did.
-pub(super) fn stream_cut(client: Format, out: &mut Vec<u8>) {
+/// As [`stream_error`], for an error that is told by its name and its words.
+pub(super) fn stream_failed(client: Format, number: u64, kind: &str, message: &str, out: &mut Vec<u8>) {
+    let problem = Problem { kind: kind.to_owned(), message: message.to_owned(), ..Problem::default() };
+    let kind = kind_of_word(kind).unwrap_or(RefusalKind::Internal);
+    problem.refuse(client, kind, None, |refusal| write_event(client, number, refusal, out));
+}
+
+/// Appends the error event for a stream that ended before its answer did; see [`stream_error`].
+pub(super) fn stream_cut(client: Format, number: u64, out: &mut Vec<u8>) {
     let refusal =
         Refusal::new(RefusalKind::Upstream, "the provider's stream ended before the answer was complete");
-    write_event(client, out, |out| refusal::write(Some(client), &refusal, out));
+    write_event(client, number, &refusal, out);
 }
 
-fn write_event(client: Format, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
+fn write_event(client: Format, number: u64, refusal: &Refusal<'_>, out: &mut Vec<u8>) {
+    if client == Format::OpenAiResponses {
+        return event("error", out, |e| {
+            let kind = refusal.kind;
+            e.key("code").str(refusal.code.or(kind.openai_code()).unwrap_or(kind.openai_type()));
+            e.key("message").str(refusal.message);
+            e.key("param");
+            match refusal.param {
+                Some(param) => e.str(param),
+                None => e.raw("null"),
+            }
+            e.key("sequence_number").u64(number);
+        });
+    }
     out.extend_from_slice(match client.api() {
-        Api::OpenAi | Api::Gemini => b"data: ",
+        Api::OpenAi | Api::Gemini | Api::Bedrock => b"data: ",
         Api::Anthropic => b"event: error\ndata: ",
     });
-    data(out);
+    refusal::write(Some(client), refusal, out);
     out.extend_from_slice(b"\n\n");
 }
 
@@ -67,7 +101,7 @@ fn write_event(client: Format, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>
 #[derive(Default)]
 struct Problem {
     message: String,
-    /// `error.type` (both formats); empty when missing.
+    /// `error.type` (both formats), or the name of the exception (AWS); empty when missing.
     kind: String,
     /// `error.code` (OpenAI), a number as its digits (vLLM and others send one), or `error.status` (Google); empty when
     /// missing.
@@ -92,18 +126,19 @@ impl Problem {
         Some(Problem { message: message.to_owned(), ..Problem::default() })
     }
 
-    /// `{"error": {...}}`, `{"error": "text"}`, `{"message": "text"}`, `{"detail": ...}` (FastAPI), a bare
-    /// string, or a list of any of these (Gemini).
+    /// `{"error": {...}}`, `{"error": "text"}`, `{"message": "text"}`, the same with `Message` and `__type` (AWS),
+    /// `{"detail": ...}` (FastAPI), a bare string, or a list of any of these (Gemini).
     fn of(value: Value<'_, '_>) -> Problem {
         let value = value.elements().next().unwrap_or(value);
         let nested = value.get("error");
         let holder = nested.filter(|error| error.is_object()).unwrap_or(value);
-        let message =
-            ["message", "detail", "error", "error_description"].iter().find_map(|name| holder.get(name));
+        let message = ["message", "Message", "detail", "error", "error_description"]
+            .iter()
+            .find_map(|name| holder.get(name));
         let message = message.or_else(|| value.str().map(|_| value)).map_or(String::new(), word);
         let of = |name: &str| holder.get(name).map_or(String::new(), word);
         let in_shape = nested.is_some_and(|error| error.is_object() && error.get("message").is_some());
-        let kind = if nested.is_some() { of("type") } else { String::new() };
+        let kind = if nested.is_some() { of("type") } else { exception(&of("__type")).to_owned() };
         let code = match of("status") {
             status if !status.is_empty() && nested.is_some() => status, // Google's, whose code is the HTTP status again
             _ => of("code"),
@@ -111,16 +146,22 @@ impl Problem {
         Problem { in_shape, message, kind, code, param: of("param") }
     }
 
-    fn write(&self, client: Format, kind: RefusalKind, status: Option<u16>, out: &mut Vec<u8>) {
+    /// Hands on what is to be told to the client.
+    fn refuse(
+        &self,
+        client: Format,
+        kind: RefusalKind,
+        status: Option<u16>,
+        write: impl FnOnce(&Refusal<'_>),
+    ) {
         let nameless = status.map_or("the provider reported an error".to_owned(), |status| {
             format!("the provider answered with status {status}")
         });
         let mut message = if self.message.is_empty() { nameless } else { self.message.clone() };
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         let too_long = self.code == "context_length_exceeded"
-            || [TOO_LONG, "maximum context length", "exceeds the maximum number of tokens"]
-                .iter()
-                .any(|words| message.contains(words));
+            || message.contains(TOO_LONG)
+            || TOO_LONG_ELSEWHERE.iter().any(|words| message.contains(words));
         if client == Format::AnthropicMessages && too_long && !message.contains(TOO_LONG) {
             message.insert_str(0, ": ");
             message.insert_str(0, TOO_LONG);
@@ -135,8 +176,15 @@ impl Problem {
         let param = Some(self.param.as_str()).filter(|param| !param.is_empty());
         let own = Refusal::new(kind, &message);
         let refusal = Refusal { status: status.unwrap_or(own.status), param, code, ..own };
-        refusal::write(Some(client), &refusal, out);
+        write(&refusal);
     }
+}
+
+/// The name of an AWS exception without its namespace: `com.amazon.coral.service#ExpiredTokenException`, or a URL after a
+/// colon (AWS restJson1 protocol, "Operation error serialization").
+fn exception(kind: &str) -> &str {
+    let name = kind.rsplit_once('#').map_or(kind, |(_, name)| name);
+    name.split(':').next().unwrap_or(name)
 }
 
 /// A string as it is, any other value as compact JSON.
@@ -168,8 +216,26 @@ fn kind_of_word(word: &str) -> Option<RefusalKind> {
         "overloaded_error" | "overloaded" | "service_unavailable" | "UNAVAILABLE" => RefusalKind::Overloaded,
         "timeout_error" | "timeout" | "DEADLINE_EXCEEDED" => RefusalKind::Timeout,
         "api_error" | "server_error" | "INTERNAL" | "UNKNOWN" => RefusalKind::Internal,
+        _ if word.ends_with("Exception") => return kind_of_exception(word),
         digits => RefusalKind::of_status(digits.parse().ok().filter(|status| (400..600).contains(status))?),
     })
+}
+
+/// What an exception of Bedrock's stands for (API reference, "Converse", "ConverseStreamOutput").
+fn kind_of_exception(name: &str) -> Option<RefusalKind> {
+    const KINDS: [(&str, RefusalKind); 10] = [
+        ("ValidationException", RefusalKind::InvalidRequest),
+        ("AccessDeniedException", RefusalKind::Permission),
+        ("ResourceNotFoundException", RefusalKind::NotFound),
+        ("ThrottlingException", RefusalKind::RateLimited),
+        ("ServiceQuotaExceededException", RefusalKind::RateLimited),
+        ("ModelNotReadyException", RefusalKind::Overloaded),
+        ("ServiceUnavailableException", RefusalKind::Overloaded),
+        ("ModelTimeoutException", RefusalKind::Timeout),
+        ("InternalServerException", RefusalKind::Internal),
+        ("ModelStreamErrorException", RefusalKind::Upstream),
+    ];
+    KINDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]
@@ -359,6 +425,38 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_responses_get_openais_errors_whole_and_events_of_their_own() {
+        check(
+            A,
+            Format::OpenAiResponses,
+            529,
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+            503,
+            r#"{"error":{"message":"Overloaded","type":"server_error","param":null,"code":"overloaded_error"}}"#,
+        );
+        for (body, expected) in [
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                r#""code":"overloaded_error","message":"Overloaded","param":null"#,
+            ),
+            (
+                r#"{"error":{"message":"no","param":"input"}}"#,
+                r#""code":"server_error","message":"no","param":"input""#,
+            ),
+            (r#"{}"#, r#""code":"server_error","message":"the provider reported an error","param":null"#),
+        ] {
+            let mut out = Vec::new();
+            Decoder::default()
+                .decode(&mut body.as_bytes().to_vec(), |event| {
+                    stream_error(Format::OpenAiResponses, 7, event, &mut out);
+                })
+                .unwrap();
+            let data = format!(r#"{{"type":"error",{expected},"sequence_number":7}}"#);
+            assert_eq!(std::str::from_utf8(&out).unwrap(), format!("event: error\ndata: {data}\n\n"));
+        }
+    }
+
+    #[test]
     fn between_equal_formats_a_good_shape_is_kept_and_a_bad_one_is_mended() {
         let good = r#"{"error": {"message":"m", "code": 42, "more": 1}}"#;
         check(O, O, 400, good, 400, good);
@@ -387,5 +485,75 @@ mod tests {
         error(O, A, 400, &mut body.into_bytes(), &mut out);
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["error"]["message"].as_str().unwrap().len(), MESSAGE_MAX);
+    }
+    #[test]
+    fn bedrocks_errors_towards_both() {
+        let openai = |message: &str, kind: &str, code: &str| {
+            format!(r#"{{"error":{{"message":"{message}","type":"{kind}","param":null,"code":{code}}}}}"#)
+        };
+        let anthropic = |message: &str, kind: &str| {
+            format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}"#)
+        };
+        let (invalid, server) = ("invalid_request_error", "server_error");
+        for (status, body, message, kinds, code) in [
+            (400, r#"{"message":"bad id"}"#, "bad id", (invalid, invalid), "null"),
+            (
+                403,
+                r#"{"Message":"not authorized"}"#,
+                "not authorized",
+                (invalid, "permission_error"),
+                r#""permission_denied""#,
+            ),
+            (
+                400,
+                r#"{"__type":"com.amazon.coral.validate#ValidationException:http://x/","message":"bad"}"#,
+                "bad",
+                (invalid, invalid),
+                r#""ValidationException""#,
+            ),
+            (
+                429,
+                r#"{"message":"Too many"}"#,
+                "Too many",
+                ("rate_limit_error", "rate_limit_error"),
+                r#""rate_limit_exceeded""#,
+            ),
+            (
+                500,
+                r#"{"__type":"InternalServerException"}"#,
+                "the provider answered with status 500",
+                (server, "api_error"),
+                "null",
+            ),
+            (503, r#"{"message":"busy"}"#, "busy", (server, "overloaded_error"), r#""overloaded""#),
+        ] {
+            check(Format::BedrockConverse, O, status, body, status, &openai(message, kinds.0, code));
+            check(Format::BedrockConverse, A, status, body, status, &anthropic(message, kinds.1));
+        }
+        let body = r#"{"message":"Input is too long for requested model."}"#;
+        let words = "Input is too long for requested model.";
+        let code = r#""context_length_exceeded""#;
+        check(Format::BedrockConverse, O, 400, body, 400, &openai(words, invalid, code));
+        check(
+            Format::BedrockConverse,
+            A,
+            400,
+            body,
+            400,
+            &anthropic(&format!("{TOO_LONG}: {words}"), invalid),
+        );
+    }
+
+    #[test]
+    fn exceptions_of_bedrock_have_kinds() {
+        for (name, kind) in [
+            ("throttlingException", Some(RefusalKind::RateLimited)),
+            ("ThrottlingException", Some(RefusalKind::RateLimited)),
+            ("modelStreamErrorException", Some(RefusalKind::Upstream)),
+            ("validationException", Some(RefusalKind::InvalidRequest)),
+            ("brandNewException", None),
+        ] {
+            assert_eq!(kind_of_word(name), kind, "{name}");
+        }
     }
 }

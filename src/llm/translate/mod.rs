@@ -12,11 +12,16 @@
 //! | a provider's error (status >= 400) | [`error`] | `error` is for all formats |
 //! | a provider's stream | [`StreamTranslator`] | `stream` |
 //!
+//! [`converse`] is a provider's format alone, so its room reads no request and writes no answer. What Claude models take,
+//! whoever hosts them, is in [`claude`].
+//!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
 //! Members that no table here knows pass through untouched, except to Gemini, which refuses what it does not know.
 
 mod chat;
+mod claude;
+mod converse;
 pub(in crate::llm) mod emit;
 mod error;
 mod gemini;
@@ -24,6 +29,7 @@ mod hub;
 mod lost;
 mod messages;
 pub(in crate::llm) mod read;
+mod responses;
 mod stream;
 pub(in crate::llm) mod usage;
 
@@ -59,7 +65,7 @@ impl Default for RequestTerms<'_> {
 /// What the gateway knows about an answer that the answer itself does not say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplyTerms<'a> {
-    /// Seconds since 1970, for the `created` member of OpenAI answers; Anthropic sends no time.
+    /// Seconds since 1970, for the `created` or `created_at` member of OpenAI answers; Anthropic sends no time.
     pub created_unix: u64,
     /// The model that was asked for, named in the answer when the provider does not name one.
     pub asked_model: Option<&'a str>,
@@ -108,10 +114,13 @@ pub enum BadReply {
     NotJson,
     /// It is JSON, but not an answer in the provider's format.
     NotAnAnswer,
+    /// It says that it failed, or that it is not done yet.
+    Unfinished,
     /// It holds more tool calls in one stream than are followed (128).
     TooManyToolCalls,
-    /// The arguments of its calls are longer than are collected (4 MiB), for a client that gets them whole.
-    ArgumentsTooLong,
+    /// It is longer than what is kept of one stream: 16 MiB for a format whose last event repeats all of it, 4 MiB of
+    /// the arguments of calls for one that tells calls whole.
+    TooLong,
 }
 
 impl BadReply {
@@ -120,8 +129,9 @@ impl BadReply {
         match self {
             BadReply::NotJson => "the provider's answer is not valid JSON",
             BadReply::NotAnAnswer => "the provider's answer is not in its API format",
+            BadReply::Unfinished => "the provider's answer says that it is not complete",
+            BadReply::TooLong => "the provider's answer is too long",
             BadReply::TooManyToolCalls => "the provider's answer holds too many tool calls",
-            BadReply::ArgumentsTooLong => "the arguments of the provider's tool calls are too long",
         }
     }
 }
@@ -133,9 +143,6 @@ impl fmt::Display for BadReply {
 }
 
 impl std::error::Error for BadReply {}
-
-/// Why a request between two formats is refused of which one has no room here.
-const NO_WAY: &str = "there is no translation between these formats";
 
 /// Appends to `out` the request in format `to` that means what `body` in format `from` means.
 ///
@@ -177,9 +184,10 @@ fn translated(
     let made = Kept::of(&mut made);
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
+        Format::OpenAiResponses => responses::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
         Format::GeminiGenerate => gemini::read_request(body, made.value(), terms),
-        _ => Err(BadRequest::new("", NO_WAY)),
+        _ => Err(unpaired()),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
         return Err(BadRequest::new("model", "you must provide a model"));
@@ -188,11 +196,18 @@ fn translated(
     let e = &mut Emit::new(out);
     match to {
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
+        Format::OpenAiResponses => responses::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
         Format::GeminiGenerate => gemini::write_request(&request, terms, &mut lost, e),
-        _ => Err(BadRequest::new("", NO_WAY)),
+        Format::BedrockConverse => converse::write_request(&request, terms, &mut lost, e),
+        _ => Err(unpaired()),
     }?;
     Ok(lost)
+}
+
+/// Of formats that pass as they are or not at all; [`SERVED`](super::provider::SERVED) keeps them from coming here.
+fn unpaired() -> BadRequest {
+    BadRequest::new("", "there is no translation between these formats")
 }
 
 /// Appends to `out` the whole answer in the client's format that means what `body` from the provider means.
@@ -217,14 +232,17 @@ pub fn reply(
         let made = Kept::of(&mut made);
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
+            Format::OpenAiResponses => responses::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
             Format::GeminiGenerate => gemini::read_reply(answer, made.value()),
+            Format::BedrockConverse => converse::read_reply(answer),
             _ => Err(BadReply::NotAnAnswer),
         }?;
         let mut lost = reply.lost.clone();
         let e = &mut Emit::new(out);
         match client {
             Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
+            Format::OpenAiResponses => responses::write_reply(&reply, terms, &mut lost, e),
             Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
             Format::GeminiGenerate => gemini::write_reply(&reply, terms, &mut lost, e),
             _ => return Err(BadReply::NotAnAnswer),
@@ -239,7 +257,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FORMATS: [Format; 3] = [Format::OpenAiChat, Format::AnthropicMessages, Format::GeminiGenerate];
+    const FORMATS: [Format; 5] = [
+        Format::OpenAiChat,
+        Format::OpenAiResponses,
+        Format::AnthropicMessages,
+        Format::BedrockConverse,
+        Format::GeminiGenerate,
+    ];
+
+    /// Names of events, where a format has them beside the data.
+    const NAMES: [&str; 8] = [
+        "",
+        "messageStart",
+        "contentBlockStart",
+        "contentBlockDelta",
+        "contentBlockStop",
+        "messageStop",
+        "metadata",
+        "throttlingException",
+    ];
 
     /// JSON made of the words of all formats in places where they do not belong.
     fn jumbled() -> impl Strategy<Value = serde_json::Value> {
@@ -346,11 +382,48 @@ mod tests {
         "promptFeedback",
         "blockReason",
         "usageMetadata",
+        "output",
+        "output_text",
+        "input_text",
+        "input_image",
+        "refusal",
+        "summary",
+        "reasoning",
+        "encrypted_content",
+        "redacted_thinking:",
+        "function_call",
+        "function_call_output",
+        "call_id",
+        "item",
+        "response",
+        "response.created",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.function_call_arguments.delta",
+        "response.reasoning_summary_part.added",
+        "response.completed",
+        "response.failed",
+        "incomplete_details",
+        "toolUse",
+        "toolUseId",
+        "reasoningContent",
+        "reasoningText",
+        "redactedContent",
+        "citationsContent",
+        "citation",
+        "sourceContent",
+        "location",
+        "stopReason",
+        "contentBlockIndex",
+        "inputTokens",
+        "additionalModelRequestFields",
     ];
 
     fn survive(bytes: &[u8]) {
-        let pairs = FORMATS.iter().flat_map(|from| FORMATS.map(|to| (*from, to)));
-        for (from, to) in pairs.filter(|(from, to)| from != to) {
+        for (from, to) in
+            FORMATS.iter().flat_map(|from| FORMATS.map(|to| (*from, to))).filter(|(a, b)| a != b)
+        {
             let mut out = Vec::new();
             if request(from, to, &mut bytes.to_vec(), &RequestTerms::default(), &mut out).is_ok() {
                 serde_json::from_slice::<serde_json::Value>(&out).unwrap();
@@ -364,8 +437,11 @@ mod tests {
             serde_json::from_slice::<serde_json::Value>(&out).unwrap();
             let mut stream = StreamTranslator::new(from, to, StreamTerms::default());
             out.clear();
-            for _ in 0..2 {
-                let _ = stream.event("", &mut bytes.to_vec(), &mut out);
+            if to == Format::BedrockConverse {
+                continue; // no client speaks it
+            }
+            for name in NAMES {
+                let _ = stream.event(name, &mut bytes.to_vec(), &mut out);
             }
             stream.finish(&mut out);
             for line in std::str::from_utf8(&out).unwrap().lines().filter_map(|l| l.strip_prefix("data: ")) {
@@ -389,6 +465,17 @@ mod tests {
         }
 
         #[test]
+        fn any_content_of_bedrocks_answers_is_survived(content in jumbled(), usage in jumbled()) {
+            let block = serde_json::json!({"toolUse": content, "reasoningContent": content, "text": content});
+            let message = serde_json::json!({"content": [content, block, {"citationsContent": content}]});
+            let answer = serde_json::json!({
+                "output": {"message": message}, "stopReason": content, "usage": usage,
+                "delta": block, "start": block, "contentBlockIndex": usage, "message": content,
+            });
+            survive(answer.to_string().as_bytes());
+        }
+
+        #[test]
         fn any_part_of_the_members_of_a_request_is_survived(
             role in prop::sample::select(&["user", "assistant", "tool", "system", "x"][..]),
             content in jumbled(),
@@ -400,6 +487,17 @@ mod tests {
                 "tools": tools, "tool_choice": choice,
             });
             survive(body.to_string().as_bytes());
+            let body = serde_json::json!({
+                "model": "m", "input": [{"role": role, "content": content}, {"role": "user", "content": "x"}, content],
+                "tools": tools, "tool_choice": choice, "reasoning": choice, "text": tools,
+            });
+            survive(body.to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_item_of_a_response_is_survived(item in jumbled(), kind in prop::sample::select(WORDS)) {
+            survive(serde_json::json!({"output": [item, {"type": "message", "content": item}]}).to_string().as_bytes());
+            survive(serde_json::json!({"type": kind, "item": item, "delta": "x", "response": item}).to_string().as_bytes());
         }
 
         #[test]
@@ -450,5 +548,26 @@ mod tests {
             reply(format, format, &mut body, &ReplyTerms::default(), &mut out).unwrap();
             assert_eq!(out, b"any bytesany bytes");
         }
+    }
+    #[test]
+    fn what_no_room_reads_or_writes_is_refused() {
+        let body = br#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+        for (from, to) in [
+            (Format::BedrockConverse, Format::OpenAiChat),
+            (Format::OpenAiChat, Format::OpenAiEmbeddings),
+            (Format::AnthropicModels, Format::AnthropicMessages),
+        ] {
+            let bad = request(from, to, &mut body.to_vec(), &RequestTerms::default(), &mut Vec::new());
+            assert_eq!(bad, Err(unpaired()), "{from:?} {to:?}");
+        }
+        let answer = br#"{"choices":[{"message":{"content":"x"}}]}"#;
+        let bad = reply(
+            Format::OpenAiChat,
+            Format::BedrockConverse,
+            &mut answer.to_vec(),
+            &ReplyTerms::default(),
+            &mut Vec::new(),
+        );
+        assert_eq!(bad, Err(BadReply::NotAnAnswer));
     }
 }

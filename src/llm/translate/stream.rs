@@ -1,16 +1,16 @@
 //! A provider's stream in the client's format, event by event.
 
-use super::error::{stream_cut, stream_error};
+use super::error::{stream_cut, stream_error, stream_failed};
 use super::hub::{Event, Finish};
 use super::read::{Decoder, Value};
-use super::{BadReply, chat, gemini, messages};
+use super::{BadReply, chat, converse, gemini, messages, responses};
 use crate::llm::{Format, Usage};
 use crate::wire::sse;
 
 /// What the gateway knows about a stream before its first event.
 #[derive(Clone, Debug, Default)]
 pub struct StreamTerms {
-    /// Seconds since 1970, for the `created` member of OpenAI chunks.
+    /// Seconds since 1970, for the `created` or `created_at` member of OpenAI's events.
     pub created_unix: u64,
     /// The model that was asked for, named when the provider does not name one; empty when unknown.
     pub asked_model: String,
@@ -25,8 +25,8 @@ pub struct StreamTerms {
 /// [`StreamTranslator::finish`] once: it appends what is missing of a proper end, or an error event if the
 /// stream was cut. [`StreamTranslator::cut`] ends the stream early on the gateway's own decision.
 ///
-/// Holds an id, a model name and a bounded map of tool calls, for Gemini's clients with their arguments (4 MiB); never
-/// the text that passes.
+/// Holds an id, a model name and a bounded map of tool calls; the arguments of calls for Gemini's clients (4 MiB at most), and
+/// the text that passes only for clients of responses, whose last event repeats it (16 MiB at most).
 pub struct StreamTranslator(Option<Box<Crossing>>);
 
 /// The way of a stream from one format through the hub into another.
@@ -66,16 +66,20 @@ pub(super) trait WriteEvents {
     /// Once. Both may be empty.
     fn start(&mut self, id: &str, model: &str, out: &mut Vec<u8>);
     /// What stands between start and end: anything but [`Event::Start`], [`Event::Usage`], [`Event::Finish`],
-    /// [`Event::Fail`] and [`Event::End`].
+    /// [`Event::Fail`], [`Event::Failed`] and [`Event::End`].
     fn event(&mut self, event: Event<'_, '_>, out: &mut Vec<u8>) -> Result<(), BadReply>;
     /// Once, unless the stream ends with an error.
     fn end(&mut self, finish: Finish, usage: Usage, out: &mut Vec<u8>);
+    /// The number of the next event, where the format counts them; for the error that may be it.
+    fn sequence(&self) -> u64 {
+        0
+    }
     /// Whether an OpenAI client gets the usage chunk.
     fn include_usage(&mut self, _include: bool) {}
 }
 
 impl StreamTranslator {
-    /// A translator of one stream. Between equal formats, and where one has no room here, events pass as they are.
+    /// A translator of one stream. Between equal formats, and where there is no translation, events pass as they are.
     pub fn new(provider: Format, client: Format, terms: StreamTerms) -> StreamTranslator {
         if provider == client {
             return StreamTranslator(None);
@@ -83,12 +87,15 @@ impl StreamTranslator {
         let state = State { asked_model: terms.asked_model.clone(), ..State::default() };
         let reader: Box<dyn ReadEvents> = match provider {
             Format::OpenAiChat => Box::new(chat::Reader::default()),
+            Format::OpenAiResponses => Box::new(responses::Reader::default()),
             Format::AnthropicMessages => Box::new(messages::Reader::default()),
             Format::GeminiGenerate => Box::new(gemini::Reader::default()),
+            Format::BedrockConverse => Box::new(converse::Reader::default()),
             _ => return StreamTranslator(None),
         };
         let writer: Box<dyn WriteEvents> = match client {
             Format::OpenAiChat => Box::new(chat::Writer::new(terms)),
+            Format::OpenAiResponses => Box::new(responses::Writer::new(terms.created_unix)),
             Format::AnthropicMessages => Box::new(messages::Writer::default()),
             Format::GeminiGenerate => Box::new(gemini::Writer::default()),
             _ => return StreamTranslator(None),
@@ -102,7 +109,8 @@ impl StreamTranslator {
         })))
     }
 
-    /// Appends the client's events for one event of the provider. `data` is used up.
+    /// Appends the client's events for one event of the provider. `data` is used up. Bedrock names its events beside the
+    /// data: `event_name` is the `:event-type` of a frame, or its `:exception-type`.
     ///
     /// # Errors
     /// When the data is not what the provider's format allows. The stream is then to be ended with
@@ -133,8 +141,17 @@ impl StreamTranslator {
             Some(_) => crossing.end(None, out),
             None => {
                 crossing.state.over = true;
-                stream_cut(crossing.client, out);
+                stream_cut(crossing.client, crossing.writer.sequence(), out);
             }
+        }
+    }
+
+    /// The provider has told an error outside of its events, by its name and its words (either may be empty). Appends
+    /// the error event, unless the stream is over.
+    pub fn fail(&mut self, kind: &str, message: &str, out: &mut Vec<u8>) {
+        if let Some(crossing) = self.0.as_mut().filter(|crossing| !crossing.state.over) {
+            crossing.state.over = true;
+            stream_failed(crossing.client, crossing.writer.sequence(), kind, message, out);
         }
     }
 
@@ -187,7 +204,11 @@ impl State {
             Event::End => self.end(writer, out),
             Event::Fail(event) => {
                 self.over = true;
-                stream_error(client, event, out);
+                stream_error(client, writer.sequence(), event, out);
+            }
+            Event::Failed { kind, message } => {
+                self.over = true;
+                stream_failed(client, writer.sequence(), kind, message, out);
             }
             event => {
                 self.start("", "", writer, out); // if the stream began in the middle

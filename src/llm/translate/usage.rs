@@ -3,6 +3,7 @@
 use super::emit::Emit;
 use super::read::Value;
 use crate::llm::Usage;
+use crate::llm::usage::all_output;
 
 /// Counters as Anthropic reports them: the three kinds of input apart.
 ///
@@ -42,26 +43,48 @@ impl AnthropicUsage {
             cache_write: self.cache_creation,
             output: self.output,
             reasoning: self.thinking,
+            ..Usage::default()
         }
     }
 }
 
-/// Usage as OpenAI reports it: cached tokens are part of `prompt_tokens`, reasoning of `completion_tokens`.
+/// Usage as OpenAI's chat completions report it.
+pub(super) fn from_openai(usage: Value<'_, '_>) -> Usage {
+    from_openai_words(
+        usage,
+        ["prompt_tokens", "completion_tokens"],
+        ["prompt_tokens_details", "completion_tokens_details"],
+    )
+}
+
+/// Usage as OpenAI's responses report it.
+pub(super) fn from_responses(usage: Value<'_, '_>) -> Usage {
+    from_openai_words(
+        usage,
+        ["input_tokens", "output_tokens"],
+        ["input_tokens_details", "output_tokens_details"],
+    )
+}
+
+/// Cached tokens are part of the input, reasoning of the output.
 ///
 /// Some compatible hosts report more cached tokens than input; the parts are held to what the whole allows.
-pub(super) fn from_openai(usage: Value<'_, '_>) -> Usage {
+fn from_openai_words(usage: Value<'_, '_>, [input, output]: [&str; 2], details: [&str; 2]) -> Usage {
     let count = |object: Option<Value<'_, '_>>, name: &str| {
         object.and_then(|o| o.get(name)).and_then(Value::u64).unwrap_or_default()
     };
-    let prompt = usage.get("prompt_tokens_details");
-    let input = count(Some(usage), "prompt_tokens");
-    let cached_input = count(prompt, "cached_tokens").min(input);
+    let [input_details, output_details] = details.map(|name| usage.get(name));
+    let input = count(Some(usage), input);
+    let cached_input = count(input_details, "cached_tokens").min(input);
+    let reasoning = count(output_details, "reasoning_tokens");
+    let total = usage.get("total_tokens").and_then(Value::u64);
     Usage {
         input,
         cached_input,
-        cache_write: count(prompt, "cache_write_tokens").min(input - cached_input),
-        output: count(Some(usage), "completion_tokens"),
-        reasoning: count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        cache_write: count(input_details, "cache_write_tokens").min(input - cached_input),
+        output: all_output(input, count(Some(usage), output), reasoning, total),
+        reasoning,
+        ..Usage::default()
     }
 }
 
@@ -102,14 +125,34 @@ impl GeminiUsage {
         Usage {
             input,
             cached_input: self.cached.min(input),
-            cache_write: 0,
             output: self.candidates.saturating_add(self.thoughts),
             reasoning: self.thoughts,
+            ..Usage::default()
         }
     }
 }
 
-/// Writes OpenAI's `usage` object.
+/// Usage as Bedrock's Converse reports it (`TokenUsage`): the three kinds of input apart. Older releases end the names of
+/// the cached ones in `Count`.
+pub(super) fn from_converse(usage: Value<'_, '_>) -> Usage {
+    let count = |names: &[&str]| names.iter().find_map(|name| usage.get(name)?.u64()).unwrap_or_default();
+    let cached_input = count(&["cacheReadInputTokens", "cacheReadInputTokenCount"]);
+    let cache_write = count(&["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
+    let details = usage.get("cacheDetails").into_iter().flat_map(Value::elements);
+    let of_an_hour = details
+        .filter(|detail| detail.text("ttl") == "1h")
+        .filter_map(|detail| detail.get("inputTokens")?.u64());
+    Usage {
+        input: count(&["inputTokens"]).saturating_add(cached_input).saturating_add(cache_write),
+        cached_input,
+        cache_write,
+        cache_write_1h: of_an_hour.fold(0, u64::saturating_add).min(cache_write),
+        output: count(&["outputTokens"]),
+        ..Usage::default()
+    }
+}
+
+/// Writes the `usage` object of OpenAI's chat completions.
 pub(in crate::llm) fn to_openai(usage: Usage, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("prompt_tokens").u64(usage.input);
@@ -122,6 +165,20 @@ pub(in crate::llm) fn to_openai(usage: Usage, e: &mut Emit<'_>) {
             }
         });
         e.key("completion_tokens_details").object(|e| e.key("reasoning_tokens").u64(usage.reasoning));
+    });
+}
+
+/// Writes the `usage` object of OpenAI's responses.
+pub(in crate::llm) fn to_responses(usage: Usage, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("input_tokens").u64(usage.input);
+        e.key("input_tokens_details").object(|e| {
+            e.key("cached_tokens").u64(usage.cached_input);
+            e.key("cache_write_tokens").u64(usage.cache_write);
+        });
+        e.key("output_tokens").u64(usage.output);
+        e.key("output_tokens_details").object(|e| e.key("reasoning_tokens").u64(usage.reasoning));
+        e.key("total_tokens").u64(usage.total());
     });
 }
 

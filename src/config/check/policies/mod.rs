@@ -139,8 +139,8 @@ fn ascending(limits: impl Iterator<Item = u32>) -> Vec<u32> {
     list
 }
 
-/// Compiles every policy to limits.
-pub(super) fn compile(world: &World<'_>, settings: &Settings) -> Policies {
+/// Compiles every policy to limits. `unpriced` says that nothing has a price.
+pub(super) fn compile(world: &World<'_>, settings: &Settings, unpriced: bool) -> Policies {
     let mut policies = Policies::default();
     for resource in &world.all.policies {
         let Some(policy) = &resource.spec else { continue };
@@ -161,19 +161,20 @@ pub(super) fn compile(world: &World<'_>, settings: &Settings) -> Policies {
         }
     }
     rules::refuse_twins(world, policies.limits.iter().zip(policies.places.iter().copied()));
-    warn(world, settings, &policies);
+    warn(world, settings, &policies, unpriced);
     policies
 }
 
 /// Limits that would not do what is probably meant.
-fn warn(world: &World<'_>, settings: &Settings, policies: &Policies) {
+fn warn(world: &World<'_>, settings: &Settings, policies: &Policies, unpriced: bool) {
     let all = || policies.limits.iter().zip(&policies.places);
-    let unpriced = || all().filter(|(rule, _)| rule.unit == Unit::Cost && world.all.prices.is_empty());
-    if let Some((_, at)) = unpriced().next() {
-        let names = listing(unpriced().map(|(rule, _)| &*rule.name));
+    let powerless = || all().filter(|(rule, _)| rule.unit == Unit::Cost && unpriced);
+    if let Some((_, at)) = powerless().next() {
+        let names = listing(powerless().map(|(rule, _)| &*rule.name));
         let message =
-            format!("there is no Prices resource, so nothing has a price and these never refuse: {names}");
-        let help = "load config/prices.yaml too, or a Prices resource of your own";
+            format!("no Prices resource has a row, so nothing has a price and these never refuse: {names}");
+        let help =
+            "write rows into a Prices resource, or leave its replace out, so that built-in prices apply";
         world.faults.warn_with_help(*at, message, help);
     }
     let forgotten = || all().filter(|(rule, _)| rule.measure.is_durable() && settings.limits.store.is_none());

@@ -1,6 +1,6 @@
 use super::read_turns;
 use super::tools;
-use crate::llm::translate::hub::{Request, Shape, effort, positive};
+use crate::llm::translate::hub::{Request, Shape, at_least_one, effort, number, openai, positive};
 use crate::llm::translate::read::{Kind, Value};
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -105,16 +105,10 @@ fn member<'t, 'b>(
 fn max_output(body: Value<'_, '_>) -> Result<Option<u64>, BadRequest> {
     for name in ["max_completion_tokens", "max_tokens"] {
         if let Some(given) = body.get(name) {
-            let whole = given.u64().filter(|tokens| *tokens >= 1);
-            let bad = || BadRequest::new(name, "must be a whole number of at least 1");
-            return whole.ok_or_else(bad).map(Some);
+            return at_least_one(name, given).map(Some);
         }
     }
     Ok(None)
-}
-
-fn number(name: &str, value: Value<'_, '_>) -> Result<f64, BadRequest> {
-    value.f64().ok_or_else(|| BadRequest::new(name, "must be a number"))
 }
 
 fn stop<'b>(value: Value<'_, 'b>) -> Result<Vec<&'b str>, BadRequest> {
@@ -130,19 +124,7 @@ fn shape<'t, 'b>(format: Value<'t, 'b>, lost: &mut Lost) -> Result<Shape<'t, 'b>
     match format.text("type") {
         "text" => Ok(Shape::Text),
         "json_object" => Ok(Shape::Object),
-        "json_schema" => {
-            let named = format.get("json_schema");
-            let schema = named.and_then(|named| named.get("schema")).ok_or_else(|| {
-                let words = "must be given with type json_schema";
-                BadRequest::new("response_format.json_schema.schema", words)
-            })?;
-            Ok(Shape::Schema {
-                name: named.map_or("", |named| named.text("name")),
-                description: named.and_then(|named| named.get("description")?.str()),
-                schema,
-                strict: named.and_then(|named| named.get("strict")?.bool()),
-            })
-        }
+        "json_schema" => openai::schema(format.get("json_schema"), "response_format.json_schema"),
         _ => {
             lost.add("response_format");
             Ok(Shape::Text)

@@ -1,4 +1,4 @@
-use crate::llm::translate::hub::{At, Json, Media, MediaKind, Part, Role, Source, Turn, What};
+use crate::llm::translate::hub::{At, Json, Media, MediaKind, Part, Role, Source, Turn, What, openai};
 use crate::llm::translate::read::{Kind, Value};
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -51,7 +51,7 @@ fn content_part<'t, 'b>(part: Value<'t, 'b>, at: At) -> Result<Part<'t, 'b>, Bad
         "text" => return Ok(Part::text(part.text("text"), at).cached(part.get("cache_control"))),
         "image_url" => image(part, at)?,
         "file" => file(part, at)?,
-        "input_audio" => audio(part, at)?,
+        "input_audio" => openai::audio(part, at)?,
         _ => {
             let words = "must be one of text, image_url, file, input_audio";
             return Err(BadRequest::new(at.member("type"), words));
@@ -85,18 +85,6 @@ fn file<'b>(part: Value<'_, 'b>, at: At) -> Result<Media<'b>, BadRequest> {
         },
     };
     Ok(Media { kind, source, title, detail: "" })
-}
-
-fn audio<'b>(part: Value<'_, 'b>, at: At) -> Result<Media<'b>, BadRequest> {
-    let audio = part.get("input_audio");
-    let of = |name: &str| audio.map_or("", |audio| audio.text(name));
-    let media_type = match of("format") {
-        "wav" => "audio/wav",
-        "mp3" => "audio/mp3",
-        _ => return Err(BadRequest::new(at.member("input_audio.format"), "must be wav or mp3")),
-    };
-    let source = Source::Base64 { media_type, data: of("data") };
-    Ok(Media { kind: MediaKind::Audio, source, title: "", detail: "" })
 }
 
 /// Thinking first, then text, then tool calls: the order in which they were said.
@@ -172,7 +160,7 @@ fn tool_call<'t, 'b>(call: Value<'t, 'b>, at: At) -> Result<Part<'t, 'b>, BadReq
         return Err(BadRequest::new(at.to_string(), "must have an id and a function name"));
     }
     let arguments = Json::of(function.get("arguments"));
-    Ok(Part::new(What::Call { id, name, arguments, signature: super::reply::signature(call) }, at))
+    Ok(Part::new(What::Call { id, name, arguments, signature: openai::signature(call) }, at))
 }
 
 fn tool_result<'t, 'b>(message: Value<'t, 'b>, at: At) -> Result<Part<'t, 'b>, BadRequest> {

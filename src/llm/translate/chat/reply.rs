@@ -1,4 +1,5 @@
 use crate::llm::translate::emit::Emit;
+use crate::llm::translate::hub::openai::{citation, signature, write_citation, write_signature};
 use crate::llm::translate::hub::{
     At, Citation, Finish, GEMINI_SIGNED, Json, Part, Reply, What, write_call_id,
 };
@@ -29,12 +30,6 @@ pub(super) fn finish_reason(finish: Finish) -> &'static str {
 pub(super) fn reasoning<'b>(message: Value<'_, 'b>) -> &'b str {
     let named = ["reasoning_content", "reasoning"].map(|name| message.text(name));
     named.into_iter().find(|thought| !thought.is_empty()).unwrap_or_default()
-}
-
-/// The signature of a call, where Google's own hosts put it when they speak this format.
-pub(super) fn signature<'b>(call: Value<'_, 'b>) -> &'b str {
-    let google = call.get("extra_content").and_then(|extra| extra.get("google"));
-    google.map_or("", |google| google.text("thought_signature"))
 }
 
 /// The text of a content that is a string, or parts as some providers send them.
@@ -113,17 +108,6 @@ fn read_citations<'b>(message: Value<'_, 'b>, lost: &mut Lost) -> Vec<Citation<'
     annotations.filter_map(citation).collect()
 }
 
-/// A citation of a page, in the words of both of OpenAI's formats.
-pub(crate) fn citation<'b>(cited: Value<'_, 'b>) -> Citation<'b> {
-    let place = |name: &str| cited.get(name).and_then(Value::u64);
-    Citation {
-        url: cited.text("url"),
-        title: cited.text("title"),
-        quote: "",
-        span: place("start_index").zip(place("end_index")),
-    }
-}
-
 /// Writes a chat completion.
 pub(crate) fn write(reply: &Reply<'_, '_>, terms: &ReplyTerms<'_>, lost: &mut Lost, e: &mut Emit<'_>) {
     e.object(|e| {
@@ -192,16 +176,11 @@ fn write_thinking(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {
     if thoughts().next().is_some() {
         e.key("reasoning_content").text(thoughts());
     }
-    let is_signed = |part: &&Part<'_, '_>| match part.what {
-        What::Thinking { signature, .. } => !signature.is_empty(),
-        What::Redacted(_) => true,
-        _ => false,
-    };
-    if parts.iter().any(|part| is_signed(&part)) {
+    if parts.iter().any(|part| part.what.is_signed()) {
         e.key("thinking_blocks").array(|e| {
             parts
                 .iter()
-                .filter(is_signed)
+                .filter(|part| part.what.is_signed())
                 .for_each(|part| crate::llm::translate::messages::thinking(&part.what, e));
         });
     }
@@ -236,15 +215,6 @@ fn write_annotations(parts: &[Part<'_, '_>], lost: &mut Lost, e: &mut Emit<'_>) 
     });
 }
 
-/// The members of a citation of a page, in the words of both of OpenAI's formats.
-pub(crate) fn write_citation(page: &Citation<'_>, e: &mut Emit<'_>) {
-    let (start, end) = page.span.unwrap_or_default();
-    e.key("start_index").u64(start);
-    e.key("end_index").u64(end);
-    e.key("title").str(page.title);
-    e.key("url").str(page.url);
-}
-
 fn write_tool_call(part: &Part<'_, '_>, number: &mut u64, e: &mut Emit<'_>) {
     let What::Call { id, name, arguments, signature } = part.what else { return };
     e.object(|e| {
@@ -258,15 +228,6 @@ fn write_tool_call(part: &Part<'_, '_>, number: &mut u64, e: &mut Emit<'_>) {
         write_signature(signature, e);
     });
     *number += 1;
-}
-
-/// The signature of a call, where Google's clients of this format look for it and give it back.
-pub(super) fn write_signature(signature: &str, e: &mut Emit<'_>) {
-    if !signature.is_empty() {
-        e.key("extra_content").object(|e| {
-            e.key("google").object(|e| e.key("thought_signature").str(signature));
-        });
-    }
 }
 
 fn write_logprobs(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {

@@ -1,8 +1,7 @@
-use super::reply::{
-    citation, finish_of, finish_reason, reasoning, signature, texts, write_citation, write_signature,
-};
+use super::reply::{finish_of, finish_reason, reasoning, texts};
 use crate::llm::Usage;
 use crate::llm::translate::emit::{Emit, escape};
+use crate::llm::translate::hub::openai::{citation, signature, write_citation, write_signature};
 use crate::llm::translate::hub::{Event, Finish, write_call_id};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::stream::{ReadEvents, Sink, StreamTerms, WriteEvents, clip};

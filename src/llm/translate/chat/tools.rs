@@ -1,6 +1,6 @@
 use crate::llm::translate::BadRequest;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Choice, Function, Request, Tool};
+use crate::llm::translate::hub::{Choice, Function, Request, Tool, openai};
 use crate::llm::translate::read::{Kind, Value};
 
 /// Reads `tools` and `tool_choice`; a choice without tools says nothing.
@@ -74,18 +74,28 @@ pub(super) fn write(request: &Request<'_, '_>, e: &mut Emit<'_>) {
     }
     e.key("tools").array(|e| functions().for_each(|function| write_tool(function, e)));
     match request.choice {
-        None => {}
-        Some(Choice::Auto) => e.key("tool_choice").str("auto"),
+        Some(Choice::Named(name)) => write_name(name, e.key("tool_choice")),
         Some(Choice::Never) => e.key("tool_choice").str("none"),
-        Some(Choice::Any) => e.key("tool_choice").str("required"),
-        Some(Choice::Named(name)) => e.key("tool_choice").object(|e| {
-            e.key("type").str("function");
-            e.key("function").object(|e| e.key("name").str(name));
+        choice if !request.allowed.is_empty() => e.key("tool_choice").object(|e| {
+            e.key("type").str("allowed_tools");
+            e.key("allowed_tools").object(|e| {
+                e.key("mode").str(openai::choice_word(choice));
+                e.key("tools").array(|e| request.allowed.iter().for_each(|name| write_name(name, e)));
+            });
         }),
+        None => {}
+        choice => e.key("tool_choice").str(openai::choice_word(choice)),
     }
     if request.parallel == Some(false) {
         e.key("parallel_tool_calls").raw("false");
     }
+}
+
+fn write_name(name: &str, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("type").str("function");
+        e.key("function").object(|e| e.key("name").str(name));
+    });
 }
 
 fn write_tool(function: &Function<'_, '_>, e: &mut Emit<'_>) {

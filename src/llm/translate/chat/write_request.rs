@@ -1,13 +1,10 @@
 use super::{tools, write_turns};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Effort, Request, Shape, Tool, Wish};
+use crate::llm::translate::hub::{Request, Shape, Tool, Wish, openai};
 use crate::llm::translate::{BadRequest, Lost, RequestTerms};
 
 /// OpenAI takes at most this many stop sequences (API reference, `stop`).
 const STOP_MAX: usize = 4;
-
-/// The longest `user` that OpenAI takes, in characters. Claude Code's ids are twice as long.
-const USER_MAX: usize = 64;
 
 /// What chat completions can say.
 const HAS: &[Wish] = &[
@@ -18,6 +15,7 @@ const HAS: &[Wish] = &[
     Wish::Notes,
     Wish::Verbosity,
     Wish::Tier,
+    Wish::Allowed,
     Wish::User,
     Wish::Object,
 ];
@@ -101,18 +99,13 @@ fn write_bounded(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
     if !request.stop.is_empty() {
         e.key("stop").array(|e| request.stop.iter().take(STOP_MAX).for_each(|one| e.str(one)));
     }
-    match request.user {
-        Some(user) if user.chars().count() <= USER_MAX => e.key("user").str(user),
-        Some(_) => lost.add("user"),
-        None => {}
-    }
+    openai::write_user(request, lost, e);
 }
 
 /// An effort that is named wins over one that is guessed from a budget of thinking tokens.
 fn write_reasoning_effort(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
     match request.reasoning.effort() {
-        Some(Effort::Max) => e.key("reasoning_effort").str(Effort::XHigh.word()),
-        Some(effort) => e.key("reasoning_effort").str(effort.word()),
+        Some(effort) => e.key("reasoning_effort").str(openai::effort_word(effort)),
         None if request.reasoning.adaptive => lost.add("thinking"),
         None => {}
     }
@@ -124,16 +117,7 @@ fn write_shape(shape: &Shape<'_, '_>, e: &mut Emit<'_>) {
         Shape::Object => e.key("response_format").raw(r#"{"type":"json_object"}"#),
         Shape::Schema { name, description, schema, strict } => e.key("response_format").object(|e| {
             e.key("type").str("json_schema");
-            e.key("json_schema").object(|e| {
-                e.key("name").str(if name.is_empty() { "output" } else { name }); // OpenAI demands one
-                if let Some(description) = description {
-                    e.key("description").str(description);
-                }
-                e.key("schema").value(schema);
-                if let Some(strict) = strict {
-                    e.key("strict").bool(strict);
-                }
-            });
+            e.key("json_schema").object(|e| openai::write_schema(name, description, schema, strict, e));
         }),
     }
 }

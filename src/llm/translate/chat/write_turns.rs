@@ -1,5 +1,5 @@
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What};
+use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What, openai};
 use crate::llm::translate::{BadRequest, Lost};
 
 /// Writes all turns into an array that is open: one `tool` message per tool result, calls beside the text.
@@ -71,7 +71,7 @@ fn write_tool_result<'p, 't, 'b>(
 ) {
     let mut texts = Vec::new();
     if failed {
-        texts.push("The tool failed:"); // OpenAI has no flag for it
+        texts.push(openai::FAILED);
     }
     for part in content {
         match &part.what {
@@ -174,28 +174,10 @@ fn write_media(media: &Media<'_>, part: &Part<'_, '_>, e: &mut Emit<'_>) -> Resu
         }),
         (MediaKind::Document, Source::Base64 { media_type, data }) => e.object(|e| {
             e.key("type").str("file");
-            e.key("file").object(|e| {
-                e.key("filename").str(if media.title.is_empty() { "document.pdf" } else { media.title });
-                e.key("file_data").text(["data:", media_type, ";base64,", data]);
-            });
+            e.key("file").object(|e| openai::write_file(media.title, media_type, data, e));
         }),
-        (MediaKind::Audio, Source::Base64 { media_type: "audio/wav" | "audio/x-wav", data }) => {
-            write_audio("wav", data, e);
-        }
-        (MediaKind::Audio, Source::Base64 { media_type: "audio/mp3" | "audio/mpeg", data }) => {
-            write_audio("mp3", data, e);
-        }
+        _ if openai::write_audio(media, e) => {}
         _ => return Err(media.unsendable(part.at)),
     }
     Ok(())
-}
-
-fn write_audio(format: &str, data: &str, e: &mut Emit<'_>) {
-    e.object(|e| {
-        e.key("type").str("input_audio");
-        e.key("input_audio").object(|e| {
-            e.key("data").str(data);
-            e.key("format").str(format);
-        });
-    });
 }

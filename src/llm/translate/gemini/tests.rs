@@ -48,7 +48,7 @@ fn arguments_that_are_collected_are_bounded() {
     let pieces: Vec<Value> = (0..4).map(|_| call(0, &piece)).collect();
     assert_eq!(stream(OpenAiChat, GeminiGenerate, &pieces).1, None);
     let (events, bad) = stream(OpenAiChat, GeminiGenerate, &[pieces, vec![call(1, "x")]].concat());
-    assert_eq!((bad, events.len()), (Some(BadReply::ArgumentsTooLong), 1));
+    assert_eq!((bad, events.len()), (Some(BadReply::TooLong), 1));
     assert!(events[0]["error"].is_object());
 }
 

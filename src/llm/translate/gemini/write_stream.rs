@@ -105,7 +105,7 @@ impl Writer {
         let Some(open) = self.calls.iter_mut().find(|open| open.number == call) else { return Ok(()) };
         self.held += piece.len();
         if self.held > ARGUMENTS_MAX {
-            return Err(BadReply::ArgumentsTooLong);
+            return Err(BadReply::TooLong);
         }
         open.arguments.push_str(piece);
         Ok(())

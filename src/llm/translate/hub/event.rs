@@ -37,6 +37,8 @@ pub(crate) enum Event<'t, 'b> {
     Finish(Finish),
     /// The provider tells an error in place of the rest: the event that does.
     Fail(Value<'t, 'b>),
+    /// As [`Event::Fail`], by the error's name and its words, which may be empty.
+    Failed { kind: &'b str, message: &'b str },
     /// The stream is over.
     End,
 }

@@ -7,16 +7,20 @@
 //! What a format cannot carry it names in [`Lost`](super::Lost), by the hub's word for it, which is the same
 //! whatever the client calls it.
 
+mod blocks;
 mod event;
+pub(super) mod openai;
 mod part;
 mod reply;
 mod request;
 
+pub(super) use blocks::Blocks;
 pub(super) use event::Event;
 pub(super) use part::{
-    At, Citation, GEMINI_SIGNED, Json, Media, MediaKind, Part, Source, What, write_call_id,
+    At, Citation, GEMINI_SIGNED, Json, Media, MediaKind, Part, Source, What, write_call_id, write_plain_id,
 };
 pub(super) use reply::{Finish, Reply};
 pub(super) use request::{
-    Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, effort, positive,
+    Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, at_least_one, effort,
+    number, positive, write_object_schema,
 };

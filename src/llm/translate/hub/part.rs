@@ -76,6 +76,17 @@ pub(crate) enum What<'t, 'b> {
     Foreign,
 }
 
+impl What<'_, '_> {
+    /// Whether it is a thought that its provider knows for its own.
+    pub(crate) fn is_signed(&self) -> bool {
+        match self {
+            What::Thinking { signature, .. } => !signature.is_empty(),
+            What::Redacted(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What a signature of Gemini's begins with where a format has no place for it but a thought's: it belongs to what comes
 /// after the thought. No other provider is to be given it. The letters of base64, which signatures are, have no colon.
 pub(crate) const GEMINI_SIGNED: &str = "gemini:";
@@ -92,6 +103,11 @@ pub(crate) struct Media<'b> {
 }
 
 impl Media<'_> {
+    /// Whether an image shall be looked at more or less closely than by default, which only OpenAI can be asked for.
+    pub(crate) fn asks_for_detail(&self) -> bool {
+        !matches!(self.detail, "" | "auto")
+    }
+
     /// Why a format refuses it: no provider but its own has what is kept there, and none takes everything.
     pub(crate) fn unsendable(&self, at: At) -> BadRequest {
         let words = match (self.kind, self.source) {
@@ -171,6 +187,14 @@ pub(crate) fn write_call_id(id: &str, number: u64, e: &mut Emit<'_>) {
     }
 }
 
+/// Writes the id of a call with the letters, digits, `_` and `-` alone that Anthropic and Bedrock take; what else other
+/// providers' ids hold (`functions.get:0`) becomes `_`.
+pub(crate) fn write_plain_id(id: &str, e: &mut Emit<'_>) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let joints = std::iter::once("").chain(std::iter::repeat("_"));
+    e.text(id.split(|c| !fits(c)).zip(joints).flat_map(|(piece, joint)| [joint, piece]));
+}
+
 /// JSON that some formats hold as an object and some as its text.
 #[derive(Clone, Copy)]
 pub(crate) enum Json<'t, 'b> {
@@ -201,6 +225,12 @@ impl<'t, 'b> Json<'t, 'b> {
                 Decoder::default().decode(&mut text.as_bytes().to_vec(), object).flatten()
             }
         }
+    }
+
+    /// The JSON text of the object that some formats hold, asked of the client's part `at`.
+    pub(crate) fn demand_object(self, at: At) -> Result<Cow<'static, str>, BadRequest> {
+        let words = "the arguments of a call must be a JSON object in a string";
+        self.object().ok_or_else(|| BadRequest::new(at.to_string(), words))
     }
 
     /// Writes the object; what is none is kept as its text in the member `raw_arguments`, for the tokens are spent.

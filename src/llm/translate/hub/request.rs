@@ -1,4 +1,5 @@
-use super::part::{At, Part};
+use super::part::{At, Part, What};
+use crate::llm::translate::emit::Emit;
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -54,6 +55,26 @@ impl<'t, 'b> Request<'t, 'b> {
         self.turns.iter().filter(|turn| turn.role == Role::System)
     }
 
+    /// The texts of the system messages that stand beside a conversation, with their cache markers; none of them blank.
+    ///
+    /// # Errors
+    /// When one holds anything but text.
+    pub(crate) fn system_texts(&self) -> Result<Vec<(&'b str, Option<Value<'t, 'b>>)>, BadRequest> {
+        let mut texts = Vec::new();
+        if self.has_system_alone() {
+            return Ok(texts);
+        }
+        for part in self.system().flat_map(|turn| &turn.parts) {
+            let What::Text { text, .. } = part.what else {
+                return Err(BadRequest::new(part.at.to_string(), "a system message holds only text"));
+            };
+            if !text.trim().is_empty() {
+                texts.push((text, part.cache));
+            }
+        }
+        Ok(texts)
+    }
+
     /// What stands in the conversation. A system prompt that stands alone, which some providers answer and others
     /// refuse, is what the user says.
     pub(crate) fn conversation(&self) -> impl Iterator<Item = &Turn<'t, 'b>> {
@@ -95,6 +116,15 @@ impl<'t, 'b> Request<'t, 'b> {
                 lost.add(name);
             }
         }
+    }
+
+    /// The stop sequences that a format takes; that it does not take all is noted.
+    pub(crate) fn stop_where(&self, is_taken: impl Fn(&str) -> bool, lost: &mut Lost) -> Vec<&'b str> {
+        let taken: Vec<&str> = self.stop.iter().copied().filter(|one| is_taken(one)).collect();
+        if taken.len() < self.stop.len() {
+            lost.add("stop");
+        }
+        taken
     }
 
     /// The member `name` that only another provider's format knows, given all the same.
@@ -253,10 +283,38 @@ pub(crate) enum Shape<'t, 'b> {
     },
 }
 
+/// Writes the schema of a function's arguments for those who demand `type: object` (Anthropic, Bedrock); OpenAI takes
+/// functions without parameters and schemas without a type.
+pub(crate) fn write_object_schema(parameters: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
+    let given = parameters.filter(|schema| schema.members().next().is_some());
+    let Some(schema) = given else { return e.raw(r#"{"type":"object","properties":{}}"#) };
+    e.object(|e| {
+        if schema.get("type").is_none() {
+            e.key("type").str("object");
+        }
+        for (name, value) in schema.members() {
+            if name != "type" || !value.is_null() {
+                e.key(name).value(value);
+            }
+        }
+    });
+}
+
 /// Reads a temperature or a share of probability.
 pub(crate) fn positive(name: &str, value: Value<'_, '_>) -> Result<f64, BadRequest> {
     let positive = value.f64().filter(|number| *number >= 0.0);
     positive.ok_or_else(|| BadRequest::new(name, "must be a number of at least 0"))
+}
+
+/// Reads a number of any sign.
+pub(crate) fn number(name: &str, value: Value<'_, '_>) -> Result<f64, BadRequest> {
+    value.f64().ok_or_else(|| BadRequest::new(name, "must be a number"))
+}
+
+/// Reads how many tokens there may be at most.
+pub(crate) fn at_least_one(name: &str, value: Value<'_, '_>) -> Result<u64, BadRequest> {
+    let whole = value.u64().filter(|count| *count >= 1);
+    whole.ok_or_else(|| BadRequest::new(name, "must be a whole number of at least 1"))
 }
 
 /// Reads the word for how much the model shall think.

@@ -2,10 +2,8 @@
 //!
 //! Sources: Anthropic API reference, "Create a Message", "Streaming messages", "Errors".
 
-mod claude;
 mod read_request;
 mod read_turns;
-mod reasoning;
 mod reply;
 mod stream;
 mod tools;

@@ -1,7 +1,6 @@
 use super::{read_turns, tools};
 use crate::llm::translate::BadRequest;
-use crate::llm::translate::hub::positive;
-use crate::llm::translate::hub::{Effort, Reasoning, Request, Shape};
+use crate::llm::translate::hub::{Effort, Reasoning, Request, Shape, at_least_one, positive};
 use crate::llm::translate::read::Value;
 
 /// Members that no other format has.
@@ -37,11 +36,7 @@ fn member<'t, 'b>(
         // Read apart.
         "messages" | "system" | "tools" | "tool_choice" | "thinking" | "output_config" | "output_format" => {}
         "model" => request.model = value.str().unwrap_or_default(),
-        "max_tokens" => {
-            let whole = value.u64().filter(|tokens| *tokens >= 1);
-            let bad = || BadRequest::new(name, "must be a whole number of at least 1");
-            request.max_output = Some(whole.ok_or_else(bad)?);
-        }
+        "max_tokens" => request.max_output = Some(at_least_one(name, value)?),
         "temperature" => request.temperature = Some(positive()?),
         "top_p" => request.top_p = Some(positive()?),
         "top_k" => request.top_k = value.u64(),

@@ -1,5 +1,5 @@
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Choice, Function, Request, Tool};
+use crate::llm::translate::hub::{Choice, Function, Request, Tool, write_object_schema};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -83,29 +83,12 @@ fn write_tool(function: &Function<'_, '_>, e: &mut Emit<'_>) {
         if let Some(description) = function.description {
             e.key("description").str(description);
         }
-        e.key("input_schema");
-        write_input_schema(function.schema, e);
+        write_object_schema(function.schema, e.key("input_schema"));
         if function.strict == Some(true) {
             e.key("strict").raw("true");
         }
         if let Some(cache) = function.cache {
             e.key("cache_control").value(cache);
-        }
-    });
-}
-
-/// Anthropic demands `type: object`; OpenAI takes functions without parameters and schemas without a type.
-fn write_input_schema(parameters: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
-    let given = parameters.filter(|schema| schema.members().next().is_some());
-    let Some(schema) = given else { return e.raw(r#"{"type":"object","properties":{}}"#) };
-    e.object(|e| {
-        if schema.get("type").is_none() {
-            e.key("type").str("object");
-        }
-        for (name, value) in schema.members() {
-            if name != "type" || !value.is_null() {
-                e.key(name).value(value);
-            }
         }
     });
 }

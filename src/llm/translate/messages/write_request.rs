@@ -1,6 +1,5 @@
-use super::claude::Claude;
-use super::reasoning::Thinking;
 use super::{tools, write_turns};
+use crate::llm::translate::claude::{Claude, Sampling, Thinking};
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Request, Shape, Wish};
 use crate::llm::translate::{BadRequest, Lost, RequestTerms};
@@ -28,7 +27,7 @@ pub(crate) fn request(
     e.key("model").str(model);
     e.key("max_tokens").u64(max_tokens);
     thinking.write(e);
-    write_sampling(request, claude, thinking.thinks(), lost, e);
+    write_sampling(Sampling::of(request, claude, thinking.thinks(), lost), e);
     write_stop(request, lost, e);
     write_output_config(request, &thinking, e);
     tools::write(request, lost, e);
@@ -45,39 +44,12 @@ pub(crate) fn request(
     Ok(())
 }
 
-/// Temperature is 0 to 1 at Anthropic, and 1 when thinking. `top_p` of 1 asks for nothing and is left out.
-fn write_sampling(
-    request: &Request<'_, '_>,
-    claude: Claude,
-    thinks: bool,
-    lost: &mut Lost,
-    e: &mut Emit<'_>,
-) {
-    let keeps_temperature = claude.takes_sampling() && !thinks;
-    if let Some(degrees) = request.temperature {
-        if degrees != 1.0 && (degrees > 1.0 || !keeps_temperature) {
-            lost.add("temperature");
-        }
-        if keeps_temperature {
-            e.key("temperature").f64(degrees.min(1.0));
-        }
+/// `top_p` and the like as the model's release takes them.
+fn write_sampling(sampling: Sampling, e: &mut Emit<'_>) {
+    for (name, number) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {
+        number.into_iter().for_each(|number| e.key(name).f64(number));
     }
-    if let Some(part) = request.top_p.filter(|part| *part != 1.0) {
-        let beside_temperature = request.temperature.is_some() && keeps_temperature;
-        if !claude.takes_sampling()
-            || (thinks && part < 0.95)
-            || (beside_temperature && !claude.takes_both_samplings())
-        {
-            lost.add("top_p");
-        } else {
-            e.key("top_p").f64(part);
-        }
-    }
-    match request.top_k {
-        Some(count) if keeps_temperature => e.key("top_k").u64(count),
-        Some(_) => lost.add("top_k"),
-        None => {}
-    }
+    sampling.top_k.into_iter().for_each(|count| e.key("top_k").u64(count));
 }
 
 /// Anthropic refuses stop sequences that are only white space, such as OpenAI clients' `"\n"`.
@@ -85,13 +57,9 @@ fn write_stop(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
     if request.extra("stop_sequences").is_some() {
         return;
     }
-    let is_blank = |one: &str| one.trim().is_empty();
-    if request.stop.iter().any(|one| is_blank(one)) {
-        lost.add("stop");
-    }
-    let kept = || request.stop.iter().filter(|one| !is_blank(one));
-    if kept().next().is_some() {
-        e.key("stop_sequences").array(|e| kept().for_each(|one| e.str(one)));
+    let kept = request.stop_where(|one| !one.trim().is_empty(), lost);
+    if !kept.is_empty() {
+        e.key("stop_sequences").array(|e| kept.iter().for_each(|one| e.str(one)));
     }
 }
 

@@ -1,7 +1,9 @@
-use super::reasoning::is_signed;
 use super::reply::thought;
+use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What};
+use crate::llm::translate::hub::{
+    Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, write_plain_id,
+};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -14,14 +16,7 @@ pub(super) fn write_system(request: &Request<'_, '_>, e: &mut Emit<'_>) -> Resul
     if request.extra("system").is_some() {
         return Err(BadRequest::new("system", "must not be given beside messages of role system"));
     }
-    let mut texts: Vec<(&str, Option<Value<'_, '_>>)> = Vec::new();
-    for part in request.system().flat_map(|turn| &turn.parts) {
-        let What::Text { text, .. } = part.what else {
-            return Err(BadRequest::new(part.at.to_string(), "a system message holds only text"));
-        };
-        texts.push((text, part.cache));
-    }
-    texts.retain(|(text, _)| !is_blank(text));
+    let texts = request.system_texts()?;
     if texts.is_empty() {
         return Ok(());
     }
@@ -35,11 +30,9 @@ pub(super) fn write_system(request: &Request<'_, '_>, e: &mut Emit<'_>) -> Resul
     Ok(())
 }
 
-/// Writes the array of messages. Neighbours of one role become one message, as Anthropic's turns alternate; so
-/// the results of parallel tool calls stand together in one user message.
+/// Writes the array of messages.
 pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
-    let mut turns = Turns { e, open: None, lost };
-    turns.e.open(b'[');
+    let mut turns = Turns { blocks: Blocks::new(e), lost };
     let last = request.turns.last().map(|turn| turn.at);
     for turn in request.conversation() {
         let is_last = last == Some(turn.at);
@@ -48,32 +41,28 @@ pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>
             Role::Assistant => turns.assistant(turn, is_last)?,
         }
     }
-    if turns.open.is_none() {
-        return Err(BadRequest::new("messages", "must hold at least one message with content"));
+    match turns.blocks.end() {
+        true => Ok(()),
+        false => Err(BadRequest::new("messages", "must hold at least one message with content")),
     }
-    turns.close();
-    turns.e.close(b']');
-    Ok(())
 }
 
-/// Writes blocks into messages, opening a message when its first block comes; a message without any block is
-/// not written, as Anthropic refuses empty ones.
 struct Turns<'e, 'o, 'l> {
-    e: &'e mut Emit<'o>,
-    /// The role of the message that is open.
-    open: Option<&'static str>,
+    blocks: Blocks<'e, 'o>,
     lost: &'l mut Lost,
 }
 
-impl<'o> Turns<'_, 'o, '_> {
+impl Turns<'_, '_, '_> {
     fn user(&mut self, turn: &Turn<'_, '_>) -> Result<(), BadRequest> {
         for part in &turn.parts {
             match &part.what {
                 What::Text { text, .. } => self.text("user", text, part.cache),
                 What::Media(media) => {
                     let block = Block::of(media, part)?;
-                    self.lose_detail(media);
-                    block.write(part.cache, self.block("user"));
+                    if media.asks_for_detail() {
+                        self.lost.add("image_url.detail");
+                    }
+                    block.write(part.cache, self.blocks.of("user"));
                 }
                 What::Result { id, content, failed, .. } => self.tool_result(part, id, content, *failed)?,
                 _ => self.lost.add("server_tools"),
@@ -93,9 +82,9 @@ impl<'o> Turns<'_, 'o, '_> {
                     pieces.push(text);
                     continue;
                 }
-                What::Thinking { text, signature } if is_signed(&part.what) => {
+                What::Thinking { text, signature } if claude::knows(&part.what) => {
                     pieces.push(text);
-                    thought(&std::mem::take(&mut pieces), signature, self.block("assistant"));
+                    thought(&std::mem::take(&mut pieces), signature, self.blocks.of("assistant"));
                     continue;
                 }
                 _ => self.lose_thoughts(&mut pieces),
@@ -104,19 +93,13 @@ impl<'o> Turns<'_, 'o, '_> {
                 What::Text { text, .. } | What::Refusal(text) => {
                     self.text("assistant", trimmed(text), part.cache);
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if is_signed(what) => {
-                    super::reply::thinking(what, self.block("assistant"));
-                }
-                What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),
+                what @ What::Redacted(_) => super::reply::thinking(what, self.blocks.of("assistant")),
+                What::Thinking { .. } => self.lost.add("thinking"),
                 What::Call { id, name, arguments, .. } => {
-                    let input = arguments.object().ok_or_else(|| {
-                        let words = "the arguments of a call must be a JSON object in a string";
-                        BadRequest::new(part.at.to_string(), words)
-                    })?;
-                    self.block("assistant").object(|e| {
+                    let input = arguments.demand_object(part.at)?;
+                    self.blocks.of("assistant").object(|e| {
                         e.key("type").str("tool_use");
-                        e.key("id");
-                        write_tool_id(id, e);
+                        write_plain_id(id, e.key("id"));
                         e.key("name").str(name);
                         e.key("input").raw(&input);
                     });
@@ -143,12 +126,10 @@ impl<'o> Turns<'_, 'o, '_> {
         content: &[Part<'_, '_>],
         failed: bool,
     ) -> Result<(), BadRequest> {
-        self.block("user");
-        let e = &mut *self.e;
+        let e = self.blocks.of("user");
         e.open(b'{');
         e.key("type").str("tool_result");
-        e.key("tool_use_id");
-        write_tool_id(id, e);
+        write_plain_id(id, e.key("tool_use_id"));
         match content {
             [Part { what: What::Text { text, .. }, .. }] if is_blank(text) => {}
             [Part { what: What::Text { text, .. }, .. }] => e.key("content").str(text),
@@ -178,32 +159,7 @@ impl<'o> Turns<'_, 'o, '_> {
     /// A text block; none for blank text, which Anthropic refuses.
     fn text(&mut self, role: &'static str, text: &str, cache: Option<Value<'_, '_>>) {
         if !is_blank(text) {
-            write_text(text, cache, self.block(role));
-        }
-    }
-
-    fn lose_detail(&mut self, media: &Media<'_>) {
-        if !matches!(media.detail, "" | "auto") {
-            self.lost.add("image_url.detail");
-        }
-    }
-
-    /// Where the next block of `role` is to be written.
-    fn block(&mut self, role: &'static str) -> &mut Emit<'o> {
-        if self.open != Some(role) {
-            self.close();
-            self.e.open(b'{');
-            self.e.key("role").str(role);
-            self.e.key("content").open(b'[');
-            self.open = Some(role);
-        }
-        self.e
-    }
-
-    fn close(&mut self) {
-        if self.open.is_some() {
-            self.e.close(b']');
-            self.e.close(b'}');
+            write_text(text, cache, self.blocks.of(role));
         }
     }
 }
@@ -262,13 +218,6 @@ fn write_text(text: &str, cache: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
             e.key("cache_control").value(cache);
         }
     });
-}
-
-/// Tool ids match `^[a-zA-Z0-9_-]+$` at Anthropic; other providers' ids (`functions.get:0`) are made to.
-fn write_tool_id(id: &str, e: &mut Emit<'_>) {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let joints = std::iter::once("").chain(std::iter::repeat("_"));
-    e.text(id.split(|c| !fits(c)).zip(joints).flat_map(|(piece, joint)| [joint, piece]));
 }
 
 fn is_blank(text: &str) -> bool {

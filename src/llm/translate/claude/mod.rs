@@ -1,0 +1,11 @@
+//! What Claude models take, whoever hosts them: the rules that Anthropic's own API and Bedrock's have in common.
+//!
+//! Anthropic's releases differ in which members of a request they refuse with a 400.
+
+mod release;
+mod sampling;
+mod thinking;
+
+pub(super) use release::Claude;
+pub(super) use sampling::Sampling;
+pub(super) use thinking::{Thinking, knows};
