@@ -100,7 +100,11 @@ pub(super) fn write(
     let mut gather = client.spare_request();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
-        let terms = RequestTerms { model: call.model, default_max_tokens: DEFAULT_MAX_TOKENS };
+        let terms = RequestTerms {
+            model: call.model,
+            default_max_tokens: DEFAULT_MAX_TOKENS,
+            ..RequestTerms::default()
+        };
         let (bytes, body) = (&mut message.bytes, message.body.range());
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);

@@ -2,6 +2,7 @@ use super::Seen;
 use super::names::Names;
 use crate::llm::Usage;
 use crate::llm::translate::emit::Emit;
+use crate::llm::translate::usage;
 use crate::wire::json::{Container, Scalar, Visitor};
 
 /// What is remembered of the chunks of a stream of Gemini's (Gemini API reference, "GenerateContentResponse").
@@ -43,7 +44,8 @@ impl Gemini {
             e.key("candidates").array(|e| {
                 (0..u16::BITS).filter(|index| open >> index & 1 == 1).for_each(|index| last(index, e));
             });
-            e.key("usageMetadata").object(|e| usage_metadata(usage, e));
+            e.key("usageMetadata");
+            usage::to_gemini(*usage, e);
             for (name, value) in NAMES.iter().zip(self.names.texts()).filter(|(_, value)| !value.is_empty()) {
                 e.key(name).str(value);
             }
@@ -59,19 +61,6 @@ fn last(index: u32, e: &mut Emit<'_>) {
         e.key("finishReason").str("MAX_TOKENS");
         e.key("index").u64(index.into());
     });
-}
-
-fn usage_metadata(usage: &Usage, e: &mut Emit<'_>) {
-    e.key("promptTokenCount").u64(usage.input);
-    e.key("candidatesTokenCount").u64(usage.output.saturating_sub(usage.reasoning));
-    e.key("totalTokenCount").u64(usage.total());
-    for (name, tokens) in
-        [("cachedContentTokenCount", usage.cached_input), ("thoughtsTokenCount", usage.reasoning)]
-    {
-        if tokens > 0 {
-            e.key(name).u64(tokens);
-        }
-    }
 }
 
 impl Seen for Gemini {

@@ -1,6 +1,8 @@
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::openai::{citation, signature, write_citation, write_signature};
-use crate::llm::translate::hub::{At, Citation, Finish, Json, Part, Reply, What, write_call_id};
+use crate::llm::translate::hub::{
+    At, Citation, Finish, GEMINI_SIGNED, Json, Part, Reply, What, write_call_id,
+};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadReply, Lost, ReplyTerms, usage};
 
@@ -165,6 +167,8 @@ fn refusal_of<'b>(part: &Part<'_, 'b>) -> Option<&'b str> {
 fn write_thinking(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {
     let thoughts = || {
         parts.iter().filter_map(|part| match part.what {
+            // A mere signature of Gemini's is nothing to read.
+            What::Thinking { text: "", signature } if signature.starts_with(GEMINI_SIGNED) => None,
             What::Thinking { text, .. } => Some(text),
             _ => None,
         })

@@ -66,7 +66,6 @@ pub(crate) enum What<'t, 'b> {
         /// The call's.
         id: &'b str,
         /// The tool's, where the format says it (Gemini); else empty.
-        #[expect(dead_code, reason = "read by formats that tell results apart by it")]
         name: &'b str,
         /// Texts and media.
         content: Vec<Part<'t, 'b>>,
@@ -87,6 +86,10 @@ impl What<'_, '_> {
         }
     }
 }
+
+/// What a signature of Gemini's begins with where a format has no place for it but a thought's: it belongs to what comes
+/// after the thought. No other provider is to be given it. The letters of base64, which signatures are, have no colon.
+pub(crate) const GEMINI_SIGNED: &str = "gemini:";
 
 /// An image, a document, a sound or a film.
 #[derive(Clone, Copy)]

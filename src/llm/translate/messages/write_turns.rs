@@ -1,3 +1,5 @@
+use super::reply::thought;
+use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{
     Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, write_plain_id,
@@ -72,15 +74,27 @@ impl Turns<'_, '_, '_> {
     /// White space at the end of the last message, an answer to be continued, is cut off: Anthropic refuses it.
     fn assistant(&mut self, turn: &Turn<'_, '_>, is_last: bool) -> Result<(), BadRequest> {
         let trimmed = |text| if is_last { str::trim_end(text) } else { text };
+        let mut pieces: Vec<&str> = Vec::new();
         for part in &turn.parts {
+            match &part.what {
+                // A client that keeps the pieces of a stream gives the signature with the last of them (Gemini's).
+                What::Thinking { text, signature: "" } => {
+                    pieces.push(text);
+                    continue;
+                }
+                What::Thinking { text, signature } if claude::knows(&part.what) => {
+                    pieces.push(text);
+                    thought(&std::mem::take(&mut pieces), signature, self.blocks.of("assistant"));
+                    continue;
+                }
+                _ => self.lose_thoughts(&mut pieces),
+            }
             match &part.what {
                 What::Text { text, .. } | What::Refusal(text) => {
                     self.text("assistant", trimmed(text), part.cache);
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if what.is_signed() => {
-                    super::reply::thinking(what, self.blocks.of("assistant"));
-                }
-                What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),
+                what @ What::Redacted(_) => super::reply::thinking(what, self.blocks.of("assistant")),
+                What::Thinking { .. } => self.lost.add("thinking"),
                 What::Call { id, name, arguments, .. } => {
                     let input = arguments.demand_object(part.at)?;
                     self.blocks.of("assistant").object(|e| {
@@ -93,7 +107,16 @@ impl Turns<'_, '_, '_> {
                 What::Media(_) | What::Result { .. } | What::Foreign => self.lost.add("server_tools"),
             }
         }
+        self.lose_thoughts(&mut pieces);
         Ok(())
+    }
+
+    /// Thoughts that are not signed are refused.
+    fn lose_thoughts(&mut self, pieces: &mut Vec<&str>) {
+        if !pieces.is_empty() {
+            self.lost.add("thinking");
+            pieces.clear();
+        }
     }
 
     fn tool_result(
