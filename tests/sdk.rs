@@ -421,11 +421,22 @@ fn a_cut_stream_is_read_to_its_end_as_one_that_reached_its_length() {
 
 // === whole APIs ===
 
-/// SDK, where its API is, the HTTPRoute, and how it asks for what has text.
-const APIS: [(Sdk, &str, &str, &[&str]); 3] = [
-    (Sdk::OpenAi, "/oa/v1", "oa", &["whole", "responses", "responses-stream", "responses-helper"]),
-    (Sdk::Anthropic, "/an", "an", &["whole"]),
-    (Sdk::Google, "/ge", "ge", &["whole", "stream"]),
+/// How each SDK asks for what has text.
+const OPENAI_WAYS: &[&str] = &["whole", "stream", "responses", "responses-stream", "responses-helper"];
+const ANTHROPIC_WAYS: &[&str] = &["whole", "stream", "helper"];
+const GOOGLE_WAYS: &[&str] = &["whole", "stream"];
+
+/// SDK, where a provider's API is, the HTTPRoute, and the ways: each SDK with each provider, its own among them.
+const APIS: [(Sdk, &str, &str, &[&str]); 9] = [
+    (Sdk::OpenAi, "/oa/v1", "oa", OPENAI_WAYS),
+    (Sdk::OpenAi, "/an/v1", "an", OPENAI_WAYS),
+    (Sdk::OpenAi, "/ge/v1", "ge", OPENAI_WAYS),
+    (Sdk::Anthropic, "/oa", "oa", ANTHROPIC_WAYS),
+    (Sdk::Anthropic, "/an", "an", ANTHROPIC_WAYS),
+    (Sdk::Anthropic, "/ge", "ge", ANTHROPIC_WAYS),
+    (Sdk::Google, "/oa", "oa", GOOGLE_WAYS),
+    (Sdk::Google, "/an", "an", GOOGLE_WAYS),
+    (Sdk::Google, "/ge", "ge", GOOGLE_WAYS),
 ];
 
 /// A row of a test of `sdk`, with an order for each language that has that SDK.
@@ -445,7 +456,7 @@ fn report(sdk: Sdk, rig: &Rig, base: &str, order: Order) -> Value {
 }
 
 #[test]
-fn every_format_is_read_by_the_sdk_of_its_api() {
+fn every_sdk_reads_every_provider() {
     for ((sdk, base, route, ways), order) in APIS.into_iter().flat_map(|api| each_language(api.0, api)) {
         let rig = apis_rig(script(), &limits(route, &["{name: r, unit: requests, rate: 99/hour}"]));
         for (number, way) in (1..).zip(ways) {

@@ -25,17 +25,23 @@ pub struct CredentialHeader {
 /// What is served: the client's format, the provider, the format that is spoken with it. Where the two formats are one,
 /// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused.
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 12] = [
+pub const SERVED: [(Format, Provider, Format); 18] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::OpenAi,    Format::OpenAiChat),
+    (Format::OpenAiChat,           Provider::Gemini,    Format::GeminiGenerate),
+    (Format::AnthropicMessages,    Provider::Gemini,    Format::GeminiGenerate),
     (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiResponses),
+    (Format::OpenAiResponses,      Provider::Anthropic, Format::AnthropicMessages),
+    (Format::OpenAiResponses,      Provider::Gemini,    Format::GeminiGenerate),
     (Format::OpenAiEmbeddings,     Provider::OpenAi,    Format::OpenAiEmbeddings),
     (Format::OpenAiModels,         Provider::OpenAi,    Format::OpenAiModels),
     (Format::AnthropicCountTokens, Provider::Anthropic, Format::AnthropicCountTokens),
     (Format::AnthropicModels,      Provider::Anthropic, Format::AnthropicModels),
     (Format::GeminiGenerate,       Provider::Gemini,    Format::GeminiGenerate),
+    (Format::GeminiGenerate,       Provider::OpenAi,    Format::OpenAiChat),
+    (Format::GeminiGenerate,       Provider::Anthropic, Format::AnthropicMessages),
     (Format::GeminiCountTokens,    Provider::Gemini,    Format::GeminiCountTokens),
     (Format::GeminiModels,         Provider::Gemini,    Format::GeminiModels),
 ];
@@ -197,7 +203,7 @@ mod tests {
                 "{format:?} is native somewhere"
             );
         }
-        assert_eq!(Gemini.speaks(Format::OpenAiChat), None);
+        assert_eq!(Gemini.speaks(Format::OpenAiEmbeddings), None);
         assert_eq!(Anthropic.speaks(Format::OpenAiChat), Some(Format::AnthropicMessages));
     }
 

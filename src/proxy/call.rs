@@ -15,6 +15,7 @@ use crate::runtime::Gather;
 use crate::wire::http1::{
     HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
 };
+use crate::wire::url;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -100,19 +101,27 @@ pub(super) fn write(
     let mut gather = client.spare_request();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
+        let (bytes, body) = (&mut message.bytes, message.body.range());
+        // What a path says is percent-encoded there, and not in a body.
+        let path_model = url::percent_decode(call.path_model).unwrap_or(call.path_model.into());
+        let path_model = str::from_utf8(&path_model).ok().filter(|model| !model.is_empty());
         let terms = RequestTerms {
             model: call.model,
             default_max_tokens: DEFAULT_MAX_TOKENS,
-            ..RequestTerms::default()
+            path_model,
+            path_stream: call.ask.stream,
         };
-        let (bytes, body) = (&mut message.bytes, message.body.range());
+        // The other way round the body's is needed when the body is used up.
+        let in_path = call.upstream.model_place() == ModelPlace::Path;
+        let named = call.ask.model.filter(|_| in_path && call.model.is_none());
+        let named = named.map(|model| model.of(&bytes[body.clone()]).to_vec()).unwrap_or_default();
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);
         let lost = translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
             .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
         note_lost(call, &lost, entry)?;
         let length = gather.theirs.len();
-        request_head(call, head, head_bytes, length, &mut gather.ours);
+        request_head(call, head, (head_bytes, &named), length, &mut gather.ours);
         let (ours, theirs) = (Span::new(0, gather.ours.len()), Span::new(0, length));
         let fits = gather.push_ours(ours) && gather.push_theirs(theirs);
         debug_assert!(fits, "two pieces fit");
@@ -126,7 +135,8 @@ pub(super) fn write(
         edits.include_usage(&call.ask);
     }
     let body = message.body;
-    request_head(call, head, &message.bytes, edits.body_len(body.len()), &mut gather.ours);
+    let length = edits.body_len(body.len());
+    request_head(call, head, (&message.bytes, call.path_model), length, &mut gather.ours);
     let head_len = gather.ours.len();
     gather.ours.extend_from_slice(edits.scratch());
     gather.theirs = std::mem::take(&mut message.bytes);
@@ -156,15 +166,26 @@ fn note_lost(call: &Call<'_>, lost: &Lost, entry: &Entry) -> Result<(), Fault> {
     Err(Fault::BadRequest { param: String::new(), message })
 }
 
-fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize, out: &mut Vec<u8>) {
+/// Writes the head; `named` is the model that the client named, where the provider's path wants one.
+fn request_head(
+    call: &Call<'_>,
+    head: &RequestHead,
+    (bytes, named): (&[u8], &[u8]),
+    length: usize,
+    out: &mut Vec<u8>,
+) {
     let is_lookup = call.upstream.is_lookup();
     out.extend_from_slice(if is_lookup { b"GET " } else { b"POST " });
     let begin = out.len();
     let model = match (call.upstream.model_place(), call.model) {
         (ModelPlace::Path, Some(model)) => model.as_bytes(),
-        _ => call.path_model,
+        _ => named,
     };
-    call.provider.path(call.upstream, call.path, model, call.ask.stream == Some(true), out);
+    let streamed = call.ask.stream == Some(true);
+    call.provider.path(call.upstream, call.path, model, streamed, out);
+    if call.translates() && call.upstream == Format::GeminiGenerate && streamed {
+        out.extend_from_slice(b"?alt=sse"); // else the stream is one array of JSON that grows
+    }
     if let Some(query) = head.query.filter(|_| !call.translates()) {
         write_query(call, query.of(bytes), begin, out);
     }
