@@ -239,7 +239,7 @@ impl<'a> Attempts<'_, 'a> {
             return Err(Fault::NoBackend);
         };
         let upstream = provider.speaks(call.client).ok_or(Fault::Unpaired(call.client, *provider))?;
-        let model = model.as_deref();
+        let model = call.fallback.or(model.as_deref());
         entry.record.backend.write(&backend.name);
         entry.record.provider = Some(provider.name());
         let asked = call.asked_model;

@@ -28,8 +28,10 @@ pub(super) struct Call<'a> {
     pub(super) backend: &'a Backend,
     pub(super) edits: &'a BackendFilters,
     pub(super) provider: Provider,
-    /// The backend's model, which goes before the client's.
+    /// The backend's model, which goes before the client's, or the one that a limit fell back to.
     pub(super) model: Option<&'a str>,
+    /// The one that a limit fell back to, whichever provider is asked.
+    pub(super) fallback: Option<&'a str>,
     pub(super) credential: &'a Credential,
     pub(super) path: &'a str,
     /// The model that the client's path names, as it stands there; empty when it names none.

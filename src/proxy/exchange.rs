@@ -156,17 +156,9 @@ async fn serve(
     entry.record.streamed = ask.stream.unwrap_or(false);
     entry.record.model_asked = asked_model(&ask, message, path_model);
 
-    let asked = entry.record.model_asked;
-    let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
-    if format.work() != Work::Free {
-        let named = ask.model.map_or(path_model, |model| model.of(message.body.of(&message.bytes)));
-        entry.find_price(backend.vendor, backend_model.as_deref().map_or(named, str::as_bytes))?;
-    }
-    let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
-
-    // 6: every limit that applies reserves, or none does.
-    let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
-    entry.reserve(&limits, &asking, spend).await?;
+    // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
+    let wanted = Wanted { rule, backend, head, message, format, ask: &ask, path_model };
+    let fallback = reserve(entry, serving, client, known, &wanted, limits).await?;
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
@@ -175,7 +167,8 @@ async fn serve(
         backend,
         edits,
         provider: *provider,
-        model: backend_model.as_deref(),
+        model: fallback.or(backend_model.as_deref()),
+        fallback,
         credential,
         path,
         path_model,
@@ -196,6 +189,55 @@ async fn serve(
     let then = relay::answer(worker, client, entry, &call, answered, timeouts).await;
     client.keep_text(target);
     then
+}
+
+/// A request as far as it decides what it may cost.
+struct Wanted<'a> {
+    rule: &'a Rule,
+    backend: &'a Backend,
+    head: &'a RequestHead,
+    message: &'a Message,
+    format: Format,
+    ask: &'a Ask,
+    path_model: &'a [u8],
+}
+
+/// The second half of step 5, and 6: prices and estimates the request and reserves that. The model that a limit falls
+/// back to, if one would have refused: then that limit does not apply, and all others are asked again.
+async fn reserve<'a>(
+    entry: &mut Entry,
+    serving: &'a Serving,
+    client: &Client,
+    known: &Known,
+    wanted: &Wanted<'_>,
+    mut limits: ArrayVec<u32, LIMITS_MAX>,
+) -> Result<Option<&'a str>, Fault> {
+    let Wanted { rule, backend, head, message, format, ask, path_model } = *wanted;
+    let BackendKind::Ai { model: own, .. } = &backend.kind else { return Err(Fault::NoBackend) };
+    let body = message.body.of(&message.bytes);
+    let named = ask.model.map_or(path_model, |model| model.of(body));
+    let mut fallback: Option<&'a str> = None;
+    loop {
+        let model = fallback.or(own.as_deref()).map_or(named, str::as_bytes);
+        if format.work() != Work::Free {
+            entry.find_price(backend.vendor, model)?;
+        }
+        let spend = entry.estimate(rule, format, ask, body, bounded(model));
+        let key = fallback.map_or(entry.record.model_asked, |model| bounded(model.as_bytes()));
+        let asking = asking(known, client, serving, head, &message.bytes, &key, rule);
+        let refused = match entry.reserve(&limits, &asking, spend).await {
+            Err(Fault::Refused(refused)) => refused,
+            other => return other.map(|()| fallback),
+        };
+        let limit = serving.in_force.snapshot.limits.get(refused.rule as usize);
+        let next =
+            limit.and_then(|limit| limit.fallback.as_deref()).filter(|_| format.work() == Work::Generates);
+        if next.is_none() {
+            return Err(Fault::Refused(refused));
+        }
+        fallback = next;
+        limits.retain(|limit| *limit != refused.rule);
+    }
 }
 
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.

@@ -105,7 +105,8 @@ fn limit_line(limit: &limit::Rule, told: &Told, chunk: u64) -> String {
     let unit = limit.unit.name();
     let (allowance, key, on) = (limit.allowance(), key(limit), &told.on);
     let bound = bound(limit, chunk);
-    format!("limit {}: {allowance} (unit: {unit}{hint}){key} on {on}; {bound}", limit.name)
+    let fallback = limit.fallback.as_ref().map(|model| format!("; then {model}")).unwrap_or_default();
+    format!("limit {}: {allowance} (unit: {unit}{hint}){key} on {on}{fallback}; {bound}", limit.name)
 }
 
 /// ` per API key, header x-team (missing: deny; 3 overrides)`

@@ -62,6 +62,7 @@ pub(super) fn limits(world: &World<'_>, meta: &Meta, policy: &LimitPolicy) -> Ve
             weights: limit.weights,
             mode: limit.mode,
             on_exhausted: limit.on_exhausted,
+            fallback: limit.fallback.as_deref().map(Into::into),
             overrides: keys::compile(world, &limit.exceptions),
             ..Rule::new(&name, limit.unit, limit.measure.clone())
         };
