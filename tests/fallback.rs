@@ -50,7 +50,11 @@ fn fallbacks_follow_each_other_until_there_is_none() {
             let answer = rig.client().ask(route.path, "", &route.body("first", false));
             let said = route.read(&answer);
             assert_eq!(said.model, model, "{}", route.path);
-            assert_eq!(said.text, reply_text(model, USER_TEXT, number, &script()), "the provider was asked for it");
+            assert_eq!(
+                said.text,
+                reply_text(model, USER_TEXT, number, &script()),
+                "the provider was asked for it"
+            );
         }
         assert_eq!(ask(&rig, route, "first", false).0, 429, "{}", route.path);
         assert_eq!((rig.balance(0), rig.balance(1), rig.balance(2)), (0, 0, 0), "{}", route.path);

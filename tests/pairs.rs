@@ -108,6 +108,30 @@ fn what_a_provider_says_arrives_in_the_clients_words() {
 }
 
 #[test]
+fn calls_of_tools_and_thoughts_arrive_in_the_clients_words() {
+    let plain = Script { input_tokens: Count::Fixed(1_000), output_tokens: 100, ..Script::default() };
+    let rig = rig(plain.clone(), "");
+    for (client, prefix, streamed) in every_pair() {
+        let ask = || rig.client().ask(&client.path(prefix, streamed), "", &client.body(streamed));
+        rig.simulator.set_script(Script { tool_call: Some("get_weather".into()), ..plain.clone() });
+        let answer = ask();
+        let at = format!("{client:?} {prefix} streamed: {streamed}: {}", answer.text());
+        let heard = client.read(&answer);
+        assert_eq!(heard.call.0, "get_weather", "{at}");
+        let arguments: serde_json::Value = serde_json::from_str(&heard.call.1).expect("JSON");
+        assert!(arguments.as_object().is_some_and(|arguments| !arguments.is_empty()), "{at}");
+
+        rig.simulator.set_script(Script { thinking: true, ..plain.clone() });
+        let answer = ask();
+        let at = format!("{client:?} {prefix} streamed: {streamed}: {}", answer.text());
+        let heard = client.read(&answer);
+        assert!(!heard.thinking.is_empty() && !heard.text.is_empty(), "{at}");
+        assert_eq!(heard.usage, Some((1_000, 100)), "{at}");
+    }
+    rig.assert_ledgers_agree();
+}
+
+#[test]
 fn errors_of_providers_arrive_in_the_clients_shape() {
     let script = Script { fault: tollgate_loadtest::Fault::Status(429), ..Script::default() };
     let rig = rig(script, "");

@@ -472,6 +472,27 @@ fn every_sdk_reads_every_provider() {
 }
 
 #[test]
+fn every_sdk_reads_calls_of_tools_from_every_provider() {
+    let script = Script { tool_call: Some("get_weather".to_owned()), ..script() };
+    for ((sdk, base, route, _), order) in APIS.into_iter().flat_map(|api| each_language(api.0, api)) {
+        let rig = apis_rig(script.clone(), &limits(route, &["{name: r, unit: requests, rate: 99/hour}"]));
+        let more = if sdk == Sdk::OpenAi { &["responses-tools"][..] } else { &[] };
+        for way in ["tools", "tools-stream"].iter().chain(more) {
+            let report = report(sdk, &rig, base, Order { way, ..order });
+            let at = format!("{sdk:?} {base} {way}: {report}");
+            assert_eq!(report["text"], "get_weather", "{at}");
+            assert_eq!(report["arguments"]["k3"], 3, "{at}");
+            // Google tells tokens that tools brought in apart from the prompt's.
+            let input = if (sdk, route) == (Sdk::Google, "ge") { 900 } else { 1_000 };
+            assert_eq!(report["usage"], json!([input, 100]), "{at}");
+            let finish = ["tool_calls", "tool_use", "completed", "STOP"];
+            assert!(finish.contains(&report["finish"].as_str().expect("text")), "{at}");
+        }
+        rig.assert_ledgers_agree();
+    }
+}
+
+#[test]
 fn embeddings_models_and_counts_are_read() {
     let listed = json!("sim-large sim-small");
     let rows = [
