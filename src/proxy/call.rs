@@ -15,12 +15,14 @@ use crate::runtime::Gather;
 use crate::wire::http1::{
     HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
 };
+use crate::wire::json::unescape;
 use crate::wire::url;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
 /// Everything that decides how a request goes to its provider and how the answer comes back.
+#[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) rule: &'a Rule,
     /// The index of `backend`.
@@ -116,7 +118,8 @@ pub(super) fn write(
         // The other way round the body's is needed when the body is used up.
         let in_path = call.upstream.model_place() == ModelPlace::Path;
         let named = call.ask.model.filter(|_| in_path && call.model.is_none());
-        let named = named.map(|model| model.of(&bytes[body.clone()]).to_vec()).unwrap_or_default();
+        let named = named.and_then(|model| unescape::text(model.of(&bytes[body.clone()])));
+        let named = named.map(|model| encoded(&model)).unwrap_or_default();
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);
         let lost = translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
@@ -152,6 +155,13 @@ pub(super) fn write(
     debug_assert!(fits, "edits fall into few pieces");
     client.keep_text(edits.into_buffer());
     Ok(Outgoing { gather, replayable })
+}
+
+/// A model's name as a segment of a path.
+fn encoded(model: &str) -> Vec<u8> {
+    let mut segment = Vec::with_capacity(model.len());
+    url::percent_encode(&mut segment, model.as_bytes());
+    segment
 }
 
 /// Counts what the provider's format cannot say of a request, and refuses it where the route wants that.
@@ -328,6 +338,9 @@ pub(super) async fn ask(
                 match request {
                     Some(request) if again && (unsent || replayable) => (gather, reuse) = (request, false),
                     request => return Err(failed(Fault::Broken, request)),
+                }
+                if !unsent {
+                    entry.give_up_attempt();
                 }
                 worker.desk.counters.retries.add(1);
                 entry.reached = Reached::Nobody;

@@ -228,7 +228,7 @@ impl Outflow {
             return true;
         }
         self.is_exhausted = true;
-        let (usage, _) = entry.usage();
+        let (usage, _) = entry.usage_of_answer();
         let ours = &mut self.gather.ours;
         match (&mut self.passage, &self.cutter) {
             (Passage::Stream(translation), _) => translation.translator.cut(Some(usage), ours),
