@@ -3,8 +3,13 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{API_MODEL, Answer, Rig, USER_TEXT, Wire, apis, chat, limits, message, settings};
-use tollgate_loadtest::{Count, Fault, Script};
+use std::time::Duration;
+use support::{
+    API_MODEL, Answer, ROUTES, Rig, Settled, USER_TEXT, Wire, apis, chat, limits, message, settings,
+};
+use tollgate::telemetry::Outcome;
+use tollgate_loadtest::coding::Coding;
+use tollgate_loadtest::{Count, Fault, Reply, Script};
 
 const QUIET: &str = "  records: {to: none}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
 
@@ -157,4 +162,191 @@ fn a_policy_that_makes_no_request_of_a_body_is_told() {
     let answer = rig.client().ask("/openai", "", &chat(API_MODEL, false));
     assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some("max_tokens")));
     assert_eq!(rig.simulator.ledger().requests, 0);
+}
+
+// === guards ===
+
+/// Every way in which text is generated: the name of the HTTPRoute, the path, the body, whether it streams.
+fn ways(said: &str) -> Vec<(&'static str, String, String, bool)> {
+    let said = |body: String| body.replace(USER_TEXT, said);
+    let mut ways = Vec::new();
+    for streamed in [false, true] {
+        for route in ROUTES {
+            ways.push((route.name, route.path.to_owned(), said(route.body(API_MODEL, streamed)), streamed));
+        }
+        for wire in Wire::STREAMED {
+            ways.push((wire.route(), wire.path(streamed), said(wire.body(streamed)), streamed));
+        }
+    }
+    ways
+}
+
+/// The text of an answer to the request of that path, and why it ended.
+fn heard(path: &str, answer: &Answer) -> (String, String) {
+    if let Some(route) = ROUTES.iter().find(|route| route.path == path) {
+        let said = route.read(answer);
+        return (said.text, said.finish);
+    }
+    let wire = if path.starts_with("/ge") { Wire::Gemini } else { Wire::Responses };
+    let heard = wire.read(answer);
+    (heard.text, heard.finish)
+}
+
+fn saying(text: &str) -> Script {
+    Script { reply: Reply::Text(text.to_owned()), chunks: 17, ..script() }
+}
+
+const TEXT: &str =
+    "Write to ann.lee@mail.example.com, pay with 4111 1111 1111 1111, and call (212) 555-0123 at noon.";
+const MASKED: &str = "Write to <EMAIL>, pay with <CREDIT_CARD>, and call <PHONE_NUMBER> at noon.";
+const ALL: &str = "builtins: [SSN, CREDIT_CARD, PHONE_NUMBER, EMAIL]";
+
+#[test]
+fn requests_are_masked_before_anybody_reads_them() {
+    let policy = agentgateway(
+        "{promptGuard: {request: [{regex: {builtins: [Email, CreditCard, PhoneNumber]}}, {regex: {matches: [{pattern: noon, name: TIME}]}}]}}",
+    );
+    let rig = rig(script(), &policy);
+    let expect = MASKED.replace("noon", "<TIME>");
+    let embeddings =
+        ("oa", Wire::Embeddings.path(false), Wire::Embeddings.body(false).replace(USER_TEXT, TEXT), false);
+    for (_, path, body, _) in ways(TEXT).into_iter().chain([embeddings]) {
+        ok(rig.client().ask(&path, "", &body));
+        let (_, seen) = seen(&rig);
+        let seen = seen.to_string();
+        assert!(seen.contains(&expect) && !seen.contains("mail.example"), "{path}: {seen}");
+    }
+    rig.assert_ledgers_agree();
+}
+
+#[test]
+fn a_request_that_is_rejected_costs_nothing_and_is_told_in_its_format() {
+    let guard = "{promptGuard: {request: {regex: {matches: [secret], action: REJECT}, customResponse: {message: Not here, \
+                 statusCode: 422}}}}";
+    for (route, path, body, _) in ways("It is a secret") {
+        let limit = limits(route, &["{name: t, unit: tokens, rate: 1/hour, burst: 9000}"]);
+        let rig = rig(script(), &(traffic(route, guard) + &limit));
+        let mut client = rig.client();
+        let answer = client.ask(&path, "", &body);
+        assert_eq!((answer.status, answer.header("x-should-retry")), (422, Some("false")), "{path}");
+        let error = answer.json()["error"].clone();
+        assert_eq!(error["message"], "Not here", "{path}");
+        let word = match path.as_str() {
+            "/messages" | "/cross" => ("type", json!("permission_error")),
+            path if path.starts_with("/ge") => ("status", json!("PERMISSION_DENIED")),
+            _ => ("code", json!("content_filter")),
+        };
+        assert_eq!(error[word.0], word.1, "{path}: {error}");
+        assert_eq!((rig.simulator.ledger().requests, rig.balance(0)), (0, 9_000), "{path}");
+        assert_eq!((rig.settled(), rig.ended(Outcome::Rejected)), (Settled::default(), 1), "{path}");
+        ok(client.ask(&path, "", &body.replace("secret", "story")));
+    }
+}
+
+#[test]
+fn answers_are_masked_in_every_format_and_settled_as_reported() {
+    for (route, path, body, streamed) in ways(USER_TEXT) {
+        let policy = traffic(route, &format!("{{promptGuard: {{response: [{{regex: {{{ALL}}}}}]}}}}"));
+        for coding in [vec![], vec![Coding::Gzip]] {
+            let rig = rig(Script { coding: coding.clone(), ..saying(TEXT) }, &policy);
+            let what = format!("{path} streamed: {streamed} {coding:?}");
+            let mut client = rig.client();
+            for _ in 0..2 {
+                let answer = ok(client.ask(&path, "", &body));
+                assert_eq!(heard(&path, &answer).0, MASKED, "{what}: {}", answer.text());
+                assert!(!answer.text().contains("example"), "{what}: {}", answer.text());
+            }
+            assert_eq!((rig.assert_ledgers_agree().completed, rig.settled().counted), (2, 0), "{what}");
+            assert_eq!(rig.ended(Outcome::Completed), 2, "{what}");
+            rig.simulator.set_script(Script { fault: Fault::Status(503), ..saying(TEXT) });
+            assert_eq!(client.ask(&path, "", &body).status, 503, "{what}: errors pass");
+        }
+    }
+}
+
+#[test]
+fn usage_that_only_we_asked_for_is_taken_out_of_a_masked_stream() {
+    let policy = traffic("openai", &format!("{{promptGuard: {{response: {{regex: {{{ALL}}}}}}}}}"));
+    let rig = rig(saying(TEXT), &policy);
+    let answer = ok(rig.client().ask("/openai", "", &chat(API_MODEL, true)));
+    assert_eq!(heard("/openai", &answer).0, MASKED);
+    assert!(!answer.text().contains("usage"), "{}", answer.text());
+    rig.assert_ledgers_agree();
+}
+
+#[test]
+fn an_answer_that_is_rejected_is_charged() {
+    let guard = "{promptGuard: {response: {regex: {matches: ['call \\(\\d+'], action: REJECT}, customResponse: {statusCode: 451}}}}";
+    for (route, path, body, streamed) in ways(USER_TEXT) {
+        let limit = limits(route, &["{name: t, unit: tokens, rate: 1/hour, burst: 90000}"]);
+        let rig = rig(saying(TEXT), &(traffic(route, guard) + &limit));
+        let answer = rig.client().ask(&path, "", &body);
+        let what = format!("{path} streamed: {streamed}: {}", answer.text());
+        assert!(answer.complete, "{what}");
+        if streamed {
+            let (text, finish) = heard(&path, &answer);
+            assert!(TEXT.starts_with(&text) && text.contains("pay with") && !text.contains("call"), "{what}");
+            let expect = match path.as_str() {
+                "/messages" | "/cross" => "refusal",
+                path if path.starts_with("/ge") => "SAFETY",
+                path if path.starts_with("/oa") => "incomplete",
+                _ => "content_filter",
+            };
+            assert_eq!((answer.status, finish.as_str()), (200, expect), "{what}");
+            assert_eq!(
+                expect == "incomplete",
+                answer.text().contains(r#""reason":"content_filter""#),
+                "{what}"
+            );
+        } else {
+            let message = "The request was rejected due to inappropriate content";
+            assert_eq!((answer.status, &answer.json()["error"]["message"]), (451, &json!(message)), "{what}");
+        }
+        let settled = rig.settled();
+        assert!(settled.input > 0 && settled.output > 0, "{what}: {settled:?}");
+        assert_eq!(rig.balance(0), 90_000 - (settled.input + settled.output) as i64, "{what}");
+        assert_eq!((settled.counted > 0, rig.ended(Outcome::Rejected)), (streamed, 1), "{what}");
+        assert_eq!(rig.totals().upstream_failures, 0, "{what}");
+    }
+}
+
+#[test]
+fn a_masked_stream_that_outlasts_its_limit_ends_as_its_format_says() {
+    let text = "mail ann.lee@mail.example.com now! ".repeat(2_000);
+    for (route, path, body, _) in ways(USER_TEXT).into_iter().filter(|way| way.3) {
+        let body = body.replace(r#""max_tokens":100"#, r#""max_tokens":40000"#);
+        let policy = traffic(route, &format!("{{promptGuard: {{response: {{regex: {{{ALL}}}}}}}}}"));
+        let limit = limits(route, &["{name: t, unit: tokens, rate: 1/hour, burst: 800, onExhausted: cut}"]);
+        let script = Script {
+            reply: Reply::Text(text.clone()),
+            input_tokens: Count::Fixed(10),
+            output_tokens: 20_000,
+            chunks: 2_000,
+            chunk_gap: Duration::from_millis(1),
+            ..Script::default()
+        };
+        let rig = rig(script, &(policy + &limit));
+        let answer = ok(rig.client().ask(&path, "", &body));
+        let (said, finish) = heard(&path, &answer);
+        let expect = match path.as_str() {
+            "/messages" | "/cross" => "max_tokens",
+            path if path.starts_with("/ge") => "MAX_TOKENS",
+            path if path.starts_with("/oa") => "incomplete",
+            _ => "length",
+        };
+        assert_eq!(finish, expect, "{path}");
+        let masked = "mail <EMAIL> now! ".repeat(2_000);
+        let whole = &said[..said.rfind("now! ").expect("some of it") + 5];
+        assert!(masked.starts_with(whole) && whole.len() > 500, "{path}: {said}");
+        assert_eq!(rig.ended(Outcome::LimitCut), 1, "{path}");
+    }
+}
+
+#[test]
+fn streams_pass_where_the_policy_says_so() {
+    let guard = "{promptGuard: {streaming: Disabled, response: [{regex: {builtins: [EMAIL]}}]}}";
+    let rig = rig(saying(TEXT), &traffic("openai", guard));
+    let text =
+        |streamed| heard("/openai", &ok(rig.client().ask("/openai", "", &chat(API_MODEL, streamed)))).0;
+    assert_eq!((text(true).as_str(), text(false).contains("<EMAIL>")), (TEXT, true));
 }

@@ -7,6 +7,7 @@
 //! * [`Tokenizer`] counts the tokens of a request exactly, where a route asks for it.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
 //! * [`policy`] is what operators make of requests: members, other names of models, turns.
+//! * [`guard`] masks texts of requests and answers, or finds what rejects them.
 //! * [`provider`] is the data about each provider: host, paths, the formats it speaks, how it wants its credential.
 //! * [`auth`] finds and fetches credentials of clouds, and signs requests to AWS.
 //! * [`Cutter`] ends a passing stream before its provider does, well-formed.
@@ -14,11 +15,12 @@
 //! * [`refusal`] writes the errors that the gateway itself makes; [`price`] says what usage costs.
 
 pub mod auth;
-mod cut;
+pub mod cut;
 mod edit;
 pub mod endpoint;
 pub mod estimate;
 mod format;
+pub mod guard;
 mod inspect;
 pub mod learn;
 mod meter;

@@ -119,6 +119,13 @@ fn policy_part(policy: &Policy) -> String {
         let turns = if before == 1 { "turn" } else { "turns" };
         parts.push_str(&format!("; {before} {turns} before the client's and {behind} behind"));
     }
+    for (what, guard) in [("requests", &policy.guards.request), ("answers", &policy.guards.response)] {
+        match guard.len() {
+            0 => {}
+            1 => parts.push_str(&format!("; {what} guarded by 1 pattern")),
+            many => parts.push_str(&format!("; {what} guarded by {many} patterns")),
+        }
+    }
     parts
 }
 

@@ -16,6 +16,7 @@ pub use prompt::{Prompt, Role, Turn};
 
 pub(in crate::llm) use patch::Patch;
 
+use super::guard::Guards;
 use super::{Format, ModelPlace, Work};
 use crate::wire::json::find::{self, Kind};
 use crate::wire::json::{Scalar, write};
@@ -33,6 +34,8 @@ pub struct Policy {
     pub aliases: Arc<Aliases>,
     /// Turns that are added to the client's.
     pub prompt: Arc<Prompt>,
+    /// What may not pass in requests and answers.
+    pub guards: Arc<Guards>,
 }
 
 /// A member of the outermost object, and the value that it is to have.

@@ -4,6 +4,7 @@ use super::scope::Scope;
 use super::{Way, World};
 use crate::config::diagnostic::Place;
 use crate::config::resources::ai::Ai;
+use crate::llm::guard::Guards;
 use crate::llm::policy::{Aliases, Field, Policy, Prompt};
 use std::sync::Arc;
 
@@ -20,10 +21,11 @@ enum Part {
     Defaults(Arc<[Field]>),
     Aliases(Arc<Aliases>),
     Prompt(Arc<Prompt>),
+    Guards(Arc<Guards>),
 }
 
 /// How many kinds of parts there are.
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 
 /// What is in force on one way.
 #[derive(Clone)]
@@ -49,6 +51,7 @@ impl Part {
             Part::Defaults(_) => (1, "defaults"),
             Part::Aliases(_) => (2, "modelAliases"),
             Part::Prompt(_) => (3, "a prompt"),
+            Part::Guards(_) => (4, "promptGuard"),
         }
     }
 }
@@ -62,6 +65,7 @@ impl Parts {
             ai.defaults.as_ref().map(|given| (given.at, Part::Defaults(fields(&given.value)))),
             ai.aliases.as_ref().map(|given| (given.at, Part::Aliases(Arc::new(given.value.clone())))),
             ai.prompt.as_ref().map(|given| (given.at, Part::Prompt(Arc::new(given.value.clone())))),
+            ai.guards.as_ref().map(|given| (given.at, Part::Guards(given.value.clone()))),
         ];
         for part in parts.into_iter().flatten() {
             self.scopes.extend(scopes.iter().map(|scope| (scope.clone(), self.list.len())));
@@ -91,6 +95,7 @@ impl Parts {
                 Some(Part::Defaults(fields)) => policy.defaults = fields.clone(),
                 Some(Part::Aliases(aliases)) => policy.aliases = aliases.clone(),
                 Some(Part::Prompt(prompt)) => policy.prompt = prompt.clone(),
+                Some(Part::Guards(guards)) => policy.guards = guards.clone(),
                 None => {}
             }
         }

@@ -1,11 +1,14 @@
 //! What policies say of requests to models and of their answers: `ai` of TrafficPolicy, `backend.ai` of AgentgatewayPolicy.
 
+mod guard;
 mod json;
 
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
+use crate::llm::guard::Guards;
 use crate::llm::policy::{Aliases, Field, Prompt, Role, Turn};
 use crate::wire::json::KEY_BYTES_MAX;
+use std::sync::Arc;
 
 /// What one policy says; each part takes the place of the same part of a more general policy.
 pub(crate) struct Ai {
@@ -13,6 +16,7 @@ pub(crate) struct Ai {
     pub(crate) defaults: Option<Located<Vec<Field>>>,
     pub(crate) aliases: Option<Located<Aliases>>,
     pub(crate) prompt: Option<Located<Prompt>>,
+    pub(crate) guards: Option<Located<Arc<Guards>>>,
 }
 
 // Bounds of ours; the resources have none but the size of an object in a cluster.
@@ -35,10 +39,11 @@ pub(crate) fn kgateway(field: &Cursor<'_>) -> Option<Ai> {
         };
         let aliases = fields.get("modelAliases").map(|field| aliases(&field));
         let prompt = fields.get("promptEnrichment").and_then(|field| prompt(&field));
+        let guards = fields.get("promptGuard").and_then(|field| guard::read(&field));
         // For Envoy alone; here, as in agentgateway, each request says whether it wants a stream.
         fields.get("routeType").and_then(|field| field.one_of(&[("CHAT", ()), ("CHAT_STREAMING", ())]));
-        fields.unsupported(&["promptGuard", "promptCaching", "transformations"], NOT_YET);
-        something(fields, Ai { overrides, defaults, aliases, prompt })
+        fields.unsupported(&["promptCaching", "transformations"], NOT_YET);
+        something(fields, Ai { overrides, defaults, aliases, prompt, guards })
     })
 }
 
@@ -49,9 +54,10 @@ pub(crate) fn agentgateway(field: &Cursor<'_>) -> Option<Ai> {
         let defaults = fields.get("defaults").map(|field| map_of_fields(&field));
         let aliases = fields.get("modelAliases").map(|field| aliases(&field));
         let prompt = fields.get("prompt").and_then(|field| prompt(&field));
-        let others = ["promptGuard", "promptCaching", "transformations", "finalTransformations", "routes"];
+        let guards = fields.get("promptGuard").and_then(|field| guard::read(&field));
+        let others = ["promptCaching", "transformations", "finalTransformations", "routes"];
         fields.unsupported(&others, NOT_YET);
-        something(fields, Ai { overrides, defaults, aliases, prompt })
+        something(fields, Ai { overrides, defaults, aliases, prompt, guards })
     })
 }
 
