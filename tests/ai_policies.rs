@@ -164,6 +164,43 @@ fn a_policy_that_makes_no_request_of_a_body_is_told() {
     assert_eq!(rig.simulator.ledger().requests, 0);
 }
 
+// === types of routes ===
+
+#[test]
+fn paths_have_the_formats_that_they_are_given() {
+    let types = "{routes: {/ask: Messages, /v1/ask: Responses, /vectors: Embeddings, /count: AnthropicTokenCount, \
+                 /list: Models, /say: GenerateContent, \"*\": Completions}}";
+    let backend =
+        json!({"model": API_MODEL, "messages": [{"role": "user", "content": USER_TEXT}], "max_tokens": 9});
+    let gemini =
+        apis(&agentgateway(types)).replace("apiVersion: v1beta", "apiVersion: v1beta, model: model-9");
+    let rig = Rig::start_with(script(), &gemini, &settings(QUIET));
+    let rows = [
+        ("/an/ask", backend.to_string(), "/v1/messages"),
+        ("/oa/x/ask", backend.to_string(), "/v1/chat/completions"),
+        ("/oa/v1/ask?x=1", Wire::Responses.body(false), "/v1/responses?x=1"),
+        ("/oa/vectors", Wire::Embeddings.body(false), "/v1/embeddings"),
+        (
+            "/an/count",
+            message(API_MODEL, false).replace(r#""max_tokens":100,"#, ""),
+            "/v1/messages/count_tokens",
+        ),
+        ("/ge/say", Wire::Gemini.body(false), "/v1beta/models/model-9:generateContent"),
+        // Every other path, also one that would be another endpoint's.
+        ("/oa/v1/responses", chat(API_MODEL, false), "/v1/chat/completions"),
+    ];
+    for (path, body, target) in rows {
+        ok(rig.client().ask(path, "", &body));
+        assert_eq!(seen(&rig).0, target, "{path}");
+    }
+    let mut client = rig.client();
+    client.write("GET /oa/list HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
+    assert_eq!(ok(client.answer()).json()["object"], "list");
+    let wrong = client.ask("/oa/list", "", "{}");
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET")));
+    rig.assert_ledgers_agree();
+}
+
 // === guards ===
 
 /// Every way in which text is generated: the name of the HTTPRoute, the path, the body, whether it streams.

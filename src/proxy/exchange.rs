@@ -129,7 +129,7 @@ async fn serve(
         return served;
     };
     entry.record.provider = Some(provider.name());
-    let endpoint = endpoint_of(head, &target, known)?;
+    let endpoint = endpoint_of(rule, head, &target, known)?;
     let format = endpoint.format;
     entry.record.format = Some(format.name());
     let upstream = provider.speaks(format).ok_or(Fault::Unpaired(format, *provider))?;
@@ -198,13 +198,17 @@ async fn serve(
 }
 
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
-fn endpoint_of(head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
+fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
     let headers = match &head.headers {
         headers if headers.contains(http1::Known::AnthropicVersion) => Some(Api::Anthropic),
         headers if headers.contains(http1::Known::XGoogApiKey) => Some(Api::Gemini),
         _ => None,
     };
-    let read = endpoint::read(head.method, target, headers);
+    let given = rule.policy.as_ref().and_then(|policy| policy.routes.of(target));
+    let read = match given {
+        Some(format) => endpoint::read_as(format, head.method, target, headers),
+        None => endpoint::read(head.method, target, headers),
+    };
     known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
     read.map_err(Fault::Endpoint)
 }

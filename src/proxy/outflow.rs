@@ -414,7 +414,7 @@ fn pass(
         Passage::Strip(stripper) => stripper.feed(data, ours),
         Passage::Stream(translation) => translation.feed(data, ours),
         Passage::Whole(whole) if whole.len() + data.len() > WHOLE_BYTES_MAX => {
-            return Err(Fault::ProviderMalformed("it is too large to translate"));
+            return Err(Fault::ProviderMalformed("it is too large to be read whole"));
         }
         Passage::Whole(whole) => whole.extend_from_slice(data),
     }

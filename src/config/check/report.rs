@@ -119,6 +119,11 @@ fn policy_part(policy: &Policy) -> String {
         let turns = if before == 1 { "turn" } else { "turns" };
         parts.push_str(&format!("; {before} {turns} before the client's and {behind} behind"));
     }
+    match policy.routes.len() {
+        0 => {}
+        1 => parts.push_str("; the format of 1 ending of paths is given"),
+        many => parts.push_str(&format!("; the formats of {many} endings of paths are given")),
+    }
     for (what, guard) in [("requests", &policy.guards.request), ("answers", &policy.guards.response)] {
         match guard.len() {
             0 => {}

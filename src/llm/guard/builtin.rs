@@ -1,6 +1,6 @@
 //! Patterns of ours. They are precise rather than broad: digits that are no valid number of their kind pass.
 
-use super::Pattern;
+use super::{Check, Pattern};
 
 /// A kind of text that persons are known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +38,17 @@ impl Builtin {
     /// # Errors
     /// Never: they are compiled in a test.
     pub fn pattern(self) -> Result<Pattern, String> {
-        let (pattern, check): (&str, Option<fn(&str) -> Option<usize>>) = match self {
-            Builtin::Ssn => (r"(?-u:\b)[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}(?-u:\b)", Some(ssn)),
-            Builtin::CreditCard => (r"(?-u:\b)[2-6](?:[ -]?[0-9]){12,18}(?-u:\b)", Some(credit_card)),
+        let (pattern, check): (&str, Check) = match self {
+            Builtin::Ssn => (r"(?-u:\b)[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}(?-u:\b)", ssn),
+            Builtin::CreditCard => (r"(?-u:\b)[2-6](?:[ -]?[0-9]){12,18}(?-u:\b)", credit_card),
             Builtin::PhoneNumber => (
                 r"\+[1-9](?:[ .()-]{0,2}[0-9]){7,14}(?-u:\b)|(?:(?-u:\b)1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|(?-u:\b)[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?-u:\b)",
-                Some(phone_number),
+                phone_number,
             ),
-            Builtin::Email => (r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?-u:\b)", Some(email)),
-            Builtin::CaSin => (r"(?-u:\b)[1-79][0-9]{2}[ -][0-9]{3}[ -][0-9]{3}(?-u:\b)", Some(ca_sin)),
+            Builtin::Email => (r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?-u:\b)", email),
+            Builtin::CaSin => (r"(?-u:\b)[1-79][0-9]{2}[ -][0-9]{3}[ -][0-9]{3}(?-u:\b)", ca_sin),
         };
-        Pattern::compile(pattern, self.name(), check)
+        Pattern::compile(pattern, self.name(), Some(check))
     }
 }
 

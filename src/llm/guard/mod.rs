@@ -86,10 +86,12 @@ pub struct Pattern {
     regex: Regex,
     /// Tells where a text may end within a match.
     open: Open,
-    /// How many bytes of a match are meant; `None` when it is none after all.
-    check: Option<fn(&str) -> Option<usize>>,
+    check: Option<Check>,
     mask: String,
 }
+
+/// How many bytes of a match are meant, from its beginning; `None` when it is none after all.
+type Check = fn(&str) -> Option<usize>;
 
 impl Pattern {
     /// An operator's pattern in the syntax of the `regex` crate, which takes time linear in the text. Matches become `<name>`.
@@ -100,11 +102,7 @@ impl Pattern {
         Pattern::compile(pattern, name, None)
     }
 
-    fn compile(
-        pattern: &str,
-        name: &str,
-        check: Option<fn(&str) -> Option<usize>>,
-    ) -> Result<Pattern, String> {
+    fn compile(pattern: &str, name: &str, check: Option<Check>) -> Result<Pattern, String> {
         let said = |error: &dyn std::fmt::Display| {
             let error = error.to_string();
             let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -35,7 +35,8 @@ fn patterns_that_cannot_be_used_are_refused() {
 
 #[test]
 fn the_first_mask_counts_and_what_is_masked_rejects_no_more() {
-    let rows: [(Vec<(Vec<Pattern>, Action)>, &str, Result<&str, &str>); 8] = [
+    type Lists = Vec<(Vec<Pattern>, Action)>;
+    let rows: [(Lists, &str, Result<&str, &str>); 8] = [
         (vec![(custom("ab"), Action::Mask), (custom("b."), Action::Mask)], "abc bc", Ok("<ab>c <b.>")),
         (vec![(custom("b"), Action::Mask), (custom("abc"), Action::Mask)], "abc b", Ok("<abc> <b>")),
         (vec![(custom("a"), Action::Mask), (custom("ab"), Action::Mask)], "ab", Ok("<a>b")),

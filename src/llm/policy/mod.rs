@@ -8,11 +8,13 @@ mod alias;
 mod layout;
 mod patch;
 mod prompt;
+mod routes;
 #[cfg(test)]
 mod tests;
 
 pub use alias::Aliases;
 pub use prompt::{Prompt, Role, Turn};
+pub use routes::Routes;
 
 pub(in crate::llm) use patch::Patch;
 
@@ -34,6 +36,8 @@ pub struct Policy {
     pub aliases: Arc<Aliases>,
     /// Turns that are added to the client's.
     pub prompt: Arc<Prompt>,
+    /// Which formats paths have.
+    pub routes: Arc<Routes>,
     /// What may not pass in requests and answers.
     pub guards: Arc<Guards>,
 }

@@ -188,7 +188,7 @@ impl Placing<'_> {
             out.extend_from_slice(comma(!first.is_empty() && !empty).as_bytes());
         });
         self.patch.insert(last_at, |out| {
-            let comma = comma(!last.is_empty() && !(empty && first.is_empty()));
+            let comma = comma(!(last.is_empty() || empty && first.is_empty()));
             out.extend_from_slice(comma.as_bytes());
             out.extend_from_slice(last);
             out.extend_from_slice(close.as_bytes());

@@ -54,7 +54,8 @@ fn the_model_is_overridden_defaulted_and_renamed_in_this_order() {
     let aliases = |pairs: &[(&str, &str)]| {
         Arc::new(Aliases::new(pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))))
     };
-    let rows: [(&[(&str, &str)], &[(&str, &str)], &[(&str, &str)], &str, &str); 8] = [
+    type Pairs = &'static [(&'static str, &'static str)];
+    let rows: [(Pairs, Pairs, Pairs, &str, &str); 8] = [
         (&[], &[], &[("fast", "gpt")], "fast", "gpt"),
         (&[], &[], &[("fast", "gpt")], "slow", "slow"),
         (&[], &[("model", r#""fast""#)], &[("fast", "gpt")], "", "gpt"),

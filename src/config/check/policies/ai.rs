@@ -5,7 +5,7 @@ use super::{Way, World};
 use crate::config::diagnostic::Place;
 use crate::config::resources::ai::Ai;
 use crate::llm::guard::Guards;
-use crate::llm::policy::{Aliases, Field, Policy, Prompt};
+use crate::llm::policy::{Aliases, Field, Policy, Prompt, Routes};
 use std::sync::Arc;
 
 /// The parts of all policies, and where each applies.
@@ -22,10 +22,11 @@ enum Part {
     Aliases(Arc<Aliases>),
     Prompt(Arc<Prompt>),
     Guards(Arc<Guards>),
+    Routes(Arc<Routes>),
 }
 
 /// How many kinds of parts there are.
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// What is in force on one way.
 #[derive(Clone)]
@@ -52,6 +53,7 @@ impl Part {
             Part::Aliases(_) => (2, "modelAliases"),
             Part::Prompt(_) => (3, "a prompt"),
             Part::Guards(_) => (4, "promptGuard"),
+            Part::Routes(_) => (5, "routes"),
         }
     }
 }
@@ -66,6 +68,7 @@ impl Parts {
             ai.aliases.as_ref().map(|given| (given.at, Part::Aliases(Arc::new(given.value.clone())))),
             ai.prompt.as_ref().map(|given| (given.at, Part::Prompt(Arc::new(given.value.clone())))),
             ai.guards.as_ref().map(|given| (given.at, Part::Guards(given.value.clone()))),
+            ai.routes.as_ref().map(|given| (given.at, Part::Routes(Arc::new(given.value.clone())))),
         ];
         for part in parts.into_iter().flatten() {
             self.scopes.extend(scopes.iter().map(|scope| (scope.clone(), self.list.len())));
@@ -96,6 +99,7 @@ impl Parts {
                 Some(Part::Aliases(aliases)) => policy.aliases = aliases.clone(),
                 Some(Part::Prompt(prompt)) => policy.prompt = prompt.clone(),
                 Some(Part::Guards(guards)) => policy.guards = guards.clone(),
+                Some(Part::Routes(routes)) => policy.routes = routes.clone(),
                 None => {}
             }
         }

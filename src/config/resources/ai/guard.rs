@@ -57,7 +57,7 @@ pub(super) fn read(field: &Cursor<'_>) -> Option<Located<Arc<Guards>>> {
 
 /// A list of guards, or one, as it was written before there were lists.
 fn guard(field: &Cursor<'_>) -> Arc<Guard> {
-    let one = |item: &Cursor<'_>| item.fields(|fields| Some(entry(fields)?));
+    let one = |item: &Cursor<'_>| item.fields(entry);
     let lists = match field.is_list() {
         true => field.list(GUARDS_MAX, |item| one(&item)),
         false => one(field).into_iter().collect(),

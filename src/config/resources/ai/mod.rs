@@ -5,8 +5,9 @@ mod json;
 
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
+use crate::llm::Format;
 use crate::llm::guard::Guards;
-use crate::llm::policy::{Aliases, Field, Prompt, Role, Turn};
+use crate::llm::policy::{Aliases, Field, Prompt, Role, Routes, Turn};
 use crate::wire::json::KEY_BYTES_MAX;
 use std::sync::Arc;
 
@@ -17,12 +18,14 @@ pub(crate) struct Ai {
     pub(crate) aliases: Option<Located<Aliases>>,
     pub(crate) prompt: Option<Located<Prompt>>,
     pub(crate) guards: Option<Located<Arc<Guards>>>,
+    pub(crate) routes: Option<Located<Routes>>,
 }
 
 // Bounds of ours; the resources have none but the size of an object in a cluster.
 const FIELDS_MAX: usize = 64;
 const ALIASES_MAX: usize = 256;
 const TURNS_MAX: usize = 32;
+const ROUTES_MAX: usize = 64;
 
 const NOT_YET: &str = "remove it";
 
@@ -43,7 +46,7 @@ pub(crate) fn kgateway(field: &Cursor<'_>) -> Option<Ai> {
         // For Envoy alone; here, as in agentgateway, each request says whether it wants a stream.
         fields.get("routeType").and_then(|field| field.one_of(&[("CHAT", ()), ("CHAT_STREAMING", ())]));
         fields.unsupported(&["promptCaching", "transformations"], NOT_YET);
-        something(fields, Ai { overrides, defaults, aliases, prompt, guards })
+        something(fields, Ai { overrides, defaults, aliases, prompt, guards, routes: None })
     })
 }
 
@@ -55,9 +58,10 @@ pub(crate) fn agentgateway(field: &Cursor<'_>) -> Option<Ai> {
         let aliases = fields.get("modelAliases").map(|field| aliases(&field));
         let prompt = fields.get("prompt").and_then(|field| prompt(&field));
         let guards = fields.get("promptGuard").and_then(|field| guard::read(&field));
-        let others = ["promptCaching", "transformations", "finalTransformations", "routes"];
+        let routes = fields.get("routes").map(|field| routes(&field));
+        let others = ["promptCaching", "transformations", "finalTransformations"];
         fields.unsupported(&others, NOT_YET);
-        something(fields, Ai { overrides, defaults, aliases, prompt, guards })
+        something(fields, Ai { overrides, defaults, aliases, prompt, guards, routes })
     })
 }
 
@@ -147,6 +151,43 @@ fn aliases(map: &Cursor<'_>) -> Located<Aliases> {
         Some((alias.value, model.word()?.value))
     };
     Located { value: Aliases::new(entries.into_iter().filter_map(read)), at: map.at() }
+}
+
+/// Route types that exist elsewhere and are not served here.
+const FOREIGN_TYPES: [&str; 4] = ["Passthrough", "Detect", "Realtime", "Rerank"];
+
+/// `{ending: type}`.
+fn routes(map: &Cursor<'_>) -> Located<Routes> {
+    const TYPES: [(&str, Format); 8] = [
+        ("Completions", Format::OpenAiChat),
+        ("Messages", Format::AnthropicMessages),
+        ("Responses", Format::OpenAiResponses),
+        ("Embeddings", Format::OpenAiEmbeddings),
+        ("AnthropicTokenCount", Format::AnthropicCountTokens),
+        ("GenerateContent", Format::GeminiGenerate),
+        ("GeminiCountTokens", Format::GeminiCountTokens),
+        ("Models", Format::OpenAiModels),
+    ];
+    let entries = map.entries();
+    refuse_more_than(map, entries.len(), ROUTES_MAX);
+    let read = |(ending, route): (Located<String>, Cursor<'_>)| {
+        if ending.value.is_empty() || ending.value.contains('?') {
+            let help = "write how a path ends, such as /v1/chat/completions, or * for every other path";
+            route.fault_with_help("has no path before it", help);
+            return None;
+        }
+        if let Some(foreign) = route.node_text().filter(|text| FOREIGN_TYPES.contains(text)) {
+            let help = match foreign {
+                "Passthrough" => "use a Backend of type Static for what is to pass as it is",
+                "Detect" => "leave the ending out: then the path itself says the format",
+                _ => "remove it",
+            };
+            route.fault_with_help(format!("is {foreign}, which is not supported yet"), help);
+            return None;
+        }
+        Some((ending.value, route.one_of(&TYPES)?.value))
+    };
+    Located { value: Routes::new(entries.into_iter().filter_map(read)), at: map.at() }
 }
 
 /// `{prepend, append}`.
