@@ -140,6 +140,31 @@ fn after(text: &str, at: usize) -> usize {
     text.get(at..).and_then(|rest| rest.chars().next()).map_or(text.len() + 1, |c| at + c.len_utf8())
 }
 
+/// Where one is in a text that may be an object of JSON itself: arguments of a call, or an answer that was asked for so.
+#[derive(Clone, Copy, Debug, Default)]
+struct Nesting {
+    begun: bool,
+    is_object: bool,
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    fn pass(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' if !self.begun => {}
+                _ if !self.begun => (self.begun, self.is_object) = (true, byte == b'{'),
+                _ if !self.is_object => return,
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = self.quoted,
+                b'"' => self.quoted = !self.quoted,
+                _ => {}
+            }
+        }
+    }
+}
+
 /// What was found in a text.
 #[derive(Debug, Default)]
 struct Judged {
@@ -224,19 +249,33 @@ impl Guard {
         self.rules.get(place).map_or("", |rule| &rule.pattern.mask)
     }
 
-    /// Appends `range` of `text` with what is masked; whether anything is. A mask stands where its match begins.
-    fn render(&self, text: &str, range: Range<usize>, judged: &Judged, out: &mut String) -> bool {
+    /// Appends `range` of `text` with what is masked; whether anything is. A mask stands where its match begins; in an object of
+    /// JSON, where a number was, it has quotes.
+    fn render(
+        &self,
+        text: &str,
+        range: Range<usize>,
+        judged: &Judged,
+        nesting: &mut Nesting,
+        out: &mut String,
+    ) -> bool {
         let (mut at, mut changed) = (range.start, false);
+        let mut pass = |part: &str, out: &mut String| {
+            nesting.pass(part);
+            out.push_str(part);
+            nesting.is_object && !nesting.quoted
+        };
         let in_range = |mask: &Range<usize>| mask.start < range.end && mask.end > range.start;
         for (mask, place) in judged.masks.iter().filter(|(mask, _)| in_range(mask)) {
-            out.push_str(text.get(at..mask.start.max(at)).unwrap_or_default());
+            let bare = pass(text.get(at..mask.start.max(at)).unwrap_or_default(), out);
             if mask.start >= range.start {
-                out.push_str(self.mask(*place));
+                let quote = if bare { "\"" } else { "" };
+                out.extend([quote, self.mask(*place), quote]);
             }
             at = mask.end.min(range.end);
             changed = true;
         }
-        out.push_str(text.get(at..range.end).unwrap_or_default());
+        pass(text.get(at..range.end).unwrap_or_default(), out);
         changed
     }
 
@@ -291,7 +330,7 @@ impl Guard {
             return Err(rejection);
         }
         let mut masked = String::new();
-        Ok(self.render(text, 0..text.len(), &judged, &mut masked).then_some(masked))
+        Ok(self.render(text, 0..text.len(), &judged, &mut Nesting::default(), &mut masked).then_some(masked))
     }
 }
 

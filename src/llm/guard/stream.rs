@@ -2,7 +2,7 @@
 
 use super::answer::{self, Channel, Ends, Found, Text};
 use super::open::Room;
-use super::{Guard, Rejection, text_at};
+use super::{Guard, Nesting, Rejection, text_at};
 use crate::base::Span;
 use crate::llm::Format;
 use crate::wire::json::write;
@@ -83,6 +83,7 @@ struct Running {
     /// From `begin` on what is not judged yet, before it a character for context.
     text: String,
     begin: usize,
+    nesting: Nesting,
     pieces: VecDeque<Piece>,
 }
 
@@ -201,7 +202,13 @@ impl Masker {
     fn running(&mut self, channel: Channel) -> &mut Running {
         let known = self.channels.iter().position(|running| running.channel == channel);
         let at = known.unwrap_or_else(|| {
-            self.channels.push(Running { channel, text: String::new(), begin: 0, pieces: VecDeque::new() });
+            self.channels.push(Running {
+                channel,
+                text: String::new(),
+                begin: 0,
+                nesting: Nesting::default(),
+                pieces: VecDeque::new(),
+            });
             self.channels.len() - 1
         });
         &mut self.channels[at]
@@ -257,7 +264,7 @@ impl Running {
             piece.left -= part.len();
             if let Some(event) = held.event(piece.event) {
                 if let Some(Change { to: To::Text(out, changed), .. }) = event.changes.get_mut(piece.change) {
-                    *changed |= guard.render(&self.text, part, &judged, out);
+                    *changed |= guard.render(&self.text, part, &judged, &mut self.nesting, out);
                 }
                 event.open -= usize::from(piece.left == 0);
             }

@@ -66,6 +66,24 @@ fn the_first_mask_counts_and_what_is_masked_rejects_no_more() {
 }
 
 #[test]
+fn a_number_in_an_object_becomes_a_text_so_that_it_stays_one() {
+    let guard = masks(&["7+"]);
+    for (text, expect) in [
+        (
+            r#"{"a":77,"b":"77","c":"\"77","a@b.de":[7]}"#,
+            r#"{"a":"<X>","b":"<X>","c":"\"<X>","<EMAIL>":["<X>"]}"#,
+        ),
+        (" {7}", r#" {"<X>"}"#),
+        ("say {7}", "say {<X>}"),
+    ] {
+        assert_eq!(guard.masked(text).unwrap().as_deref(), Some(expect), "{text}");
+        let pieces: Vec<&str> = text.split_inclusive(['7', '"']).collect();
+        let (out, _) = guarded(OpenAiChat, &guard, &stream(OpenAiChat, &pieces), 9);
+        assert_eq!(read(OpenAiChat, &out).1, expect, "{text}");
+    }
+}
+
+#[test]
 fn texts_of_requests_are_masked_and_their_structure_is_not() {
     let mail = "a\\u0040b.de";
     let rows = [
