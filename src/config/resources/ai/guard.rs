@@ -110,7 +110,7 @@ fn regex_of(fields: &mut Fields<'_>) -> (Vec<Pattern>, bool) {
     });
     patterns.extend(fields.list("matches", PATTERNS_MAX, |item| pattern(&item)));
     let action = fields.get("action").and_then(|field| field.one_of(&ACTIONS));
-    if !fields.has("builtins") && !fields.has("matches") {
+    if ["builtins", "matches"].iter().all(|name| fields.get(name).is_none_or(|list| list.is_empty_list())) {
         fields.faults().fault(fields.at(), "the guard names no pattern: write matches or builtins");
     }
     (patterns, action.is_some_and(|action| action.value))
