@@ -8,7 +8,7 @@ use support::{
     API_MODEL, Answer, ROUTES, Rig, Settled, USER_TEXT, Wire, apis, chat, limits, message, settings,
 };
 use tollgate::telemetry::Outcome;
-use tollgate_loadtest::coding::Coding;
+use tollgate_loadtest::coding::{Coding, encode};
 use tollgate_loadtest::{Count, Fault, Reply, Script};
 
 const QUIET: &str = "  records: {to: none}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
@@ -124,6 +124,31 @@ fn members_models_and_turns_reach_every_provider_in_its_format() {
     let (_, body) = seen(&rig);
     assert_eq!((said(&body), &body["input"]), (expect("model-3", 0.25), &json!(USER_TEXT)), "{body}");
 
+    rig.assert_ledgers_agree();
+}
+
+#[test]
+fn a_request_that_is_compressed_is_changed_too_and_the_next_one_is_found() {
+    let policy = traffic(
+        "openai",
+        r#"{modelAliases: {"*": model-2}, promptGuard: {request: {regex: {builtins: [EMAIL]}}}}"#,
+    );
+    let rig = rig(script(), &policy);
+    let mut client = rig.client();
+    let body = chat(API_MODEL, false).replace(USER_TEXT, TEXT);
+    let coded = encode(&[Coding::Gzip], &[body.as_bytes()]).concat();
+    let head = format!(
+        "POST /openai HTTP/1.1\r\nHost: gateway.test\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        coded.len()
+    );
+    // Both at once: what follows a body that is changed is the next request.
+    client.write([head.as_bytes(), &coded, head.as_bytes(), &coded].concat());
+    for _ in 0..2 {
+        ok(client.answer());
+        let (_, body) = seen(&rig);
+        assert_eq!(body["model"], "model-2");
+        assert!(body["messages"].to_string().contains("Write to <EMAIL>, pay"), "{body}");
+    }
     rig.assert_ledgers_agree();
 }
 

@@ -227,10 +227,10 @@ impl Guard {
             let Action::Reject(rejection) = &rule.action else { continue };
             let mut at = within.start;
             while let Some(found) = rule.pattern.next(text, at).filter(|found| found.start < within.end) {
-                let is_masked = judged
-                    .masks
-                    .iter()
-                    .any(|(mask, by)| *by < place && mask.start <= found.start && found.end <= mask.end);
+                // They are in order and do not overlap, so that only the last one that begins before can hold it.
+                let before = judged.masks.partition_point(|(mask, _)| mask.start <= found.start);
+                let mask = before.checked_sub(1).and_then(|last| judged.masks.get(last));
+                let is_masked = mask.is_some_and(|(mask, by)| *by < place && found.end <= mask.end);
                 let is_first = judged.rejected.as_ref().is_none_or(|(first, _)| found.start < *first);
                 if !is_masked && is_first {
                     judged.rejected = Some((found.start, rejection.clone()));

@@ -84,6 +84,13 @@ fn a_number_in_an_object_becomes_a_text_so_that_it_stays_one() {
 }
 
 #[test]
+fn many_masks_under_a_pattern_that_rejects_are_read_in_linear_time() {
+    let guard = Guard::new([(custom("a"), Action::Mask), (custom("a"), rejects("no"))]);
+    let masked = guard.masked(&"a".repeat(1 << 18)).unwrap().unwrap();
+    assert_eq!(masked.len(), 3 << 18);
+}
+
+#[test]
 fn texts_of_requests_are_masked_and_their_structure_is_not() {
     let mail = "a\\u0040b.de";
     let rows = [
