@@ -4,6 +4,7 @@ use super::settings::Settings;
 use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
+use crate::llm::policy::Policy;
 use crate::llm::price::Catalogue;
 use crate::llm::provider::Provider;
 use crate::route::filters::{Filters, HeaderEdits};
@@ -94,6 +95,8 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// Counts input exactly instead of estimating it from bytes.
     pub tokenizer: Option<Tokenizer>,
+    /// What is made of requests to models, and of their answers.
+    pub policy: Option<Arc<Policy>>,
     /// Whether a request is refused that asks for what its provider's format cannot say.
     pub strict: bool,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.

@@ -7,7 +7,7 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{attempts, handshake, plain, relay, reply};
+use super::{attempts, handshake, plain, policy, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
@@ -131,7 +131,7 @@ async fn serve(
         client.keep_text(target);
         return served;
     }
-    let endpoint = endpoint_of(head, &target, known)?;
+    let endpoint = endpoint_of(rule, head, &target, known)?;
     let format = endpoint.format;
     entry.record.format = Some(format.name());
     let index = attempts::first_choice(worker, serving, at, format);
@@ -157,6 +157,8 @@ async fn serve(
             Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
         }
     };
+    let renamed = policy::apply(rule, format, message, &mut ask, path_model)?;
+    let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
     ask.stream = endpoint.streamed.or(ask.stream);
     entry.record.bytes_in = message.received;
     entry.record.streamed = ask.stream.unwrap_or(false);
@@ -248,13 +250,17 @@ async fn reserve<'a>(
 }
 
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
-fn endpoint_of(head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
+fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
     let headers = match &head.headers {
         headers if headers.contains(http1::Known::AnthropicVersion) => Some(Api::Anthropic),
         headers if headers.contains(http1::Known::XGoogApiKey) => Some(Api::Gemini),
         _ => None,
     };
-    let read = endpoint::read(head.method, target, headers);
+    let given = rule.policy.as_ref().and_then(|policy| policy.routes.of(target));
+    let read = match given {
+        Some(format) => endpoint::read_as(format, head.method, target, headers),
+        None => endpoint::read(head.method, target, headers),
+    };
     known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
     read.map_err(Fault::Endpoint)
 }

@@ -44,6 +44,7 @@ pub(super) fn compile(
         limits: in_force.limits,
         timeouts: timeouts(&rule.timeouts, settings),
         tokenizer: in_force.tokenizer,
+        policy: in_force.ai.map(|ai| ai.policy),
         strict: strict(world, route),
         retry: rule.retry.as_ref().map(retry),
     }

@@ -1,5 +1,5 @@
-use super::Seen;
 use super::names::Names;
+use super::{End, Seen};
 use crate::llm::Usage;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::usage;
@@ -35,14 +35,14 @@ struct Event {
 }
 
 impl Gemini {
-    pub(super) fn finish(&self, usage: &Usage, out: &mut Vec<u8>) {
+    pub(super) fn finish(&self, end: End, usage: &Usage, out: &mut Vec<u8>) {
         // A stream without an answer is no stream.
         let candidates = if self.candidates == 0 { 1 } else { self.candidates };
         let open = candidates & !self.finished;
         out.extend_from_slice(b"data: ");
         Emit::new(out).object(|e| {
             e.key("candidates").array(|e| {
-                (0..u16::BITS).filter(|index| open >> index & 1 == 1).for_each(|index| last(index, e));
+                (0..u16::BITS).filter(|index| open >> index & 1 == 1).for_each(|index| last(end, index, e));
             });
             e.key("usageMetadata");
             usage::to_gemini(*usage, e);
@@ -55,10 +55,13 @@ impl Gemini {
 }
 
 /// A candidate that ends here.
-fn last(index: u32, e: &mut Emit<'_>) {
+fn last(end: End, index: u32, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("content").raw(r#"{"parts":[{"text":""}],"role":"model"}"#);
-        e.key("finishReason").str("MAX_TOKENS");
+        e.key("finishReason").str(match end {
+            End::Length => "MAX_TOKENS",
+            End::Filtered => "SAFETY",
+        });
         e.key("index").u64(index.into());
     });
 }

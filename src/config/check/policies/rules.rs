@@ -13,13 +13,13 @@ use std::collections::HashMap;
 /// A rule, and where it is written.
 pub(super) type Placed = Located<Rule>;
 
-/// kgateway's: one limit.
+/// kgateway's: one limit, or none.
 pub(super) fn traffic(
     world: &World<'_>,
     resource: &Resource<TrafficPolicy>,
     policy: &TrafficPolicy,
 ) -> Vec<Placed> {
-    let bucket = &policy.bucket;
+    let Some(bucket) = &policy.bucket else { return Vec::new() };
     let annotated = resource.meta.unit.as_ref().and_then(|text| annotated_unit(text, world.faults));
     let unit = match (&bucket.unit, &annotated) {
         (Some(here), Some(there)) if here.value != there.value => {
