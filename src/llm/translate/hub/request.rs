@@ -127,6 +127,18 @@ impl<'t, 'b> Request<'t, 'b> {
         taken
     }
 
+    /// Writes the members that the client's format does not know, but for those that the target's writer has to say
+    /// itself: they would be said twice, or ask for more than what was reserved.
+    pub(crate) fn write_rest(&self, owned: &[&str], lost: &mut Lost, e: &mut Emit<'_>) {
+        for (name, value) in &self.rest {
+            if owned.contains(name) {
+                lost.add("unknown");
+            } else {
+                e.key(name).value(*value);
+            }
+        }
+    }
+
     /// The member `name` that only another provider's format knows, given all the same.
     pub(crate) fn extra(&self, name: &str) -> Option<Value<'t, 'b>> {
         self.rest.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| *value)
