@@ -52,7 +52,7 @@ pub(crate) fn read<'t, 'b>(completion: Value<'t, 'b>) -> Result<Reply<'t, 'b>, B
     }
     let parts = read_parts(message, choice, &mut lost);
     let called = parts.iter().any(|part| matches!(part.what, What::Call { .. }));
-    let refused = message.get("refusal").is_some();
+    let refused = !message.text("refusal").is_empty(); // some hosts say nothing in it, not null
     Ok(Reply {
         id: completion.text("id"),
         model: completion.text("model"),
@@ -70,7 +70,7 @@ fn read_parts<'t, 'b>(message: Value<'t, 'b>, choice: Value<'t, 'b>, lost: &mut 
     if !thought.is_empty() {
         whats.push(What::Thinking { text: thought, signature: "" });
     }
-    whats.extend(message.get("refusal").and_then(Value::str).map(What::Refusal));
+    whats.extend(Some(message.text("refusal")).filter(|words| !words.is_empty()).map(What::Refusal));
     let mut citations = read_citations(message, lost);
     let mut logprobs = choice.get("logprobs").and_then(|logprobs| logprobs.get("content"));
     for text in texts(message.get("content")) {

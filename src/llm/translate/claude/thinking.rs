@@ -31,14 +31,16 @@ impl Thinking {
     ) -> Thinking {
         let asked = request.reasoning;
         let native = request.extra("thinking").is_some();
-        let effort = asked.effort().filter(|effort| *effort != Effort::None);
+        // Where thinking is adaptive, the effort is that of all words, and may stand without any thinking ("Effort").
+        let named = asked.effort.filter(|_| claude.thinks_adaptively());
+        let effort = named.or(asked.effort()).filter(|effort| *effort != Effort::None);
         if native || (effort.is_none() && !asked.adaptive) {
             return Thinking::Unasked;
         }
         let forced = request.is_forced();
         if claude.thinks_adaptively() {
             let effort = effort.map(|effort| word(effort, claude));
-            return Thinking::Adaptive { effort, thinks: !forced };
+            return Thinking::Adaptive { effort, thinks: !forced && !asked.is_off() };
         }
         let budget = asked.budget.filter(|_| asked.effort.is_none());
         let budget = budget.unwrap_or_else(|| effort.unwrap_or(Effort::Medium).budget());

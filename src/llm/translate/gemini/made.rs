@@ -7,7 +7,7 @@ use super::{ids, logprobs, names, schema};
 use crate::llm::translate::emit::{Emit, compact};
 use crate::llm::translate::hub::GEMINI_SIGNED;
 use crate::llm::translate::read::Value;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// `{contents: [[part]], tools: [[schema]], schema}` beside a request; a part may have `id`, `text`, `data`,
 /// `signature` and `parts`.
@@ -35,13 +35,31 @@ pub(in crate::llm::translate) fn of_request(body: Value<'_, '_>) -> Vec<u8> {
     out
 }
 
-/// The calls of the turn that is being read and have no id, by the name of their tool: results without an id answer
-/// them in their order.
+/// The calls of the turn that is being read, by the name of their tool: results without an id answer them in their
+/// order, whether the calls have ids or not.
 #[derive(Default)]
 struct Calls<'b> {
     count: u64,
-    open: HashMap<&'b str, VecDeque<u64>>,
+    open: HashMap<&'b str, VecDeque<Id<'b>>>,
+    /// The ids that results gave: their calls are open no more.
+    answered: HashSet<&'b str>,
     in_model: bool,
+}
+
+/// The id of a call.
+#[derive(Clone, Copy)]
+enum Id<'b> {
+    Given(&'b str),
+    Made(u64),
+}
+
+impl Id<'_> {
+    fn write(self, e: &mut Emit<'_>) {
+        match self {
+            Id::Given(id) => e.str(id),
+            Id::Made(number) => e.str(&format!("call_{number}")),
+        }
+    }
 }
 
 impl<'b> Calls<'b> {
@@ -49,23 +67,36 @@ impl<'b> Calls<'b> {
     fn turn(&mut self, of_model: bool) {
         if of_model && !self.in_model {
             self.open.clear();
+            self.answered.clear();
         }
         self.in_model = of_model;
     }
 
-    fn call(&mut self, name: &'b str) -> u64 {
-        let number = self.count;
+    fn make(&mut self) -> Id<'b> {
         self.count += 1;
-        self.open.entry(name).or_default().push_back(number);
-        number
+        Id::Made(self.count - 1)
     }
 
-    fn answer(&mut self, name: &str) -> u64 {
-        let called = self.open.get_mut(name).and_then(VecDeque::pop_front);
-        called.unwrap_or_else(|| {
-            self.count += 1;
-            self.count - 1
-        })
+    /// The id of a call that is given `id`, or none: then it gets one.
+    fn call(&mut self, name: &'b str, id: &'b str) -> Id<'b> {
+        let id = if id.is_empty() { self.make() } else { Id::Given(id) };
+        self.open.entry(name).or_default().push_back(id);
+        id
+    }
+
+    /// The call that a result answers: the one it names, else the oldest of its tool that is open.
+    fn answer(&mut self, name: &str, id: &'b str) -> Id<'b> {
+        if !id.is_empty() {
+            self.answered.insert(id);
+            return Id::Given(id);
+        }
+        while let Some(oldest) = self.open.get_mut(name).and_then(VecDeque::pop_front) {
+            match oldest {
+                Id::Given(id) if self.answered.contains(id) => {}
+                oldest => return oldest,
+            }
+        }
+        self.make()
     }
 }
 
@@ -73,15 +104,11 @@ fn write_part<'b>(part: Value<'_, 'b>, calls: &mut Calls<'b>, e: &mut Emit<'_>) 
     e.object(|e| {
         write_standard("signature", names::text(part, "thoughtSignature"), e);
         write_data(part, e);
-        if let Some(call) =
-            names::get(part, "functionCall").filter(|call| names::text(*call, "id").is_empty())
-        {
-            e.key("id").str(&format!("call_{}", calls.call(names::text(call, "name"))));
+        if let Some(call) = names::get(part, "functionCall") {
+            calls.call(names::text(call, "name"), names::text(call, "id")).write(e.key("id"));
         }
         let Some(result) = names::get(part, "functionResponse") else { return };
-        if names::text(result, "id").is_empty() {
-            e.key("id").str(&format!("call_{}", calls.answer(names::text(result, "name"))));
-        }
+        calls.answer(names::text(result, "name"), names::text(result, "id")).write(e.key("id"));
         let (words, _) = told(result);
         if let Some(words) = words.filter(|words| words.str().is_none()) {
             e.key("text").str(&compact(words));

@@ -22,10 +22,7 @@ enum Length {
 
 impl Thinking {
     pub(super) fn of(asked: Reasoning, gemini: Gemini, lost: &mut Lost) -> Thinking {
-        let off = match asked.effort {
-            Some(effort) => effort == Effort::None,
-            None => asked.budget == Some(0),
-        };
+        let off = asked.is_off();
         let effort = asked.effort().filter(|effort| *effort != Effort::None);
         if !off && effort.is_none() && !asked.adaptive {
             // Nothing is asked but to be shown what a model that thinks by itself thinks.
@@ -127,6 +124,7 @@ mod tests {
             (flash, budget(100_000), r#""thinkingBudget":24576,"includeThoughts":true"#, false),
             (lite, budget(100), r#""thinkingBudget":512,"includeThoughts":true"#, false),
             (flash, budget(0), r#""thinkingBudget":0"#, false),
+            (flash, Reasoning { effort: Some(Effort::High), ..budget(0) }, r#""thinkingBudget":0"#, false),
             (flash, adaptive, r#""thinkingBudget":-1,"includeThoughts":true"#, false),
             (flash, shown, r#""includeThoughts":true"#, false),
             (three, effort(Effort::Minimal), r#""thinkingLevel":"MINIMAL","includeThoughts":true"#, false),

@@ -2,7 +2,7 @@ use super::reply::thought;
 use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{
-    Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, write_plain_id,
+    Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, bare_type, image_type, write_plain_id,
 };
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
@@ -164,6 +164,9 @@ impl Turns<'_, '_, '_> {
     }
 }
 
+/// The one type of documents that Anthropic takes as bytes.
+const PDF: &str = "application/pdf";
+
 /// An image or document block.
 struct Block<'m> {
     kind: &'static str,
@@ -175,13 +178,21 @@ impl<'m> Block<'m> {
     /// Refuses what Anthropic does not take.
     fn of(media: &Media<'m>, part: &Part<'_, '_>) -> Result<Block<'m>, BadRequest> {
         let Media { kind, source, title, .. } = *media;
-        let (kind, title) = match (kind, source) {
-            (MediaKind::Image, Source::Url(_) | Source::Base64 { .. }) => ("image", ""),
-            (MediaKind::Document, Source::Url(_)) => ("document", title),
-            (MediaKind::Document, Source::Base64 { media_type: "application/pdf", .. }) => {
-                ("document", title)
+        let refused = || media.unsendable(part.at);
+        let (kind, media_type, title) = match (kind, source) {
+            (MediaKind::Image, Source::Url(_)) => ("image", "", ""),
+            (MediaKind::Image, Source::Base64 { media_type, .. }) => {
+                ("image", image_type(media_type).ok_or_else(refused)?, "")
             }
-            _ => return Err(media.unsendable(part.at)),
+            (MediaKind::Document, Source::Url(_)) => ("document", "", title),
+            (MediaKind::Document, Source::Base64 { media_type, .. }) if bare_type(media_type) == PDF => {
+                ("document", PDF, title)
+            }
+            _ => return Err(refused()),
+        };
+        let source = match source {
+            Source::Base64 { data, .. } => Source::Base64 { media_type, data },
+            source => source,
         };
         Ok(Block { kind, source, title })
     }
