@@ -6,6 +6,7 @@ mod error;
 mod gemini;
 mod models;
 mod openai;
+mod place;
 mod plain;
 mod responses;
 
@@ -80,6 +81,8 @@ impl Route {
         let target = &bytes[head.target.clone()];
         let path = target.split(|&b| b == b'?').next().unwrap_or_default();
         let posted = method == b"POST";
+        let own = place::at_openai(path);
+        let path = &*own;
         match path {
             b"/v1/chat/completions" if posted => Route::OpenAiChat,
             b"/v1/responses" if posted => Route::OpenAiResponses,
@@ -92,7 +95,9 @@ impl Route {
                 Route::WrongMethod(Shape::OpenAi)
             }
             b"/v1/messages" | b"/v1/messages/count_tokens" => Route::WrongMethod(Shape::Anthropic),
-            _ if models::is_below(path) => models::route(method, target, head.anthropic_version.is_some()),
+            _ if models::is_below(path) => {
+                models::route(method, path, target, head.anthropic_version.is_some())
+            }
             _ if head.anthropic_version.is_some() => Route::Unknown(Shape::Anthropic),
             _ => Route::Unknown(Shape::OpenAi),
         }
@@ -222,6 +227,11 @@ impl<'a> Ask<'a> {
     /// The value of `x-api-key`, if there is one and it is not empty.
     fn api_key(&self) -> Option<&'a str> {
         self.filled(self.head.api_key.clone())
+    }
+
+    /// The value of `api-key`, Azure's, if there is one and it is not empty.
+    fn azure_api_key(&self) -> Option<&'a str> {
+        self.filled(self.head.azure_api_key.clone())
     }
 
     /// The value of `x-goog-api-key`, if there is one and it is not empty.

@@ -5,7 +5,7 @@ use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
 use crate::llm::price::Catalogue;
-use crate::llm::provider::Provider;
+use crate::llm::provider::{Dialect, Provider};
 use crate::route::filters::{Filters, HeaderEdits};
 use crate::route::narrowest;
 use crate::route::table::Table;
@@ -170,6 +170,8 @@ pub enum BackendKind {
     Ai {
         /// Whose format and headers.
         provider: Provider,
+        /// What is particular to its host.
+        dialect: Dialect,
         /// Overrules the model that the client names.
         model: Option<Arc<str>>,
         /// What authenticates us.

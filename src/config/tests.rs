@@ -41,7 +41,7 @@ fn with_backend(llm: &str) -> Snapshot {
 
 fn ai(snapshot: &Snapshot) -> (&Provider, Option<&str>, &Credential, &str) {
     match &snapshot.backends[0].kind {
-        BackendKind::Ai { provider, model, credential, path } => {
+        BackendKind::Ai { provider, model, credential, path, .. } => {
             (provider, model.as_deref(), credential, path)
         }
         BackendKind::Static => panic!("not an AI backend"),

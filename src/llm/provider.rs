@@ -1,5 +1,9 @@
 //! Who serves a model, as data: where it listens, which formats it speaks on which paths, how it wants its credential.
 
+mod dialect;
+
+pub use dialect::Dialect;
+
 use super::{Api, Format};
 
 /// A provider that tollgate knows by name.
@@ -11,6 +15,8 @@ pub enum Provider {
     Anthropic,
     /// generativelanguage.googleapis.com: Google's Gemini API.
     Gemini,
+    /// OpenAI's models at a resource of Azure's, each under the name of a deployment.
+    AzureOpenAi,
 }
 
 /// How a credential is put on the request.
@@ -23,9 +29,10 @@ pub struct CredentialHeader {
 }
 
 /// What is served: the client's format, the provider, the format that is spoken with it. Where the two formats are one,
-/// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused.
+/// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
+/// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 12] = [
+pub const SERVED: [(Format, Provider, Format); 18] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
@@ -38,6 +45,12 @@ pub const SERVED: [(Format, Provider, Format); 12] = [
     (Format::GeminiGenerate,       Provider::Gemini,    Format::GeminiGenerate),
     (Format::GeminiCountTokens,    Provider::Gemini,    Format::GeminiCountTokens),
     (Format::GeminiModels,         Provider::Gemini,    Format::GeminiModels),
+    (Format::OpenAiChat,           Provider::AzureOpenAi, Format::OpenAiChat),
+    (Format::AnthropicMessages,    Provider::AzureOpenAi, Format::OpenAiChat),
+    (Format::OpenAiResponses,      Provider::AzureOpenAi, Format::OpenAiResponses),
+    (Format::OpenAiResponses,      Provider::AzureOpenAi, Format::OpenAiChat),
+    (Format::OpenAiEmbeddings,     Provider::AzureOpenAi, Format::OpenAiEmbeddings),
+    (Format::OpenAiModels,         Provider::AzureOpenAi, Format::OpenAiModels),
 ];
 
 impl Provider {
@@ -47,21 +60,19 @@ impl Provider {
             Provider::OpenAi => "openai",
             Provider::Anthropic => "anthropic",
             Provider::Gemini => "gemini",
+            Provider::AzureOpenAi => "azureopenai",
         }
     }
 
-    /// The host that is used when the Backend names none; always port 443 over TLS.
+    /// The host that is used when the Backend names none; always port 443 over TLS. Of clouds, where each customer or
+    /// region has its own, what all of them end with.
     pub const fn default_host(self) -> &'static str {
         match self {
             Provider::OpenAi => "api.openai.com",
             Provider::Anthropic => "api.anthropic.com",
             Provider::Gemini => "generativelanguage.googleapis.com",
+            Provider::AzureOpenAi => "openai.azure.com",
         }
-    }
-
-    /// The format that is spoken with it for clients of the format `client`; `None` when that pair is not served.
-    pub fn speaks(self, client: Format) -> Option<Format> {
-        SERVED.iter().find(|(format, provider, _)| (*format, *provider) == (client, self)).map(|row| row.2)
     }
 
     /// The path of its chat endpoint; of Gemini, whose paths name the model, what stands before `/models`.
@@ -70,14 +81,15 @@ impl Provider {
             Provider::OpenAi => "/v1/chat/completions",
             Provider::Anthropic => "/v1/messages",
             Provider::Gemini => "/v1beta",
+            Provider::AzureOpenAi => "/openai/v1/chat/completions",
         }
     }
 
     /// Appends the path of the endpoint that speaks `format`, for `model` where the path names one.
     ///
     /// `configured` is the path of the chat endpoint, [`default_path`](Provider::default_path) unless a Backend has another
-    /// one; the other endpoints are taken to be its neighbours, as they are at hosts that are compatible with OpenAI. Where
-    /// it does not end as the provider's own one does, they are where the provider has them.
+    /// one; the other endpoints are taken to be its neighbours, as they are at hosts that are compatible with OpenAI, with
+    /// the same query. Where it does not end as the provider's own one does, they are where the provider has them.
     pub fn path(self, format: Format, configured: &str, model: &[u8], streamed: bool, out: &mut Vec<u8>) {
         let (chat, rest) = match format {
             Format::OpenAiChat | Format::AnthropicMessages | Format::BedrockConverse => {
@@ -90,8 +102,16 @@ impl Provider {
             Format::AnthropicModels => ("/messages", "/models"),
             Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => ("", "/models"),
         };
+        let (configured, query) = match configured.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (configured, None),
+        };
         let own = self.default_path();
-        let before = configured.strip_suffix(chat).or(own.strip_suffix(chat)).unwrap_or(own);
+        let mut before = configured.strip_suffix(chat).or(own.strip_suffix(chat)).unwrap_or(own);
+        if self == Provider::AzureOpenAi && format == Format::OpenAiModels {
+            // Models are the resource's, not a deployment's.
+            before = before.split("/deployments/").next().unwrap_or(before);
+        }
         out.extend_from_slice(before.as_bytes());
         out.extend_from_slice(rest.as_bytes());
         if !model.is_empty() {
@@ -104,12 +124,16 @@ impl Provider {
             (Format::GeminiCountTokens, _) => out.extend_from_slice(b":countTokens"),
             _ => {}
         }
+        if let Some(query) = query {
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
+        }
     }
 
     /// The header that carries the credential.
     ///
-    /// Anthropic takes API keys in `x-api-key`, Gemini in `x-goog-api-key`; OAuth tokens (`sk-ant-oat...`, Google's `ya29.`)
-    /// travel as a bearer.
+    /// Anthropic takes API keys in `x-api-key`, Gemini in `x-goog-api-key`, Azure in `api-key`; OAuth tokens
+    /// (`sk-ant-oat...`, Google's `ya29.`, Entra's `eyJ...`) travel as a bearer.
     pub fn credential_header(self, credential: &str) -> CredentialHeader {
         const BEARER: CredentialHeader = CredentialHeader { name: "authorization", prefix: "Bearer " };
         match self {
@@ -119,16 +143,26 @@ impl Provider {
             Provider::Gemini if !credential.starts_with("ya29.") => {
                 CredentialHeader { name: "x-goog-api-key", prefix: "" }
             }
-            Provider::OpenAi | Provider::Anthropic | Provider::Gemini => BEARER,
+            Provider::AzureOpenAi if !credential.starts_with("eyJ") => {
+                CredentialHeader { name: "api-key", prefix: "" }
+            }
+            Provider::OpenAi | Provider::Anthropic | Provider::Gemini | Provider::AzureOpenAi => BEARER,
         }
     }
 
     /// Headers that the provider requires on every request and that the client's do not overrule.
     pub const fn required_headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Provider::OpenAi | Provider::Gemini => &[],
+            Provider::OpenAi | Provider::Gemini | Provider::AzureOpenAi => &[],
             Provider::Anthropic => &[("anthropic-version", "2023-06-01")],
         }
+    }
+}
+
+impl Provider {
+    /// Whether a field of a client's query, as `name=value`, is for the Backend to say: the version of Azure's API.
+    pub fn overrules(self, field: &[u8]) -> bool {
+        self == Provider::AzureOpenAi && field.starts_with(b"api-version=")
     }
 }
 
@@ -178,6 +212,8 @@ mod tests {
             (OpenAi, "sk-x", "authorization", "Bearer "),
             (Gemini, "AIza-x", "x-goog-api-key", ""),
             (Gemini, "ya29.x", "authorization", "Bearer "),
+            (AzureOpenAi, "0123456789abcdef", "api-key", ""),
+            (AzureOpenAi, "eyJ0eXAi.x.y", "authorization", "Bearer "),
         ];
         for (provider, credential, name, prefix) in rows {
             assert_eq!(provider.credential_header(credential), CredentialHeader { name, prefix });
@@ -185,10 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_stands_in_the_table_once_and_every_format_somewhere() {
-        for (at, (client, provider, _)) in SERVED.iter().enumerate() {
-            let again = SERVED[..at].iter().any(|row| (row.0, row.1) == (*client, *provider));
-            assert!(!again, "{client:?} {provider:?}");
+    fn every_pair_stands_in_the_table_once_the_native_one_first_and_every_format_somewhere() {
+        for (at, row) in SERVED.iter().enumerate() {
+            assert!(!SERVED[..at].contains(row), "{row:?}");
+            let before = SERVED[..at].iter().find(|other| (other.0, other.1) == (row.0, row.1));
+            assert!(before.is_none_or(|before| before.0 == before.2), "{row:?}");
         }
         // Bedrock's is spoken for clients of other formats alone.
         for format in Format::ALL.into_iter().filter(|format| format.api() != Api::Bedrock) {
@@ -197,8 +234,9 @@ mod tests {
                 "{format:?} is native somewhere"
             );
         }
-        assert_eq!(Gemini.speaks(Format::OpenAiChat), None);
-        assert_eq!(Anthropic.speaks(Format::OpenAiChat), Some(Format::AnthropicMessages));
+        let speaks = |provider: Provider, client| Dialect::of(provider).speaks(provider, client);
+        assert_eq!(speaks(Gemini, Format::OpenAiChat), None);
+        assert_eq!(speaks(Anthropic, Format::OpenAiChat), Some(Format::AnthropicMessages));
     }
 
     #[test]
@@ -220,6 +258,8 @@ mod tests {
             (Gemini, Format::GeminiGenerate, "gemini-2.5", "/v1beta/models/gemini-2.5:generateContent"),
             (Gemini, Format::GeminiCountTokens, "a?b c", "/v1beta/models/a%3Fb%20c:countTokens"),
             (Gemini, Format::GeminiModels, "", "/v1beta/models"),
+            (AzureOpenAi, Format::OpenAiResponses, "", "/openai/v1/responses"),
+            (AzureOpenAi, Format::OpenAiModels, "", "/openai/v1/models"),
         ];
         for (provider, format, model, expect) in own {
             assert_eq!(path(provider, format, provider.default_path(), model, false), expect);
@@ -229,8 +269,17 @@ mod tests {
         let configured = [
             (Format::OpenAiChat, "/openai/v1/chat/completions?v=1", "/openai/v1/chat/completions?v=1"),
             (Format::OpenAiEmbeddings, "/openai/v1/chat/completions", "/openai/v1/embeddings"),
+            (Format::OpenAiEmbeddings, "/v1/chat/completions?v=1", "/v1/embeddings?v=1"),
             (Format::OpenAiEmbeddings, "/chat", "/v1/embeddings"),
         ];
+        let azure = "/openai/deployments/d/chat/completions?api-version=2024-10-21";
+        for (format, expect) in [
+            (Format::OpenAiChat, azure),
+            (Format::OpenAiEmbeddings, "/openai/deployments/d/embeddings?api-version=2024-10-21"),
+            (Format::OpenAiModels, "/openai/models?api-version=2024-10-21"),
+        ] {
+            assert_eq!(path(AzureOpenAi, format, azure, "", false), expect);
+        }
         for (format, configured, expect) in configured {
             assert_eq!(path(OpenAi, format, configured, "", false), expect, "{configured}");
         }
@@ -247,5 +296,6 @@ mod tests {
         ] {
             assert_eq!(is_credential(api, field.as_bytes()), expect, "{field}");
         }
+        assert!(AzureOpenAi.overrules(b"api-version=2024-10-21") && !OpenAi.overrules(b"api-version=1"));
     }
 }

@@ -235,18 +235,20 @@ impl<'a> Attempts<'_, 'a> {
             return Ok(call);
         }
         let backend = self.serving.in_force.snapshot.backends.get(next as usize).ok_or(Fault::NoBackend)?;
-        let BackendKind::Ai { provider, model, credential, path } = &backend.kind else {
+        let BackendKind::Ai { provider, dialect, model, credential, path } = &backend.kind else {
             return Err(Fault::NoBackend);
         };
-        let upstream = provider.speaks(call.client).ok_or(Fault::Unpaired(call.client, *provider))?;
+        let speaks = dialect.speaks(*provider, call.client);
+        let upstream = speaks.ok_or(Fault::Unpaired(call.client, dialect.name))?;
         let model = model.as_deref();
         entry.record.backend.write(&backend.name);
-        entry.record.provider = Some(provider.name());
+        entry.record.provider = Some(dialect.name);
         let asked = call.asked_model;
         let model_asked_for = model.unwrap_or(&asked);
         entry.find_price(backend.vendor, model_asked_for.as_bytes())?;
         entry.foreseen.model = bounded(model_asked_for.as_bytes());
-        Ok(Call { index: next, backend, provider: *provider, model, credential, path, upstream, ..call })
+        let provider = *provider;
+        Ok(Call { index: next, backend, provider, dialect, model, credential, path, upstream, ..call })
     }
 }
 

@@ -8,7 +8,7 @@ use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
-use crate::llm::provider::{Provider, is_credential};
+use crate::llm::provider::{Dialect, Provider, is_credential};
 use crate::llm::translate::{self, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::runtime::Gather;
@@ -27,6 +27,7 @@ pub(super) struct Call<'a> {
     pub(super) backend: &'a Backend,
     pub(super) edits: &'a BackendFilters,
     pub(super) provider: Provider,
+    pub(super) dialect: &'a Dialect,
     /// The backend's model, which goes before the client's.
     pub(super) model: Option<&'a str>,
     pub(super) credential: &'a Credential,
@@ -79,7 +80,10 @@ impl Call<'_> {
     /// Whether we ask an OpenAI provider for the usage of a stream that the client did not ask for.
     pub(super) fn injects_usage(&self) -> bool {
         let native = self.client == Format::OpenAiChat && self.upstream == Format::OpenAiChat;
-        native && self.ask.stream == Some(true) && self.ask.include_usage != Some(true)
+        native
+            && self.dialect.takes_include_usage
+            && self.ask.stream == Some(true)
+            && self.ask.include_usage != Some(true)
     }
 }
 
@@ -95,7 +99,12 @@ pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client)
     let mut gather = client.spare_request();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
-        let terms = RequestTerms { model: call.model, default_max_tokens: DEFAULT_MAX_TOKENS };
+        let terms = RequestTerms {
+            model: call.model,
+            default_max_tokens: DEFAULT_MAX_TOKENS,
+            include_usage: call.dialect.takes_include_usage,
+            says_max_tokens: call.dialect.says_max_tokens,
+        };
         let (bytes, body) = (&mut message.bytes, message.body.range());
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);
@@ -174,8 +183,10 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
 /// Appends the client's query to the path that begins at `begin`, without what is the client's credential.
 fn write_query(call: &Call<'_>, query: &[u8], begin: usize, out: &mut Vec<u8>) {
     let mut has_query = out.get(begin..).is_some_and(|path| path.contains(&b'?'));
-    let fields = query.split(|byte| *byte == b'&');
-    for field in fields.filter(|field| !field.is_empty() && !is_credential(call.client.api(), field)) {
+    let keeps = |field: &&[u8]| {
+        !field.is_empty() && !is_credential(call.client.api(), field) && !call.provider.overrules(field)
+    };
+    for field in query.split(|byte| *byte == b'&').filter(keeps) {
         out.push(if std::mem::replace(&mut has_query, true) { b'&' } else { b'?' });
         out.extend_from_slice(field);
     }
@@ -223,10 +234,12 @@ fn clients_token<'a>(call: &Call<'_>, head: &RequestHead, bytes: &'a [u8]) -> Op
     let header = |name| head.headers.first(name).map(|span| span.of(bytes));
     let query = head.query.filter(|_| call.client.api() == Api::Gemini).map(|query| query.of(bytes));
     let in_query = || query?.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"key="));
+    let azures = || head.headers.get(bytes, b"api-key").map(|span| span.of(bytes));
     header(Known::Authorization)
         .map(strip_bearer)
         .or_else(|| header(Known::XApiKey))
         .or_else(|| header(Known::XGoogApiKey))
+        .or_else(azures)
         .or_else(in_query)
 }
 

@@ -122,7 +122,7 @@ async fn serve(
     entry.record.backend.write(&backend.name);
     let limits = limits_of(rule, backend);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
-    let BackendKind::Ai { provider, model: backend_model, credential, path } = &backend.kind else {
+    let BackendKind::Ai { provider, dialect, model: backend_model, credential, path } = &backend.kind else {
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
@@ -131,11 +131,11 @@ async fn serve(
         client.keep_text(target);
         return served;
     };
-    entry.record.provider = Some(provider.name());
+    entry.record.provider = Some(dialect.name);
     let endpoint = endpoint_of(head, &target, known)?;
     let format = endpoint.format;
     entry.record.format = Some(format.name());
-    let upstream = provider.speaks(format).ok_or(Fault::Unpaired(format, *provider))?;
+    let upstream = dialect.speaks(*provider, format).ok_or(Fault::Unpaired(format, dialect.name))?;
     // What a path says of the model is needed when the request goes out; chat's buffer is needed before.
     let target = if endpoint.model.is_some() { target } else { client.empty_text(target) };
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
@@ -175,6 +175,7 @@ async fn serve(
         backend,
         edits,
         provider: *provider,
+        dialect,
         model: backend_model.as_deref(),
         credential,
         path,

@@ -96,6 +96,16 @@ pub fn settings(spec: &str) -> String {
     )
 }
 
+/// The hosts in whose place the simulator is.
+const HOSTS: [&str; 6] = [
+    "api.anthropic.com",
+    "api.openai.com",
+    "generativelanguage.googleapis.com",
+    "house.openai.azure.com",
+    "plain.example",
+    "api.groq.com",
+];
+
 impl Rig {
     /// The usual routes with these policies, two unpinned workers, no records.
     pub fn start(script: Script, policies: &str) -> Rig {
@@ -113,10 +123,8 @@ impl Rig {
     /// A gateway whose providers are all at `provider`.
     fn assemble(simulator: Simulator, provider: SocketAddr, manifests: &str, settings: &str) -> Rig {
         let to = format!("http://{provider}");
-        let hosts =
-            ["api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com", "plain.example"];
         let overrides = Overrides {
-            hosts: hosts.iter().map(|host| ((*host).to_owned(), to.clone())).collect(),
+            hosts: HOSTS.iter().map(|host| ((*host).to_owned(), to.clone())).collect(),
             listeners: vec![(8080, "127.0.0.1:0".to_owned())],
             admin: Some("none".to_owned()),
             ..Overrides::default()

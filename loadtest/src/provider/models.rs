@@ -19,9 +19,8 @@ fn below<'p>(path: &'p [u8], beginning: &[u8]) -> Option<&'p [u8]> {
     path.strip_prefix(beginning).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// The route of a target below `models`.
-pub(super) fn route(method: &[u8], target: &[u8], versioned: bool) -> Route {
-    let path = target.split(|&b| b == b'?').next().unwrap_or_default();
+/// The route of a target below `models`, whose path is `path`.
+pub(super) fn route(method: &[u8], path: &[u8], target: &[u8], versioned: bool) -> Route {
     let google = path.starts_with(b"/v1beta");
     let shape = match versioned {
         _ if google => Shape::Gemini,

@@ -122,12 +122,13 @@ fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: Member<'_>) -> O
         Member::Static(host) => Some((BackendKind::Static, origin(world, host)?)),
         Member::Ai(ai) => {
             let credential = credential(world, secrets, meta, ai);
-            let origin = match &ai.host {
+            let origin = match ai.host.as_ref().or(ai.own_host.as_ref()) {
                 Some(host) => origin(world, host),
                 None => Some(Origin { host: ai.provider.default_host().into(), port: 443, tls: true }),
             };
             let kind = BackendKind::Ai {
                 provider: ai.provider,
+                dialect: ai.dialect,
                 model: ai.model.as_deref().map(|model| bare_model(ai.provider, model).into()),
                 credential: credential?,
                 path: ai.path.as_deref().unwrap_or(ai.provider.default_path()).into(),
@@ -141,7 +142,7 @@ fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: Member<'_>) -> O
 fn bare_model(provider: Provider, model: &str) -> &str {
     match provider {
         Provider::Gemini => model.strip_prefix("models/").unwrap_or(model),
-        Provider::OpenAi | Provider::Anthropic => model,
+        Provider::OpenAi | Provider::Anthropic | Provider::AzureOpenAi => model,
     }
 }
 
@@ -180,8 +181,9 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
         // A host of one's own may want no credential; a provider's own host always does.
         None if ai.host.is_some() => return Some(Credential::None),
         None => {
-            let message = format!("{} lacks the field \"authToken\"", ai.provider.name());
-            let help = format!("{} wants a credential", ai.provider.default_host());
+            let message = format!("{} lacks the field \"authToken\"", ai.dialect.name);
+            let own_host = ai.own_host.as_ref().map(|host| host.host.value.as_str());
+            let help = format!("{} wants a credential", own_host.unwrap_or(ai.provider.default_host()));
             world.faults.fault_with_help(ai.at, message, help);
             return None;
         }

@@ -49,11 +49,15 @@ pub struct RequestTerms<'a> {
     pub model: Option<&'a str>,
     /// `max_tokens` where the client gave none and the target demands one (Anthropic does); at least 1.
     pub default_max_tokens: u64,
+    /// Whether chat completions may ask for the usage of a stream (`stream_options`).
+    pub include_usage: bool,
+    /// Whether chat completions say `max_tokens`, the older name of `max_completion_tokens`.
+    pub says_max_tokens: bool,
 }
 
 impl Default for RequestTerms<'_> {
     fn default() -> Self {
-        RequestTerms { model: None, default_max_tokens: 4096 }
+        RequestTerms { model: None, default_max_tokens: 4096, include_usage: true, says_max_tokens: false }
     }
 }
 

@@ -1,0 +1,195 @@
+//! What stands under the name of a provider.
+
+use super::{Host, Token};
+use crate::config::diagnostic::{listing, quoted};
+use crate::config::reader::{Cursor, Fields};
+use crate::config::values;
+use crate::llm::provider::{Dialect, Provider};
+
+/// A provider as its fields describe it.
+pub(super) struct Named {
+    pub(super) provider: Provider,
+    pub(super) dialect: Dialect,
+    pub(super) model: Option<String>,
+    pub(super) token: Option<Token>,
+    /// In place of the provider's default host, as far as its own fields decide it.
+    pub(super) host: Option<Host>,
+    /// In place of the provider's own path, as far as its own fields decide it.
+    pub(super) path: Option<String>,
+}
+
+/// The providers by the names of their fields.
+const PROVIDERS: [(&str, Provider); 4] = [
+    ("anthropic", Provider::Anthropic),
+    ("azureopenai", Provider::AzureOpenAi),
+    ("gemini", Provider::Gemini),
+    ("openai", Provider::OpenAi),
+];
+
+const FOREIGN_PROVIDERS: [&str; 2] = ["vertexai", "bedrock"];
+
+/// Names under which others have a provider, and what to write here.
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("azure", "write azureopenai with endpoint, deploymentName and apiVersion"),
+    ("azureOpenAI", "write azureopenai with endpoint, deploymentName and apiVersion"),
+];
+
+/// Exactly one provider among the fields.
+pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
+    let mut found = None;
+    for (name, provider) in PROVIDERS {
+        let Some(field) = fields.get(name) else { continue };
+        let named = field.fields(|fields| provider_fields(provider, fields));
+        if found.is_some() {
+            field.fault_with_help("is a second provider", "name one provider only");
+        }
+        found = found.or(Some(named));
+    }
+    for name in FOREIGN_PROVIDERS {
+        if let Some(field) = fields.get(name) {
+            let supported = listing(PROVIDERS.iter().map(|(name, _)| *name));
+            let message = format!("provider {name} is not supported yet");
+            field.faults().fault_with_help(field.at(), message, format!("supported: {supported}"));
+            found = found.or(Some(None));
+        }
+    }
+    for (name, help) in ELSEWHERE {
+        if fields.has(name)
+            && let Some(field) = fields.get(name)
+        {
+            field.fault_with_help("is no provider here", help);
+            found = found.or(Some(None));
+        }
+    }
+    if found.is_none() {
+        let help = format!("name one of {}", listing(PROVIDERS.iter().map(|(name, _)| *name)));
+        fields.faults().fault_with_help(fields.at(), "llm names no provider", help);
+    }
+    found.flatten()
+}
+
+/// Reports every provider that stands beside one in the older shape.
+pub(super) fn refuse_beside(fields: &mut Fields<'_>) {
+    for name in PROVIDERS.map(|(name, _)| name).into_iter().chain(FOREIGN_PROVIDERS) {
+        if let Some(field) = fields.get(name) {
+            field.fault_with_help("stands beside provider", "name one provider only");
+        }
+    }
+}
+
+fn provider_fields(provider: Provider, fields: &mut Fields<'_>) -> Option<Named> {
+    let token = fields.get("authToken").map(|field| field.fields(token));
+    let mut named =
+        Named { provider, dialect: Dialect::of(provider), model: None, token: None, host: None, path: None };
+    match provider {
+        Provider::Anthropic => anthropic_version(fields),
+        Provider::Gemini => named.path = fields.get("apiVersion").and_then(|field| gemini_version(&field)),
+        Provider::AzureOpenAi => azure(fields, &mut named)?,
+        Provider::OpenAi => {}
+    }
+    if provider != Provider::AzureOpenAi {
+        named.model = fields.get("model").and_then(|field| field.word()).map(|model| model.value);
+    }
+    if let Some(token) = token {
+        named.token = Some(token?);
+    }
+    Some(named)
+}
+
+fn anthropic_version(fields: &mut Fields<'_>) {
+    const VERSION: &str = "2023-06-01";
+    if let Some(field) = fields.get("apiVersion")
+        && field.text().is_some_and(|text| text.value != VERSION)
+    {
+        field.fault_with_help("is not supported", format!("write \"{VERSION}\" or remove it"));
+    }
+}
+
+/// What the paths of a version of Gemini's API begin with.
+fn gemini_version(field: &Cursor<'_>) -> Option<String> {
+    const VERSIONS: [(&str, &str); 3] = [("v1beta", "/v1beta"), ("v1", "/v1"), ("v1alpha", "/v1alpha")];
+    field.one_of(&VERSIONS).map(|path| path.value.to_owned())
+}
+
+/// A resource of Azure's, and a deployment of it, which is the model. Its API has versions that are dates, whose paths
+/// name the deployment, and `v1` and `preview`, whose bodies do.
+fn azure(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
+    let endpoint = fields.need("endpoint").and_then(|field| field.parsed(endpoint));
+    let deployment = fields.need("deploymentName").and_then(|field| field.parsed(deployment));
+    let version = match fields.get("apiVersion") {
+        Some(field) => field.parsed(azure_version)?.value,
+        None => "v1".to_owned(),
+    };
+    let (endpoint, deployment) = (endpoint?, deployment?.value);
+    named.host = Some(Host { host: endpoint, port: 443 });
+    named.path = Some(match version.as_str() {
+        "v1" => "/openai/v1/chat/completions".to_owned(),
+        "preview" => "/openai/v1/chat/completions?api-version=preview".to_owned(),
+        dated => {
+            named.dialect = Dialect::of_azure(dated);
+            format!("/openai/deployments/{deployment}/chat/completions?api-version={dated}")
+        }
+    });
+    named.model = Some(deployment);
+    Some(())
+}
+
+/// `https://house.openai.azure.com/` as Azure's portal shows it, or the host alone.
+fn endpoint(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").unwrap_or(text);
+    let host = host.strip_suffix('/').unwrap_or(host);
+    match host.is_empty() || host.contains(['/', ':', '?']) {
+        true => Err("must be https:// and a host, without port and path".into()),
+        false => Ok(host.into()),
+    }
+}
+
+/// Azure's names of deployments, which need no encoding in a path: up to 64 letters, digits, `-`, `_` and `.`.
+fn deployment(text: &str) -> Result<String, String> {
+    let is_inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    match (1..=64).contains(&text.len()) && text.bytes().all(is_inner) {
+        true => Ok(text.into()),
+        false => Err("must be 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into()),
+    }
+}
+
+fn azure_version(text: &str) -> Result<String, String> {
+    let date = text.strip_suffix("-preview").unwrap_or(text);
+    let is_date = date.len() == 10 && values::is_instant(&format!("{date}T00:00:00Z"));
+    match is_date || matches!(text, "v1" | "preview") {
+        true => Ok(text.into()),
+        false => Err(format!(
+            "is {}, but must be v1, preview, or a date such as 2024-10-21 or 2025-04-01-preview",
+            quoted(text)
+        )),
+    }
+}
+
+fn token(fields: &mut Fields<'_>) -> Option<Token> {
+    const KINDS: [(&str, &str); 3] = [("SecretRef", "secretRef"), ("Inline", "inline"), ("Passthrough", "")];
+    let kind = fields.need("kind").and_then(|field| field.one_of(&KINDS));
+    let secret = fields.get("secretRef");
+    let name = secret.as_ref().and_then(|field| field.fields(|fields| fields.need("name")?.word()));
+    let inline_field = fields.get("inline");
+    let inline = inline_field.as_ref().and_then(|field| field.word());
+    let kind = kind?.value;
+    for (field_name, field) in [("secretRef", &secret), ("inline", &inline_field)] {
+        match field {
+            Some(field) if field_name != kind => {
+                field.fault_with_help(
+                    "does not belong to this kind of authToken",
+                    "remove it, or change kind",
+                );
+            }
+            None if field_name == kind => {
+                fields.faults().fault(fields.at(), format!("authToken lacks the field {field_name:?}"));
+            }
+            _ => {}
+        }
+    }
+    match kind {
+        "secretRef" => name.map(Token::SecretRef),
+        "inline" => inline.map(Token::Inline),
+        _ => Some(Token::Passthrough),
+    }
+}
