@@ -1,8 +1,10 @@
 //! Who serves a model, as data: where it listens, which formats it speaks on which paths, how it wants its credential.
 
 mod dialect;
+mod preset;
 
 pub use dialect::Dialect;
+pub use preset::{PRESETS, Preset};
 
 use super::{Api, Format};
 
@@ -32,12 +34,13 @@ pub struct CredentialHeader {
 /// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
 /// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 18] = [
+pub const SERVED: [(Format, Provider, Format); 19] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiResponses),
+    (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiEmbeddings,     Provider::OpenAi,    Format::OpenAiEmbeddings),
     (Format::OpenAiModels,         Provider::OpenAi,    Format::OpenAiModels),
     (Format::AnthropicCountTokens, Provider::Anthropic, Format::AnthropicCountTokens),

@@ -17,6 +17,7 @@ use tollgate::app::files;
 use tollgate::app::gateway::{Gateway, Life};
 use tollgate::config::Overrides;
 use tollgate::limit::Wanted;
+use tollgate::llm::provider::PRESETS;
 use tollgate_loadtest::{Ledger, Script, Simulator};
 
 /// A gateway in front of a simulated provider, both on loopback, both ended when this is dropped.
@@ -97,13 +98,12 @@ pub fn settings(spec: &str) -> String {
 }
 
 /// The hosts in whose place the simulator is.
-const HOSTS: [&str; 6] = [
+const HOSTS: [&str; 5] = [
     "api.anthropic.com",
     "api.openai.com",
     "generativelanguage.googleapis.com",
     "house.openai.azure.com",
     "plain.example",
-    "api.groq.com",
 ];
 
 impl Rig {
@@ -124,7 +124,11 @@ impl Rig {
     fn assemble(simulator: Simulator, provider: SocketAddr, manifests: &str, settings: &str) -> Rig {
         let to = format!("http://{provider}");
         let overrides = Overrides {
-            hosts: HOSTS.iter().map(|host| ((*host).to_owned(), to.clone())).collect(),
+            hosts: HOSTS
+                .into_iter()
+                .chain(PRESETS.iter().filter_map(|preset| preset.host))
+                .map(|host| (host.to_owned(), to.clone()))
+                .collect(),
             listeners: vec![(8080, "127.0.0.1:0".to_owned())],
             admin: Some("none".to_owned()),
             ..Overrides::default()

@@ -49,6 +49,10 @@ pub(super) fn compile(
             for (name, spec) in group {
                 let Some((kind, origin)) = one(world, secrets, &resource.meta, spec) else { continue };
                 let vendor = match &kind {
+                    // A host that was named is paid wherever it is reached.
+                    BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => {
+                        Some(dialect.name)
+                    }
                     BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
                     BackendKind::Static => None,
                 };
@@ -179,7 +183,7 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
         }
         Some(Token::SecretRef(name)) => (from_secret(world, secrets, meta, name)?, name.at),
         // A host of one's own may want no credential; a provider's own host always does.
-        None if ai.host.is_some() => return Some(Credential::None),
+        None if ai.host.is_some() || ai.is_keyless => return Some(Credential::None),
         None => {
             let message = format!("{} lacks the field \"authToken\"", ai.dialect.name);
             let own_host = ai.own_host.as_ref().map(|host| host.host.value.as_str());

@@ -32,6 +32,8 @@ pub(crate) struct Ai {
     pub(crate) host: Option<Host>,
     /// The provider's own host, where its fields name it and not the provider.
     pub(crate) own_host: Option<Host>,
+    /// Whether it may want no credential, wherever it is.
+    pub(crate) is_keyless: bool,
     /// In place of the provider's own path.
     pub(crate) path: Option<String>,
     pub(crate) header: Option<AuthHeader>,
@@ -199,6 +201,7 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         fields.get("pathOverride").and_then(|field| field.fields(|fields| api_path(fields, "fullPath")));
     let header = fields.get("authHeader").and_then(|field| field.fields(auth_header));
     let older_header = fields.get("authHeaderOverride").and_then(|field| field.fields(auth_header));
+    let include_usage = fields.get("includeUsage").and_then(|field| Some((field.clone(), field.boolean()?)));
     let provider = match fields.get("provider") {
         Some(older) => older.fields(provider::provider),
         None => provider::provider(fields),
@@ -213,7 +216,20 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         (None, Some(one)) => unpaired(fields, one.at, "port", "host"),
     };
     let at = fields.at();
-    let Named { provider, dialect, model, token, host: own_host, path: own_path } = provider?;
+    let Named { provider, mut dialect, model, token, host: own_host, path: own_path, preset } = provider?;
+    let host = host.or(older_host);
+    if preset.is_some_and(|preset| preset.host.is_none()) && host.is_none() {
+        let message = format!("{} has no host that is known", dialect.name);
+        fields.faults().fault_with_help(at, message, "write host and port beside it");
+        return None;
+    }
+    if let Some((field, takes)) = include_usage {
+        dialect.takes_include_usage = takes;
+        if !matches!(provider, Provider::OpenAi | Provider::AzureOpenAi) {
+            let help = "remove it; streams of this provider tell their usage unasked";
+            field.fault_with_help(format!("does not belong to {}", dialect.name), help);
+        }
+    }
     let path = path.or(older_path);
     if provider == Provider::Gemini && path.is_some() {
         let message = "the path of gemini cannot be replaced: it names the model and what is asked of it";
@@ -224,8 +240,9 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         dialect,
         model,
         token,
-        host: host.or(older_host),
+        host,
         own_host,
+        is_keyless: preset.is_some_and(|preset| preset.is_keyless),
         path: path.or(own_path),
         header: header.or(older_header),
         at,

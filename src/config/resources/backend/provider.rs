@@ -1,10 +1,10 @@
 //! What stands under the name of a provider.
 
 use super::{Host, Token};
-use crate::config::diagnostic::{listing, quoted};
+use crate::config::diagnostic::{Located, listing, quoted};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
-use crate::llm::provider::{Dialect, Provider};
+use crate::llm::provider::{Dialect, PRESETS, Preset, Provider};
 
 /// A provider as its fields describe it.
 pub(super) struct Named {
@@ -16,6 +16,8 @@ pub(super) struct Named {
     pub(super) host: Option<Host>,
     /// In place of the provider's own path, as far as its own fields decide it.
     pub(super) path: Option<String>,
+    /// The preset that was named, if one was.
+    pub(super) preset: Option<&'static Preset>,
 }
 
 /// The providers by the names of their fields.
@@ -34,12 +36,18 @@ const ELSEWHERE: [(&str, &str); 2] = [
     ("azureOpenAI", "write azureopenai with endpoint, deploymentName and apiVersion"),
 ];
 
+/// Every name: the providers, then the presets, which are OpenAI's provider at another host.
+fn names() -> impl Iterator<Item = (&'static str, Provider, Option<&'static Preset>)> {
+    let presets = PRESETS.iter().map(|preset| (preset.dialect.name, Provider::OpenAi, Some(preset)));
+    PROVIDERS.iter().map(|(name, provider)| (*name, *provider, None)).chain(presets)
+}
+
 /// Exactly one provider among the fields.
 pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
     let mut found = None;
-    for (name, provider) in PROVIDERS {
+    for (name, provider, preset) in names() {
         let Some(field) = fields.get(name) else { continue };
-        let named = field.fields(|fields| provider_fields(provider, fields));
+        let named = field.fields(|fields| provider_fields(provider, preset, fields));
         if found.is_some() {
             field.fault_with_help("is a second provider", "name one provider only");
         }
@@ -47,7 +55,7 @@ pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
     }
     for name in FOREIGN_PROVIDERS {
         if let Some(field) = fields.get(name) {
-            let supported = listing(PROVIDERS.iter().map(|(name, _)| *name));
+            let supported = listing(names().map(|(name, ..)| name));
             let message = format!("provider {name} is not supported yet");
             field.faults().fault_with_help(field.at(), message, format!("supported: {supported}"));
             found = found.or(Some(None));
@@ -62,7 +70,7 @@ pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
         }
     }
     if found.is_none() {
-        let help = format!("name one of {}", listing(PROVIDERS.iter().map(|(name, _)| *name)));
+        let help = format!("name one of {}", listing(names().map(|(name, ..)| name)));
         fields.faults().fault_with_help(fields.at(), "llm names no provider", help);
     }
     found.flatten()
@@ -70,17 +78,32 @@ pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
 
 /// Reports every provider that stands beside one in the older shape.
 pub(super) fn refuse_beside(fields: &mut Fields<'_>) {
-    for name in PROVIDERS.map(|(name, _)| name).into_iter().chain(FOREIGN_PROVIDERS) {
+    for name in names().map(|(name, ..)| name).chain(FOREIGN_PROVIDERS) {
         if let Some(field) = fields.get(name) {
             field.fault_with_help("stands beside provider", "name one provider only");
         }
     }
 }
 
-fn provider_fields(provider: Provider, fields: &mut Fields<'_>) -> Option<Named> {
+fn provider_fields(
+    provider: Provider,
+    preset: Option<&'static Preset>,
+    fields: &mut Fields<'_>,
+) -> Option<Named> {
     let token = fields.get("authToken").map(|field| field.fields(token));
-    let mut named =
-        Named { provider, dialect: Dialect::of(provider), model: None, token: None, host: None, path: None };
+    let at = fields.at();
+    let own_host = |preset: &Preset| {
+        Some(Host { host: Located { value: preset.host?.to_owned(), at }, port: preset.port })
+    };
+    let mut named = Named {
+        provider,
+        dialect: preset.map_or(Dialect::of(provider), |preset| preset.dialect),
+        model: None,
+        token: None,
+        host: preset.and_then(own_host),
+        path: preset.map(|preset| format!("{}/chat/completions", preset.base)),
+        preset,
+    };
     match provider {
         Provider::Anthropic => anthropic_version(fields),
         Provider::Gemini => named.path = fields.get("apiVersion").and_then(|field| gemini_version(&field)),
