@@ -3,6 +3,8 @@
 
 #[path = "clouds/azure.rs"]
 mod azure;
+#[path = "clouds/bedrock.rs"]
+mod bedrock;
 #[path = "clouds/presets.rs"]
 mod presets;
 mod support;

@@ -1,6 +1,7 @@
 //! What the simulated providers say: routes, checks, answers and errors, without sockets or time.
 
 mod anthropic;
+mod converse;
 mod embeddings;
 mod error;
 mod gemini;
@@ -9,8 +10,10 @@ mod openai;
 mod place;
 mod plain;
 mod responses;
+mod signature;
 
 pub(crate) use error::Refusal;
+pub use signature::AWS_SECRET_KEY;
 
 use crate::answer::{Envelope, Plan, Sheet};
 use crate::http::Head;
@@ -32,6 +35,10 @@ pub(crate) enum Route {
         streamed: bool,
     },
     GeminiCountTokens,
+    /// Bedrock's Converse, whole or as a stream of frames.
+    Converse {
+        streamed: bool,
+    },
     /// A list of models, or one of them, in this shape.
     Models(Shape),
     /// `/plain`; a POST's body is counted and hashed, not kept.
@@ -49,6 +56,7 @@ pub(crate) enum Shape {
     OpenAi,
     Anthropic,
     Gemini,
+    Bedrock,
 }
 
 /// One request, as the providers see it.
@@ -95,6 +103,11 @@ impl Route {
                 Route::WrongMethod(Shape::OpenAi)
             }
             b"/v1/messages" | b"/v1/messages/count_tokens" => Route::WrongMethod(Shape::Anthropic),
+            _ if posted && path.starts_with(b"/model/") => match path.rsplit(|&b| b == b'/').next() {
+                Some(b"converse") => Route::Converse { streamed: false },
+                Some(b"converse-stream") => Route::Converse { streamed: true },
+                _ => Route::Unknown(Shape::Bedrock),
+            },
             _ if models::is_below(path) => {
                 models::route(method, path, target, head.anthropic_version.is_some())
             }
@@ -108,6 +121,7 @@ impl Route {
         match self {
             Route::AnthropicMessages | Route::AnthropicCountTokens => Shape::Anthropic,
             Route::GeminiGenerate { .. } | Route::GeminiCountTokens => Shape::Gemini,
+            Route::Converse { .. } => Shape::Bedrock,
             Route::Models(shape) | Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
             _ => Shape::OpenAi,
         }
@@ -129,6 +143,7 @@ pub(crate) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {
         (_, Shape::OpenAi) => openai::check_head(ask),
         (_, Shape::Anthropic) => anthropic::check_head(ask),
         (_, Shape::Gemini) => gemini::check_head(ask),
+        (_, Shape::Bedrock) => converse::check_head(ask),
     }
 }
 
@@ -161,6 +176,7 @@ fn answer_well(ask: &Ask<'_>) -> Result<Plan, Refusal> {
         Route::AnthropicCountTokens => anthropic::count_tokens(ask),
         Route::GeminiGenerate { streamed } => gemini::generate(ask, streamed),
         Route::GeminiCountTokens => gemini::count_tokens(ask),
+        Route::Converse { streamed } => converse::converse(ask, streamed),
         Route::Models(shape) => models::models(ask, shape),
         Route::Plain => plain::plain(ask),
         Route::Echo => Ok(plain::echo(ask)),
@@ -177,6 +193,7 @@ impl<'a> Ask<'a> {
             Shape::OpenAi => format!("openai-version: 2020-10-01\r\nx-request-id: req_sim{NUMBER_MARK}\r\n"),
             Shape::Anthropic => format!("request-id: req_sim{NUMBER_MARK}\r\n"),
             Shape::Gemini => "server-timing: gfet4t7; dur=1\r\n".to_string(),
+            Shape::Bedrock => format!("x-amzn-requestid: sim{NUMBER_MARK}\r\n"),
         };
         Envelope {
             lines,
@@ -194,7 +211,11 @@ impl<'a> Ask<'a> {
 
     /// The envelope of a stream of events.
     fn stream_envelope(&self) -> Envelope {
-        let mut envelope = self.envelope(200, "text/event-stream; charset=utf-8");
+        let media = match self.route.shape() {
+            Shape::Bedrock => "application/vnd.amazon.eventstream",
+            _ => "text/event-stream; charset=utf-8",
+        };
+        let mut envelope = self.envelope(200, media);
         envelope.lines.push_str("cache-control: no-cache\r\n");
         envelope.gap = self.script.chunk_gap;
         if self.script.framing == Framing::Auto {

@@ -4,8 +4,10 @@ use super::settings::Settings;
 use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
+use crate::llm::auth::aws::Credentials;
 use crate::llm::price::Catalogue;
 use crate::llm::provider::{Dialect, Provider};
+use crate::llm::translate::Guardrail;
 use crate::route::filters::{Filters, HeaderEdits};
 use crate::route::narrowest;
 use crate::route::table::Table;
@@ -176,9 +178,11 @@ pub enum BackendKind {
         model: Option<Arc<str>>,
         /// What authenticates us.
         credential: Credential,
-        /// The path of the provider's chat endpoint, with a query where one was configured; of Gemini what stands before
-        /// `/models`. See [`Provider::path`].
+        /// The path of the provider's chat endpoint, with a query where one was configured; of others what stands before
+        /// the model. See [`Provider::path`].
         path: Arc<str>,
+        /// What Bedrock is to hold requests and answers to.
+        guardrail: Option<Guardrail>,
     },
     /// A plain host: bytes pass as they are.
     Static,
@@ -193,6 +197,13 @@ pub enum Credential {
         name: Arc<str>,
         /// The whole value, its prefix (`Bearer `) included.
         value: Secret,
+    },
+    /// AWS's signature over each request.
+    Aws {
+        /// Where the host is, such as `eu-west-1`.
+        region: Arc<str>,
+        /// Who signs.
+        credentials: Credentials,
     },
     /// The client's own `Authorization` header passes.
     Passthrough,

@@ -7,6 +7,7 @@ pub use dialect::Dialect;
 pub use preset::{PRESETS, Preset};
 
 use super::{Api, Format};
+use crate::wire::url::percent_encode;
 
 /// A provider that tollgate knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub enum Provider {
     Gemini,
     /// OpenAI's models at a resource of Azure's, each under the name of a deployment.
     AzureOpenAi,
+    /// Amazon Bedrock, by its Converse API.
+    Bedrock,
 }
 
 /// How a credential is put on the request.
@@ -34,7 +37,7 @@ pub struct CredentialHeader {
 /// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
 /// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 19] = [
+pub const SERVED: [(Format, Provider, Format); 22] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
@@ -54,6 +57,9 @@ pub const SERVED: [(Format, Provider, Format); 19] = [
     (Format::OpenAiResponses,      Provider::AzureOpenAi, Format::OpenAiChat),
     (Format::OpenAiEmbeddings,     Provider::AzureOpenAi, Format::OpenAiEmbeddings),
     (Format::OpenAiModels,         Provider::AzureOpenAi, Format::OpenAiModels),
+    (Format::OpenAiChat,           Provider::Bedrock,   Format::BedrockConverse),
+    (Format::AnthropicMessages,    Provider::Bedrock,   Format::BedrockConverse),
+    (Format::OpenAiResponses,      Provider::Bedrock,   Format::BedrockConverse),
 ];
 
 impl Provider {
@@ -64,6 +70,7 @@ impl Provider {
             Provider::Anthropic => "anthropic",
             Provider::Gemini => "gemini",
             Provider::AzureOpenAi => "azureopenai",
+            Provider::Bedrock => "bedrock",
         }
     }
 
@@ -75,16 +82,19 @@ impl Provider {
             Provider::Anthropic => "api.anthropic.com",
             Provider::Gemini => "generativelanguage.googleapis.com",
             Provider::AzureOpenAi => "openai.azure.com",
+            Provider::Bedrock => "amazonaws.com",
         }
     }
 
-    /// The path of its chat endpoint; of Gemini, whose paths name the model, what stands before `/models`.
+    /// The path of its chat endpoint; of Gemini and Bedrock, whose paths name the model, what stands before it: of Gemini
+    /// before `/models`.
     pub const fn default_path(self) -> &'static str {
         match self {
             Provider::OpenAi => "/v1/chat/completions",
             Provider::Anthropic => "/v1/messages",
             Provider::Gemini => "/v1beta",
             Provider::AzureOpenAi => "/openai/v1/chat/completions",
+            Provider::Bedrock => "/model",
         }
     }
 
@@ -95,8 +105,16 @@ impl Provider {
     /// the same query. Where it does not end as the provider's own one does, they are where the provider has them.
     pub fn path(self, format: Format, configured: &str, model: &[u8], streamed: bool, out: &mut Vec<u8>) {
         let (chat, rest) = match format {
-            Format::OpenAiChat | Format::AnthropicMessages | Format::BedrockConverse => {
+            Format::OpenAiChat | Format::AnthropicMessages => {
                 return out.extend_from_slice(configured.as_bytes());
+            }
+            Format::BedrockConverse => {
+                for part in [configured.as_bytes(), b"/"] {
+                    out.extend_from_slice(part);
+                }
+                // Names have colons, and ARNs slashes, which are no separators here.
+                percent_encode(out, model);
+                return out.extend_from_slice(if streamed { b"/converse-stream" } else { b"/converse" });
             }
             Format::OpenAiResponses => ("/chat/completions", "/responses"),
             Format::OpenAiEmbeddings => ("/chat/completions", "/embeddings"),
@@ -149,14 +167,18 @@ impl Provider {
             Provider::AzureOpenAi if !credential.starts_with("eyJ") => {
                 CredentialHeader { name: "api-key", prefix: "" }
             }
-            Provider::OpenAi | Provider::Anthropic | Provider::Gemini | Provider::AzureOpenAi => BEARER,
+            Provider::OpenAi
+            | Provider::Anthropic
+            | Provider::Gemini
+            | Provider::AzureOpenAi
+            | Provider::Bedrock => BEARER,
         }
     }
 
     /// Headers that the provider requires on every request and that the client's do not overrule.
     pub const fn required_headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Provider::OpenAi | Provider::Gemini | Provider::AzureOpenAi => &[],
+            Provider::OpenAi | Provider::Gemini | Provider::AzureOpenAi | Provider::Bedrock => &[],
             Provider::Anthropic => &[("anthropic-version", "2023-06-01")],
         }
     }
@@ -215,6 +237,7 @@ mod tests {
             (OpenAi, "sk-x", "authorization", "Bearer "),
             (Gemini, "AIza-x", "x-goog-api-key", ""),
             (Gemini, "ya29.x", "authorization", "Bearer "),
+            (Bedrock, "ABSKx", "authorization", "Bearer "),
             (AzureOpenAi, "0123456789abcdef", "api-key", ""),
             (AzureOpenAi, "eyJ0eXAi.x.y", "authorization", "Bearer "),
         ];
@@ -267,6 +290,9 @@ mod tests {
         for (provider, format, model, expect) in own {
             assert_eq!(path(provider, format, provider.default_path(), model, false), expect);
         }
+        let bedrock = |model, streamed| path(Bedrock, Format::BedrockConverse, "/model", model, streamed);
+        assert_eq!(bedrock("amazon.nova-lite-v1:0", false), "/model/amazon.nova-lite-v1%3A0/converse");
+        assert_eq!(bedrock("a:b/c", true), "/model/a%3Ab%2Fc/converse-stream");
         let streamed = path(Gemini, Format::GeminiGenerate, "/v1", "m", true);
         assert_eq!(streamed, "/v1/models/m:streamGenerateContent");
         let configured = [

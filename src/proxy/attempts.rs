@@ -49,7 +49,7 @@ pub(super) async fn until_answered<'a>(
     let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: 0 };
     loop {
         let spare = attempts.spare_body(&call, message);
-        let outgoing = call::write(&call, message, client)?;
+        let outgoing = call::write(worker, serving, &call, message, client)?;
         let began = worker.ring.now();
         let asked = {
             let _pending = Pending::begin(serving, call.index);
@@ -235,7 +235,7 @@ impl<'a> Attempts<'_, 'a> {
             return Ok(call);
         }
         let backend = self.serving.in_force.snapshot.backends.get(next as usize).ok_or(Fault::NoBackend)?;
-        let BackendKind::Ai { provider, dialect, model, credential, path } = &backend.kind else {
+        let BackendKind::Ai { provider, dialect, model, credential, path, guardrail } = &backend.kind else {
             return Err(Fault::NoBackend);
         };
         let speaks = dialect.speaks(*provider, call.client);
@@ -247,8 +247,9 @@ impl<'a> Attempts<'_, 'a> {
         let model_asked_for = model.unwrap_or(&asked);
         entry.find_price(backend.vendor, model_asked_for.as_bytes())?;
         entry.foreseen.model = bounded(model_asked_for.as_bytes());
-        let provider = *provider;
-        Ok(Call { index: next, backend, provider, dialect, model, credential, path, upstream, ..call })
+        let (provider, guardrail) = (*provider, guardrail.as_ref());
+        let call = Call { provider, dialect, model, credential, path, guardrail, ..call };
+        Ok(Call { index: next, backend, upstream, ..call })
     }
 }
 

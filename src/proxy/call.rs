@@ -1,5 +1,7 @@
 //! A call to a provider: the request as it goes upstream, and the attempts to get an answer's head.
 
+mod signature;
+
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
@@ -9,7 +11,7 @@ use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
 use crate::llm::provider::{Dialect, Provider, is_credential};
-use crate::llm::translate::{self, RequestTerms};
+use crate::llm::translate::{self, Guardrail, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::runtime::Gather;
 use crate::wire::http1::{
@@ -32,6 +34,7 @@ pub(super) struct Call<'a> {
     pub(super) model: Option<&'a str>,
     pub(super) credential: &'a Credential,
     pub(super) path: &'a str,
+    pub(super) guardrail: Option<&'a Guardrail>,
     /// The model that the client's path names, as it stands there; empty when it names none.
     pub(super) path_model: &'a [u8],
     /// The head of the client's request, which stands at the beginning of the message.
@@ -77,6 +80,12 @@ impl Call<'_> {
         self.client != self.upstream
     }
 
+    /// The value of `Host`.
+    pub(super) fn host(&self) -> &str {
+        let rewrite = self.rule.filters.rewrite.as_ref();
+        rewrite.and_then(|rewrite| rewrite.hostname.as_deref()).unwrap_or(&self.backend.host_header)
+    }
+
     /// Whether we ask an OpenAI provider for the usage of a stream that the client did not ask for.
     pub(super) fn injects_usage(&self) -> bool {
         let native = self.client == Format::OpenAiChat && self.upstream == Format::OpenAiChat;
@@ -94,7 +103,13 @@ impl Call<'_> {
 ///
 /// # Errors
 /// What the provider's format cannot express.
-pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client) -> Result<Outgoing, Fault> {
+pub(super) fn write(
+    worker: &Worker,
+    serving: &Serving,
+    call: &Call<'_>,
+    message: &mut Message,
+    client: &mut Client,
+) -> Result<Outgoing, Fault> {
     let head = call.head;
     let mut gather = client.spare_request();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
@@ -104,6 +119,7 @@ pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client)
             default_max_tokens: DEFAULT_MAX_TOKENS,
             include_usage: call.dialect.takes_include_usage,
             says_max_tokens: call.dialect.says_max_tokens,
+            guardrail: call.guardrail,
         };
         let (bytes, body) = (&mut message.bytes, message.body.range());
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
@@ -111,7 +127,10 @@ pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client)
         translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
             .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
         let length = gather.theirs.len();
-        request_head(call, head, head_bytes, length, &mut gather.ours);
+        let target = request_head(call, head, head_bytes, length, &mut gather.ours);
+        // A signature covers what is sent, so it comes last.
+        signature::write(worker, serving, call, target, &gather.theirs, &mut gather.ours);
+        write::end(&mut gather.ours);
         let (ours, theirs) = (Span::new(0, gather.ours.len()), Span::new(0, length));
         let fits = gather.push_ours(ours) && gather.push_theirs(theirs);
         debug_assert!(fits, "two pieces fit");
@@ -126,6 +145,7 @@ pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client)
     }
     let body = message.body;
     request_head(call, head, &message.bytes, edits.body_len(body.len()), &mut gather.ours);
+    write::end(&mut gather.ours);
     let head_len = gather.ours.len();
     gather.ours.extend_from_slice(edits.scratch());
     gather.theirs = std::mem::take(&mut message.bytes);
@@ -141,7 +161,8 @@ pub(super) fn write(call: &Call<'_>, message: &mut Message, client: &mut Client)
     Ok(Outgoing { gather, replayable })
 }
 
-fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize, out: &mut Vec<u8>) {
+/// Writes a head but for the empty line that ends it; where its target stands.
+fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize, out: &mut Vec<u8>) -> Span {
     let is_lookup = call.upstream.is_lookup();
     out.extend_from_slice(if is_lookup { b"GET " } else { b"POST " });
     let begin = out.len();
@@ -153,10 +174,9 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
     if let Some(query) = head.query.filter(|_| !call.translates()) {
         write_query(call, query.of(bytes), begin, out);
     }
+    let target = Span::new(begin, out.len());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let rewrite = call.rule.filters.rewrite.as_ref();
-    let host = rewrite.and_then(|rewrite| rewrite.hostname.as_deref()).unwrap_or(&call.backend.host_header);
-    write::header(out, b"host", host.as_bytes());
+    write::header(out, b"host", call.host().as_bytes());
     credential(call, head, bytes, out);
     let versioned = !call.translates() && head.headers.contains(Known::AnthropicVersion);
     for (name, value) in call.provider.required_headers() {
@@ -177,8 +197,15 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
         write::header(out, b"content-type", b"application/json");
         write::content_length(out, length as u64);
     }
-    write::end(out);
+    if call.upstream == Format::BedrockConverse {
+        let streamed = call.ask.stream == Some(true);
+        write::header(out, b"accept", if streamed { EVENT_STREAM } else { b"application/json" });
+    }
+    target
 }
+
+/// The media type of AWS's event streams.
+pub(super) const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
 
 /// Appends the client's query to the path that begins at `begin`, without what is the client's credential.
 fn write_query(call: &Call<'_>, query: &[u8], begin: usize, out: &mut Vec<u8>) {
@@ -206,13 +233,19 @@ fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
         | Known::Via
         | Known::Origin => false,
         Known::AnthropicVersion => !call.translates(),
+        Known::Accept => call.upstream != Format::BedrockConverse,
+        // What AWS reads is written and signed here.
+        _ if starts_with(name, b"x-amz") && call.upstream == Format::BedrockConverse => false,
         _ => {
             let private: [&[u8]; 4] = [b"sec-fetch-", b"forwarded", b"cookie", b"api-key"];
-            !private.iter().any(|prefix| {
-                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            })
+            !private.iter().any(|prefix| starts_with(name, prefix))
         }
     }
+}
+
+/// Whether a name begins so, in whatever case.
+fn starts_with(name: &[u8], prefix: &[u8]) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
@@ -225,7 +258,7 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u
                 write::header(out, header.name.as_bytes(), &value);
             }
         }
-        Credential::None => {}
+        Credential::Aws { .. } | Credential::None => {}
     }
 }
 

@@ -122,7 +122,9 @@ async fn serve(
     entry.record.backend.write(&backend.name);
     let limits = limits_of(rule, backend);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
-    let BackendKind::Ai { provider, dialect, model: backend_model, credential, path } = &backend.kind else {
+    let BackendKind::Ai { provider, dialect, model: backend_model, credential, path, guardrail } =
+        &backend.kind
+    else {
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
@@ -179,6 +181,7 @@ async fn serve(
         model: backend_model.as_deref(),
         credential,
         path,
+        guardrail: guardrail.as_ref(),
         path_model,
         head,
         client: format,

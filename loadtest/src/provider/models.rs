@@ -69,7 +69,8 @@ pub(super) fn models(ask: &Ask<'_>, shape: Shape) -> Result<Plan, Refusal> {
             quoted(MODELS[0]),
             quoted(MODELS[1])
         ),
-        Shape::Gemini => format!("{{\"models\":[{entries}]}}"),
+        // Bedrock's lists are of another host, so that nothing is asked for in its shape.
+        Shape::Gemini | Shape::Bedrock => format!("{{\"models\":[{entries}]}}"),
     };
     Ok(json_plan(ask, 200, &body))
 }
@@ -87,7 +88,7 @@ fn entry(shape: Shape, name: &str) -> String {
             quoted(name),
             quoted(name)
         ),
-        Shape::Gemini => format!(
+        Shape::Gemini | Shape::Bedrock => format!(
             "{{\"name\":{},\"displayName\":{},\"inputTokenLimit\":1048576,\"outputTokenLimit\":8192,\
              \"supportedGenerationMethods\":[\"generateContent\",\"countTokens\"]}}",
             quoted(&format!("models/{name}")),

@@ -4,6 +4,7 @@ use crate::config::diagnostic::{Located, Place, quoted};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
 use crate::llm::provider::{Dialect, Provider};
+use crate::llm::translate::Guardrail;
 use provider::Named;
 
 /// A Backend of gateway.kgateway.dev.
@@ -28,6 +29,9 @@ pub(crate) struct Ai {
     /// Overrules the model that the client names.
     pub(crate) model: Option<String>,
     pub(crate) token: Option<Token>,
+    /// Of Bedrock alone, whose requests are signed where there is no token.
+    pub(crate) aws: Option<Aws>,
+    pub(crate) guardrail: Option<Guardrail>,
     /// In place of the provider's own host.
     pub(crate) host: Option<Host>,
     /// The provider's own host, where its fields name it and not the provider.
@@ -54,6 +58,13 @@ pub(crate) enum Token {
     Inline(Located<String>),
     /// The client's own `Authorization` header.
     Passthrough,
+}
+
+/// What AWS's signature is made with.
+pub(crate) struct Aws {
+    /// A Secret in the Backend's namespace that holds the keys; `None` is the environment.
+    pub(crate) secret: Option<Located<String>>,
+    pub(crate) region: String,
 }
 
 /// How the credential is sent, in place of the provider's own way.
@@ -216,7 +227,8 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         (None, Some(one)) => unpaired(fields, one.at, "port", "host"),
     };
     let at = fields.at();
-    let Named { provider, mut dialect, model, token, host: own_host, path: own_path, preset } = provider?;
+    let named = provider?;
+    let Named { provider, mut dialect, preset, host: own_host, path: own_path, .. } = named;
     let host = host.or(older_host);
     if preset.is_some_and(|preset| preset.host.is_none()) && host.is_none() {
         let message = format!("{} has no host that is known", dialect.name);
@@ -231,15 +243,23 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         }
     }
     let path = path.or(older_path);
-    if provider == Provider::Gemini && path.is_some() {
-        let message = "the path of gemini cannot be replaced: it names the model and what is asked of it";
-        fields.faults().fault_with_help(at, message, "remove path; apiVersion is what it begins with");
+    if matches!(provider, Provider::Gemini | Provider::Bedrock) && path.is_some() {
+        let name = dialect.name;
+        let message =
+            format!("the path of {name} cannot be replaced: it names the model and what is asked of it");
+        let help = match provider {
+            Provider::Gemini => "remove path; apiVersion is what it begins with",
+            _ => "remove path",
+        };
+        fields.faults().fault_with_help(at, message, help);
     }
     Some(Ai {
         provider,
         dialect,
-        model,
-        token,
+        model: named.model,
+        token: named.token,
+        aws: named.aws,
+        guardrail: named.guardrail,
         host,
         own_host,
         is_keyless: preset.is_some_and(|preset| preset.is_keyless),

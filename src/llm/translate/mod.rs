@@ -53,11 +53,28 @@ pub struct RequestTerms<'a> {
     pub include_usage: bool,
     /// Whether chat completions say `max_tokens`, the older name of `max_completion_tokens`.
     pub says_max_tokens: bool,
+    /// What Bedrock is to hold requests and answers to, whatever the client asks for.
+    pub guardrail: Option<&'a Guardrail>,
+}
+
+/// A guardrail of Amazon Bedrock's (API reference, "GuardrailConfiguration").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guardrail {
+    /// Its id, or its ARN.
+    pub identifier: String,
+    /// A number, or `DRAFT`.
+    pub version: String,
 }
 
 impl Default for RequestTerms<'_> {
     fn default() -> Self {
-        RequestTerms { model: None, default_max_tokens: 4096, include_usage: true, says_max_tokens: false }
+        RequestTerms {
+            model: None,
+            default_max_tokens: 4096,
+            include_usage: true,
+            says_max_tokens: false,
+            guardrail: None,
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! What stands under the name of a provider.
 
-use super::{Host, Token};
+use super::{Aws, Host, Token};
 use crate::config::diagnostic::{Located, listing, quoted};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
+use crate::llm::auth::aws;
 use crate::llm::provider::{Dialect, PRESETS, Preset, Provider};
+use crate::llm::translate::Guardrail;
 
 /// A provider as its fields describe it.
 pub(super) struct Named {
@@ -18,17 +20,21 @@ pub(super) struct Named {
     pub(super) path: Option<String>,
     /// The preset that was named, if one was.
     pub(super) preset: Option<&'static Preset>,
+    /// Of Bedrock alone.
+    pub(super) aws: Option<Aws>,
+    pub(super) guardrail: Option<Guardrail>,
 }
 
 /// The providers by the names of their fields.
-const PROVIDERS: [(&str, Provider); 4] = [
+const PROVIDERS: [(&str, Provider); 5] = [
     ("anthropic", Provider::Anthropic),
     ("azureopenai", Provider::AzureOpenAi),
+    ("bedrock", Provider::Bedrock),
     ("gemini", Provider::Gemini),
     ("openai", Provider::OpenAi),
 ];
 
-const FOREIGN_PROVIDERS: [&str; 2] = ["vertexai", "bedrock"];
+const FOREIGN_PROVIDERS: [&str; 1] = ["vertexai"];
 
 /// Names under which others have a provider, and what to write here.
 const ELSEWHERE: [(&str, &str); 2] = [
@@ -103,14 +109,17 @@ fn provider_fields(
         host: preset.and_then(own_host),
         path: preset.map(|preset| format!("{}/chat/completions", preset.base)),
         preset,
+        aws: None,
+        guardrail: None,
     };
     match provider {
         Provider::Anthropic => anthropic_version(fields),
         Provider::Gemini => named.path = fields.get("apiVersion").and_then(|field| gemini_version(&field)),
         Provider::AzureOpenAi => azure(fields, &mut named)?,
+        Provider::Bedrock => bedrock(fields, &mut named)?,
         Provider::OpenAi => {}
     }
-    if provider != Provider::AzureOpenAi {
+    if !matches!(provider, Provider::AzureOpenAi | Provider::Bedrock) {
         named.model = fields.get("model").and_then(|field| field.word()).map(|model| model.value);
     }
     if let Some(token) = token {
@@ -186,6 +195,57 @@ fn azure_version(text: &str) -> Result<String, String> {
             quoted(text)
         )),
     }
+}
+
+/// A model in a region of AWS's. Without `auth` and `authToken`, credentials are looked for in the environment.
+fn bedrock(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
+    let at = fields.at();
+    let secret = fields.get("auth").map(|field| field.fields(aws_auth));
+    if fields.has("auth")
+        && let Some(field) = fields.get("authToken")
+    {
+        field.fault_with_help(
+            "stands beside auth",
+            "write auth for keys that sign, or authToken for an API key",
+        );
+    }
+    let model = fields.need("model").and_then(|field| field.word());
+    let region = match fields.get("region") {
+        Some(field) => field.parsed(region)?.value,
+        None => "us-east-1".to_owned(),
+    };
+    if let Some(field) = fields.get("guardrail") {
+        named.guardrail = Some(field.fields(guardrail)?);
+    }
+    let host = format!("bedrock-runtime.{region}.{}", aws::domain(&region));
+    named.host = Some(Host { host: Located { value: host, at }, port: 443 });
+    let secret = match secret {
+        Some(secret) => Some(secret?),
+        None => None,
+    };
+    named.aws = Some(Aws { secret, region });
+    named.model = Some(model?.value);
+    Some(())
+}
+
+fn aws_auth(fields: &mut Fields<'_>) -> Option<Located<String>> {
+    const TYPES: [(&str, ()); 1] = [("Secret", ())];
+    let kind = fields.need("type").and_then(|field| field.one_of(&TYPES));
+    let name = fields.need("secretRef").and_then(|field| field.fields(|fields| fields.need("name")?.word()));
+    kind.and(name)
+}
+
+fn region(text: &str) -> Result<String, String> {
+    match aws::is_region(text) {
+        true => Ok(text.into()),
+        false => Err("must be 1 to 63 lower-case letters, digits and \"-\", such as eu-west-1".into()),
+    }
+}
+
+fn guardrail(fields: &mut Fields<'_>) -> Option<Guardrail> {
+    let identifier = fields.need("identifier").and_then(|field| field.word());
+    let version = fields.need("version").and_then(|field| field.word());
+    Some(Guardrail { identifier: identifier?.value, version: version?.value })
 }
 
 fn token(fields: &mut Fields<'_>) -> Option<Token> {
