@@ -8,6 +8,8 @@ mod bedrock;
 #[path = "clouds/presets.rs"]
 mod presets;
 mod support;
+#[path = "clouds/vertex.rs"]
+mod vertex;
 
 use serde_json::Value;
 use support::{Rig, Said, manifests, settings};

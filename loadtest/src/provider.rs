@@ -11,6 +11,7 @@ mod place;
 mod plain;
 mod responses;
 mod signature;
+mod vertex;
 
 pub(crate) use error::Refusal;
 pub use signature::AWS_SECRET_KEY;
@@ -30,6 +31,11 @@ pub(crate) enum Route {
     OpenAiEmbeddings,
     AnthropicMessages,
     AnthropicCountTokens,
+    /// Anthropic's format at Vertex AI, where the path names the model.
+    VertexMessages {
+        streamed: bool,
+    },
+    VertexCountTokens,
     /// Whole, or as a stream of events.
     GeminiGenerate {
         streamed: bool,
@@ -108,6 +114,7 @@ impl Route {
                 Some(b"converse-stream") => Route::Converse { streamed: true },
                 _ => Route::Unknown(Shape::Bedrock),
             },
+            _ if vertex::is_below(path) => vertex::route(method, path, target),
             _ if models::is_below(path) => {
                 models::route(method, path, target, head.anthropic_version.is_some())
             }
@@ -120,6 +127,7 @@ impl Route {
     pub(crate) fn shape(self) -> Shape {
         match self {
             Route::AnthropicMessages | Route::AnthropicCountTokens => Shape::Anthropic,
+            Route::VertexMessages { .. } | Route::VertexCountTokens => Shape::Anthropic,
             Route::GeminiGenerate { .. } | Route::GeminiCountTokens => Shape::Gemini,
             Route::Converse { .. } => Shape::Bedrock,
             Route::Models(shape) | Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
@@ -140,6 +148,7 @@ impl Route {
 pub(crate) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {
     match (ask.route, ask.route.shape()) {
         (Route::Plain | Route::Echo | Route::Unknown(_) | Route::WrongMethod(_), _) => Ok(()),
+        (Route::VertexMessages { .. } | Route::VertexCountTokens, _) => vertex::check_head(ask),
         (_, Shape::OpenAi) => openai::check_head(ask),
         (_, Shape::Anthropic) => anthropic::check_head(ask),
         (_, Shape::Gemini) => gemini::check_head(ask),
@@ -174,6 +183,8 @@ fn answer_well(ask: &Ask<'_>) -> Result<Plan, Refusal> {
         Route::OpenAiEmbeddings => embeddings::embeddings(ask),
         Route::AnthropicMessages => anthropic::messages(ask),
         Route::AnthropicCountTokens => anthropic::count_tokens(ask),
+        Route::VertexMessages { streamed } => vertex::messages(ask, streamed),
+        Route::VertexCountTokens => vertex::count_tokens(ask),
         Route::GeminiGenerate { streamed } => gemini::generate(ask, streamed),
         Route::GeminiCountTokens => gemini::count_tokens(ask),
         Route::Converse { streamed } => converse::converse(ask, streamed),

@@ -6,7 +6,7 @@ mod preset;
 pub use dialect::Dialect;
 pub use preset::{PRESETS, Preset};
 
-use super::{Api, Format};
+use super::{Api, Format, ModelPlace};
 use crate::wire::url::percent_encode;
 
 /// A provider that tollgate knows by name.
@@ -22,6 +22,8 @@ pub enum Provider {
     AzureOpenAi,
     /// Amazon Bedrock, by its Converse API.
     Bedrock,
+    /// Google's Vertex AI: Gemini by its own format, Claude by Anthropic's.
+    VertexAi,
 }
 
 /// How a credential is put on the request.
@@ -37,7 +39,7 @@ pub struct CredentialHeader {
 /// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
 /// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 22] = [
+pub const SERVED: [(Format, Provider, Format); 28] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
@@ -60,6 +62,12 @@ pub const SERVED: [(Format, Provider, Format); 22] = [
     (Format::OpenAiChat,           Provider::Bedrock,   Format::BedrockConverse),
     (Format::AnthropicMessages,    Provider::Bedrock,   Format::BedrockConverse),
     (Format::OpenAiResponses,      Provider::Bedrock,   Format::BedrockConverse),
+    (Format::AnthropicMessages,    Provider::VertexAi,  Format::AnthropicMessages),
+    (Format::AnthropicCountTokens, Provider::VertexAi,  Format::AnthropicCountTokens),
+    (Format::OpenAiChat,           Provider::VertexAi,  Format::AnthropicMessages),
+    (Format::OpenAiResponses,      Provider::VertexAi,  Format::AnthropicMessages),
+    (Format::GeminiGenerate,       Provider::VertexAi,  Format::GeminiGenerate),
+    (Format::GeminiCountTokens,    Provider::VertexAi,  Format::GeminiCountTokens),
 ];
 
 impl Provider {
@@ -71,6 +79,7 @@ impl Provider {
             Provider::Gemini => "gemini",
             Provider::AzureOpenAi => "azureopenai",
             Provider::Bedrock => "bedrock",
+            Provider::VertexAi => "vertexai",
         }
     }
 
@@ -83,11 +92,12 @@ impl Provider {
             Provider::Gemini => "generativelanguage.googleapis.com",
             Provider::AzureOpenAi => "openai.azure.com",
             Provider::Bedrock => "amazonaws.com",
+            Provider::VertexAi => "aiplatform.googleapis.com",
         }
     }
 
-    /// The path of its chat endpoint; of Gemini and Bedrock, whose paths name the model, what stands before it: of Gemini
-    /// before `/models`.
+    /// The path of its chat endpoint; of Gemini, Vertex AI and Bedrock, whose paths name the model, what stands before it: of
+    /// the first two before `/models`.
     pub const fn default_path(self) -> &'static str {
         match self {
             Provider::OpenAi => "/v1/chat/completions",
@@ -95,6 +105,7 @@ impl Provider {
             Provider::Gemini => "/v1beta",
             Provider::AzureOpenAi => "/openai/v1/chat/completions",
             Provider::Bedrock => "/model",
+            Provider::VertexAi => "/v1",
         }
     }
 
@@ -105,6 +116,10 @@ impl Provider {
     /// the same query. Where it does not end as the provider's own one does, they are where the provider has them.
     pub fn path(self, format: Format, configured: &str, model: &[u8], streamed: bool, out: &mut Vec<u8>) {
         let (chat, rest) = match format {
+            Format::AnthropicMessages if self == Provider::VertexAi => ("", "/models"),
+            Format::AnthropicCountTokens if self == Provider::VertexAi => {
+                ("", "/models/count-tokens:rawPredict")
+            }
             Format::OpenAiChat | Format::AnthropicMessages => {
                 return out.extend_from_slice(configured.as_bytes());
             }
@@ -143,6 +158,8 @@ impl Provider {
             (Format::GeminiGenerate, false) => out.extend_from_slice(b":generateContent"),
             (Format::GeminiGenerate, true) => out.extend_from_slice(b":streamGenerateContent"),
             (Format::GeminiCountTokens, _) => out.extend_from_slice(b":countTokens"),
+            (Format::AnthropicMessages, false) => out.extend_from_slice(b":rawPredict"),
+            (Format::AnthropicMessages, true) => out.extend_from_slice(b":streamRawPredict"),
             _ => {}
         }
         if let Some(query) = query {
@@ -171,20 +188,42 @@ impl Provider {
             | Provider::Anthropic
             | Provider::Gemini
             | Provider::AzureOpenAi
-            | Provider::Bedrock => BEARER,
+            | Provider::Bedrock
+            | Provider::VertexAi => BEARER,
         }
     }
 
     /// Headers that the provider requires on every request and that the client's do not overrule.
     pub const fn required_headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Provider::OpenAi | Provider::Gemini | Provider::AzureOpenAi | Provider::Bedrock => &[],
+            Provider::OpenAi
+            | Provider::Gemini
+            | Provider::AzureOpenAi
+            | Provider::Bedrock
+            | Provider::VertexAi => &[],
             Provider::Anthropic => &[("anthropic-version", "2023-06-01")],
         }
     }
 }
 
 impl Provider {
+    /// Where a request to it names its model.
+    pub const fn model_place(self, format: Format) -> ModelPlace {
+        match (self, format) {
+            (Provider::VertexAi, Format::AnthropicMessages) => ModelPlace::Path,
+            _ => format.model_place(),
+        }
+    }
+
+    /// What bodies of Anthropic's formats say of their version, where a header does not (Google Cloud, "Request
+    /// predictions with Claude models").
+    pub const fn body_version(self) -> Option<&'static str> {
+        match self {
+            Provider::VertexAi => Some("vertex-2023-10-16"),
+            _ => None,
+        }
+    }
+
     /// Whether a field of a client's query, as `name=value`, is for the Backend to say: the version of Azure's API.
     pub fn overrules(self, field: &[u8]) -> bool {
         self == Provider::AzureOpenAi && field.starts_with(b"api-version=")
@@ -238,6 +277,7 @@ mod tests {
             (Gemini, "AIza-x", "x-goog-api-key", ""),
             (Gemini, "ya29.x", "authorization", "Bearer "),
             (Bedrock, "ABSKx", "authorization", "Bearer "),
+            (VertexAi, "ya29.x", "authorization", "Bearer "),
             (AzureOpenAi, "0123456789abcdef", "api-key", ""),
             (AzureOpenAi, "eyJ0eXAi.x.y", "authorization", "Bearer "),
         ];
@@ -290,6 +330,19 @@ mod tests {
         for (provider, format, model, expect) in own {
             assert_eq!(path(provider, format, provider.default_path(), model, false), expect);
         }
+        let google = "/v1/projects/p/locations/global/publishers/google";
+        let anthropic = "/v1/projects/p/locations/global/publishers/anthropic";
+        for (format, configured, streamed, rest) in [
+            (Format::GeminiGenerate, google, false, "/models/m:generateContent"),
+            (Format::GeminiGenerate, google, true, "/models/m:streamGenerateContent"),
+            (Format::GeminiCountTokens, google, false, "/models/m:countTokens"),
+            (Format::AnthropicMessages, anthropic, false, "/models/m:rawPredict"),
+            (Format::AnthropicMessages, anthropic, true, "/models/m:streamRawPredict"),
+        ] {
+            assert_eq!(path(VertexAi, format, configured, "m", streamed), format!("{configured}{rest}"));
+        }
+        let counts = path(VertexAi, Format::AnthropicCountTokens, anthropic, "", false);
+        assert_eq!(counts, format!("{anthropic}/models/count-tokens:rawPredict"));
         let bedrock = |model, streamed| path(Bedrock, Format::BedrockConverse, "/model", model, streamed);
         assert_eq!(bedrock("amazon.nova-lite-v1:0", false), "/model/amazon.nova-lite-v1%3A0/converse");
         assert_eq!(bedrock("a:b/c", true), "/model/a%3Ab%2Fc/converse-stream");

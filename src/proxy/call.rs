@@ -119,6 +119,7 @@ pub(super) fn write(
             default_max_tokens: DEFAULT_MAX_TOKENS,
             include_usage: call.dialect.takes_include_usage,
             says_max_tokens: call.dialect.says_max_tokens,
+            body_version: call.provider.body_version(),
             guardrail: call.guardrail,
         };
         let (bytes, body) = (&mut message.bytes, message.body.range());
@@ -137,8 +138,14 @@ pub(super) fn write(
         return Ok(Outgoing { gather, replayable });
     }
     let mut edits = Edits::in_buffer(client.spare_text());
-    if let Some(model) = call.model.filter(|_| call.upstream.model_place() == ModelPlace::Body) {
+    let place = call.provider.model_place(call.upstream);
+    if let Some(model) = call.model.filter(|_| place == ModelPlace::Body) {
         edits.set_model(&call.ask, model);
+    }
+    match call.provider.body_version().filter(|_| call.upstream.api() == Api::Anthropic) {
+        Some(version) if place == ModelPlace::Path => edits.set_version_for_model(&call.ask, version),
+        Some(version) => edits.set_version(&call.ask, version),
+        None => {}
     }
     if call.injects_usage() {
         edits.include_usage(&call.ask);
@@ -166,7 +173,7 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
     let is_lookup = call.upstream.is_lookup();
     out.extend_from_slice(if is_lookup { b"GET " } else { b"POST " });
     let begin = out.len();
-    let model = match (call.upstream.model_place(), call.model) {
+    let model = match (call.provider.model_place(call.upstream), call.model) {
         (ModelPlace::Path, Some(model)) => model.as_bytes(),
         _ => call.path_model,
     };
@@ -232,7 +239,7 @@ fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
         | Known::XForwardedHost
         | Known::Via
         | Known::Origin => false,
-        Known::AnthropicVersion => !call.translates(),
+        Known::AnthropicVersion => !call.translates() && call.provider.body_version().is_none(),
         Known::Accept => call.upstream != Format::BedrockConverse,
         // What AWS reads is written and signed here.
         _ if starts_with(name, b"x-amz") && call.upstream == Format::BedrockConverse => false,

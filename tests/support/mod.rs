@@ -98,7 +98,8 @@ pub fn settings(spec: &str) -> String {
 }
 
 /// The hosts in whose place the simulator is.
-const HOSTS: [&str; 6] = [
+const HOSTS: [&str; 7] = [
+    "europe-west1-aiplatform.googleapis.com",
     "bedrock-runtime.eu-west-1.amazonaws.com",
     "api.anthropic.com",
     "api.openai.com",

@@ -149,7 +149,7 @@ fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: Member<'_>) -> O
 fn bare_model(provider: Provider, model: &str) -> &str {
     match provider {
         Provider::Gemini => model.strip_prefix("models/").unwrap_or(model),
-        Provider::OpenAi | Provider::Anthropic | Provider::AzureOpenAi | Provider::Bedrock => model,
+        _ => model,
     }
 }
 
@@ -198,6 +198,12 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
             return None;
         }
     };
+    if ai.provider == Provider::VertexAi && bytes.trim_ascii_start().starts_with(b"{") {
+        let help =
+            "write an access token, such as gcloud auth print-access-token prints; it ends after an hour";
+        world.faults.fault_with_help(at, "keys of service accounts are not supported yet", help);
+        return None;
+    }
     let token = visible(world, &bytes, at)?;
     let usual = ai.provider.credential_header(token);
     let header = ai.header.as_ref();

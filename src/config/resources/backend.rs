@@ -243,7 +243,7 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         }
     }
     let path = path.or(older_path);
-    if matches!(provider, Provider::Gemini | Provider::Bedrock) && path.is_some() {
+    if matches!(provider, Provider::Gemini | Provider::Bedrock | Provider::VertexAi) && path.is_some() {
         let name = dialect.name;
         let message =
             format!("the path of {name} cannot be replaced: it names the model and what is asked of it");

@@ -37,6 +37,14 @@ impl Dialect {
         }
     }
 
+    /// Vertex AI's, of a model of Anthropic's or of Google's.
+    pub const fn of_vertex(is_claude: bool) -> Dialect {
+        const CLAUDE: &[Format] = &[Format::AnthropicMessages, Format::AnthropicCountTokens];
+        const GEMINI: &[Format] = &[Format::GeminiGenerate, Format::GeminiCountTokens];
+        let has = Some(if is_claude { CLAUDE } else { GEMINI });
+        Dialect { has, ..Dialect::of(Provider::VertexAi) }
+    }
+
     /// The format that is spoken with the host for clients of the format `client`, its own before another; `None` when
     /// there is none.
     pub fn speaks(&self, provider: Provider, client: Format) -> Option<Format> {
@@ -55,6 +63,18 @@ mod tests {
     fn what_a_host_lacks_is_translated_where_that_is_possible() {
         let azure = Provider::AzureOpenAi;
         let (dated, v1) = (Dialect::of_azure("2024-10-21"), Dialect::of(azure));
+        let vertex = Provider::VertexAi;
+        for (is_claude, client, upstream) in [
+            (true, OpenAiChat, Some(AnthropicMessages)),
+            (true, OpenAiResponses, Some(AnthropicMessages)),
+            (true, AnthropicCountTokens, Some(AnthropicCountTokens)),
+            (true, GeminiGenerate, None),
+            (false, GeminiGenerate, Some(GeminiGenerate)),
+            (false, GeminiCountTokens, Some(GeminiCountTokens)),
+            (false, AnthropicMessages, None),
+        ] {
+            assert_eq!(Dialect::of_vertex(is_claude).speaks(vertex, client), upstream, "{client:?}");
+        }
         let rows = [
             (dated, OpenAiChat, Some(OpenAiChat)),
             (dated, AnthropicMessages, Some(OpenAiChat)),

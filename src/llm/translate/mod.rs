@@ -53,6 +53,8 @@ pub struct RequestTerms<'a> {
     pub include_usage: bool,
     /// Whether chat completions say `max_tokens`, the older name of `max_completion_tokens`.
     pub says_max_tokens: bool,
+    /// What a body of messages says of its version, and then no model, which stands in the path (Vertex AI).
+    pub body_version: Option<&'static str>,
     /// What Bedrock is to hold requests and answers to, whatever the client asks for.
     pub guardrail: Option<&'a Guardrail>,
 }
@@ -73,6 +75,7 @@ impl Default for RequestTerms<'_> {
             default_max_tokens: 4096,
             include_usage: true,
             says_max_tokens: false,
+            body_version: None,
             guardrail: None,
         }
     }

@@ -26,18 +26,18 @@ pub(super) struct Named {
 }
 
 /// The providers by the names of their fields.
-const PROVIDERS: [(&str, Provider); 5] = [
+const PROVIDERS: [(&str, Provider); 6] = [
     ("anthropic", Provider::Anthropic),
     ("azureopenai", Provider::AzureOpenAi),
     ("bedrock", Provider::Bedrock),
     ("gemini", Provider::Gemini),
     ("openai", Provider::OpenAi),
+    ("vertexai", Provider::VertexAi),
 ];
 
-const FOREIGN_PROVIDERS: [&str; 1] = ["vertexai"];
-
 /// Names under which others have a provider, and what to write here.
-const ELSEWHERE: [(&str, &str); 2] = [
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("vertex", "write vertexai with projectId, location and model"),
     ("azure", "write azureopenai with endpoint, deploymentName and apiVersion"),
     ("azureOpenAI", "write azureopenai with endpoint, deploymentName and apiVersion"),
 ];
@@ -59,14 +59,6 @@ pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
         }
         found = found.or(Some(named));
     }
-    for name in FOREIGN_PROVIDERS {
-        if let Some(field) = fields.get(name) {
-            let supported = listing(names().map(|(name, ..)| name));
-            let message = format!("provider {name} is not supported yet");
-            field.faults().fault_with_help(field.at(), message, format!("supported: {supported}"));
-            found = found.or(Some(None));
-        }
-    }
     for (name, help) in ELSEWHERE {
         if fields.has(name)
             && let Some(field) = fields.get(name)
@@ -84,7 +76,7 @@ pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
 
 /// Reports every provider that stands beside one in the older shape.
 pub(super) fn refuse_beside(fields: &mut Fields<'_>) {
-    for name in names().map(|(name, ..)| name).chain(FOREIGN_PROVIDERS) {
+    for (name, ..) in names() {
         if let Some(field) = fields.get(name) {
             field.fault_with_help("stands beside provider", "name one provider only");
         }
@@ -117,9 +109,10 @@ fn provider_fields(
         Provider::Gemini => named.path = fields.get("apiVersion").and_then(|field| gemini_version(&field)),
         Provider::AzureOpenAi => azure(fields, &mut named)?,
         Provider::Bedrock => bedrock(fields, &mut named)?,
+        Provider::VertexAi => vertex(fields, &mut named)?,
         Provider::OpenAi => {}
     }
-    if !matches!(provider, Provider::AzureOpenAi | Provider::Bedrock) {
+    if !matches!(provider, Provider::AzureOpenAi | Provider::Bedrock | Provider::VertexAi) {
         named.model = fields.get("model").and_then(|field| field.word()).map(|model| model.value);
     }
     if let Some(token) = token {
@@ -210,13 +203,11 @@ fn bedrock(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
         );
     }
     let model = fields.need("model").and_then(|field| field.word());
-    let region = match fields.get("region") {
-        Some(field) => field.parsed(region)?.value,
-        None => "us-east-1".to_owned(),
-    };
+    let region = fields.get("region").map(|field| field.parsed(region));
     if let Some(field) = fields.get("guardrail") {
-        named.guardrail = Some(field.fields(guardrail)?);
+        named.guardrail = field.fields(guardrail);
     }
+    let region = given(region)?.unwrap_or("us-east-1".to_owned());
     let host = format!("bedrock-runtime.{region}.{}", aws::domain(&region));
     named.host = Some(Host { host: Located { value: host, at }, port: 443 });
     let secret = match secret {
@@ -226,6 +217,55 @@ fn bedrock(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
     named.aws = Some(Aws { secret, region });
     named.model = Some(model?.value);
     Some(())
+}
+
+/// A model of Google's or Anthropic's in a project of Google Cloud.
+fn vertex(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
+    const PUBLISHERS: [(&str, bool); 2] = [("GOOGLE", false), ("ANTHROPIC", true)];
+    const VERSIONS: [(&str, &str); 2] = [("v1", "v1"), ("v1beta1", "v1beta1")];
+    let at = fields.at();
+    let model = fields.need("model").and_then(|field| field.parsed(path_segment));
+    let project = fields.need("projectId").and_then(|field| field.parsed(path_segment));
+    let location = fields.need("location").and_then(|field| field.parsed(region));
+    let version = fields.get("apiVersion").map(|field| field.one_of(&VERSIONS));
+    let publisher = fields.get("publisher").map(|field| field.one_of(&PUBLISHERS));
+    if let Some(field) = fields.get("modelPath")
+        && field.text().is_some_and(|text| text.value != "generateContent")
+    {
+        field.fault_with_help("is not supported", "remove it: the path follows what the client asks for");
+    }
+    let (model, project, location) = (model?.value, project?.value, location?.value);
+    let version = given(version)?.unwrap_or("v1");
+    let is_claude = given(publisher)?.unwrap_or(model.starts_with("claude-"));
+    let publisher = if is_claude { "anthropic" } else { "google" };
+    // Google Cloud, "Vertex AI locations": the global endpoint, those of multi-regions, those of regions.
+    let host = match location.as_str() {
+        "global" => "aiplatform.googleapis.com".to_owned(),
+        "us" | "eu" => format!("aiplatform.{location}.rep.googleapis.com"),
+        region => format!("{region}-aiplatform.googleapis.com"),
+    };
+    named.host = Some(Host { host: Located { value: host, at }, port: 443 });
+    named.path = Some(format!("/{version}/projects/{project}/locations/{location}/publishers/{publisher}"));
+    named.dialect = Dialect::of_vertex(is_claude);
+    named.model = Some(model);
+    Some(())
+}
+
+/// What a field says that may be absent; `None` after a fault.
+fn given<T>(field: Option<Option<Located<T>>>) -> Option<Option<T>> {
+    match field {
+        Some(read) => read.map(|read| Some(read.value)),
+        None => Some(None),
+    }
+}
+
+/// A name that needs no encoding in a path, as those of projects and models.
+fn path_segment(text: &str) -> Result<String, String> {
+    let is_inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b':');
+    match !text.is_empty() && text.bytes().all(is_inner) {
+        true => Ok(text.into()),
+        false => Err("must be letters, digits, \"-\", \"_\", \".\", \":\" and \"@\"".into()),
+    }
 }
 
 fn aws_auth(fields: &mut Fields<'_>) -> Option<Located<String>> {

@@ -24,7 +24,10 @@ pub(crate) fn request(
     for (name, value) in &request.rest {
         e.key(name).value(*value);
     }
-    e.key("model").str(model);
+    match terms.body_version {
+        Some(version) => e.key("anthropic_version").str(version),
+        None => e.key("model").str(model),
+    }
     e.key("max_tokens").u64(max_tokens);
     thinking.write(e);
     write_sampling(Sampling::of(request, claude, thinking.thinks(), lost), e);
