@@ -1,8 +1,8 @@
 //! The load kit of tollgate: a simulated LLM provider that keeps its own books.
 //!
 //! [`Simulator`] is a real HTTP/1.1 server on loopback with one thread. It speaks OpenAI chat completions,
-//! Responses and embeddings, Anthropic messages and Gemini's contents, whole and streamed, and answers as its [`Script`]
-//! says: how many tokens, how fast, with which fault. Its [`Ledger`] holds every token that it reported, so that a gateway's settlement can be compared
+//! Responses and embeddings, Anthropic messages, Gemini's contents and Bedrock's Converse, whole and streamed, and answers
+//! as its [`Script`] says: how many tokens, how fast, with which fault. Its [`Ledger`] holds every token that it reported, so that a gateway's settlement can be compared
 //! with what the provider said. Nothing here is shared with the gateway: a mistake is not made twice.
 //!
 //! | path | answer |
@@ -14,6 +14,8 @@
 //! | `POST /v1/messages/count_tokens` | `{"input_tokens":N}` |
 //! | `POST /v1beta/models/M:generateContent`, `:streamGenerateContent?alt=sse` | Gemini content, or its SSE stream |
 //! | `POST /v1beta/models/M:countTokens` | `{"totalTokens":N}` |
+//! | `POST /model/M/converse`, `/model/M/converse-stream` | Bedrock message, or its frames; the signature is verified |
+//! | the endpoints of OpenAI below the prefixes of compatible hosts, or a deployment of Azure's | the same |
 //! | `GET /v1/models`, `/v1beta/models`, and below | two models in the shape that path and headers ask for |
 //! | `GET /plain?bytes=N` | N bytes of [`plain_body`] |
 //! | `POST /plain` | `{"bytes":N,"fnv1a64":"..."}` of the body received, which may be of any length |
@@ -49,6 +51,7 @@ mod text;
 mod timers;
 
 pub use ledger::{AnswerEnd, Answered, Answers, Ledger, SeenRequest, Usage};
+pub use provider::AWS_SECRET_KEY;
 pub use script::{Count, Ending, Fault, Framing, Reply, Script};
 pub use simulator::Simulator;
 pub use text::{fnv1a64, plain_body, reply_text};

@@ -1,15 +1,20 @@
 //! What the simulated providers say: routes, checks, answers and errors, without sockets or time.
 
 mod anthropic;
+mod converse;
 mod embeddings;
 mod error;
 mod gemini;
 mod models;
 mod openai;
+mod place;
 mod plain;
 mod responses;
+mod signature;
+mod vertex;
 
 pub(crate) use error::Refusal;
+pub use signature::AWS_SECRET_KEY;
 
 use crate::answer::{Envelope, Plan, Sheet};
 use crate::http::Head;
@@ -26,11 +31,20 @@ pub(crate) enum Route {
     OpenAiEmbeddings,
     AnthropicMessages,
     AnthropicCountTokens,
+    /// Anthropic's format at Vertex AI, where the path names the model.
+    VertexMessages {
+        streamed: bool,
+    },
+    VertexCountTokens,
     /// Whole, or as a stream of events.
     GeminiGenerate {
         streamed: bool,
     },
     GeminiCountTokens,
+    /// Bedrock's Converse, whole or as a stream of frames.
+    Converse {
+        streamed: bool,
+    },
     /// A list of models, or one of them, in this shape.
     Models(Shape),
     /// `/plain`; a POST's body is counted and hashed, not kept.
@@ -48,6 +62,7 @@ pub(crate) enum Shape {
     OpenAi,
     Anthropic,
     Gemini,
+    Bedrock,
 }
 
 /// One request, as the providers see it.
@@ -80,6 +95,8 @@ impl Route {
         let target = &bytes[head.target.clone()];
         let path = target.split(|&b| b == b'?').next().unwrap_or_default();
         let posted = method == b"POST";
+        let own = place::at_openai(path);
+        let path = &*own;
         match path {
             b"/v1/chat/completions" if posted => Route::OpenAiChat,
             b"/v1/responses" if posted => Route::OpenAiResponses,
@@ -92,7 +109,15 @@ impl Route {
                 Route::WrongMethod(Shape::OpenAi)
             }
             b"/v1/messages" | b"/v1/messages/count_tokens" => Route::WrongMethod(Shape::Anthropic),
-            _ if models::is_below(path) => models::route(method, target, head.anthropic_version.is_some()),
+            _ if posted && path.starts_with(b"/model/") => match path.rsplit(|&b| b == b'/').next() {
+                Some(b"converse") => Route::Converse { streamed: false },
+                Some(b"converse-stream") => Route::Converse { streamed: true },
+                _ => Route::Unknown(Shape::Bedrock),
+            },
+            _ if vertex::is_below(path) => vertex::route(method, path, target),
+            _ if models::is_below(path) => {
+                models::route(method, path, target, head.anthropic_version.is_some())
+            }
             _ if head.anthropic_version.is_some() => Route::Unknown(Shape::Anthropic),
             _ => Route::Unknown(Shape::OpenAi),
         }
@@ -102,7 +127,9 @@ impl Route {
     pub(crate) fn shape(self) -> Shape {
         match self {
             Route::AnthropicMessages | Route::AnthropicCountTokens => Shape::Anthropic,
+            Route::VertexMessages { .. } | Route::VertexCountTokens => Shape::Anthropic,
             Route::GeminiGenerate { .. } | Route::GeminiCountTokens => Shape::Gemini,
+            Route::Converse { .. } => Shape::Bedrock,
             Route::Models(shape) | Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
             _ => Shape::OpenAi,
         }
@@ -121,9 +148,11 @@ impl Route {
 pub(crate) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {
     match (ask.route, ask.route.shape()) {
         (Route::Plain | Route::Echo | Route::Unknown(_) | Route::WrongMethod(_), _) => Ok(()),
+        (Route::VertexMessages { .. } | Route::VertexCountTokens, _) => vertex::check_head(ask),
         (_, Shape::OpenAi) => openai::check_head(ask),
         (_, Shape::Anthropic) => anthropic::check_head(ask),
         (_, Shape::Gemini) => gemini::check_head(ask),
+        (_, Shape::Bedrock) => converse::check_head(ask),
     }
 }
 
@@ -154,8 +183,11 @@ fn answer_well(ask: &Ask<'_>) -> Result<Plan, Refusal> {
         Route::OpenAiEmbeddings => embeddings::embeddings(ask),
         Route::AnthropicMessages => anthropic::messages(ask),
         Route::AnthropicCountTokens => anthropic::count_tokens(ask),
+        Route::VertexMessages { streamed } => vertex::messages(ask, streamed),
+        Route::VertexCountTokens => vertex::count_tokens(ask),
         Route::GeminiGenerate { streamed } => gemini::generate(ask, streamed),
         Route::GeminiCountTokens => gemini::count_tokens(ask),
+        Route::Converse { streamed } => converse::converse(ask, streamed),
         Route::Models(shape) => models::models(ask, shape),
         Route::Plain => plain::plain(ask),
         Route::Echo => Ok(plain::echo(ask)),
@@ -172,6 +204,7 @@ impl<'a> Ask<'a> {
             Shape::OpenAi => format!("openai-version: 2020-10-01\r\nx-request-id: req_sim{NUMBER_MARK}\r\n"),
             Shape::Anthropic => format!("request-id: req_sim{NUMBER_MARK}\r\n"),
             Shape::Gemini => "server-timing: gfet4t7; dur=1\r\n".to_string(),
+            Shape::Bedrock => format!("x-amzn-requestid: sim{NUMBER_MARK}\r\n"),
         };
         Envelope {
             lines,
@@ -189,7 +222,11 @@ impl<'a> Ask<'a> {
 
     /// The envelope of a stream of events.
     fn stream_envelope(&self) -> Envelope {
-        let mut envelope = self.envelope(200, "text/event-stream; charset=utf-8");
+        let media = match self.route.shape() {
+            Shape::Bedrock => "application/vnd.amazon.eventstream",
+            _ => "text/event-stream; charset=utf-8",
+        };
+        let mut envelope = self.envelope(200, media);
         envelope.lines.push_str("cache-control: no-cache\r\n");
         envelope.gap = self.script.chunk_gap;
         if self.script.framing == Framing::Auto {
@@ -222,6 +259,11 @@ impl<'a> Ask<'a> {
     /// The value of `x-api-key`, if there is one and it is not empty.
     fn api_key(&self) -> Option<&'a str> {
         self.filled(self.head.api_key.clone())
+    }
+
+    /// The value of `api-key`, Azure's, if there is one and it is not empty.
+    fn azure_api_key(&self) -> Option<&'a str> {
+        self.filled(self.head.azure_api_key.clone())
     }
 
     /// The value of `x-goog-api-key`, if there is one and it is not empty.

@@ -4,9 +4,11 @@ use super::settings::Settings;
 use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
+use crate::llm::auth::aws::Credentials;
 use crate::llm::policy::Policy;
 use crate::llm::price::Catalogue;
-use crate::llm::provider::Provider;
+use crate::llm::provider::{Dialect, Provider};
+use crate::llm::translate::Guardrail;
 use crate::route::filters::{Filters, HeaderEdits};
 use crate::route::narrowest;
 use crate::route::table::Table;
@@ -175,13 +177,17 @@ pub enum BackendKind {
     Ai {
         /// Whose format and headers.
         provider: Provider,
+        /// What is particular to its host.
+        dialect: Dialect,
         /// Overrules the model that the client names.
         model: Option<Arc<str>>,
         /// What authenticates us.
         credential: Credential,
-        /// The path of the provider's chat endpoint, with a query where one was configured; of Gemini what stands before
-        /// `/models`. See [`Provider::path`].
+        /// The path of the provider's chat endpoint, with a query where one was configured; of others what stands before
+        /// the model. See [`Provider::path`].
         path: Arc<str>,
+        /// What Bedrock is to hold requests and answers to.
+        guardrail: Option<Guardrail>,
     },
     /// A plain host: bytes pass as they are.
     Static,
@@ -196,6 +202,13 @@ pub enum Credential {
         name: Arc<str>,
         /// The whole value, its prefix (`Bearer `) included.
         value: Secret,
+    },
+    /// AWS's signature over each request.
+    Aws {
+        /// Where the host is, such as `eu-west-1`.
+        region: Arc<str>,
+        /// Who signs.
+        credentials: Credentials,
     },
     /// The client's own `Authorization` header passes.
     Passthrough,

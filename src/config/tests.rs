@@ -41,7 +41,7 @@ fn with_backend(llm: &str) -> Snapshot {
 
 fn ai(snapshot: &Snapshot) -> (&Provider, Option<&str>, &Credential, &str) {
     match &snapshot.backends[0].kind {
-        BackendKind::Ai { provider, model, credential, path } => {
+        BackendKind::Ai { provider, model, credential, path, .. } => {
             (provider, model.as_deref(), credential, path)
         }
         BackendKind::Static => panic!("not an AI backend"),
@@ -51,6 +51,7 @@ fn ai(snapshot: &Snapshot) -> (&Provider, Option<&str>, &Credential, &str) {
 fn header(credential: &Credential) -> String {
     match credential {
         Credential::Static { name, value } => format!("{name}: {}", String::from_utf8_lossy(value.expose())),
+        Credential::Aws { region, credentials } => format!("aws {} in {region}", credentials.access_key()),
         Credential::Passthrough => "passthrough".into(),
         Credential::None => "none".into(),
     }

@@ -47,6 +47,7 @@ struct Edit {
 enum Target {
     Model,
     IncludeUsage,
+    Version,
 }
 
 impl Edits {
@@ -87,6 +88,31 @@ impl Edits {
         };
         write::string(&mut self.scratch, name);
         self.replace(Target::Model, value, start);
+    }
+
+    /// Puts `anthropic_version` into a body of Anthropic's formats.
+    pub fn set_version(&mut self, ask: &Ask, version: &str) {
+        let start = self.version(version);
+        self.put_in(Target::Version, ask.top, start);
+    }
+
+    /// The same, and the model is no longer named.
+    pub fn set_version_for_model(&mut self, ask: &Ask, version: &str) {
+        match ask.model_member {
+            Some(member) => {
+                let start = self.version(version);
+                self.replace(Target::Version, member, start);
+            }
+            None => self.set_version(ask, version),
+        }
+    }
+
+    /// Writes the member; where it begins.
+    fn version(&mut self, version: &str) -> usize {
+        let start = self.scratch.len();
+        self.scratch.extend_from_slice(br#""anthropic_version":"#);
+        write::string(&mut self.scratch, version);
+        start
     }
 
     /// Makes `stream_options.include_usage` true (OpenAI's format), so that the last chunk of a stream tells the usage.

@@ -13,6 +13,8 @@ pub struct Ask {
     pub model: Option<Span>,
     /// The whole value of `model`, with its quotes; a `null` too.
     pub model_value: Option<Span>,
+    /// The whole member `model`, from its key on.
+    pub model_member: Option<Span>,
     /// Whether the answer shall come as a stream.
     pub stream: Option<bool>,
     /// The most tokens of output per choice: `max_tokens` or `max_completion_tokens`, `max_output_tokens`,
@@ -258,6 +260,8 @@ struct Findings {
     url_matched: usize,
     /// Where `stream_options` opened.
     options_open: usize,
+    /// Where the key of `model` begins.
+    model_at: usize,
 }
 
 const DATA_URL: &[u8] = b"data:";
@@ -273,6 +277,7 @@ impl Findings {
             string_bytes: 0,
             url_matched: 0,
             options_open: 0,
+            model_at: 0,
         }
     }
 
@@ -282,6 +287,9 @@ impl Findings {
             return Place::Other;
         };
         self.see(bit, at);
+        if *place == Place::Model {
+            self.model_at = at;
+        }
         *place
     }
 
@@ -408,6 +416,7 @@ impl Visitor for Findings {
             Place::Model => {
                 self.ask.model = Some(Span::new(start + 1, end - 1));
                 self.ask.model_value = Some(Span::new(start, end));
+                self.ask.model_member = Some(Span::new(self.model_at, end));
             }
             Place::Unseen => self.ask.unseen = true,
             Place::Media => self.ask.media_bytes += bytes,
@@ -420,7 +429,10 @@ impl Visitor for Findings {
     fn scalar(&mut self, place: Place, scalar: Scalar, start: usize, end: usize) {
         let ask = &mut self.ask;
         match (place, scalar) {
-            (Place::Model, Scalar::Null) => ask.model_value = Some(Span::new(start, end)),
+            (Place::Model, Scalar::Null) => {
+                ask.model_value = Some(Span::new(start, end));
+                ask.model_member = Some(Span::new(self.model_at, end));
+            }
             (Place::StreamOptions, Scalar::Null) => ask.stream_options_null = Some(Span::new(start, end)),
             (Place::IncludeUsage, Scalar::Null) => ask.include_usage_value = Some(Span::new(start, end)),
             (Place::IncludeUsage, Scalar::Bool(wanted)) => {

@@ -1,6 +1,13 @@
 //! Who serves a model, as data: where it listens, which formats it speaks on which paths, how it wants its credential.
 
-use super::{Api, Format};
+mod dialect;
+mod preset;
+
+pub use dialect::Dialect;
+pub use preset::{PRESETS, Preset};
+
+use super::{Api, Format, ModelPlace};
+use crate::wire::url::percent_encode;
 
 /// A provider that tollgate knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +18,12 @@ pub enum Provider {
     Anthropic,
     /// generativelanguage.googleapis.com: Google's Gemini API.
     Gemini,
+    /// OpenAI's models at a resource of Azure's, each under the name of a deployment.
+    AzureOpenAi,
+    /// Amazon Bedrock, by its Converse API.
+    Bedrock,
+    /// Google's Vertex AI: Gemini by its own format, Claude by Anthropic's.
+    VertexAi,
 }
 
 /// How a credential is put on the request.
@@ -23,9 +36,10 @@ pub struct CredentialHeader {
 }
 
 /// What is served: the client's format, the provider, the format that is spoken with it. Where the two formats are one,
-/// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused.
+/// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
+/// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 18] = [
+pub const SERVED: [(Format, Provider, Format); 34] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
@@ -35,6 +49,7 @@ pub const SERVED: [(Format, Provider, Format); 18] = [
     (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiResponses),
     (Format::OpenAiResponses,      Provider::Anthropic, Format::AnthropicMessages),
     (Format::OpenAiResponses,      Provider::Gemini,    Format::GeminiGenerate),
+    (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiEmbeddings,     Provider::OpenAi,    Format::OpenAiEmbeddings),
     (Format::OpenAiModels,         Provider::OpenAi,    Format::OpenAiModels),
     (Format::AnthropicCountTokens, Provider::Anthropic, Format::AnthropicCountTokens),
@@ -44,6 +59,21 @@ pub const SERVED: [(Format, Provider, Format); 18] = [
     (Format::GeminiGenerate,       Provider::Anthropic, Format::AnthropicMessages),
     (Format::GeminiCountTokens,    Provider::Gemini,    Format::GeminiCountTokens),
     (Format::GeminiModels,         Provider::Gemini,    Format::GeminiModels),
+    (Format::OpenAiChat,           Provider::AzureOpenAi, Format::OpenAiChat),
+    (Format::AnthropicMessages,    Provider::AzureOpenAi, Format::OpenAiChat),
+    (Format::OpenAiResponses,      Provider::AzureOpenAi, Format::OpenAiResponses),
+    (Format::OpenAiResponses,      Provider::AzureOpenAi, Format::OpenAiChat),
+    (Format::OpenAiEmbeddings,     Provider::AzureOpenAi, Format::OpenAiEmbeddings),
+    (Format::OpenAiModels,         Provider::AzureOpenAi, Format::OpenAiModels),
+    (Format::OpenAiChat,           Provider::Bedrock,   Format::BedrockConverse),
+    (Format::AnthropicMessages,    Provider::Bedrock,   Format::BedrockConverse),
+    (Format::OpenAiResponses,      Provider::Bedrock,   Format::BedrockConverse),
+    (Format::AnthropicMessages,    Provider::VertexAi,  Format::AnthropicMessages),
+    (Format::AnthropicCountTokens, Provider::VertexAi,  Format::AnthropicCountTokens),
+    (Format::OpenAiChat,           Provider::VertexAi,  Format::AnthropicMessages),
+    (Format::OpenAiResponses,      Provider::VertexAi,  Format::AnthropicMessages),
+    (Format::GeminiGenerate,       Provider::VertexAi,  Format::GeminiGenerate),
+    (Format::GeminiCountTokens,    Provider::VertexAi,  Format::GeminiCountTokens),
 ];
 
 impl Provider {
@@ -53,41 +83,59 @@ impl Provider {
             Provider::OpenAi => "openai",
             Provider::Anthropic => "anthropic",
             Provider::Gemini => "gemini",
+            Provider::AzureOpenAi => "azureopenai",
+            Provider::Bedrock => "bedrock",
+            Provider::VertexAi => "vertexai",
         }
     }
 
-    /// The host that is used when the Backend names none; always port 443 over TLS.
+    /// The host that is used when the Backend names none; always port 443 over TLS. Of clouds, where each customer or
+    /// region has its own, what all of them end with.
     pub const fn default_host(self) -> &'static str {
         match self {
             Provider::OpenAi => "api.openai.com",
             Provider::Anthropic => "api.anthropic.com",
             Provider::Gemini => "generativelanguage.googleapis.com",
+            Provider::AzureOpenAi => "openai.azure.com",
+            Provider::Bedrock => "amazonaws.com",
+            Provider::VertexAi => "aiplatform.googleapis.com",
         }
     }
 
-    /// The format that is spoken with it for clients of the format `client`; `None` when that pair is not served.
-    pub fn speaks(self, client: Format) -> Option<Format> {
-        SERVED.iter().find(|(format, provider, _)| (*format, *provider) == (client, self)).map(|row| row.2)
-    }
-
-    /// The path of its chat endpoint; of Gemini, whose paths name the model, what stands before `/models`.
+    /// The path of its chat endpoint; of Gemini, Vertex AI and Bedrock, whose paths name the model, what stands before it: of
+    /// the first two before `/models`.
     pub const fn default_path(self) -> &'static str {
         match self {
             Provider::OpenAi => "/v1/chat/completions",
             Provider::Anthropic => "/v1/messages",
             Provider::Gemini => "/v1beta",
+            Provider::AzureOpenAi => "/openai/v1/chat/completions",
+            Provider::Bedrock => "/model",
+            Provider::VertexAi => "/v1",
         }
     }
 
     /// Appends the path of the endpoint that speaks `format`, for `model` where the path names one.
     ///
     /// `configured` is the path of the chat endpoint, [`default_path`](Provider::default_path) unless a Backend has another
-    /// one; the other endpoints are taken to be its neighbours, as they are at hosts that are compatible with OpenAI. Where
-    /// it does not end as the provider's own one does, they are where the provider has them.
+    /// one; the other endpoints are taken to be its neighbours, as they are at hosts that are compatible with OpenAI, with
+    /// the same query. Where it does not end as the provider's own one does, they are where the provider has them.
     pub fn path(self, format: Format, configured: &str, model: &[u8], streamed: bool, out: &mut Vec<u8>) {
         let (chat, rest) = match format {
-            Format::OpenAiChat | Format::AnthropicMessages | Format::BedrockConverse => {
+            Format::AnthropicMessages if self == Provider::VertexAi => ("", "/models"),
+            Format::AnthropicCountTokens if self == Provider::VertexAi => {
+                ("", "/models/count-tokens:rawPredict")
+            }
+            Format::OpenAiChat | Format::AnthropicMessages => {
                 return out.extend_from_slice(configured.as_bytes());
+            }
+            Format::BedrockConverse => {
+                for part in [configured.as_bytes(), b"/"] {
+                    out.extend_from_slice(part);
+                }
+                // Names have colons, and ARNs slashes, which are no separators here.
+                percent_encode(out, model);
+                return out.extend_from_slice(if streamed { b"/converse-stream" } else { b"/converse" });
             }
             Format::OpenAiResponses => ("/chat/completions", "/responses"),
             Format::OpenAiEmbeddings => ("/chat/completions", "/embeddings"),
@@ -96,8 +144,16 @@ impl Provider {
             Format::AnthropicModels => ("/messages", "/models"),
             Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => ("", "/models"),
         };
+        let (configured, query) = match configured.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (configured, None),
+        };
         let own = self.default_path();
-        let before = configured.strip_suffix(chat).or(own.strip_suffix(chat)).unwrap_or(own);
+        let mut before = configured.strip_suffix(chat).or(own.strip_suffix(chat)).unwrap_or(own);
+        if self == Provider::AzureOpenAi && format == Format::OpenAiModels {
+            // Models are the resource's, not a deployment's.
+            before = before.split("/deployments/").next().unwrap_or(before);
+        }
         out.extend_from_slice(before.as_bytes());
         out.extend_from_slice(rest.as_bytes());
         if !model.is_empty() {
@@ -108,14 +164,20 @@ impl Provider {
             (Format::GeminiGenerate, false) => out.extend_from_slice(b":generateContent"),
             (Format::GeminiGenerate, true) => out.extend_from_slice(b":streamGenerateContent"),
             (Format::GeminiCountTokens, _) => out.extend_from_slice(b":countTokens"),
+            (Format::AnthropicMessages, false) => out.extend_from_slice(b":rawPredict"),
+            (Format::AnthropicMessages, true) => out.extend_from_slice(b":streamRawPredict"),
             _ => {}
+        }
+        if let Some(query) = query {
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
         }
     }
 
     /// The header that carries the credential.
     ///
-    /// Anthropic takes API keys in `x-api-key`, Gemini in `x-goog-api-key`; OAuth tokens (`sk-ant-oat...`, Google's `ya29.`)
-    /// travel as a bearer.
+    /// Anthropic takes API keys in `x-api-key`, Gemini in `x-goog-api-key`, Azure in `api-key`; OAuth tokens
+    /// (`sk-ant-oat...`, Google's `ya29.`, Entra's `eyJ...`) travel as a bearer.
     pub fn credential_header(self, credential: &str) -> CredentialHeader {
         const BEARER: CredentialHeader = CredentialHeader { name: "authorization", prefix: "Bearer " };
         match self {
@@ -125,16 +187,52 @@ impl Provider {
             Provider::Gemini if !credential.starts_with("ya29.") => {
                 CredentialHeader { name: "x-goog-api-key", prefix: "" }
             }
-            Provider::OpenAi | Provider::Anthropic | Provider::Gemini => BEARER,
+            Provider::AzureOpenAi if !credential.starts_with("eyJ") => {
+                CredentialHeader { name: "api-key", prefix: "" }
+            }
+            Provider::OpenAi
+            | Provider::Anthropic
+            | Provider::Gemini
+            | Provider::AzureOpenAi
+            | Provider::Bedrock
+            | Provider::VertexAi => BEARER,
         }
     }
 
     /// Headers that the provider requires on every request and that the client's do not overrule.
     pub const fn required_headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Provider::OpenAi | Provider::Gemini => &[],
+            Provider::OpenAi
+            | Provider::Gemini
+            | Provider::AzureOpenAi
+            | Provider::Bedrock
+            | Provider::VertexAi => &[],
             Provider::Anthropic => &[("anthropic-version", "2023-06-01")],
         }
+    }
+}
+
+impl Provider {
+    /// Where a request to it names its model.
+    pub const fn model_place(self, format: Format) -> ModelPlace {
+        match (self, format) {
+            (Provider::VertexAi, Format::AnthropicMessages) => ModelPlace::Path,
+            _ => format.model_place(),
+        }
+    }
+
+    /// What bodies of Anthropic's formats say of their version, where a header does not (Google Cloud, "Request
+    /// predictions with Claude models").
+    pub const fn body_version(self) -> Option<&'static str> {
+        match self {
+            Provider::VertexAi => Some("vertex-2023-10-16"),
+            _ => None,
+        }
+    }
+
+    /// Whether a field of a client's query, as `name=value`, is for the Backend to say: the version of Azure's API.
+    pub fn overrules(self, field: &[u8]) -> bool {
+        self == Provider::AzureOpenAi && field.starts_with(b"api-version=")
     }
 }
 
@@ -184,6 +282,10 @@ mod tests {
             (OpenAi, "sk-x", "authorization", "Bearer "),
             (Gemini, "AIza-x", "x-goog-api-key", ""),
             (Gemini, "ya29.x", "authorization", "Bearer "),
+            (Bedrock, "ABSKx", "authorization", "Bearer "),
+            (VertexAi, "ya29.x", "authorization", "Bearer "),
+            (AzureOpenAi, "0123456789abcdef", "api-key", ""),
+            (AzureOpenAi, "eyJ0eXAi.x.y", "authorization", "Bearer "),
         ];
         for (provider, credential, name, prefix) in rows {
             assert_eq!(provider.credential_header(credential), CredentialHeader { name, prefix });
@@ -191,10 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_stands_in_the_table_once_and_every_format_somewhere() {
-        for (at, (client, provider, _)) in SERVED.iter().enumerate() {
-            let again = SERVED[..at].iter().any(|row| (row.0, row.1) == (*client, *provider));
-            assert!(!again, "{client:?} {provider:?}");
+    fn every_pair_stands_in_the_table_once_the_native_one_first_and_every_format_somewhere() {
+        for (at, row) in SERVED.iter().enumerate() {
+            assert!(!SERVED[..at].contains(row), "{row:?}");
+            let before = SERVED[..at].iter().find(|other| (other.0, other.1) == (row.0, row.1));
+            assert!(before.is_none_or(|before| before.0 == before.2), "{row:?}");
         }
         // Bedrock's is spoken for clients of other formats alone.
         for format in Format::ALL.into_iter().filter(|format| format.api() != Api::Bedrock) {
@@ -203,8 +306,9 @@ mod tests {
                 "{format:?} is native somewhere"
             );
         }
-        assert_eq!(Gemini.speaks(Format::OpenAiEmbeddings), None);
-        assert_eq!(Anthropic.speaks(Format::OpenAiChat), Some(Format::AnthropicMessages));
+        let speaks = |provider: Provider, client| Dialect::of(provider).speaks(provider, client);
+        assert_eq!(speaks(Gemini, Format::OpenAiEmbeddings), None);
+        assert_eq!(speaks(Anthropic, Format::OpenAiChat), Some(Format::AnthropicMessages));
     }
 
     #[test]
@@ -226,17 +330,44 @@ mod tests {
             (Gemini, Format::GeminiGenerate, "gemini-2.5", "/v1beta/models/gemini-2.5:generateContent"),
             (Gemini, Format::GeminiCountTokens, "a?b c", "/v1beta/models/a%3Fb%20c:countTokens"),
             (Gemini, Format::GeminiModels, "", "/v1beta/models"),
+            (AzureOpenAi, Format::OpenAiResponses, "", "/openai/v1/responses"),
+            (AzureOpenAi, Format::OpenAiModels, "", "/openai/v1/models"),
         ];
         for (provider, format, model, expect) in own {
             assert_eq!(path(provider, format, provider.default_path(), model, false), expect);
         }
+        let google = "/v1/projects/p/locations/global/publishers/google";
+        let anthropic = "/v1/projects/p/locations/global/publishers/anthropic";
+        for (format, configured, streamed, rest) in [
+            (Format::GeminiGenerate, google, false, "/models/m:generateContent"),
+            (Format::GeminiGenerate, google, true, "/models/m:streamGenerateContent"),
+            (Format::GeminiCountTokens, google, false, "/models/m:countTokens"),
+            (Format::AnthropicMessages, anthropic, false, "/models/m:rawPredict"),
+            (Format::AnthropicMessages, anthropic, true, "/models/m:streamRawPredict"),
+        ] {
+            assert_eq!(path(VertexAi, format, configured, "m", streamed), format!("{configured}{rest}"));
+        }
+        let counts = path(VertexAi, Format::AnthropicCountTokens, anthropic, "", false);
+        assert_eq!(counts, format!("{anthropic}/models/count-tokens:rawPredict"));
+        let bedrock = |model, streamed| path(Bedrock, Format::BedrockConverse, "/model", model, streamed);
+        assert_eq!(bedrock("amazon.nova-lite-v1:0", false), "/model/amazon.nova-lite-v1%3A0/converse");
+        assert_eq!(bedrock("a:b/c", true), "/model/a%3Ab%2Fc/converse-stream");
         let streamed = path(Gemini, Format::GeminiGenerate, "/v1", "m", true);
         assert_eq!(streamed, "/v1/models/m:streamGenerateContent");
         let configured = [
             (Format::OpenAiChat, "/openai/v1/chat/completions?v=1", "/openai/v1/chat/completions?v=1"),
             (Format::OpenAiEmbeddings, "/openai/v1/chat/completions", "/openai/v1/embeddings"),
+            (Format::OpenAiEmbeddings, "/v1/chat/completions?v=1", "/v1/embeddings?v=1"),
             (Format::OpenAiEmbeddings, "/chat", "/v1/embeddings"),
         ];
+        let azure = "/openai/deployments/d/chat/completions?api-version=2024-10-21";
+        for (format, expect) in [
+            (Format::OpenAiChat, azure),
+            (Format::OpenAiEmbeddings, "/openai/deployments/d/embeddings?api-version=2024-10-21"),
+            (Format::OpenAiModels, "/openai/models?api-version=2024-10-21"),
+        ] {
+            assert_eq!(path(AzureOpenAi, format, azure, "", false), expect);
+        }
         for (format, configured, expect) in configured {
             assert_eq!(path(OpenAi, format, configured, "", false), expect, "{configured}");
         }
@@ -253,5 +384,6 @@ mod tests {
         ] {
             assert_eq!(is_credential(api, field.as_bytes()), expect, "{field}");
         }
+        assert!(AzureOpenAi.overrules(b"api-version=2024-10-21") && !OpenAi.overrules(b"api-version=1"));
     }
 }

@@ -37,7 +37,7 @@ fn pick(
 ) -> Option<u32> {
     let backends = &serving.in_force.snapshot.backends;
     let serves = |endpoint: u32| match backends.get(endpoint as usize).map(|backend| &backend.kind) {
-        Some(BackendKind::Ai { provider, .. }) => provider.speaks(format).is_some(),
+        Some(BackendKind::Ai { provider, dialect, .. }) => dialect.speaks(*provider, format).is_some(),
         _ => false,
     };
     let health = serving.health.borrow();
@@ -63,7 +63,7 @@ pub(super) async fn until_answered<'a>(
     let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: None };
     loop {
         let spare = attempts.spare_body(&call, message);
-        let outgoing = call::write(&call, message, client, entry)?;
+        let outgoing = call::write(worker, serving, &call, message, client, entry)?;
         let began = worker.ring.now();
         let asked = {
             let _pending = Pending::begin(serving, call.index);
@@ -269,16 +269,20 @@ impl<'a> Attempts<'_, 'a> {
     /// The same call to another endpoint; `None` where it cannot be.
     fn towards(&self, call: Call<'a>, next: u32) -> Option<Call<'a>> {
         let backend = self.serving.in_force.snapshot.backends.get(next as usize)?;
-        let BackendKind::Ai { provider, model, credential, path } = &backend.kind else { return None };
-        let upstream = provider.speaks(call.client)?;
+        let BackendKind::Ai { provider, dialect, model, credential, path, guardrail } = &backend.kind else {
+            return None;
+        };
+        let upstream = dialect.speaks(*provider, call.client)?;
         let model = call.fallback.or(model.as_deref());
-        Some(Call { index: next, backend, provider: *provider, model, credential, path, upstream, ..call })
+        let (provider, guardrail) = (*provider, guardrail.as_ref());
+        let call = Call { provider, dialect, model, credential, path, guardrail, ..call };
+        Some(Call { index: next, backend, upstream, ..call })
     }
 
     /// The books go on in the name of another endpoint.
     fn go_on_as(&self, call: &Call<'_>, entry: &mut Entry) -> Result<(), Fault> {
         entry.record.backend.write(&call.backend.name);
-        entry.record.provider = Some(call.provider.name());
+        entry.record.provider = Some(call.dialect.name);
         let asked = call.asked_model;
         let model = call.model.unwrap_or(&asked).as_bytes();
         if call.client.work() != Work::Free {

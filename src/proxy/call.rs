@@ -1,5 +1,7 @@
 //! A call to a provider: the request as it goes upstream, and the attempts to get an answer's head.
 
+mod signature;
+
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
@@ -8,8 +10,8 @@ use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
-use crate::llm::provider::{Provider, is_credential};
-use crate::llm::translate::{self, Lost, RequestTerms};
+use crate::llm::provider::{Dialect, Provider, is_credential};
+use crate::llm::translate::{self, Guardrail, Lost, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::runtime::Gather;
 use crate::wire::http1::{
@@ -30,12 +32,14 @@ pub(super) struct Call<'a> {
     pub(super) backend: &'a Backend,
     pub(super) edits: &'a BackendFilters,
     pub(super) provider: Provider,
+    pub(super) dialect: &'a Dialect,
     /// The backend's model, which goes before the client's, or the one that a limit fell back to.
     pub(super) model: Option<&'a str>,
     /// The one that a limit fell back to, whichever provider is asked.
     pub(super) fallback: Option<&'a str>,
     pub(super) credential: &'a Credential,
     pub(super) path: &'a str,
+    pub(super) guardrail: Option<&'a Guardrail>,
     /// The model that the client's path names, as it stands there; empty when it names none.
     pub(super) path_model: &'a [u8],
     /// The head of the client's request, which stands at the beginning of the message.
@@ -81,10 +85,19 @@ impl Call<'_> {
         self.client != self.upstream
     }
 
+    /// The value of `Host`.
+    pub(super) fn host(&self) -> &str {
+        let rewrite = self.rule.filters.rewrite.as_ref();
+        rewrite.and_then(|rewrite| rewrite.hostname.as_deref()).unwrap_or(&self.backend.host_header)
+    }
+
     /// Whether we ask an OpenAI provider for the usage of a stream that the client did not ask for.
     pub(super) fn injects_usage(&self) -> bool {
         let native = self.client == Format::OpenAiChat && self.upstream == Format::OpenAiChat;
-        native && self.ask.stream == Some(true) && self.ask.include_usage != Some(true)
+        native
+            && self.dialect.takes_include_usage
+            && self.ask.stream == Some(true)
+            && self.ask.include_usage != Some(true)
     }
 }
 
@@ -96,6 +109,8 @@ impl Call<'_> {
 /// # Errors
 /// What the provider's format cannot express.
 pub(super) fn write(
+    worker: &Worker,
+    serving: &Serving,
     call: &Call<'_>,
     message: &mut Message,
     client: &mut Client,
@@ -114,9 +129,13 @@ pub(super) fn write(
             default_max_tokens: DEFAULT_MAX_TOKENS,
             path_model,
             path_stream: call.ask.stream,
+            include_usage: call.dialect.takes_include_usage,
+            says_max_tokens: call.dialect.says_max_tokens,
+            body_version: call.provider.body_version(),
+            guardrail: call.guardrail,
         };
         // The other way round the body's is needed when the body is used up.
-        let in_path = call.upstream.model_place() == ModelPlace::Path;
+        let in_path = call.provider.model_place(call.upstream) == ModelPlace::Path;
         let named = call.ask.model.filter(|_| in_path && call.model.is_none());
         let named = named.and_then(|model| unescape::text(model.of(&bytes[body.clone()])));
         let named = named.map(|model| encoded(&model)).unwrap_or_default();
@@ -126,15 +145,24 @@ pub(super) fn write(
             .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
         note_lost(call, &lost, entry)?;
         let length = gather.theirs.len();
-        request_head(call, head, (head_bytes, &named), length, &mut gather.ours);
+        let target = request_head(call, head, (head_bytes, &named), length, &mut gather.ours);
+        // A signature covers what is sent, so it comes last.
+        signature::write(worker, serving, call, target, &gather.theirs, &mut gather.ours);
+        write::end(&mut gather.ours);
         let (ours, theirs) = (Span::new(0, gather.ours.len()), Span::new(0, length));
         let fits = gather.push_ours(ours) && gather.push_theirs(theirs);
         debug_assert!(fits, "two pieces fit");
         return Ok(Outgoing { gather, replayable });
     }
     let mut edits = Edits::in_buffer(client.spare_text());
-    if let Some(model) = call.model.filter(|_| call.upstream.model_place() == ModelPlace::Body) {
+    let place = call.provider.model_place(call.upstream);
+    if let Some(model) = call.model.filter(|_| place == ModelPlace::Body) {
         edits.set_model(&call.ask, model);
+    }
+    match call.provider.body_version().filter(|_| call.upstream.api() == Api::Anthropic) {
+        Some(version) if place == ModelPlace::Path => edits.set_version_for_model(&call.ask, version),
+        Some(version) => edits.set_version(&call.ask, version),
+        None => {}
     }
     if call.injects_usage() {
         edits.include_usage(&call.ask);
@@ -142,6 +170,7 @@ pub(super) fn write(
     let body = message.body;
     let length = edits.body_len(body.len());
     request_head(call, head, (&message.bytes, call.path_model), length, &mut gather.ours);
+    write::end(&mut gather.ours);
     let head_len = gather.ours.len();
     gather.ours.extend_from_slice(edits.scratch());
     gather.theirs = std::mem::take(&mut message.bytes);
@@ -170,7 +199,7 @@ fn note_lost(call: &Call<'_>, lost: &Lost, entry: &Entry) -> Result<(), Fault> {
     if !call.rule.strict || lost.is_empty() {
         return Ok(());
     }
-    let provider = call.provider.name();
+    let provider = call.dialect.name;
     let message = format!(
         "this route is strict, and the request asks for what cannot be said to the provider {provider}: {}",
         lost.names().join(", ")
@@ -178,18 +207,18 @@ fn note_lost(call: &Call<'_>, lost: &Lost, entry: &Entry) -> Result<(), Fault> {
     Err(Fault::BadRequest { param: String::new(), message })
 }
 
-/// Writes the head; `named` is the model that the client named, where the provider's path wants one.
+/// Writes a head but for the empty line that ends it; where its target stands. `named` is the model that the client named, where the provider's path wants one.
 fn request_head(
     call: &Call<'_>,
     head: &RequestHead,
     (bytes, named): (&[u8], &[u8]),
     length: usize,
     out: &mut Vec<u8>,
-) {
+) -> Span {
     let is_lookup = call.upstream.is_lookup();
     out.extend_from_slice(if is_lookup { b"GET " } else { b"POST " });
     let begin = out.len();
-    let model = match (call.upstream.model_place(), call.model) {
+    let model = match (call.provider.model_place(call.upstream), call.model) {
         (ModelPlace::Path, Some(model)) => model.as_bytes(),
         _ => named,
     };
@@ -201,10 +230,9 @@ fn request_head(
     if let Some(query) = head.query.filter(|_| !call.translates()) {
         write_query(call, query.of(bytes), begin, out);
     }
+    let target = Span::new(begin, out.len());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let rewrite = call.rule.filters.rewrite.as_ref();
-    let host = rewrite.and_then(|rewrite| rewrite.hostname.as_deref()).unwrap_or(&call.backend.host_header);
-    write::header(out, b"host", host.as_bytes());
+    write::header(out, b"host", call.host().as_bytes());
     credential(call, head, bytes, out);
     let versioned = !call.translates() && head.headers.contains(Known::AnthropicVersion);
     for (name, value) in call.provider.required_headers() {
@@ -225,14 +253,23 @@ fn request_head(
         write::header(out, b"content-type", b"application/json");
         write::content_length(out, length as u64);
     }
-    write::end(out);
+    if call.upstream == Format::BedrockConverse {
+        let streamed = call.ask.stream == Some(true);
+        write::header(out, b"accept", if streamed { EVENT_STREAM } else { b"application/json" });
+    }
+    target
 }
+
+/// The media type of AWS's event streams.
+pub(super) const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
 
 /// Appends the client's query to the path that begins at `begin`, without what is the client's credential.
 fn write_query(call: &Call<'_>, query: &[u8], begin: usize, out: &mut Vec<u8>) {
     let mut has_query = out.get(begin..).is_some_and(|path| path.contains(&b'?'));
-    let fields = query.split(|byte| *byte == b'&');
-    for field in fields.filter(|field| !field.is_empty() && !is_credential(call.client.api(), field)) {
+    let keeps = |field: &&[u8]| {
+        !field.is_empty() && !is_credential(call.client.api(), field) && !call.provider.overrules(field)
+    };
+    for field in query.split(|byte| *byte == b'&').filter(keeps) {
         out.push(if std::mem::replace(&mut has_query, true) { b'&' } else { b'?' });
         out.extend_from_slice(field);
     }
@@ -251,14 +288,20 @@ fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
         | Known::XForwardedHost
         | Known::Via
         | Known::Origin => false,
-        Known::AnthropicVersion => !call.translates(),
+        Known::AnthropicVersion => !call.translates() && call.provider.body_version().is_none(),
+        Known::Accept => call.upstream != Format::BedrockConverse,
+        // What AWS reads is written and signed here.
+        _ if starts_with(name, b"x-amz") && call.upstream == Format::BedrockConverse => false,
         _ => {
             let private: [&[u8]; 4] = [b"sec-fetch-", b"forwarded", b"cookie", b"api-key"];
-            !private.iter().any(|prefix| {
-                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            })
+            !private.iter().any(|prefix| starts_with(name, prefix))
         }
     }
+}
+
+/// Whether a name begins so, in whatever case.
+fn starts_with(name: &[u8], prefix: &[u8]) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
@@ -271,7 +314,7 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u
                 write::header(out, header.name.as_bytes(), &value);
             }
         }
-        Credential::None => {}
+        Credential::Aws { .. } | Credential::None => {}
     }
 }
 
@@ -280,10 +323,12 @@ fn clients_token<'a>(call: &Call<'_>, head: &RequestHead, bytes: &'a [u8]) -> Op
     let header = |name| head.headers.first(name).map(|span| span.of(bytes));
     let query = head.query.filter(|_| call.client.api() == Api::Gemini).map(|query| query.of(bytes));
     let in_query = || query?.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"key="));
+    let azures = || head.headers.get(bytes, b"api-key").map(|span| span.of(bytes));
     header(Known::Authorization)
         .map(strip_bearer)
         .or_else(|| header(Known::XApiKey))
         .or_else(|| header(Known::XGoogApiKey))
+        .or_else(azures)
         .or_else(in_query)
 }
 

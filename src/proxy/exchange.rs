@@ -136,12 +136,14 @@ async fn serve(
     entry.record.format = Some(format.name());
     let index = attempts::first_choice(worker, serving, at, format);
     let backend = backend_at(serving, index)?;
-    let BackendKind::Ai { provider, model: backend_model, credential, path } = &backend.kind else {
+    let BackendKind::Ai { provider, dialect, model: backend_model, credential, path, guardrail } =
+        &backend.kind
+    else {
         return Err(Fault::NoBackend);
     };
     entry.record.backend.write(&backend.name);
-    entry.record.provider = Some(provider.name());
-    let upstream = provider.speaks(format).ok_or(Fault::Unpaired(format, *provider))?;
+    entry.record.provider = Some(dialect.name);
+    let upstream = dialect.speaks(*provider, format).ok_or(Fault::Unpaired(format, dialect.name))?;
     // What a path says of the model is needed when the request goes out; chat's buffer is needed before.
     let target = if endpoint.model.is_some() { target } else { client.empty_text(target) };
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
@@ -176,10 +178,12 @@ async fn serve(
         backend,
         edits,
         provider: *provider,
+        dialect,
         model: fallback.or(backend_model.as_deref()),
         fallback,
         credential,
         path,
+        guardrail: guardrail.as_ref(),
         path_model,
         head,
         client: format,

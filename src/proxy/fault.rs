@@ -3,7 +3,6 @@
 use crate::limit::{Allowance, KeyPart, Refused};
 use crate::llm::endpoint::Mismatch;
 use crate::llm::guard::Rejection;
-use crate::llm::provider::Provider;
 use crate::llm::refusal::RefusalKind;
 use crate::llm::{Api, Format};
 use crate::telemetry::Outcome;
@@ -33,8 +32,8 @@ pub(super) enum Fault {
     Misdirected,
     /// The endpoint takes another method, or is known and not served.
     Endpoint(Mismatch),
-    /// This provider is not spoken to for clients of this format.
-    Unpaired(Format, Provider),
+    /// The provider of that name is not spoken to for clients of this format.
+    Unpaired(Format, &'static str),
     /// The body has a content coding that nobody here can undo.
     UnknownCoding,
     /// The body is no request of the client's format.
@@ -139,7 +138,7 @@ impl Fault {
                 format!("this gateway does not serve this endpoint of {api}'s API").into()
             }
             Fault::Unpaired(client, provider) => {
-                let (client, provider) = (client.name(), provider.name());
+                let client = client.name();
                 format!("this gateway does not serve {client} with the provider {provider}").into()
             }
             Fault::Unpriced { model, .. } if model.is_empty() => {

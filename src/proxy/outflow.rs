@@ -15,7 +15,7 @@ use super::reply::{LIMIT_HEADERS, connection, limit_headers};
 use crate::base::Span;
 use crate::config::Timeouts;
 use crate::llm::guard::{Guard, Masker};
-use crate::llm::{Cutter, Work};
+use crate::llm::{Cutter, Format, Work};
 use crate::runtime::{Gather, PIECES_MAX};
 use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, Progress, ResponseHead, Version, write};
 use coded::Decoding;
@@ -154,15 +154,20 @@ impl Outflow {
         write::status_line(out, status);
         let (rule, share) = (&call.rule.filters.response_headers, &call.edits.response_headers);
         let translated = matches!(passage, Passage::Whole(_));
+        // The streams of all clients are events as browsers know them.
+        let unframed = matches!(passage, Passage::Stream(_)) && call.upstream == Format::BedrockConverse;
         let unchanged = matches!(passage, Passage::AsIs);
         write::copy_end_to_end(out, bytes, &head.headers, |header, name| {
             let ours = !standings.is_empty() && is_limit_header(name);
-            let retyped = translated && header.known == Known::ContentType;
+            let retyped = (translated || unframed) && header.known == Known::ContentType;
             let decoded = !unchanged && header.known == Known::ContentEncoding;
             ours || retyped || decoded || !rule.keeps(name) || !share.keeps(name)
         });
         if translated {
             write::header(out, b"content-type", b"application/json");
+        }
+        if unframed {
+            write::header(out, b"content-type", b"text/event-stream");
         }
         for (name, value) in rule.written().chain(share.written()) {
             write::header(out, name.as_bytes(), value.as_bytes());

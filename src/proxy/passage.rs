@@ -3,8 +3,9 @@
 use super::call::Call;
 use super::entry::Entry;
 use super::fault::Fault;
-use crate::llm::UsageStripper;
 use crate::llm::translate::{self, ReplyTerms, StreamTerms, StreamTranslator};
+use crate::llm::{Format, UsageStripper};
+use crate::wire::eventstream::{self, Kind};
 use crate::wire::http1::ResponseHead;
 use crate::wire::sse;
 
@@ -23,12 +24,19 @@ pub(super) enum Passage {
 }
 
 pub(super) struct Translation {
-    reader: sse::Reader,
+    reader: Reader,
     pub(super) translator: StreamTranslator,
     /// The translator decodes in place; the event's data is copied here for it.
     data: Vec<u8>,
     /// The stream cannot be read further; what comes is dropped.
     broken: bool,
+}
+
+/// What splits a provider's stream into events.
+enum Reader {
+    Events(sse::Reader),
+    /// AWS's frames.
+    Frames(eventstream::Reader),
 }
 
 /// The most bytes of one event of a stream.
@@ -52,8 +60,12 @@ pub(super) fn passage(call: &Call<'_>, head: &ResponseHead, streamed: bool, entr
         asked_model: call.asked_model.to_string(),
         include_usage: call.ask.include_usage == Some(true),
     };
+    let reader = match call.upstream {
+        Format::BedrockConverse => Reader::Frames(eventstream::Reader::new(EVENT_BYTES_MAX)),
+        _ => Reader::Events(sse::Reader::new(EVENT_BYTES_MAX)),
+    };
     Passage::Stream(Box::new(Translation {
-        reader: sse::Reader::new(EVENT_BYTES_MAX),
+        reader,
         translator: StreamTranslator::new(call.upstream, call.client, terms),
         data: Vec::new(),
         broken: false,
@@ -62,23 +74,45 @@ pub(super) fn passage(call: &Call<'_>, head: &ResponseHead, streamed: bool, entr
 
 impl Translation {
     pub(super) fn feed(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
-        while !self.broken {
-            let event = match self.reader.next(&mut input) {
-                Ok(Some(event)) => event,
-                Ok(None) => return,
-                Err(sse::TooLong) => {
+        let mut goes_on = true;
+        while !self.broken && goes_on {
+            match self.next(&mut input, out) {
+                Some(more) => goes_on = more,
+                None => {
                     self.broken = true;
-                    return self.translator.finish(out);
+                    self.translator.finish(out);
                 }
-            };
-            self.data.clear();
-            self.data.extend_from_slice(event.data);
-            let name = std::str::from_utf8(event.name).unwrap_or_default();
-            if self.translator.event(name, &mut self.data, out).is_err() {
-                self.broken = true;
-                self.translator.finish(out);
             }
         }
+    }
+
+    /// Translates the next event of `input`, which is moved behind it; whether there was one. `None` when the stream
+    /// cannot be read further.
+    fn next(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Option<bool> {
+        match &mut self.reader {
+            Reader::Events(reader) => {
+                let Some(event) = reader.next(input).ok()? else { return Some(false) };
+                self.data.clear();
+                self.data.extend_from_slice(event.data);
+                let name = std::str::from_utf8(event.name).unwrap_or_default();
+                self.translator.event(name, &mut self.data, out).ok()?;
+            }
+            Reader::Frames(reader) => {
+                let Some(message) = reader.next(input).ok()? else { return Some(false) };
+                let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+                match message.head.kind {
+                    Kind::Exception(name) if message.payload.is_empty() => {
+                        self.translator.fail(text(name), "", out);
+                    }
+                    Kind::Event(name) | Kind::Exception(name) => {
+                        self.translator.event(text(name), message.payload, out).ok()?;
+                    }
+                    Kind::Error { code, message } => self.translator.fail(text(code), text(message), out),
+                    Kind::Other => {}
+                }
+            }
+        }
+        Some(true)
     }
 }
 

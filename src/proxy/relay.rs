@@ -1,6 +1,6 @@
 //! The way back: the provider's answer, metered as it passes, in the client's format.
 
-use super::call::{Answered, Call, deadline};
+use super::call::{Answered, Call, EVENT_STREAM, deadline};
 use super::client::Client;
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
@@ -9,7 +9,7 @@ use super::outflow::Outflow;
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::config::Timeouts;
-use crate::llm::Meter;
+use crate::llm::{Format, Meter};
 use crate::runtime::executor::yield_now;
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyReader, Framing, Known, ResponseHead};
@@ -30,7 +30,7 @@ pub(super) async fn answer(
     timeouts: &Timeouts,
 ) -> Result<Then, Fault> {
     let Answered { upstream, head, mut bytes, sent } = answered;
-    let streamed = is_event_stream(&head, &bytes);
+    let streamed = is_event_stream(call, &head, &bytes);
     entry.record.status = head.status;
     entry.record.streamed = streamed;
     match head.status {
@@ -176,8 +176,11 @@ async fn broken_off(
     Err(fault)
 }
 
-fn is_event_stream(head: &ResponseHead, bytes: &[u8]) -> bool {
+fn is_event_stream(call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) -> bool {
     let media = head.headers.first(Known::ContentType).map(|span| span.of(bytes)).unwrap_or_default();
-    let name = b"text/event-stream";
+    let name = match call.upstream {
+        Format::BedrockConverse => EVENT_STREAM,
+        _ => b"text/event-stream",
+    };
     media.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }

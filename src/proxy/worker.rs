@@ -5,8 +5,9 @@ use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
 use super::upstream::Pool;
 use crate::base::Moment;
-use crate::config::Backend;
+use crate::config::{Backend, BackendKind, Credential};
 use crate::limit::Book;
+use crate::llm::auth::aws::Signer;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
 use crate::mail::{Board, Desk, InForce, Resolved, Sheet, ToWorker};
 use crate::route::failover::Health;
@@ -80,6 +81,8 @@ pub(super) struct Serving {
     pub(super) pools: Vec<Rc<Pool>>,
     /// How each backend of the snapshot does.
     pub(super) health: RefCell<Vec<Health>>,
+    /// By backend of the snapshot, of those whose requests are signed, what signs them.
+    pub(super) signers: RefCell<Vec<Option<Signer>>>,
     /// By listener of the snapshot how each of its HTTPS listeners shakes hands.
     pub(super) https: Vec<Vec<Arc<ServerConfig>>>,
 }
@@ -337,8 +340,18 @@ impl Serving {
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
         let health = in_force.snapshot.backends.iter().map(|backend| health_of(backend, before)).collect();
+        let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
         let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
-        Serving { pools, health: RefCell::new(health), https, in_force }
+        Serving { pools, health: RefCell::new(health), signers: RefCell::new(signers), https, in_force }
+    }
+}
+
+fn signer_of(backend: &Backend) -> Option<Signer> {
+    match &backend.kind {
+        BackendKind::Ai { credential: Credential::Aws { region, .. }, .. } => {
+            Some(Signer::new(region, "bedrock"))
+        }
+        _ => None,
     }
 }
 

@@ -46,7 +46,7 @@ impl Outcomes {
 }
 
 /// What the label `provider` says of those who are paid: the names that price lists have, then all others.
-pub const PAID: [&str; 16] = [
+pub const PAID: [&str; 23] = [
     "openai",
     "anthropic",
     "gemini",
@@ -62,6 +62,13 @@ pub const PAID: [&str; 16] = [
     "fireworks",
     "perplexity",
     "openrouter",
+    "cerebras",
+    "deepinfra",
+    "huggingface",
+    "baseten",
+    "nvidia",
+    "ollama",
+    "vllm",
     "other",
 ];
 

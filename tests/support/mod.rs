@@ -17,6 +17,7 @@ use tollgate::app::files;
 use tollgate::app::gateway::{Gateway, Life};
 use tollgate::config::Overrides;
 use tollgate::limit::Wanted;
+use tollgate::llm::provider::PRESETS;
 use tollgate_loadtest::{Ledger, Script, Simulator};
 
 /// A gateway in front of a simulated provider, both on loopback, both ended when this is dropped.
@@ -96,6 +97,17 @@ pub fn settings(spec: &str) -> String {
     )
 }
 
+/// The hosts in whose place the simulator is.
+const HOSTS: [&str; 7] = [
+    "europe-west1-aiplatform.googleapis.com",
+    "bedrock-runtime.eu-west-1.amazonaws.com",
+    "api.anthropic.com",
+    "api.openai.com",
+    "generativelanguage.googleapis.com",
+    "house.openai.azure.com",
+    "plain.example",
+];
+
 impl Rig {
     /// The usual routes with these policies, two unpinned workers, no records.
     pub fn start(script: Script, policies: &str) -> Rig {
@@ -113,10 +125,12 @@ impl Rig {
     /// A gateway whose providers are all at `provider`.
     fn assemble(simulator: Simulator, provider: SocketAddr, manifests: &str, settings: &str) -> Rig {
         let to = format!("http://{provider}");
-        let hosts =
-            ["api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com", "plain.example"];
         let overrides = Overrides {
-            hosts: hosts.iter().map(|host| ((*host).to_owned(), to.clone())).collect(),
+            hosts: HOSTS
+                .into_iter()
+                .chain(PRESETS.iter().filter_map(|preset| preset.host))
+                .map(|host| (host.to_owned(), to.clone()))
+                .collect(),
             listeners: vec![(8080, "127.0.0.1:0".to_owned())],
             admin: Some("none".to_owned()),
             ..Overrides::default()

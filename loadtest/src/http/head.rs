@@ -38,6 +38,7 @@ pub(crate) struct Head {
     pub(crate) authorization: Option<Range<usize>>,
     pub(crate) api_key: Option<Range<usize>>,
     pub(crate) goog_api_key: Option<Range<usize>>,
+    pub(crate) azure_api_key: Option<Range<usize>>,
     pub(crate) anthropic_version: Option<Range<usize>>,
     /// `x-sim-*` lines: the name after the prefix, and the value.
     pub(crate) settings: Vec<(Range<usize>, Range<usize>)>,
@@ -103,6 +104,7 @@ impl Head {
             authorization: None,
             api_key: None,
             goog_api_key: None,
+            azure_api_key: None,
             anthropic_version: None,
             settings: Vec::new(),
             faults: Vec::new(),
@@ -128,6 +130,7 @@ impl Head {
             2 if is("te") => fields.hop_by_hop.push("te"),
             4 if is("host") => fields.host.push(value),
             6 if is("expect") => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            7 if is("api-key") => self.single("api-key", |h| &mut h.azure_api_key, place(bytes, value)),
             7 if is("upgrade") => fields.hop_by_hop.push("upgrade"),
             9 if is("x-api-key") => self.single("x-api-key", |h| &mut h.api_key, place(bytes, value)),
             10 if is("connection") => fields.connection.push(value),

@@ -36,6 +36,9 @@ impl Refusal {
                 Shape::OpenAi => format!("Invalid URL ({method} {path})"),
                 Shape::Anthropic => "Not found".to_string(),
                 Shape::Gemini => format!("Requested entity was not found: {path}."),
+                Shape::Bedrock => {
+                    format!("Unable to determine service/operation name to be authorized: {path}")
+                }
             },
         )
     }
@@ -46,7 +49,7 @@ impl Refusal {
             match shape {
                 Shape::OpenAi => format!("Not allowed to {method} on {path}."),
                 Shape::Anthropic => "Method Not Allowed".to_string(),
-                Shape::Gemini => format!("{method} is not allowed here."),
+                Shape::Gemini | Shape::Bedrock => format!("{method} is not allowed here."),
             },
         )
     }
@@ -78,6 +81,7 @@ impl Refusal {
                  \"request_id\":\"req_sim{NUMBER_MARK}\"}}",
                 anthropic_type(self.status)
             ),
+            Shape::Bedrock => format!("{{\"message\":{message}}}"),
             Shape::Gemini => {
                 let status = google_status(self.status);
                 format!(
@@ -132,6 +136,11 @@ pub(super) fn overload(shape: Shape, status: u16) -> Refusal {
         (Shape::Anthropic, 529) => "Overloaded",
         (Shape::Anthropic, 429) => "This request would exceed your organization's rate limit.",
         (Shape::Anthropic, _) => "Internal server error",
+        (Shape::Bedrock, 429) => "Too many requests, please wait before trying again.",
+        (Shape::Bedrock, 503) => "Bedrock is unable to process your request.",
+        (Shape::Bedrock, _) => {
+            "The system encountered an unexpected error during processing. Try your request again."
+        }
         (Shape::Gemini, 429) => "You exceeded your current quota. Please retry in 1s.",
         (Shape::Gemini, 503) => "The model is overloaded. Please try again later.",
         (Shape::Gemini, _) => "An internal error has occurred.",

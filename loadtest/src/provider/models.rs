@@ -19,9 +19,8 @@ fn below<'p>(path: &'p [u8], beginning: &[u8]) -> Option<&'p [u8]> {
     path.strip_prefix(beginning).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// The route of a target below `models`.
-pub(super) fn route(method: &[u8], target: &[u8], versioned: bool) -> Route {
-    let path = target.split(|&b| b == b'?').next().unwrap_or_default();
+/// The route of a target below `models`, whose path is `path`.
+pub(super) fn route(method: &[u8], path: &[u8], target: &[u8], versioned: bool) -> Route {
     let google = path.starts_with(b"/v1beta");
     let shape = match versioned {
         _ if google => Shape::Gemini,
@@ -70,7 +69,8 @@ pub(super) fn models(ask: &Ask<'_>, shape: Shape) -> Result<Plan, Refusal> {
             quoted(MODELS[0]),
             quoted(MODELS[1])
         ),
-        Shape::Gemini => format!("{{\"models\":[{entries}]}}"),
+        // Bedrock's lists are of another host, so that nothing is asked for in its shape.
+        Shape::Gemini | Shape::Bedrock => format!("{{\"models\":[{entries}]}}"),
     };
     Ok(json_plan(ask, 200, &body))
 }
@@ -88,7 +88,7 @@ fn entry(shape: Shape, name: &str) -> String {
             quoted(name),
             quoted(name)
         ),
-        Shape::Gemini => format!(
+        Shape::Gemini | Shape::Bedrock => format!(
             "{{\"name\":{},\"displayName\":{},\"inputTokenLimit\":1048576,\"outputTokenLimit\":8192,\
              \"supportedGenerationMethods\":[\"generateContent\",\"countTokens\"]}}",
             quoted(&format!("models/{name}")),

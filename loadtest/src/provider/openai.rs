@@ -3,7 +3,7 @@
 mod check;
 mod stream;
 
-use super::{Ask, Refusal, argument_pieces, last_user_text, quoted};
+use super::{Ask, Refusal, argument_pieces, last_user_text, place, quoted};
 use crate::answer::{Plan, Sheet};
 use crate::ledger::Usage;
 use crate::script::{Fault, Framing, Script};
@@ -13,9 +13,14 @@ use check::Chat;
 /// Every answer was made at this moment: answers are the same on every day.
 pub(super) const CREATED: u64 = 1_700_000_000;
 
-/// A key there must be.
+/// A key there must be; at Azure in a header of its own, and a version of the API.
 pub(super) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {
-    match ask.bearer() {
+    let path = ask.path();
+    let azures = ask.azure_api_key().filter(|_| place::is_azures(path.as_bytes()));
+    if place::is_dated(path.as_bytes()) && ask.target().matches("api-version=").count() != 1 {
+        return Err(Refusal::new(404, "Resource not found"));
+    }
+    match azures.or(ask.bearer()) {
         None => Err(Refusal::new(
             401,
             "You didn't provide an API key. You need to provide your API key in an Authorization header using \

@@ -4,10 +4,12 @@ use super::overrides::Replacements;
 use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
-use crate::config::resources::backend::{self, Ai, Host, Token};
+use crate::config::resources::backend::{self, Ai, Aws, Host, Token};
 use crate::config::resources::settings::Origin;
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
+use crate::llm::auth::aws::Credentials;
+use crate::llm::auth::{self, aws};
 use crate::llm::price::vendor::paid_at;
 use crate::llm::provider::Provider;
 use std::collections::HashMap;
@@ -49,6 +51,10 @@ pub(super) fn compile(
             for (name, spec) in group {
                 let Some((kind, origin)) = one(world, secrets, &resource.meta, spec) else { continue };
                 let vendor = match &kind {
+                    // A host that was named is paid wherever it is reached.
+                    BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => {
+                        Some(dialect.name)
+                    }
                     BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
                     BackendKind::Static => None,
                 };
@@ -122,15 +128,17 @@ fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: Member<'_>) -> O
         Member::Static(host) => Some((BackendKind::Static, origin(world, host)?)),
         Member::Ai(ai) => {
             let credential = credential(world, secrets, meta, ai);
-            let origin = match &ai.host {
+            let origin = match ai.host.as_ref().or(ai.own_host.as_ref()) {
                 Some(host) => origin(world, host),
                 None => Some(Origin { host: ai.provider.default_host().into(), port: 443, tls: true }),
             };
             let kind = BackendKind::Ai {
                 provider: ai.provider,
+                dialect: ai.dialect,
                 model: ai.model.as_deref().map(|model| bare_model(ai.provider, model).into()),
                 credential: credential?,
                 path: ai.path.as_deref().unwrap_or(ai.provider.default_path()).into(),
+                guardrail: ai.guardrail.clone(),
             };
             Some((kind, origin?))
         }
@@ -141,7 +149,7 @@ fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: Member<'_>) -> O
 fn bare_model(provider: Provider, model: &str) -> &str {
     match provider {
         Provider::Gemini => model.strip_prefix("models/").unwrap_or(model),
-        Provider::OpenAi | Provider::Anthropic => model,
+        _ => model,
     }
 }
 
@@ -170,6 +178,9 @@ fn authority(origin: &Origin) -> String {
 }
 
 fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Option<Credential> {
+    if let (None, Some(aws)) = (&ai.token, &ai.aws) {
+        return self::aws(world, secrets, meta, ai, aws);
+    }
     let (bytes, at) = match &ai.token {
         Some(Token::Passthrough) => return Some(Credential::Passthrough),
         Some(Token::Inline(text)) => {
@@ -178,14 +189,21 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
         }
         Some(Token::SecretRef(name)) => (from_secret(world, secrets, meta, name)?, name.at),
         // A host of one's own may want no credential; a provider's own host always does.
-        None if ai.host.is_some() => return Some(Credential::None),
+        None if ai.host.is_some() || ai.is_keyless => return Some(Credential::None),
         None => {
-            let message = format!("{} lacks the field \"authToken\"", ai.provider.name());
-            let help = format!("{} wants a credential", ai.provider.default_host());
+            let message = format!("{} lacks the field \"authToken\"", ai.dialect.name);
+            let own_host = ai.own_host.as_ref().map(|host| host.host.value.as_str());
+            let help = format!("{} wants a credential", own_host.unwrap_or(ai.provider.default_host()));
             world.faults.fault_with_help(ai.at, message, help);
             return None;
         }
     };
+    if ai.provider == Provider::VertexAi && bytes.trim_ascii_start().starts_with(b"{") {
+        let help =
+            "write an access token, such as gcloud auth print-access-token prints; it ends after an hour";
+        world.faults.fault_with_help(at, "keys of service accounts are not supported yet", help);
+        return None;
+    }
     let token = visible(world, &bytes, at)?;
     let usual = ai.provider.credential_header(token);
     let header = ai.header.as_ref();
@@ -197,6 +215,45 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
     };
     let value = Secret::new([prefix.as_bytes(), token.as_bytes()].concat());
     Some(Credential::Static { name: name.into(), value })
+}
+
+/// What signs requests to AWS: the keys of a Secret, or else what the environment has when it is read.
+fn aws(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai, aws: &Aws) -> Option<Credential> {
+    let found = match &aws.secret {
+        Some(name) => {
+            let wanted = (meta.namespace.as_str(), name.value.as_str());
+            world.find(&world.all.secrets, "Secret", wanted, name.at)?;
+            let value = |key: &str| secrets.value(&meta.namespace, &name.value, key);
+            if ["accessKey", "secretKey", "sessionToken"].iter().any(|key| value(key) == Some(None)) {
+                return None; // its fault is reported already
+            }
+            Credentials::from_secret(|key| value(key).flatten()).map_err(|fault| (name.at, fault))
+        }
+        None => from_environment(world).map_err(|fault| (ai.at, fault)),
+    };
+    match found {
+        Ok(credentials) => Some(Credential::Aws { region: aws.region.as_str().into(), credentials }),
+        Err((at, fault)) => {
+            world.faults.fault_with_help(at, fault.what, fault.help);
+            None
+        }
+    }
+}
+
+/// The keys that stand in the environment. Other sources of the SDKs are not asked yet.
+fn from_environment(world: &World<'_>) -> Result<Credentials, auth::Fault> {
+    let elsewhere = match aws::sources(world.env)?.into_iter().next() {
+        Some(aws::Source::Keys(credentials)) => return Ok(credentials),
+        Some(aws::Source::WebIdentity(_)) => ": a web identity is not supported yet",
+        _ => "",
+    };
+    Err(auth::Fault {
+        what: format!("bedrock has no credentials{elsewhere}"),
+        help: "write auth: {type: Secret, secretRef: {name: ...}} with the keys accessKey and secretKey, or authToken with an \
+               API key of Bedrock, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; profiles, containers and instances \
+               are not asked"
+            .into(),
+    })
 }
 
 /// The bytes of the key `Authorization` of a Secret in the Backend's namespace.

@@ -85,9 +85,9 @@ fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
     let origin = snapshot.targets.get(backend.target as usize).map(show_target).unwrap_or_default();
     match &backend.kind {
         BackendKind::Static => format!("Backend {} at {origin}", backend.name),
-        BackendKind::Ai { provider, model, path, .. } => {
+        BackendKind::Ai { dialect, model, path, .. } => {
             let model = model.as_deref().unwrap_or("the client's model");
-            format!("Backend {} ({}, {model}) at {origin}{path}", backend.name, provider.name())
+            format!("Backend {} ({}, {model}) at {origin}{path}", backend.name, dialect.name)
         }
     }
 }

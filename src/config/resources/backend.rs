@@ -1,7 +1,11 @@
-use crate::config::diagnostic::{Located, Place, listing, quoted};
+mod provider;
+
+use crate::config::diagnostic::{Located, Place, quoted};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
-use crate::llm::provider::Provider;
+use crate::llm::provider::{Dialect, Provider};
+use crate::llm::translate::Guardrail;
+use provider::Named;
 
 /// A Backend of gateway.kgateway.dev.
 pub(crate) enum Backend {
@@ -20,11 +24,20 @@ pub(crate) struct Member {
 /// An LLM provider.
 pub(crate) struct Ai {
     pub(crate) provider: Provider,
+    /// What is particular to its host.
+    pub(crate) dialect: Dialect,
     /// Overrules the model that the client names.
     pub(crate) model: Option<String>,
     pub(crate) token: Option<Token>,
+    /// Of Bedrock alone, whose requests are signed where there is no token.
+    pub(crate) aws: Option<Aws>,
+    pub(crate) guardrail: Option<Guardrail>,
     /// In place of the provider's own host.
     pub(crate) host: Option<Host>,
+    /// The provider's own host, where its fields name it and not the provider.
+    pub(crate) own_host: Option<Host>,
+    /// Whether it may want no credential, wherever it is.
+    pub(crate) is_keyless: bool,
     /// In place of the provider's own path.
     pub(crate) path: Option<String>,
     pub(crate) header: Option<AuthHeader>,
@@ -47,6 +60,13 @@ pub(crate) enum Token {
     Passthrough,
 }
 
+/// What AWS's signature is made with.
+pub(crate) struct Aws {
+    /// A Secret in the Backend's namespace that holds the keys; `None` is the environment.
+    pub(crate) secret: Option<Located<String>>,
+    pub(crate) region: String,
+}
+
 /// How the credential is sent, in place of the provider's own way.
 pub(crate) struct AuthHeader {
     /// Lower case.
@@ -54,9 +74,6 @@ pub(crate) struct AuthHeader {
     pub(crate) prefix: Option<String>,
 }
 
-const PROVIDERS: [(&str, Provider); 3] =
-    [("anthropic", Provider::Anthropic), ("gemini", Provider::Gemini), ("openai", Provider::OpenAi)];
-const FOREIGN_PROVIDERS: [&str; 3] = ["azureopenai", "vertexai", "bedrock"];
 /// The most groups of providers, and the most providers of a group (kgateway, `AIPriorityGroups`).
 const GROUPS_MAX: usize = 32;
 const MEMBERS_MAX: usize = 32;
@@ -195,18 +212,13 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         fields.get("pathOverride").and_then(|field| field.fields(|fields| api_path(fields, "fullPath")));
     let header = fields.get("authHeader").and_then(|field| field.fields(auth_header));
     let older_header = fields.get("authHeaderOverride").and_then(|field| field.fields(auth_header));
+    let include_usage = fields.get("includeUsage").and_then(|field| Some((field.clone(), field.boolean()?)));
     let provider = match fields.get("provider") {
-        Some(older) => older.fields(provider),
-        None => provider(fields),
+        Some(older) => older.fields(provider::provider),
+        None => provider::provider(fields),
     };
     if fields.has("provider") {
-        let direct = PROVIDERS.map(|(name, _)| name);
-        fields.pass_over(&[]);
-        for name in direct.into_iter().chain(FOREIGN_PROVIDERS) {
-            if let Some(field) = fields.get(name) {
-                field.fault_with_help("stands beside provider", "name one provider only");
-            }
-        }
+        provider::refuse_beside(fields);
     }
     let host = match (host, port) {
         (Some(host), Some(port)) => Some(Host { host, port: port.value }),
@@ -215,18 +227,43 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         (None, Some(one)) => unpaired(fields, one.at, "port", "host"),
     };
     let at = fields.at();
-    let Named { provider, model, token, path: versioned } = provider?;
+    let named = provider?;
+    let Named { provider, mut dialect, preset, host: own_host, path: own_path, .. } = named;
+    let host = host.or(older_host);
+    if preset.is_some_and(|preset| preset.host.is_none()) && host.is_none() {
+        let message = format!("{} has no host that is known", dialect.name);
+        fields.faults().fault_with_help(at, message, "write host and port beside it");
+        return None;
+    }
+    if let Some((field, takes)) = include_usage {
+        dialect.takes_include_usage = takes;
+        if !matches!(provider, Provider::OpenAi | Provider::AzureOpenAi) {
+            let help = "remove it; streams of this provider tell their usage unasked";
+            field.fault_with_help(format!("does not belong to {}", dialect.name), help);
+        }
+    }
     let path = path.or(older_path);
-    if provider == Provider::Gemini && path.is_some() {
-        let message = "the path of gemini cannot be replaced: it names the model and what is asked of it";
-        fields.faults().fault_with_help(at, message, "remove path; apiVersion is what it begins with");
+    if matches!(provider, Provider::Gemini | Provider::Bedrock | Provider::VertexAi) && path.is_some() {
+        let name = dialect.name;
+        let message =
+            format!("the path of {name} cannot be replaced: it names the model and what is asked of it");
+        let help = match provider {
+            Provider::Gemini => "remove path; apiVersion is what it begins with",
+            _ => "remove path",
+        };
+        fields.faults().fault_with_help(at, message, help);
     }
     Some(Ai {
         provider,
-        model,
-        token,
-        host: host.or(older_host),
-        path: path.or(versioned),
+        dialect,
+        model: named.model,
+        token: named.token,
+        aws: named.aws,
+        guardrail: named.guardrail,
+        host,
+        own_host,
+        is_keyless: preset.is_some_and(|preset| preset.is_keyless),
+        path: path.or(own_path),
         header: header.or(older_header),
         at,
     })
@@ -235,99 +272,6 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
 fn unpaired(fields: &Fields<'_>, at: Place, given: &str, missing: &str) -> Option<Host> {
     fields.faults().fault_with_help(at, format!("{given} is set without {missing}"), "set both or neither");
     None
-}
-
-/// What stands under the name of a provider.
-struct Named {
-    provider: Provider,
-    model: Option<String>,
-    token: Option<Token>,
-    /// In place of the provider's own path, as far as the API's version decides it.
-    path: Option<String>,
-}
-
-/// Exactly one provider among the fields.
-fn provider(fields: &mut Fields<'_>) -> Option<Named> {
-    let mut found = None;
-    for (name, provider) in PROVIDERS {
-        let Some(field) = fields.get(name) else { continue };
-        let parts = field.fields(|fields| provider_fields(provider, fields));
-        if found.is_some() {
-            field.fault_with_help("is a second provider", "name one provider only");
-        }
-        found = found.or(Some(parts));
-    }
-    for name in FOREIGN_PROVIDERS {
-        if let Some(field) = fields.get(name) {
-            let supported = listing(PROVIDERS.iter().map(|(name, _)| *name));
-            let message = format!("provider {name} is not supported yet");
-            field.faults().fault_with_help(field.at(), message, format!("supported: {supported}"));
-            found = found.or(Some(None));
-        }
-    }
-    if found.is_none() {
-        let help = format!("name one of {}", listing(PROVIDERS.iter().map(|(name, _)| *name)));
-        fields.faults().fault_with_help(fields.at(), "llm names no provider", help);
-    }
-    found.flatten()
-}
-
-fn provider_fields(provider: Provider, fields: &mut Fields<'_>) -> Option<Named> {
-    let token = fields.get("authToken").map(|field| field.fields(token));
-    let model = fields.get("model").and_then(|field| field.word());
-    let path = match provider {
-        Provider::Anthropic => {
-            const VERSION: &str = "2023-06-01";
-            if let Some(field) = fields.get("apiVersion")
-                && field.text().is_some_and(|text| text.value != VERSION)
-            {
-                field.fault_with_help("is not supported", format!("write \"{VERSION}\" or remove it"));
-            }
-            None
-        }
-        Provider::Gemini => fields.get("apiVersion").and_then(|field| gemini_version(&field)),
-        Provider::OpenAi => None,
-    };
-    let token = match token {
-        Some(token) => Some(token?),
-        None => None,
-    };
-    Some(Named { provider, model: model.map(|model| model.value), token, path })
-}
-
-/// What the paths of a version of Gemini's API begin with.
-fn gemini_version(field: &Cursor<'_>) -> Option<String> {
-    const VERSIONS: [(&str, &str); 3] = [("v1beta", "/v1beta"), ("v1", "/v1"), ("v1alpha", "/v1alpha")];
-    field.one_of(&VERSIONS).map(|path| path.value.to_owned())
-}
-
-fn token(fields: &mut Fields<'_>) -> Option<Token> {
-    const KINDS: [(&str, &str); 3] = [("SecretRef", "secretRef"), ("Inline", "inline"), ("Passthrough", "")];
-    let kind = fields.need("kind").and_then(|field| field.one_of(&KINDS));
-    let secret = fields.get("secretRef");
-    let name = secret.as_ref().and_then(|field| field.fields(|fields| fields.need("name")?.word()));
-    let inline_field = fields.get("inline");
-    let inline = inline_field.as_ref().and_then(|field| field.word());
-    let kind = kind?.value;
-    for (field_name, field) in [("secretRef", &secret), ("inline", &inline_field)] {
-        match field {
-            Some(field) if field_name != kind => {
-                field.fault_with_help(
-                    "does not belong to this kind of authToken",
-                    "remove it, or change kind",
-                );
-            }
-            None if field_name == kind => {
-                fields.faults().fault(fields.at(), format!("authToken lacks the field {field_name:?}"));
-            }
-            _ => {}
-        }
-    }
-    match kind {
-        "secretRef" => name.map(Token::SecretRef),
-        "inline" => inline.map(Token::Inline),
-        _ => Some(Token::Passthrough),
-    }
 }
 
 fn auth_header(fields: &mut Fields<'_>) -> Option<AuthHeader> {

@@ -5,7 +5,7 @@ use crate::llm::provider::Provider;
 /// Somebody whose prices can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vendor {
-    /// The name in price lists, records and metrics. A provider's is [`Provider::name`].
+    /// The name in price lists, records and metrics. A provider's is [`Provider::name`], a preset's its own.
     pub name: &'static str,
     /// Its hosts. One that begins with `.` stands for all names below it; `*` in front of one for any beginning of its
     /// first label.
@@ -13,7 +13,7 @@ pub struct Vendor {
 }
 
 /// Everybody whose prices can be listed.
-pub const VENDORS: [Vendor; 15] = [
+pub const VENDORS: [Vendor; 22] = [
     Vendor { name: "openai", hosts: &["api.openai.com"] },
     Vendor { name: "anthropic", hosts: &["api.anthropic.com"] },
     Vendor { name: "gemini", hosts: &["generativelanguage.googleapis.com"] },
@@ -32,6 +32,14 @@ pub const VENDORS: [Vendor; 15] = [
     Vendor { name: "fireworks", hosts: &["api.fireworks.ai"] },
     Vendor { name: "perplexity", hosts: &["api.perplexity.ai"] },
     Vendor { name: "openrouter", hosts: &["openrouter.ai"] },
+    Vendor { name: "cerebras", hosts: &["api.cerebras.ai"] },
+    Vendor { name: "deepinfra", hosts: &["api.deepinfra.com"] },
+    Vendor { name: "huggingface", hosts: &["router.huggingface.co"] },
+    Vendor { name: "baseten", hosts: &["inference.baseten.co"] },
+    Vendor { name: "nvidia", hosts: &["integrate.api.nvidia.com"] },
+    // Programs that people run themselves, by the name of a Backend's provider.
+    Vendor { name: "ollama", hosts: &[] },
+    Vendor { name: "vllm", hosts: &[] },
 ];
 
 /// Whose prices apply to what `host` answers, which speaks as `provider` does: the host's own where it is known, else the

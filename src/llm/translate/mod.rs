@@ -54,11 +54,37 @@ pub struct RequestTerms<'a> {
     pub path_model: Option<&'a str>,
     /// Whether the client's path asked for a stream; Gemini's clients say it there.
     pub path_stream: Option<bool>,
+    /// Whether chat completions may ask for the usage of a stream (`stream_options`).
+    pub include_usage: bool,
+    /// Whether chat completions say `max_tokens`, the older name of `max_completion_tokens`.
+    pub says_max_tokens: bool,
+    /// What a body of messages says of its version, and then no model, which stands in the path (Vertex AI).
+    pub body_version: Option<&'static str>,
+    /// What Bedrock is to hold requests and answers to, whatever the client asks for.
+    pub guardrail: Option<&'a Guardrail>,
+}
+
+/// A guardrail of Amazon Bedrock's (API reference, "GuardrailConfiguration").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guardrail {
+    /// Its id, or its ARN.
+    pub identifier: String,
+    /// A number, or `DRAFT`.
+    pub version: String,
 }
 
 impl Default for RequestTerms<'_> {
     fn default() -> Self {
-        RequestTerms { model: None, default_max_tokens: 4096, path_model: None, path_stream: None }
+        RequestTerms {
+            model: None,
+            default_max_tokens: 4096,
+            path_model: None,
+            path_stream: None,
+            include_usage: true,
+            says_max_tokens: false,
+            body_version: None,
+            guardrail: None,
+        }
     }
 }
 

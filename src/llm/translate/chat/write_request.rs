@@ -55,7 +55,7 @@ pub(crate) fn request(
     e.open(b'{');
     e.key("model").str(terms.model.unwrap_or(request.model));
     request.write_rest(OWNED, lost, e);
-    write_options(request, e);
+    write_options(request, terms, e);
     write_bounded(request, lost, e);
     write_reasoning_effort(request, lost, e);
     write_shape(&request.shape, e);
@@ -67,7 +67,7 @@ pub(crate) fn request(
     Ok(())
 }
 
-fn write_options(request: &Request<'_, '_>, e: &mut Emit<'_>) {
+fn write_options(request: &Request<'_, '_>, terms: &RequestTerms<'_>, e: &mut Emit<'_>) {
     let numbers = [
         ("temperature", request.temperature),
         ("top_p", request.top_p),
@@ -77,11 +77,9 @@ fn write_options(request: &Request<'_, '_>, e: &mut Emit<'_>) {
     for (name, number) in numbers {
         number.into_iter().for_each(|number| e.key(name).f64(number));
     }
-    let counts = [
-        // max_tokens is deprecated at OpenAI and refused by its reasoning models.
-        ("max_completion_tokens", request.max_output),
-        ("top_logprobs", request.top_logprobs),
-    ];
+    // max_tokens is deprecated at OpenAI and refused by its reasoning models; others know nothing else.
+    let most = if terms.says_max_tokens { "max_tokens" } else { "max_completion_tokens" };
+    let counts = [(most, request.max_output), ("top_logprobs", request.top_logprobs)];
     for (name, count) in counts {
         count.into_iter().for_each(|count| e.key(name).u64(count));
     }
@@ -103,7 +101,9 @@ fn write_options(request: &Request<'_, '_>, e: &mut Emit<'_>) {
     match request.stream {
         Some(true) => {
             e.key("stream").raw("true");
-            e.key("stream_options").raw(r#"{"include_usage":true}"#);
+            if terms.include_usage {
+                e.key("stream_options").raw(r#"{"include_usage":true}"#);
+            }
         }
         Some(false) => e.key("stream").raw("false"),
         None => {}

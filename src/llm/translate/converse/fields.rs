@@ -1,3 +1,4 @@
+use crate::llm::translate::Guardrail;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::Request;
 use crate::llm::translate::read::Value;
@@ -5,7 +6,7 @@ use std::collections::HashSet;
 
 /// Members of Converse's own that a client of another format may give by their names.
 const OWN: &[&str] = &[
-    "guardrailConfig",
+    GUARDRAIL,
     "performanceConfig",
     "promptVariables",
     "requestMetadata",
@@ -16,11 +17,18 @@ const OWN: &[&str] = &[
 /// What Converse has no member for and the model itself may know: `additionalModelRequestFields`.
 const ADDITIONAL: &str = "additionalModelRequestFields";
 
-/// Writes the members that the client gave by Converse's own names.
-pub(super) fn write_own(request: &Request<'_, '_>, e: &mut Emit<'_>) {
+const GUARDRAIL: &str = "guardrailConfig";
+
+/// Writes the members that the client gave by Converse's own names, and the operator's guardrail in the place of its own.
+pub(super) fn write_own(request: &Request<'_, '_>, guardrail: Option<&Guardrail>, e: &mut Emit<'_>) {
     for name in OWN {
-        if let Some(value) = request.extra(name) {
-            e.key(name).value(value);
+        match (request.extra(name), guardrail) {
+            (_, Some(guardrail)) if *name == GUARDRAIL => e.key(name).object(|e| {
+                e.key("guardrailIdentifier").str(&guardrail.identifier);
+                e.key("guardrailVersion").str(&guardrail.version);
+            }),
+            (Some(value), _) => e.key(name).value(value),
+            _ => {}
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn request(
     let family = Family::of(terms.model.unwrap_or(request.model));
     let mut fields = Fields::given(request);
     e.open(b'{');
-    fields::write_own(request, e);
+    fields::write_own(request, terms.guardrail, e);
     inference::write(request, family, terms, &mut fields, lost, e);
     write_shape(&request.shape, family, lost, e);
     write_serving(request, family, lost, e);

@@ -35,7 +35,10 @@ pub(crate) fn request(
     e.open(b'{');
     // What the client gave by Anthropic's own name wins over what its own format says.
     request.write_rest(OWNED, lost, e);
-    e.key("model").str(model);
+    match terms.body_version {
+        Some(version) => e.key("anthropic_version").str(version),
+        None => e.key("model").str(model),
+    }
     e.key("max_tokens").u64(max_tokens);
     thinking.write(e);
     write_sampling(Sampling::of(request, claude, thinking.thinks(), lost), e);

@@ -1,0 +1,52 @@
+//! Providers of clouds and hosts that are compatible with one, through whole gateways: where requests go, with which
+//! credential and body, what comes back, and that books agree.
+
+#[path = "clouds/azure.rs"]
+mod azure;
+#[path = "clouds/bedrock.rs"]
+mod bedrock;
+#[path = "clouds/presets.rs"]
+mod presets;
+mod support;
+#[path = "clouds/vertex.rs"]
+mod vertex;
+
+use serde_json::Value;
+use support::{Rig, Said, manifests, settings};
+use tollgate_loadtest::{Count, Script, SeenRequest};
+
+/// Tokens of every kind.
+fn script() -> Script {
+    Script {
+        input_tokens: Count::Fixed(1_000),
+        cached_input_tokens: 300,
+        output_tokens: 77,
+        ..Script::default()
+    }
+}
+
+/// A Backend `cloud` with this under `llm`, and a route `cloud` to it below `/cloud`, a prefix that is taken off.
+fn backend(llm: &str) -> String {
+    format!(
+        "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: Backend\nmetadata: {{name: cloud, namespace: llm}}\nspec:\n  \
+         type: AI\n  ai: {{llm: {{{llm}}}}}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: \
+         cloud, namespace: llm}}\nspec:\n  parentRefs: [{{name: edge}}]\n  rules:\n  - matches: [{{path: {{type: PathPrefix, \
+         value: /cloud}}}}]\n    filters: [{{type: URLRewrite, urlRewrite: {{path: {{type: ReplacePrefixMatch, \
+         replacePrefixMatch: /}}}}}}]\n    backendRefs: [{{group: gateway.kgateway.dev, kind: Backend, name: cloud}}]\n"
+    )
+}
+
+/// A gateway with [`backend`] and `policies`, one worker.
+fn rig(script: Script, llm: &str, policies: &str) -> Rig {
+    let quiet = "  records: {to: none}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
+    Rig::start_with(script, &manifests(&(backend(llm) + policies)), &settings(quiet))
+}
+
+/// The last request that the provider saw.
+fn seen(rig: &Rig) -> SeenRequest {
+    rig.simulator.requests().pop().expect("it came")
+}
+
+fn sent(rig: &Rig) -> Value {
+    serde_json::from_slice(&seen(rig).body).expect("JSON")
+}
