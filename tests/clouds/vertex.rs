@@ -71,9 +71,7 @@ fn the_model_goes_out_of_the_body_wherever_it_stands() {
     for body in [
         format!(r#"{{"model":"a",{rest}}}"#),
         format!(r#"{{{rest},"model":"a"}}"#),
-        format!(
-            r#"{{"max_tokens" : 9 , "model" : "a\"b" ,"messages":[{{"role":"user","content":"model"}}]}}"#
-        ),
+        r#"{"max_tokens" : 9 , "model" : "a\"b" ,"messages":[{"role":"user","content":"model"}]}"#.to_owned(),
         format!(r#"{{{rest},"model":null}}"#),
         format!("{{{rest}}}"),
         format!(r#"{{"mod\u0065l":"a",{rest}}}"#),
