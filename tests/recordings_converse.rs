@@ -1,12 +1,12 @@
 //! Bedrock's Converse against what Amazon sent: answers and streams become those of clients with the same texts, calls
 //! and usage; the meter reads the usage that was computed independently, split at every byte; requests that others
 //! were sent become requests that Converse takes.
-//!
-//! The recordings are not part of the repository. They are looked for in `$TOLLGATE_FIXTURES`, else in
-//! `../shared/fixtures`; without them these tests pass and say so.
 
+#[path = "support/recordings.rs"]
+mod recordings;
+
+use recordings::anthropic_usage;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use tollgate::base::base64;
 use tollgate::llm::Format::{AnthropicMessages, BedrockConverse, OpenAiChat};
 use tollgate::llm::translate::{self, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
@@ -359,18 +359,6 @@ fn openai_usage(usage: &Value) -> Usage {
     }
 }
 
-fn anthropic_usage(usage: &Value) -> Usage {
-    let count = |name: &str| usage[name].as_u64().unwrap_or_default();
-    let (read, written) = (count("cache_read_input_tokens"), count("cache_creation_input_tokens"));
-    Usage {
-        input: count("input_tokens") + read + written,
-        cached_input: read,
-        cache_write: written,
-        output: count("output_tokens"),
-        ..Usage::none()
-    }
-}
-
 // --- the recordings -------------------------------------------------------------------------------------
 
 struct Case {
@@ -407,43 +395,28 @@ fn bedrock_usage(usage: &Value, name: &str) -> Usage {
 }
 
 fn load(folder: &str) -> Vec<Case> {
-    let Some(root) = fixtures() else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
-    paths.sort();
-    let read = |path: &PathBuf| {
-        let case: Value = serde_json::from_slice(&std::fs::read(path).expect("readable")).expect("JSON");
-        let name = format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy());
-        let response = &case["response"];
+    let case = |(name, recorded): (String, Value)| {
+        let response = &recorded["response"];
         let body = match response["body_b64"].as_str() {
             Some(body) => base64::decode(body.as_bytes()).expect("base64"),
             None => string(&response["body"]).into_bytes(),
         };
-        let request = case["request"]["body"]
-            .as_str()
-            .map_or_else(|| case["request"]["body"].to_string(), str::to_owned);
+        let request = &recorded["request"]["body"];
+        let request = request.as_str().map_or_else(|| request.to_string(), str::to_owned);
         Case {
             request: request.into_bytes(),
-            status: response["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default(),
+            status: recordings::status(&recorded),
             body,
-            usage: bedrock_usage(&case["usage"], &name),
+            usage: bedrock_usage(&recorded["usage"], &name),
             name,
         }
     };
-    paths.iter().map(read).collect()
-}
-
-fn fixtures() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let root = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
-    root.is_dir().then_some(root)
+    recordings::all(folder).into_iter().map(case).collect()
 }
 
 fn report(what: &str, good: usize, least: usize) {
-    if fixtures().is_none() {
-        eprintln!("{what}: no recordings found; set TOLLGATE_FIXTURES to check against them");
-        return;
+    if recordings::root().is_some() {
+        eprintln!("{what}: {good}");
+        assert!(good >= least, "{what}: only {good}");
     }
-    eprintln!("{what}: {good}");
-    assert!(good >= least, "{what}: only {good}");
 }

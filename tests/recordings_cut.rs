@@ -1,12 +1,14 @@
 //! Streams of providers, ended early after every event: the client must see a proper end. And guarded: nothing that is to be
 //! masked passes, and all else does.
 //!
-//! The golden streams of the translation are part of the repository. The recordings are not: they are looked for in
-//! `$TOLLGATE_FIXTURES`, else in `../shared/fixtures`; without them these tests check the golden streams alone.
+//! The golden streams of the translation are part of the repository. Without the recordings these tests check them alone.
+
+#[path = "support/recordings.rs"]
+mod recordings;
 
 use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiResponses};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tollgate::llm::guard::{Action, Guard, Masker, Pattern};
 use tollgate::llm::translate::{StreamTerms, StreamTranslator};
@@ -171,18 +173,17 @@ struct Stream {
 fn streams() -> Vec<Stream> {
     let mut streams = golden("openai-to-anthropic", OpenAiChat);
     streams.extend(golden("anthropic-to-openai", AnthropicMessages));
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let fixtures = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
+    let mut recorded = |folder: String, format| streams.extend(recorded(&folder, format));
     for provider in ["openai", "azure", "deepseek", "groq", "mistral", "openrouter", "router.huggingface.co"]
     {
-        streams.extend(recorded(&fixtures.join(provider).join("chat-stream"), OpenAiChat));
+        recorded(format!("{provider}/chat-stream"), OpenAiChat);
     }
-    streams.extend(recorded(&fixtures.join("anthropic/messages-stream"), AnthropicMessages));
+    recorded("anthropic/messages-stream".to_owned(), AnthropicMessages);
     for provider in ["openai", "deepseek", "x"] {
-        streams.extend(recorded(&fixtures.join(provider).join("responses-stream"), OpenAiResponses));
+        recorded(format!("{provider}/responses-stream"), OpenAiResponses);
     }
     for provider in ["gemini", "vertex"] {
-        streams.extend(recorded(&fixtures.join(provider).join("streamGenerateContent"), GeminiGenerate));
+        recorded(format!("{provider}/streamGenerateContent"), GeminiGenerate);
     }
     streams
 }
@@ -191,7 +192,7 @@ fn streams() -> Vec<Stream> {
 fn golden(folder: &str, format: Format) -> Vec<Stream> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/translate/stream").join(folder);
     let mut streams = Vec::new();
-    for (name, case) in cases(&folder) {
+    for (name, case) in recordings::files(&folder) {
         let events = case["events"].as_array().expect("events");
         if events.iter().any(|event| event.as_str().is_some_and(|text| text != "[DONE]")) {
             continue;
@@ -207,20 +208,9 @@ fn golden(folder: &str, format: Format) -> Vec<Stream> {
     streams
 }
 
-fn recorded(folder: &Path, format: Format) -> Vec<Stream> {
-    let cases = cases(folder).into_iter().filter(|(_, case)| case["response"]["status"] == 200);
-    let body = |case: &Value| case["response"]["body"].as_str().unwrap_or_default().to_owned();
-    cases.map(|(name, case)| Stream { name, format, body: body(&case) }).collect()
-}
-
-fn cases(folder: &Path) -> Vec<(String, Value)> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let files = entries.map(|entry| entry.expect("entry").path());
-    let read = |file: PathBuf| {
-        let text = std::fs::read(&file).expect("readable case");
-        (file.display().to_string(), serde_json::from_slice(&text).expect("JSON"))
-    };
-    files.map(read).collect()
+fn recorded(folder: &str, format: Format) -> impl Iterator<Item = Stream> {
+    let good = recordings::load(folder).into_iter().filter(|case| case.status == 200);
+    good.map(move |case| Stream { name: case.name, format, body: case.body })
 }
 
 /// Where the event after `at` ends, by its blank line.

@@ -1,20 +1,16 @@
 //! The reader of event streams against what Amazon Bedrock sent.
-//!
-//! The recordings are not part of the repository. They are looked for in `$TOLLGATE_FIXTURES`, else in
-//! `../shared/fixtures`; without them this test passes and says so.
+
+#[path = "support/recordings.rs"]
+mod recordings;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use tollgate::base::base64;
 use tollgate::wire::eventstream::{Kind, Part, Parts, Reader};
 use tollgate_loadtest::eventstream::event;
 
 #[test]
 fn recorded_streams_are_read_whole_and_split_at_every_byte() {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let fixtures = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
-    if !fixtures.is_dir() {
-        eprintln!("no recordings found: set TOLLGATE_FIXTURES to check against them");
+    if recordings::root().is_none() {
         return;
     }
     let (mut streams, mut messages) = (0, 0);
@@ -22,13 +18,11 @@ fn recorded_streams_are_read_whole_and_split_at_every_byte() {
         ("bedrock/converse-stream", "messageStart", "metadata"),
         ("bedrock/invoke-with-response-stream", "chunk", "chunk"),
     ] {
-        for entry in std::fs::read_dir(fixtures.join(folder)).expect("recordings") {
-            let path = entry.expect("entry").path();
-            let recording: Value =
-                serde_json::from_slice(&std::fs::read(&path).expect("readable")).expect("JSON");
+        let recorded = recordings::all(folder);
+        assert!(!recorded.is_empty(), "no recordings in {folder}");
+        for (name, recording) in recorded {
             let body = recording["response"]["body_b64"].as_str().expect("a stream");
             let body = base64::decode(body.as_bytes()).expect("base64");
-            let name = path.display();
             let read = by_reader([&body[..]]);
             assert_eq!(read.first().map(|(name, _)| &name[..]), Some(first), "{name}");
             assert_eq!(read.last().map(|(name, _)| &name[..]), Some(last), "{name}");

@@ -1,10 +1,11 @@
 //! Gemini's room against real traffic of the Gemini API and Vertex AI, recorded elsewhere and not part of the repository.
-//!
-//! Looks for the recordings where `recordings_translate.rs` does, and as that says so and passes without them.
 
+#[path = "support/recordings.rs"]
+mod recordings;
+
+use recordings::{load, report, request, split, stream};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use tollgate::llm::translate::{self, BadRequest, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
+use tollgate::llm::translate::{self, ReplyTerms, StreamTerms};
 use tollgate::llm::{Format, Usage};
 
 use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat};
@@ -15,7 +16,7 @@ const STREAMED: [&str; 2] = ["gemini/streamGenerateContent", "vertex/streamGener
 #[test]
 fn gemini_requests_become_those_of_others() {
     let (mut good, mut refused) = (0, Vec::new());
-    for case in WHOLE.iter().chain(&STREAMED).flat_map(|folder| load(folder)) {
+    for case in WHOLE.iter().chain(&STREAMED).flat_map(load) {
         let Some(body) = case.request.as_str().filter(|body| !body.is_empty()) else { continue };
         let theirs: Value = serde_json::from_str(body).expect("JSON");
         for to in [OpenAiChat, AnthropicMessages] {
@@ -59,7 +60,7 @@ fn requests_of_others_become_gemini_requests() {
 #[test]
 fn gemini_replies_become_those_of_others() {
     let mut good = 0;
-    for case in WHOLE.iter().flat_map(|folder| load(folder)).filter(|case| case.status == 200) {
+    for case in WHOLE.iter().flat_map(load).filter(|case| case.status == 200) {
         let theirs: Value = serde_json::from_str(&case.body).expect("JSON");
         let (text, thought, calls) = said(std::slice::from_ref(&theirs));
         for client in [OpenAiChat, AnthropicMessages] {
@@ -79,11 +80,11 @@ fn gemini_replies_become_those_of_others() {
 #[test]
 fn gemini_streams_become_those_of_others() {
     let mut good = 0;
-    for case in STREAMED.iter().flat_map(|folder| load(folder)).filter(|case| case.status == 200) {
-        let theirs: Vec<Value> = data(&case.body).collect();
+    for case in STREAMED.iter().flat_map(load).filter(|case| case.status == 200) {
+        let theirs = split(&case.body);
         let (text, thought, calls) = said(&theirs);
         for client in [OpenAiChat, AnthropicMessages] {
-            let (events, reported) = stream(GeminiGenerate, client, &case.body);
+            let (events, reported) = stream(GeminiGenerate, client, StreamTerms::default(), &case.body);
             assert_eq!(reported, Some(usage(OpenAiChat, &case.usage)), "{}", case.name);
             let joined = |of: fn(&Value) -> &Value| -> String {
                 events.iter().filter_map(|event| of(event).as_str().map(str::to_owned)).collect()
@@ -132,15 +133,15 @@ fn replies_and_streams_of_others_become_geminis() {
             assert!(got["candidates"][0]["finishReason"].is_string(), "{}", case.name);
             good += 1;
         }
-        for case in load(&format!("{folder}-stream")).into_iter().filter(|case| case.status == 200) {
-            let (events, reported) = stream(provider, GeminiGenerate, &case.body);
+        for case in load(format!("{folder}-stream")).into_iter().filter(|case| case.status == 200) {
+            let (events, reported) = stream(provider, GeminiGenerate, StreamTerms::default(), &case.body);
             let last = events.last().expect("an end");
             assert!(last["candidates"][0]["finishReason"].is_string(), "{}: {last}", case.name);
             let told = &last["usageMetadata"]["totalTokenCount"];
             assert_eq!(told.as_u64(), Some(reported.unwrap_or_default().total()), "{}", case.name);
             let (text, _, _) = said(&events);
             let first = |event: &&Value| event["choices"][0]["index"].as_u64().is_none_or(|index| index == 0);
-            let theirs: Vec<Value> = data(&case.body).collect();
+            let theirs = split(&case.body);
             let pieces = theirs.iter().filter(first).filter_map(|event| {
                 event["choices"][0]["delta"]["content"].as_str().or(event["delta"]["text"].as_str())
             });
@@ -155,7 +156,7 @@ fn replies_and_streams_of_others_become_geminis() {
 #[test]
 fn tool_loops_come_back_through_other_formats() {
     let mut good = 0;
-    for case in WHOLE.iter().flat_map(|folder| load(folder)).filter(|case| case.status == 200) {
+    for case in WHOLE.iter().flat_map(load).filter(|case| case.status == 200) {
         let theirs: Value = serde_json::from_str(&case.body).expect("JSON");
         let parts = theirs["candidates"][0]["content"]["parts"].as_array().cloned().unwrap_or_default();
         let known = |part: &Value| part["text"].is_string() || part["functionCall"].is_object();
@@ -320,73 +321,4 @@ fn reported(client: Format, usage: &Value) -> Usage {
             Usage { input, cached_input, output: count(&usage["output_tokens"]), ..Usage::default() }
         }
     }
-}
-
-// --- running --------------------------------------------------------------------------------------
-
-fn request(from: Format, to: Format, body: &str) -> Result<Value, BadRequest> {
-    let mut out = Vec::new();
-    let path_model = (from == GeminiGenerate).then_some("model-of-the-path");
-    let terms = RequestTerms { path_model, ..RequestTerms::default() };
-    translate::request(from, to, &mut body.as_bytes().to_vec(), &terms, &mut out)?;
-    Ok(serde_json::from_slice(&out).expect("JSON"))
-}
-
-fn stream(provider: Format, client: Format, body: &str) -> (Vec<Value>, Option<Usage>) {
-    let mut stream = StreamTranslator::new(provider, client, StreamTerms::default());
-    let mut out = Vec::new();
-    for line in body.lines().filter_map(|line| line.strip_prefix("data:")) {
-        stream.event("", &mut line.trim().as_bytes().to_vec(), &mut out).expect("a good event");
-    }
-    stream.finish(&mut out);
-    let events = data(std::str::from_utf8(&out).expect("UTF-8")).collect();
-    (events, stream.usage())
-}
-
-fn data(body: &str) -> impl Iterator<Item = Value> + '_ {
-    let data = body.lines().filter_map(|line| line.strip_prefix("data:"));
-    data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| data.trim().into()))
-}
-
-struct Case {
-    name: String,
-    request: Value,
-    status: u64,
-    body: String,
-    usage: Value,
-}
-
-fn load(folder: &str) -> Vec<Case> {
-    let Some(root) = fixtures() else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
-    files.sort();
-    let case = |file: &PathBuf| {
-        let text = std::fs::read(file).expect("readable");
-        let mut recorded: Value = serde_json::from_slice(&text).expect("JSON");
-        Case {
-            name: format!("{folder}/{}", file.file_name().unwrap_or_default().to_string_lossy()),
-            request: recorded["request"]["body"].take(),
-            status: recorded["response"]["status"].as_u64().unwrap_or_default(),
-            body: recorded["response"]["body"].as_str().unwrap_or_default().to_owned(),
-            usage: recorded["usage"].take(),
-        }
-    };
-    files.iter().map(case).collect()
-}
-
-fn fixtures() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let root = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
-    root.is_dir().then_some(root)
-}
-
-fn report(what: &str, good: usize, refused: &[(String, BadRequest)]) {
-    if fixtures().is_none() {
-        eprintln!("{what}: no recordings found; set TOLLGATE_FIXTURES to check against them");
-        return;
-    }
-    eprintln!("{what}: {good} translated, {} refused", refused.len());
-    refused.iter().for_each(|(name, bad)| eprintln!("  {name}: {bad}"));
-    assert!(good > 0, "{what}: nothing was translated");
 }

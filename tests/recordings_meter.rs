@@ -1,11 +1,10 @@
 //! Real exchanges with providers: the inspector must accept every request, the meter must read the usage that was
 //! computed independently, the stripper must take out usage and nothing else.
-//!
-//! The recordings are not part of the repository. They are looked for in `$TOLLGATE_FIXTURES`, else in
-//! `../shared/fixtures`; without them these tests pass and say so.
+
+#[path = "support/recordings.rs"]
+mod recordings;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use tollgate::llm::{Api, BadBody, Edits, Format, Inspector, Meter, Usage, UsageStripper, Work};
 
 /// Folder, format, whether its answers are streams.
@@ -165,26 +164,17 @@ fn a_stripped_stream_lacks_usage_and_nothing_else() {
 
 /// Calls `check` with name, format, streamed and content of each recording that succeeded.
 fn for_each_recording(mut check: impl FnMut(&str, Format, bool, &Value)) {
-    let Some(fixtures) = fixtures() else {
-        eprintln!("no recordings found: set TOLLGATE_FIXTURES to check against them");
+    if recordings::root().is_none() {
         return;
-    };
+    }
     let mut count = 0;
     for (folder, format, streamed) in FOLDERS {
-        let Ok(entries) = std::fs::read_dir(fixtures.join(folder)) else { continue };
-        for path in entries.map(|entry| entry.unwrap().path()) {
-            let recording: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            check(&path.display().to_string(), format, streamed, &recording);
+        for (name, recording) in recordings::all(folder) {
+            check(&name, format, streamed, &recording);
             count += 1;
         }
     }
     eprintln!("{count} recordings checked");
-}
-
-fn fixtures() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let path = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
-    path.is_dir().then_some(path)
 }
 
 fn text<'a>(recording: &'a Value, side: &str) -> &'a str {

@@ -1,13 +1,13 @@
 //! Responses against real traffic of providers, recorded elsewhere and not part of the repository: requests,
 //! answers and streams in this format become those of others, and the other way round, with the same texts, calls
 //! and usage.
-//!
-//! Looks for the recordings in `$TOLLGATE_FIXTURES`, else in `../shared/fixtures`; without them it says so and
-//! passes. A recording is `{request: {body}, response: {status, body}, usage}`, see the README beside them.
 
+#[path = "support/recordings.rs"]
+mod recordings;
+
+use recordings::{Case, anthropic_usage, load, report, request, split, stream};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use tollgate::llm::translate::{self, BadRequest, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
+use tollgate::llm::translate::{self, ReplyTerms, StreamTerms};
 use tollgate::llm::{Format, Usage};
 
 use Format::{AnthropicMessages, OpenAiChat, OpenAiResponses};
@@ -167,11 +167,11 @@ fn streams_become_those_of_other_providers() {
     let mut good = 0;
     for case in ours("responses-stream").filter(|case| case.status == 200) {
         let said = Said::by_items(&split(&case.body).last().expect("an end")["response"]["output"]);
-        let (chunks, used) = stream(OpenAiResponses, OpenAiChat, &case.body);
+        let (chunks, used) = stream(OpenAiResponses, OpenAiChat, StreamTerms::default(), &case.body);
         assert_eq!(used, Some(usage(&case.usage)), "{}", case.name);
         assert_eq!(Said::by_chunks(&chunks), said, "{}", case.name);
         assert_eq!(chunks.last(), Some(&Value::from("[DONE]")), "{}", case.name);
-        let (events, _) = stream(OpenAiResponses, AnthropicMessages, &case.body);
+        let (events, _) = stream(OpenAiResponses, AnthropicMessages, StreamTerms::default(), &case.body);
         assert_eq!(Said::by_events(&events), said, "{}", case.name);
         assert_eq!(events.last().expect("an end")["type"], "message_stop", "{}", case.name);
         good += 1;
@@ -185,7 +185,7 @@ fn streams_of_other_providers_become_ours() {
     for (folder, from) in OTHERS {
         for case in load(format!("{folder}-stream")).into_iter().filter(|case| case.status == 200) {
             let theirs = split(&case.body);
-            let (events, used) = stream(*from, OpenAiResponses, &case.body);
+            let (events, used) = stream(*from, OpenAiResponses, StreamTerms::default(), &case.body);
             let last = events.last().expect("an end");
             assert!(matches!(last["type"].as_str(), Some("response.completed" | "response.incomplete")));
             for (at, event) in events.iter().enumerate() {
@@ -352,26 +352,7 @@ fn chat_usage(usage: &Value) -> Usage {
     counted(usage, ["prompt_tokens", "completion_tokens"], details)
 }
 
-fn anthropic_usage(usage: &Value) -> Usage {
-    let count = |name: &str| usage[name].as_u64().unwrap_or_default();
-    let (read, written) = (count("cache_read_input_tokens"), count("cache_creation_input_tokens"));
-    Usage {
-        input: count("input_tokens") + read + written,
-        cached_input: read,
-        cache_write: written,
-        output: count("output_tokens"),
-        reasoning: usage["output_tokens_details"]["thinking_tokens"].as_u64().unwrap_or_default(),
-        ..Usage::default()
-    }
-}
-
 // --- running ---------------------------------------------------------------------------------------------
-
-fn request(from: Format, to: Format, body: &str) -> Result<Value, BadRequest> {
-    let mut out = Vec::new();
-    translate::request(from, to, &mut body.as_bytes().to_vec(), &RequestTerms::default(), &mut out)?;
-    Ok(serde_json::from_slice(&out).expect("a translation is JSON"))
-}
 
 fn reply(provider: Format, client: Format, body: &str) -> Value {
     let mut out = Vec::new();
@@ -381,69 +362,6 @@ fn reply(provider: Format, client: Format, body: &str) -> Value {
     serde_json::from_slice(&out).expect("a translation is JSON")
 }
 
-fn stream(provider: Format, client: Format, body: &str) -> (Vec<Value>, Option<Usage>) {
-    let mut stream = StreamTranslator::new(provider, client, StreamTerms::default());
-    let mut out = Vec::new();
-    for event in split_data(body) {
-        stream.event("", &mut event.into_bytes(), &mut out).expect("a recorded event");
-    }
-    stream.finish(&mut out);
-    (split(std::str::from_utf8(&out).expect("UTF-8")), stream.usage())
-}
-
-/// The data of the events of a stream; `[DONE]` as a string.
-fn split(body: &str) -> Vec<Value> {
-    split_data(body).map(|data| serde_json::from_str(&data).unwrap_or(Value::from(data))).collect()
-}
-
-fn split_data(body: &str) -> impl Iterator<Item = String> + '_ {
-    body.lines().filter_map(|line| line.strip_prefix("data:")).map(|data| data.trim().to_owned())
-}
-
-struct Case {
-    name: String,
-    request: Value,
-    status: u16,
-    body: String,
-    usage: Value,
-}
-
 fn ours(kind: &str) -> impl Iterator<Item = Case> + use<'_> {
     PROVIDERS.iter().flat_map(move |provider| load(format!("{provider}/{kind}")))
-}
-
-fn load(folder: impl AsRef<str>) -> Vec<Case> {
-    let folder = folder.as_ref();
-    let Some(root) = fixtures() else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
-    paths.sort();
-    let read = |path: &PathBuf| {
-        let mut value: Value = serde_json::from_slice(&std::fs::read(path).expect("readable")).expect("JSON");
-        let status = value["response"]["status"].as_u64().and_then(|status| status.try_into().ok());
-        Case {
-            name: format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy()),
-            request: value["request"]["body"].take(),
-            status: status.unwrap_or_default(),
-            body: text(&value["response"]["body"]).to_owned(),
-            usage: value["usage"].take(),
-        }
-    };
-    paths.iter().map(read).collect()
-}
-
-fn fixtures() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let root = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
-    root.is_dir().then_some(root)
-}
-
-fn report(what: &str, good: usize, refused: &[(String, BadRequest)]) {
-    if fixtures().is_none() {
-        eprintln!("{what}: no recordings found; set TOLLGATE_FIXTURES to check against them");
-        return;
-    }
-    eprintln!("{what}: {good} translated, {} refused", refused.len());
-    refused.iter().for_each(|(name, bad)| eprintln!("  {name}: {bad}"));
-    assert!(good > 0, "{what}: nothing was translated");
 }

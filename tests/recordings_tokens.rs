@@ -1,10 +1,9 @@
 //! The tokenizer against what OpenAI billed: conversations of text must be counted exactly.
-//!
-//! The recordings are not part of the repository. They are looked for in `$TOLLGATE_FIXTURES`, else in
-//! `../shared/fixtures`; without them this test passes and says so.
+
+#[path = "support/recordings.rs"]
+mod recordings;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use tollgate::llm::{Format, Tokenizer};
 
 /// By how a model's name begins; reasoning models are not counted exactly and have no row.
@@ -17,18 +16,14 @@ const MODELS: [(&str, Tokenizer); 4] = [
 
 #[test]
 fn conversations_of_text_are_counted_as_billed() {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let fixtures = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
-    if !fixtures.is_dir() {
-        eprintln!("no recordings found: set TOLLGATE_FIXTURES to check against them");
+    if recordings::root().is_none() {
         return;
     }
     let (mut exact, mut close) = (0, 0);
     for folder in ["openai/chat", "openai/chat-stream"] {
-        for entry in std::fs::read_dir(fixtures.join(folder)).expect("recordings") {
-            let path = entry.expect("entry").path();
-            let recording: Value =
-                serde_json::from_slice(&std::fs::read(&path).expect("readable")).expect("JSON");
+        let recorded = recordings::all(folder);
+        assert!(!recorded.is_empty(), "no recordings in {folder}");
+        for (name, recording) in recorded {
             let body = recording["request"]["body"].as_str().unwrap_or_default();
             let Some(billed) = recording["usage"]["prompt_tokens"].as_u64() else { continue };
             let request: Value = serde_json::from_str(body).expect("JSON");
@@ -41,15 +36,11 @@ fn conversations_of_text_are_counted_as_billed() {
                 continue;
             }
             if is_text_only(&request) {
-                assert_eq!(counted, billed, "{}", path.display());
+                assert_eq!(counted, billed, "{}", name);
                 exact += 1;
             } else {
                 // How tools are written out is not published; a third is far off already.
-                assert!(
-                    counted.abs_diff(billed) * 3 <= billed.max(30),
-                    "{counted} {billed} {}",
-                    path.display()
-                );
+                assert!(counted.abs_diff(billed) * 3 <= billed.max(30), "{counted} {billed} {}", name);
                 close += 1;
             }
         }

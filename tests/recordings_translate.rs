@@ -1,11 +1,11 @@
 //! The translation against real traffic of providers, recorded elsewhere and not part of the repository.
-//!
-//! Looks for the recordings in `$TOLLGATE_FIXTURES`, else in `../shared/fixtures`; without them it says so and
-//! passes. A recording is `{request: {body}, response: {status, body}, usage}`, see the README beside them.
 
+#[path = "support/recordings.rs"]
+mod recordings;
+
+use recordings::{anthropic_usage, load, report, request, split, stream};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use tollgate::llm::translate::{self, BadRequest, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
+use tollgate::llm::translate::{self, ReplyTerms, StreamTerms};
 use tollgate::llm::{Format, Usage};
 
 use Format::{AnthropicMessages, OpenAiChat};
@@ -122,7 +122,7 @@ fn openai_replies_become_anthropic_replies_and_back() {
 fn anthropic_streams_become_openai_streams() {
     let mut good = 0;
     for case in load("anthropic/messages-stream").into_iter().filter(|case| case.status == 200) {
-        let (events, usage) = stream(AnthropicMessages, OpenAiChat, &case.body);
+        let (events, usage) = stream(AnthropicMessages, OpenAiChat, counting(), &case.body);
         assert_eq!(usage.unwrap_or_default(), anthropic_usage(&case.usage), "{}", case.name);
         assert_eq!(events.last(), Some(&Value::from("[DONE]")), "{}", case.name);
         let chunks = &events[..events.len() - 1];
@@ -154,7 +154,7 @@ fn openai_streams_become_anthropic_streams() {
     for case in
         OPENAI_LIKE.iter().map(|p| format!("{p}/chat-stream")).flat_map(load).filter(|c| c.status == 200)
     {
-        let (events, usage) = stream(OpenAiChat, AnthropicMessages, &case.body);
+        let (events, usage) = stream(OpenAiChat, AnthropicMessages, counting(), &case.body);
         let recorded = openai_usage(&case.usage);
         assert_eq!(usage.unwrap_or_default(), recorded, "{}", case.name);
         check_anthropic_stream(&events, &case.name);
@@ -308,19 +308,6 @@ fn openai_usage(usage: &Value) -> Usage {
     }
 }
 
-fn anthropic_usage(usage: &Value) -> Usage {
-    let count = |name: &str| usage[name].as_u64().unwrap_or_default();
-    let (read, written) = (count("cache_read_input_tokens"), count("cache_creation_input_tokens"));
-    Usage {
-        input: count("input_tokens") + read + written,
-        cached_input: read,
-        cache_write: written,
-        output: count("output_tokens"),
-        reasoning: usage["output_tokens_details"]["thinking_tokens"].as_u64().unwrap_or_default(),
-        ..Usage::default()
-    }
-}
-
 /// Anthropic's answers of today need not say how much of the output was reasoning.
 fn without_reasoning(usage: Usage) -> Usage {
     Usage { reasoning: 0, ..usage }
@@ -328,80 +315,12 @@ fn without_reasoning(usage: Usage) -> Usage {
 
 // --- running -----------------------------------------------------------------------------------------
 
-fn request(from: Format, to: Format, body: &str) -> Result<Value, BadRequest> {
-    let mut out = Vec::new();
-    translate::request(from, to, &mut body.as_bytes().to_vec(), &RequestTerms::default(), &mut out)?;
-    Ok(serde_json::from_slice(&out).expect("a translation is JSON"))
-}
-
 fn reply(provider: Format, client: Format, body: &str) -> Result<Value, translate::BadReply> {
     let mut out = Vec::new();
     translate::reply(provider, client, &mut body.as_bytes().to_vec(), &ReplyTerms::default(), &mut out)?;
     Ok(serde_json::from_slice(&out).expect("a translation is JSON"))
 }
 
-fn stream(provider: Format, client: Format, body: &str) -> (Vec<Value>, Option<Usage>) {
-    let terms = StreamTerms { include_usage: true, ..StreamTerms::default() };
-    let mut stream = StreamTranslator::new(provider, client, terms);
-    let mut out = Vec::new();
-    for event in split_data(body) {
-        stream.event("", &mut event.into_bytes(), &mut out).expect("a recorded event");
-    }
-    stream.finish(&mut out);
-    (split(std::str::from_utf8(&out).expect("UTF-8")), stream.usage())
-}
-
-/// The data of the events of a stream; `[DONE]` as a string.
-fn split(body: &str) -> Vec<Value> {
-    split_data(body).map(|data| serde_json::from_str(&data).unwrap_or(Value::from(data))).collect()
-}
-
-fn split_data(body: &str) -> impl Iterator<Item = String> + '_ {
-    body.lines().filter_map(|line| line.strip_prefix("data:")).map(|data| data.trim().to_owned())
-}
-
-struct Case {
-    name: String,
-    request: Value,
-    status: u16,
-    body: String,
-    usage: Value,
-}
-
-fn load(folder: impl AsRef<str>) -> Vec<Case> {
-    let folder = folder.as_ref();
-    let Some(root) = fixtures() else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
-    paths.sort();
-    let read = |path: &PathBuf| {
-        let mut value: Value = serde_json::from_slice(&std::fs::read(path).expect("readable")).expect("JSON");
-        Case {
-            name: format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy()),
-            request: value["request"]["body"].take(),
-            status: value["response"]["status"]
-                .as_u64()
-                .and_then(|status| status.try_into().ok())
-                .unwrap_or_default(),
-            body: value["response"]["body"].as_str().unwrap_or_default().to_owned(),
-            usage: value["usage"].take(),
-        }
-    };
-    paths.iter().map(read).collect()
-}
-
-fn fixtures() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let root = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(beside, PathBuf::from);
-    root.is_dir().then_some(root)
-}
-
-fn report(what: &str, good: usize, refused: &[(String, BadRequest)]) {
-    if fixtures().is_none() {
-        eprintln!("{what}: no recordings found; set TOLLGATE_FIXTURES to check against them");
-        return;
-    }
-    eprintln!("{what}: {good} translated, {} refused", refused.len());
-    refused.iter().for_each(|(name, bad)| eprintln!("  {name}: {bad}"));
-    assert!(good > 0, "{what}: nothing was translated");
+fn counting() -> StreamTerms {
+    StreamTerms { include_usage: true, ..StreamTerms::default() }
 }

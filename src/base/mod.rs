@@ -6,17 +6,20 @@
 //! * [`Money`] is an integer amount of nano-dollars; [`Tokens`] counts tokens.
 //! * [`FastMap`] is the map that requests are looked up in.
 //! * [`ascii`] holds the tables that decide what an HTTP token, a space or a digit is.
-//! * [`base64`] decodes base64, and writes it as URLs take it.
+//! * [`base64`] decodes base64, and reads and writes it as URLs take it.
+//! * [`LOSSES`] names what a translation may lose.
 //! * [`Secret`] is a credential: nothing shows it.
 
 pub mod ascii;
 pub mod base64;
+mod losses;
 mod map;
 mod secret;
 mod span;
 mod tick;
 mod units;
 
+pub use losses::LOSSES;
 pub use map::{FastMap, FastSeed};
 pub use secret::Secret;
 pub use span::Span;

@@ -82,7 +82,10 @@ impl Entry {
     /// The provider's word counts where it gave it to the end. Where an answer broke off or came without
     /// usage, what passed is counted by its bytes; a number that the provider did report is kept if larger.
     pub(super) fn usage(&self) -> (Usage, UsageSource) {
-        let (mut usage, source) = self.usage_of_answer();
+        self.with_given_up(self.usage_of_answer())
+    }
+
+    fn with_given_up(&self, (mut usage, source): (Usage, UsageSource)) -> (Usage, UsageSource) {
         if self.given_up == 0 {
             return (usage, source);
         }
@@ -125,12 +128,12 @@ impl Entry {
     }
 
     fn settle(&mut self) {
-        let (usage, source) = self.usage();
+        let of_answer = self.usage_of_answer();
+        let (usage, source) = self.with_given_up(of_answer);
         if let Some(model) = self.meter.as_ref().and_then(Meter::model) {
             self.record.model_used = bounded(model.as_bytes());
         }
-        let (answer, _) = self.usage_of_answer();
-        let cost = self.cost(&answer, source) + self.given_up_cost;
+        let cost = self.cost(&of_answer.0, source) + self.given_up_cost;
         self.settle_credit(&spend(&usage, cost), source);
         if source == UsageSource::Reported {
             self.learn(&usage);

@@ -2,7 +2,7 @@
 
 use super::cells::{Counter, Gauge};
 use super::record::Outcome;
-use crate::base::Tokens;
+use crate::base::{self, Tokens};
 
 /// What the label `status` says: statuses of which tollgate counts each, then the classes of all others.
 pub const STATUSES: [&str; 24] = [
@@ -104,81 +104,12 @@ impl Unpriced {
     }
 }
 
-/// What the label `what` says of things that a translation could not carry: the names that `llm` has, then all others.
-pub const LOSSES: [&str; 72] = [
-    "access_programs",
-    "annotations",
-    "audio",
-    "audioTimestamp",
-    "audioTranscriptionConfig",
-    "background_options",
-    "choices",
-    "citations",
-    "container",
-    "context_management",
-    "continuationToken",
-    "custom_tools",
-    "enableAffectiveDialog",
-    "enableEnhancedCivicAnswers",
-    "fallbacks",
-    "finish_reason",
-    "frequency_penalty",
-    "image",
-    "imageConfig",
-    "image_url.detail",
-    "include",
-    "inference_geo",
-    "logit_bias",
-    "logprobs",
-    "max_tokens",
-    "max_tool_calls",
-    "mcp_servers",
-    "mediaResolution",
-    "metadata",
-    "modalities",
-    "modelArmorConfig",
-    "modelSelectionConfig",
-    "moderation",
-    "n",
-    "parallel_tool_calls",
-    "phase",
-    "prediction",
-    "presence_penalty",
-    "reasoning.context",
-    "reasoning.mode",
-    "reasoning_effort",
-    "response_format",
-    "routingConfig",
-    "safetySettings",
-    "seed",
-    "server_tools",
-    "service_tier",
-    "speechConfig",
-    "speed",
-    "stop",
-    "stop_reason",
-    "strict",
-    "temperature",
-    "thinking",
-    "title",
-    "tool_calls.arguments",
-    "tool_calls.custom",
-    "tool_choice",
-    "tool_choice.allowed_tools",
-    "tool_reference",
-    "tools.strict",
-    "top_k",
-    "top_logprobs",
-    "top_p",
-    "translationConfig",
-    "truncation",
-    "unknown",
-    "user",
-    "verbosity",
-    "videoMetadata",
-    "web_search_options",
-    "other",
-];
+/// What the label `what` says of things that a translation could not carry: the names of [`base::LOSSES`], then all others.
+pub const LOSSES: [&str; base::LOSSES.len() + 1] = {
+    let mut names = ["other"; base::LOSSES.len() + 1];
+    names.split_at_mut(base::LOSSES.len()).0.copy_from_slice(&base::LOSSES);
+    names
+};
 
 /// Things that a translated request asked for and the provider's format cannot say, by what they are.
 #[derive(Debug)]

@@ -63,16 +63,10 @@ fn read_choice<'t, 'b>(choice: Value<'t, 'b>, request: &mut Request<'t, 'b>) -> 
 
 /// Writes `tools`, `tool_choice` and `parallel_tool_calls`: none of them without tools, which OpenAI refuses.
 pub(super) fn write(request: &Request<'_, '_>, e: &mut Emit<'_>) {
-    let functions = || {
-        request.tools.iter().filter_map(|tool| match tool {
-            Tool::Function(function) => Some(function),
-            Tool::Foreign(_) => None,
-        })
-    };
-    if functions().next().is_none() {
+    if request.functions().next().is_none() {
         return;
     }
-    e.key("tools").array(|e| functions().for_each(|function| write_tool(function, e)));
+    e.key("tools").array(|e| request.functions().for_each(|function| write_tool(function, e)));
     match request.choice {
         Some(Choice::Named(name)) => write_name(name, e.key("tool_choice")),
         Some(Choice::Never) => e.key("tool_choice").str("none"),

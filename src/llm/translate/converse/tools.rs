@@ -3,7 +3,7 @@ use super::fields::Fields;
 use super::write_turns::write_cache_point;
 use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Choice, Function, Request, Tool, write_object_schema};
+use crate::llm::translate::hub::{Choice, Function, Request, write_object_schema};
 use crate::llm::translate::{BadRequest, Lost};
 
 /// The longest name of a tool in bytes (`ToolSpecification`).
@@ -21,11 +21,7 @@ pub(super) fn write<'b>(
     lost: &mut Lost,
     e: &mut Emit<'_>,
 ) -> Result<(), BadRequest> {
-    let functions = request.tools.iter().filter_map(|tool| match tool {
-        Tool::Function(function) => Some(function),
-        Tool::Foreign(_) => None,
-    });
-    let functions: Vec<&Function<'_, '_>> = functions.collect();
+    let functions: Vec<&Function<'_, '_>> = request.functions().collect();
     if functions.len() < request.tools.len() {
         lost.add("server_tools");
     }

@@ -3,7 +3,7 @@ use super::media::{Block, Names};
 use super::tools::{BAD_NAME, is_name};
 use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Blocks, Part, Request, Role, Run, What, write_plain_id};
+use crate::llm::translate::hub::{At, Blocks, Part, Request, Role, Run, What, digest, write_plain_id};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -279,11 +279,7 @@ fn write_id(id: &str, nameless: &mut u64, e: &mut Emit<'_>) {
     } else if id.chars().count() <= ID_MAX {
         write_plain_id(id, e);
     } else {
-        // FNV-1a: the same in every process, as a prompt that was cached must look the same again.
-        let digest = id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
         let head: String = id.chars().take(ID_MAX - 17).collect();
-        write_plain_id(&format!("{head}_{digest:016x}"), e);
+        write_plain_id(&format!("{head}_{:016x}", digest(id)), e);
     }
 }

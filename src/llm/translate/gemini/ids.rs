@@ -1,5 +1,6 @@
 //! Ids for calls that Gemini gave none.
 
+use crate::llm::translate::hub::digest;
 use std::fmt::Write as _;
 
 const PREFIX: &str = "gemini_";
@@ -10,7 +11,8 @@ const RESPONSE_MAX: usize = 40;
 /// The id of the call in part `number` of the answer `response`: `gemini_<response>_<number>`, of letters, digits, `_`
 /// and `-` alone, which all formats take, and of 64 characters at most.
 ///
-/// An answer without an id of its own is known by `words`, what its call says.
+/// An answer without an id of its own is known by the digest of `words`, what its call says: calls
+/// that say the same have one id, which is enough to answer the ones of a turn in their order.
 pub(super) fn make(response: &str, number: usize, words: &str) -> String {
     let mut id = String::from(PREFIX);
     if response.is_empty() {
@@ -27,13 +29,6 @@ pub(super) fn make(response: &str, number: usize, words: &str) -> String {
 pub(super) fn is_made(id: &str) -> bool {
     let number = id.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('_')).map(|(_, number)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// FNV-1a: calls that say the same have one id, which is enough to answer the ones of a turn in their order.
-fn digest(words: &str) -> u64 {
-    words
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -86,12 +86,6 @@ fn read_config<'t, 'b>(config: Value<'t, 'b>, request: &mut Request<'t, 'b>) -> 
 
 /// Writes `tools` and `toolConfig`. Of what is no function only the tools that run at Google pass, by their own names.
 pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
-    let functions = || {
-        request.tools.iter().filter_map(|tool| match tool {
-            Tool::Function(function) => Some(function),
-            Tool::Foreign(_) => None,
-        })
-    };
     let at_google = |tool: &Tool<'_, '_>| match tool {
         Tool::Foreign(tool) => {
             let known = |(given, _)| AT_GOOGLE.iter().any(|name| names::is(given, name));
@@ -106,10 +100,10 @@ pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>
         return;
     }
     e.key("tools").array(|e| {
-        if functions().next().is_some() {
+        if request.functions().next().is_some() {
             e.object(|e| {
                 e.key("functionDeclarations");
-                e.array(|e| functions().for_each(|function| write_function(function, lost, e)));
+                e.array(|e| request.functions().for_each(|function| write_function(function, lost, e)));
             });
         }
         for tool in request.tools.iter().filter(|tool| at_google(tool)) {
@@ -118,7 +112,7 @@ pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>
             }
         }
     });
-    if functions().next().is_some() {
+    if request.functions().next().is_some() {
         write_config(request, lost, e);
     }
 }

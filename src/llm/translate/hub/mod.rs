@@ -18,7 +18,7 @@ mod runs;
 pub(super) use blocks::Blocks;
 pub(super) use event::Event;
 pub(super) use part::{
-    At, Citation, GEMINI_SIGNED, Json, Media, MediaKind, Part, Source, What, bare_type, image_type,
+    At, Citation, GEMINI_SIGNED, Json, Media, MediaKind, Part, Source, What, bare_type, digest, image_type,
     write_call_id, write_plain_id,
 };
 pub(super) use reply::{Finish, Reply};

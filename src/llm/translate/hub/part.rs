@@ -209,6 +209,14 @@ pub(crate) fn write_plain_id(id: &str, e: &mut Emit<'_>) {
     e.text(id.split(|c| !fits(c)).zip(joints).flat_map(|(piece, joint)| [joint, piece]));
 }
 
+/// A digest for ids that are made here (FNV-1a): the same in every process, as a prompt that was cached must look the same
+/// again.
+pub(crate) fn digest(words: &str) -> u64 {
+    words
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// JSON that some formats hold as an object and some as its text.
 #[derive(Clone, Copy)]
 pub(crate) enum Json<'t, 'b> {
@@ -250,12 +258,13 @@ impl<'t, 'b> Json<'t, 'b> {
     /// Writes the object; what is none is kept as its text in the member `raw_arguments`, for the tokens are spent.
     /// False when that was needed.
     pub(crate) fn write_object(self, e: &mut Emit<'_>) -> bool {
-        match (self, self.object()) {
-            (_, Some(object)) => e.raw(&object),
+        let object = self.object();
+        match (self, &object) {
+            (_, Some(object)) => e.raw(object),
             (Json::Text(text), None) => e.object(|e| e.key("raw_arguments").str(text)),
             (_, None) => e.raw("{}"),
         }
-        self.object().is_some()
+        object.is_some()
     }
 
     /// The text as it came, or that of the object.

@@ -83,6 +83,14 @@ impl<'t, 'b> Request<'t, 'b> {
         self.turns.iter().filter(move |turn| alone || turn.role != Role::System)
     }
 
+    /// The tools that the client runs itself.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &Function<'t, 'b>> {
+        self.tools.iter().filter_map(|tool| match tool {
+            Tool::Function(function) => Some(function),
+            Tool::Foreign(_) => None,
+        })
+    }
+
     /// The names of the tools that were called in the conversation, each once.
     pub(crate) fn called(&self) -> Vec<&'b str> {
         let mut seen = HashSet::new();

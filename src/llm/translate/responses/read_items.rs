@@ -1,7 +1,7 @@
 use super::{thought, tools};
 use crate::llm::translate::BadRequest;
 use crate::llm::translate::hub::{
-    At, Json, Media, MediaKind, Part, Request, Role, Source, Tool, Turn, What, openai,
+    At, Json, Media, MediaKind, Part, Request, Role, Source, Turn, What, openai,
 };
 use crate::llm::translate::read::{Kind, Value};
 use std::collections::HashSet;
@@ -115,11 +115,7 @@ fn kept(at: At) -> BadRequest {
 
 /// The names of the functions that the request has already.
 fn known_tools<'b>(request: &Request<'_, 'b>) -> HashSet<&'b str> {
-    let name = |tool: &Tool<'_, 'b>| match tool {
-        Tool::Function(function) => Some(function.name),
-        Tool::Foreign(_) => None,
-    };
-    request.tools.iter().filter_map(name).collect()
+    request.functions().map(|function| function.name).collect()
 }
 
 /// Tools that are added on the way; those that are `known` already are not added twice.

@@ -81,10 +81,8 @@ fn key(changes: Value) -> Result<Key, String> {
     Key::read(&file(changes)).map_err(|fault| fault.to_string())
 }
 
-/// Bytes of base64 for URLs, by way of the decoder for the other alphabet.
 fn decoded(text: &str) -> Vec<u8> {
-    let padding = "=".repeat((4 - text.len() % 4) % 4);
-    base64::decode((text.replace('-', "+").replace('_', "/") + &padding).as_bytes()).expect("base64")
+    base64::decode_url(text.as_bytes()).expect("base64")
 }
 
 /// The parts of the token in the request's body: header, claims, and whether the signature is the key's.
