@@ -8,8 +8,9 @@ use super::fault::Fault;
 use super::stream::Stream;
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
-use crate::base::{Span, Tick, ascii};
+use crate::base::{Secret, Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
+use crate::llm::auth::google::{AuthorizedUser, Key};
 use crate::llm::provider::{Dialect, Provider, is_credential};
 use crate::llm::translate::{self, Guardrail, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
@@ -112,6 +113,11 @@ pub(super) fn write(
 ) -> Result<Outgoing, Fault> {
     let head = call.head;
     let mut gather = client.spare_request();
+    let token = match call.credential {
+        Credential::Google { .. } => Some(serving.token(call.index).ok_or(Fault::NoToken)?),
+        _ => None,
+    };
+    let token = token.as_deref();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
         let terms = RequestTerms {
@@ -128,7 +134,7 @@ pub(super) fn write(
         translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
             .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
         let length = gather.theirs.len();
-        let target = request_head(call, head, head_bytes, length, &mut gather.ours);
+        let target = request_head(call, head, head_bytes, token, length, &mut gather.ours);
         // A signature covers what is sent, so it comes last.
         signature::write(worker, serving, call, target, &gather.theirs, &mut gather.ours);
         write::end(&mut gather.ours);
@@ -151,7 +157,7 @@ pub(super) fn write(
         edits.include_usage(&call.ask);
     }
     let body = message.body;
-    request_head(call, head, &message.bytes, edits.body_len(body.len()), &mut gather.ours);
+    request_head(call, head, &message.bytes, token, edits.body_len(body.len()), &mut gather.ours);
     write::end(&mut gather.ours);
     let head_len = gather.ours.len();
     gather.ours.extend_from_slice(edits.scratch());
@@ -169,7 +175,14 @@ pub(super) fn write(
 }
 
 /// Writes a head but for the empty line that ends it; where its target stands.
-fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize, out: &mut Vec<u8>) -> Span {
+fn request_head(
+    call: &Call<'_>,
+    head: &RequestHead,
+    bytes: &[u8],
+    token: Option<&Secret>,
+    length: usize,
+    out: &mut Vec<u8>,
+) -> Span {
     let is_lookup = call.upstream.is_lookup();
     out.extend_from_slice(if is_lookup { b"GET " } else { b"POST " });
     let begin = out.len();
@@ -184,7 +197,7 @@ fn request_head(call: &Call<'_>, head: &RequestHead, bytes: &[u8], length: usize
     let target = Span::new(begin, out.len());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write::header(out, b"host", call.host().as_bytes());
-    credential(call, head, bytes, out);
+    credential(call, head, bytes, token, out);
     let versioned = !call.translates() && head.headers.contains(Known::AnthropicVersion);
     for (name, value) in call.provider.required_headers() {
         if !(versioned && *name == "anthropic-version") {
@@ -255,7 +268,7 @@ fn starts_with(name: &[u8], prefix: &[u8]) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
+fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], token: Option<&Secret>, out: &mut Vec<u8>) {
     match call.credential {
         Credential::Static { name, value } => write::header(out, name.as_bytes(), value.expose()),
         Credential::Passthrough => {
@@ -263,6 +276,14 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], out: &mut Vec<u
                 let header = call.provider.credential_header(&String::from_utf8_lossy(token));
                 let value = [header.prefix.as_bytes(), token].concat();
                 write::header(out, header.name.as_bytes(), &value);
+            }
+        }
+        Credential::Google { key, .. } => {
+            if let Some(token) = token {
+                write::header(out, b"authorization", token.expose());
+            }
+            if let Key::AuthorizedUser(AuthorizedUser { quota_project: Some(project), .. }) = &**key {
+                write::header(out, b"x-goog-user-project", project.as_bytes());
             }
         }
         Credential::Aws { .. } | Credential::None => {}

@@ -71,9 +71,7 @@ fn the_model_goes_out_of_the_body_wherever_it_stands() {
     for body in [
         format!(r#"{{"model":"a",{rest}}}"#),
         format!(r#"{{{rest},"model":"a"}}"#),
-        format!(
-            r#"{{"max_tokens" : 9 , "model" : "a\"b" ,"messages":[{{"role":"user","content":"model"}}]}}"#
-        ),
+        r#"{"max_tokens" : 9 , "model" : "a\"b" ,"messages":[{"role":"user","content":"model"}]}"#.to_owned(),
         format!(r#"{{{rest},"model":null}}"#),
         format!("{{{rest}}}"),
         format!(r#"{{"mod\u0065l":"a",{rest}}}"#),
@@ -162,6 +160,7 @@ fn errors_tools_and_limits_are_as_with_claude_elsewhere() {
         r#""tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}]"#;
     let said = openai.read(&rig.client().ask(openai.path, "", &with(&openai.body("m", true), tools)));
     assert_eq!((said.tool.0.as_str(), said.finish.as_str()), ("get_weather", "tool_calls"));
+    rig.settled();
     assert_eq!(rig.balance(0), 100_000 - 1_077);
     rig.simulator.set_script(Script { fault: Fault::Status(529), ..script() });
     for (route, status, kind) in [(openai, 503, "server_error"), (anthropic, 529, "overloaded_error")] {
@@ -176,5 +175,6 @@ fn errors_tools_and_limits_are_as_with_claude_elsewhere() {
     rig.simulator.set_script(Script { fault: Fault::StreamError(3), ..script() });
     let said = anthropic.read(&rig.client().ask(anthropic.path, "", &anthropic.body("m", true)));
     assert_eq!(said.error.as_deref(), Some("overloaded_error"));
+    rig.settled();
     assert!(rig.balance(0) < 98_923);
 }
