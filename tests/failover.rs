@@ -231,6 +231,8 @@ fn a_provider_that_does_not_answer_is_asked_again_where_the_rule_says_so() {
     let answer = rig.client().ask("/v1/chat/completions", "", &chat("gpt-x", false));
     assert_eq!(answer.status, 504);
     assert_eq!(stalled.ledger().requests, 2);
+    let settled = rig.settled();
+    assert!(settled.input >= 2 && settled.counted == 1, "both attempts may have been worked on: {settled:?}");
 }
 
 #[test]
@@ -244,4 +246,55 @@ fn of_equals_both_are_asked() {
     assert_eq!(rig.settled(), times(40));
     let asked = [one.ledger().requests, other.ledger().requests];
     assert!(asked.iter().all(|asked| *asked >= 1), "{asked:?}");
+}
+
+#[test]
+fn a_request_whose_time_is_over_goes_to_nobody_else() {
+    let (stalled, good) = (failing(Fault::Stall), well());
+    let groups: [&[String]; 2] = [&[openai("a", stalled.addr())], &[openai("b", good.addr())]];
+    let rig = rig(&groups, "{attempts: 3, codes: [504]}\n    timeouts: {request: 300ms}", "");
+    assert_eq!(ask(&rig).status, 504);
+    rig.settled();
+    assert_eq!((stalled.ledger().requests, good.ledger().requests), (1, 0));
+}
+
+#[test]
+fn a_provider_that_refuses_the_operators_key_is_left_alone() {
+    let (bad, good) = (failing(Fault::Status(401)), well());
+    let rig = rig(&[&[openai("a", bad.addr())], &[openai("b", good.addr())]], "", "");
+    let statuses: Vec<u16> = (0..4).map(|_| ask(&rig).status).collect();
+    assert_eq!(statuses, [401, 401, 200, 200], "two failures eject");
+}
+
+#[test]
+fn only_providers_that_serve_the_clients_format_are_asked() {
+    let (one, other) = (well(), well());
+    let rig = rig(&[&[anthropic("a", one.addr()), openai("b", other.addr())]], "", "");
+    let body = r#"{"model":"gpt-x","input":"How long is a minute?"}"#;
+    for _ in 0..6 {
+        assert_eq!(rig.client().ask("/v1/embeddings", "", body).status, 200);
+    }
+    assert_eq!((one.ledger().requests, other.ledger().requests), (0, 6));
+}
+
+#[test]
+fn a_rule_may_have_answers_repeated_that_blame_nobody() {
+    let conflict = |stream: &mut TcpStream| {
+        let _ = stream.write_all(b"HTTP/1.1 409 Conflict\r\ncontent-length: 0\r\n\r\n");
+    };
+    for (retry, status) in [("{codes: [500]}", 409), ("{codes: [409], backoff: 1ms}", 200)] {
+        let (at, _) = recovering(1, conflict);
+        let rig = rig(&[&[openai("a", at)]], retry, "");
+        assert_eq!(ask(&rig).status, status, "{retry}");
+    }
+}
+
+#[test]
+fn a_model_has_one_account_however_its_name_is_spelled() {
+    let good = well();
+    let list = ["{name: m, unit: requests, rate: 2/hour, key: {model: {}}}"];
+    let rig = rig(&[&[openai("a", good.addr())]], "", &limits("chat", &list));
+    let statuses = ["gpt-x", r"gpt\u002dx", r"\u0067pt-x"]
+        .map(|model| rig.client().ask("/v1/chat/completions", "", &chat(model, false)).status);
+    assert_eq!(statuses, [200, 200, 429]);
 }

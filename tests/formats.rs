@@ -415,10 +415,10 @@ fn what_is_not_served_is_said_in_the_words_of_its_api() {
         ("/an/v1/messages/batches", &anthropic, "Anthropic"),
         ("/ge/v1beta/models/model-1:embedContent", &gemini, "Gemini"),
         ("/ge/v1beta/cachedContents", &gemini, "Gemini"),
-        ("/ge/v1/chat/completions", &openai, "openai.chat with the provider gemini"),
-        ("/an/v1/responses", &openai, "openai.responses with the provider anthropic"),
+        ("/an/v1/embeddings", &openai, "openai.embeddings with the provider anthropic"),
+        ("/ge/v1/embeddings", &openai, "openai.embeddings with the provider gemini"),
         ("/oa/v1/messages/count_tokens", &anthropic, "anthropic.count_tokens with the provider openai"),
-        ("/oa/v1beta/models/model-1:generateContent", &gemini, "gemini.generate with the provider openai"),
+        ("/oa/v1beta/models/model-1:countTokens", &gemini, "gemini.count_tokens with the provider openai"),
     ];
     for (path, (pointer, value), words) in rows {
         let answer = rig.client().ask(path, "", &chat);

@@ -1,4 +1,5 @@
-//! Streams of providers, ended early after every event: the client must see a proper end.
+//! Streams of providers, ended early after every event: the client must see a proper end. And guarded: nothing that is to be
+//! masked passes, and all else does.
 //!
 //! The golden streams of the translation are part of the repository. The recordings are not: they are looked for in
 //! `$TOLLGATE_FIXTURES`, else in `../shared/fixtures`; without them these tests check the golden streams alone.
@@ -6,6 +7,8 @@
 use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiResponses};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tollgate::llm::guard::{Action, Guard, Masker, Pattern};
 use tollgate::llm::translate::{StreamTerms, StreamTranslator};
 use tollgate::llm::{Cutter, Format, Meter, Usage};
 use tollgate::wire::sse;
@@ -73,6 +76,88 @@ fn a_translated_stream_is_cut_after_every_event() {
     }
     assert!(ends > 100, "only {ends}");
     eprintln!("{ends} cuts checked");
+}
+
+/// What a guard with this pattern makes of a stream that arrives in pieces of so many bytes: the data of its events.
+fn guarded(stream: &Stream, pattern: &str, size: usize) -> Vec<String> {
+    let pattern = Pattern::custom(pattern, "X").expect("it compiles");
+    let mut masker = Masker::new(stream.format, Arc::new(Guard::new([(vec![pattern], Action::Mask)])));
+    let mut out = Vec::new();
+    for bytes in stream.body.as_bytes().chunks(size) {
+        masker.feed(bytes, &mut out).expect("no event is too long");
+    }
+    masker.finish(&mut out);
+    data(&out)
+}
+
+/// Takes out the probabilities of tokens, which a guard does not let pass.
+fn without_probabilities(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_probabilities),
+        Value::Object(members) => {
+            members.retain(|name, _| !matches!(name.as_str(), "logprobs" | "logprobsResult"));
+            members.values_mut().for_each(without_probabilities);
+        }
+        _ => {}
+    }
+}
+
+/// The running texts in an event, by the names that they have in some format.
+fn texts<'v>(value: &'v Value, name: &str, found: &mut Vec<&'v str>) {
+    const NAMES: [&str; 8] = [
+        "content",
+        "text",
+        "thinking",
+        "partial_json",
+        "arguments",
+        "reasoning",
+        "reasoning_content",
+        "delta",
+    ];
+    match value {
+        Value::String(text) if NAMES.contains(&name) => found.push(text),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, name, found)),
+        Value::Object(members) => members.iter().for_each(|(name, value)| texts(value, name, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_guard_that_finds_nothing_lets_every_event_pass() {
+    let (mut events, parse) =
+        (0, |data: &String| serde_json::from_str(data).unwrap_or_else(|_| data.as_str().into()));
+    for stream in streams() {
+        for size in [usize::MAX, 100] {
+            // Every letter could begin it.
+            let passed: Vec<Value> = guarded(&stream, r"[\w ]+\x01", size).iter().map(parse).collect();
+            let mut before: Vec<Value> = data(stream.body.as_bytes()).iter().map(parse).collect();
+            let mut after = passed;
+            before.iter_mut().chain(&mut after).for_each(without_probabilities);
+            assert_eq!(after, before, "{}", stream.name);
+            events += after.len();
+        }
+    }
+    assert!(events > 100, "only {events}");
+    eprintln!("{events} events passed");
+}
+
+#[test]
+fn what_a_guard_masks_is_in_no_event() {
+    let mut masked = 0;
+    for stream in streams() {
+        for event in guarded(&stream, "[a-z]{3,}", 1_000) {
+            let Ok(event) = serde_json::from_str::<Value>(&event) else { continue };
+            let mut found = Vec::new();
+            texts(&event, "", &mut found);
+            for text in found {
+                let longest = text.split(|c: char| !c.is_ascii_lowercase()).map(str::len).max();
+                assert!(longest.unwrap_or(0) < 3, "{}: {text:?} in {event}", stream.name);
+                masked += text.matches("<X>").count();
+            }
+        }
+    }
+    assert!(masked > 100, "only {masked}");
+    eprintln!("{masked} words masked");
 }
 
 /// A stream in its provider's format.

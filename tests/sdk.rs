@@ -421,11 +421,22 @@ fn a_cut_stream_is_read_to_its_end_as_one_that_reached_its_length() {
 
 // === whole APIs ===
 
-/// SDK, where its API is, the HTTPRoute, and how it asks for what has text.
-const APIS: [(Sdk, &str, &str, &[&str]); 3] = [
-    (Sdk::OpenAi, "/oa/v1", "oa", &["whole", "responses", "responses-stream", "responses-helper"]),
-    (Sdk::Anthropic, "/an", "an", &["whole"]),
-    (Sdk::Google, "/ge", "ge", &["whole", "stream"]),
+/// How each SDK asks for what has text.
+const OPENAI_WAYS: &[&str] = &["whole", "stream", "responses", "responses-stream", "responses-helper"];
+const ANTHROPIC_WAYS: &[&str] = &["whole", "stream", "helper"];
+const GOOGLE_WAYS: &[&str] = &["whole", "stream"];
+
+/// SDK, where a provider's API is, the HTTPRoute, and the ways: each SDK with each provider, its own among them.
+const APIS: [(Sdk, &str, &str, &[&str]); 9] = [
+    (Sdk::OpenAi, "/oa/v1", "oa", OPENAI_WAYS),
+    (Sdk::OpenAi, "/an/v1", "an", OPENAI_WAYS),
+    (Sdk::OpenAi, "/ge/v1", "ge", OPENAI_WAYS),
+    (Sdk::Anthropic, "/oa", "oa", ANTHROPIC_WAYS),
+    (Sdk::Anthropic, "/an", "an", ANTHROPIC_WAYS),
+    (Sdk::Anthropic, "/ge", "ge", ANTHROPIC_WAYS),
+    (Sdk::Google, "/oa", "oa", GOOGLE_WAYS),
+    (Sdk::Google, "/an", "an", GOOGLE_WAYS),
+    (Sdk::Google, "/ge", "ge", GOOGLE_WAYS),
 ];
 
 /// A row of a test of `sdk`, with an order for each language that has that SDK.
@@ -445,7 +456,7 @@ fn report(sdk: Sdk, rig: &Rig, base: &str, order: Order) -> Value {
 }
 
 #[test]
-fn every_format_is_read_by_the_sdk_of_its_api() {
+fn every_sdk_reads_every_provider() {
     for ((sdk, base, route, ways), order) in APIS.into_iter().flat_map(|api| each_language(api.0, api)) {
         let rig = apis_rig(script(), &limits(route, &["{name: r, unit: requests, rate: 99/hour}"]));
         for (number, way) in (1..).zip(ways) {
@@ -454,6 +465,27 @@ fn every_format_is_read_by_the_sdk_of_its_api() {
             assert_eq!(report["text"], reply_text(MODEL, USER_TEXT, number, &script()), "{at}");
             assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
             let finish = ["stop", "end_turn", "completed", "STOP"];
+            assert!(finish.contains(&report["finish"].as_str().expect("text")), "{at}");
+        }
+        rig.assert_ledgers_agree();
+    }
+}
+
+#[test]
+fn every_sdk_reads_calls_of_tools_from_every_provider() {
+    let script = Script { tool_call: Some("get_weather".to_owned()), ..script() };
+    for ((sdk, base, route, _), order) in APIS.into_iter().flat_map(|api| each_language(api.0, api)) {
+        let rig = apis_rig(script.clone(), &limits(route, &["{name: r, unit: requests, rate: 99/hour}"]));
+        let more = if sdk == Sdk::OpenAi { &["responses-tools"][..] } else { &[] };
+        for way in ["tools", "tools-stream"].iter().chain(more) {
+            let report = report(sdk, &rig, base, Order { way, ..order });
+            let at = format!("{sdk:?} {base} {way}: {report}");
+            assert_eq!(report["text"], "get_weather", "{at}");
+            assert_eq!(report["arguments"]["k3"], 3, "{at}");
+            // Google tells tokens that tools brought in apart from the prompt's.
+            let input = if (sdk, route) == (Sdk::Google, "ge") { 900 } else { 1_000 };
+            assert_eq!(report["usage"], json!([input, 100]), "{at}");
+            let finish = ["tool_calls", "tool_use", "completed", "STOP"];
             assert!(finish.contains(&report["finish"].as_str().expect("text")), "{at}");
         }
         rig.assert_ledgers_agree();

@@ -2,7 +2,8 @@
 //!
 //! `<what>/<from>-to-<to>/<name>.json`, where `what` is `request`, `reply` or `stream`. A case holds `in` (the
 //! body; or `in_text`, for bodies that are no JSON; or `events`, the data of a stream's events, of Bedrock's each under
-//! its name), what the gateway knows (`model`, `asked_model`, `include_usage`, `cut_after`), and what must come out: `out`, `lost`, `error`.
+//! its name), what the gateway knows (`model`, `path_model`, `path_stream`, `asked_model`, `include_usage`, `cut_after`),
+//! and what must come out: `out`, `lost`, `error`.
 //! Set `TOLLGATE_BLESS=1` to write what comes out into the files, and read the difference before keeping it.
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use tollgate::llm::Format;
 use tollgate::llm::translate::{self, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
 
 /// The folders, which need not be there for every kind of case.
-const PAIRS: [(&str, Format, Format); 10] = [
+const PAIRS: [(&str, Format, Format); 14] = [
     ("openai-to-anthropic", Format::OpenAiChat, Format::AnthropicMessages),
     ("anthropic-to-openai", Format::AnthropicMessages, Format::OpenAiChat),
     ("responses-to-openai", Format::OpenAiResponses, Format::OpenAiChat),
@@ -22,14 +23,23 @@ const PAIRS: [(&str, Format, Format); 10] = [
     ("anthropic-to-converse", Format::AnthropicMessages, Format::BedrockConverse),
     ("converse-to-openai", Format::BedrockConverse, Format::OpenAiChat),
     ("converse-to-anthropic", Format::BedrockConverse, Format::AnthropicMessages),
+    ("openai-to-gemini", Format::OpenAiChat, Format::GeminiGenerate),
+    ("gemini-to-openai", Format::GeminiGenerate, Format::OpenAiChat),
+    ("anthropic-to-gemini", Format::AnthropicMessages, Format::GeminiGenerate),
+    ("gemini-to-anthropic", Format::GeminiGenerate, Format::AnthropicMessages),
 ];
 
 const CREATED: u64 = 1_700_000_000;
 
 #[test]
 fn requests() {
-    check("request", 40, |from, to, case| {
-        let terms = RequestTerms { model: case["model"].as_str(), ..RequestTerms::default() };
+    check("request", 200, |from, to, case| {
+        let terms = RequestTerms {
+            model: case["model"].as_str(),
+            path_model: case["path_model"].as_str(),
+            path_stream: case["path_stream"].as_bool(),
+            ..RequestTerms::default()
+        };
         let mut out = Vec::new();
         match translate::request(from, to, &mut body(case), &terms, &mut out) {
             Ok(lost) => json!({"out": unique(&out), "lost": lost.names()}),
@@ -40,7 +50,7 @@ fn requests() {
 
 #[test]
 fn replies() {
-    check("reply", 20, |provider, client, case| {
+    check("reply", 90, |provider, client, case| {
         let terms = ReplyTerms { created_unix: CREATED, asked_model: case["asked_model"].as_str() };
         let mut out = Vec::new();
         match translate::reply(provider, client, &mut body(case), &terms, &mut out) {
@@ -52,7 +62,7 @@ fn replies() {
 
 #[test]
 fn streams() {
-    check("stream", 15, |provider, client, case| {
+    check("stream", 80, |provider, client, case| {
         let terms = StreamTerms {
             created_unix: CREATED,
             asked_model: case["asked_model"].as_str().unwrap_or_default().to_owned(),

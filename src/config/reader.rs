@@ -40,6 +40,11 @@ impl<'a> Cursor<'a> {
         self.node.at
     }
 
+    /// The tree under it, for values whose types are not ours to say.
+    pub(crate) fn node(&self) -> &'a Node {
+        self.node
+    }
+
     pub(crate) fn faults(&self) -> &'a Faults {
         self.faults
     }
@@ -318,6 +323,11 @@ impl<'a> Fields<'a> {
                 field.fault_with_help(format!("in {} is not supported yet", self.name), help);
             }
         }
+    }
+
+    /// Whether no field has a value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.iter().all(|(_, node)| node.is_null())
     }
 
     /// Whether the field stands there with a value.

@@ -6,6 +6,7 @@ use crate::limit;
 use crate::llm::Tokenizer;
 use crate::llm::auth::aws::Credentials;
 use crate::llm::auth::google;
+use crate::llm::policy::Policy;
 use crate::llm::price::Catalogue;
 use crate::llm::provider::{Dialect, Provider};
 use crate::llm::translate::Guardrail;
@@ -97,6 +98,10 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// Counts input exactly instead of estimating it from bytes.
     pub tokenizer: Option<Tokenizer>,
+    /// What is made of requests to models, and of their answers.
+    pub policy: Option<Arc<Policy>>,
+    /// Whether a request is refused that asks for what its provider's format cannot say.
+    pub strict: bool,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
     pub retry: Option<Retry>,
 }

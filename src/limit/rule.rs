@@ -244,6 +244,8 @@ pub struct Rule {
     pub mode: Mode,
     /// What becomes of streams that outlast it.
     pub on_exhausted: OnExhausted,
+    /// The model that is asked for in place of a request that it would refuse; then it does not apply.
+    pub fallback: Option<Arc<str>>,
     /// Keys with a measure of their own.
     pub overrides: Vec<Override>,
 }
@@ -260,6 +262,7 @@ impl Rule {
             weights: Weights::default(),
             mode: Mode::default(),
             on_exhausted: OnExhausted::default(),
+            fallback: None,
             overrides: Vec::new(),
         }
     }

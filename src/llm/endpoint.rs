@@ -80,6 +80,33 @@ pub fn read(method: Method, target: &[u8], headers: Option<Api>) -> Result<Endpo
     }
 }
 
+/// As [`read`], of a request whose path an operator has given the format `format`; what the path says beside that is still
+/// read. Of models the list of the API that headers and path tell is meant.
+///
+/// # Errors
+/// As [`read`], where the endpoint is the one that was given.
+pub fn read_as(
+    format: Format,
+    method: Method,
+    target: &[u8],
+    headers: Option<Api>,
+) -> Result<Endpoint, Mismatch> {
+    let is_meant = |read: Format| read == format || read.is_lookup() && format.is_lookup();
+    match read(method, target, headers) {
+        Ok(endpoint) if is_meant(endpoint.format) => Ok(endpoint),
+        Err(Mismatch::Method { format, allow }) if is_meant(format) => {
+            Err(Mismatch::Method { format, allow })
+        }
+        Err(Mismatch::NoSse) if format == Format::GeminiGenerate => Err(Mismatch::NoSse),
+        _ if format.is_lookup() => looked_up(method, format, None),
+        // Whether Gemini's answer streams only its own paths say.
+        _ => posted(method, format).map(|endpoint| Endpoint {
+            streamed: (format == Format::GeminiGenerate).then_some(false),
+            ..endpoint
+        }),
+    }
+}
+
 /// The version in a path, as Google and the others write it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Version {

@@ -237,6 +237,12 @@ fn members_of(format: Format) -> Members {
     }
 }
 
+/// Whether the model reads the texts in the member `key` of the outermost object.
+pub(super) fn is_read(format: Format, key: &[u8]) -> bool {
+    let read = |place: &Place| matches!(place, Place::Text | Place::Input);
+    members_of(format).iter().any(|(name, place)| *name == key && read(place))
+}
+
 /// The bit of `stream_options.include_usage` in [`Findings::seen`].
 const INCLUDE_USAGE_BIT: usize = CHAT.len();
 

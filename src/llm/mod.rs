@@ -6,6 +6,8 @@
 //! * [`learn`] learns what to estimate from what providers report.
 //! * [`Tokenizer`] counts the tokens of a request exactly, where a route asks for it.
 //! * [`UsageStripper`] takes out of a stream the usage that only we asked for.
+//! * [`policy`] is what operators make of requests: members, other names of models, turns.
+//! * [`guard`] masks texts of requests and answers, or finds what rejects them.
 //! * [`provider`] is the data about each provider: host, paths, the formats it speaks, how it wants its credential.
 //! * [`auth`] finds and fetches credentials of clouds, and signs requests to AWS.
 //! * [`Cutter`] ends a passing stream before its provider does, well-formed.
@@ -13,14 +15,16 @@
 //! * [`refusal`] writes the errors that the gateway itself makes; [`price`] says what usage costs.
 
 pub mod auth;
-mod cut;
+pub mod cut;
 mod edit;
 pub mod endpoint;
 pub mod estimate;
 mod format;
+pub mod guard;
 mod inspect;
 pub mod learn;
 mod meter;
+pub mod policy;
 pub mod price;
 pub mod provider;
 pub mod refusal;

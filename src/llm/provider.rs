@@ -39,18 +39,24 @@ pub struct CredentialHeader {
 /// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
 /// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 28] = [
+pub const SERVED: [(Format, Provider, Format); 34] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::OpenAi,    Format::OpenAiChat),
+    (Format::OpenAiChat,           Provider::Gemini,    Format::GeminiGenerate),
+    (Format::AnthropicMessages,    Provider::Gemini,    Format::GeminiGenerate),
     (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiResponses),
+    (Format::OpenAiResponses,      Provider::Anthropic, Format::AnthropicMessages),
+    (Format::OpenAiResponses,      Provider::Gemini,    Format::GeminiGenerate),
     (Format::OpenAiResponses,      Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiEmbeddings,     Provider::OpenAi,    Format::OpenAiEmbeddings),
     (Format::OpenAiModels,         Provider::OpenAi,    Format::OpenAiModels),
     (Format::AnthropicCountTokens, Provider::Anthropic, Format::AnthropicCountTokens),
     (Format::AnthropicModels,      Provider::Anthropic, Format::AnthropicModels),
     (Format::GeminiGenerate,       Provider::Gemini,    Format::GeminiGenerate),
+    (Format::GeminiGenerate,       Provider::OpenAi,    Format::OpenAiChat),
+    (Format::GeminiGenerate,       Provider::Anthropic, Format::AnthropicMessages),
     (Format::GeminiCountTokens,    Provider::Gemini,    Format::GeminiCountTokens),
     (Format::GeminiModels,         Provider::Gemini,    Format::GeminiModels),
     (Format::OpenAiChat,           Provider::AzureOpenAi, Format::OpenAiChat),
@@ -301,7 +307,7 @@ mod tests {
             );
         }
         let speaks = |provider: Provider, client| Dialect::of(provider).speaks(provider, client);
-        assert_eq!(speaks(Gemini, Format::OpenAiChat), None);
+        assert_eq!(speaks(Gemini, Format::OpenAiEmbeddings), None);
         assert_eq!(speaks(Anthropic, Format::OpenAiChat), Some(Format::AnthropicMessages));
     }
 

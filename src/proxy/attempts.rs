@@ -6,7 +6,8 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::worker::{Serving, Worker};
 use crate::base::ascii;
-use crate::config::{Backend, BackendKind};
+use crate::config::{Backend, BackendKind, Credential};
+use crate::llm::{Format, Work};
 use crate::route::failover::{self, Health};
 use crate::runtime::{Gather, sleep};
 use crate::telemetry::record::bounded;
@@ -20,16 +21,29 @@ const ENDPOINTS_MAX: usize = 8;
 /// No pause between two attempts is longer than so many times the least one (kgateway, `backoffBaseInterval`).
 const BACKOFF_MAX: u32 = 10;
 
-/// The endpoint that a request to `index` goes to first: itself, unless it stands for several.
-pub(super) fn first_choice(worker: &Worker, serving: &Serving, index: u32) -> u32 {
+/// The endpoint that a request of `format` to `index` goes to first: itself, unless it stands for several.
+pub(super) fn first_choice(worker: &Worker, serving: &Serving, index: u32, format: Format) -> u32 {
     let groups = serving.in_force.snapshot.backends.get(index as usize).map(|backend| &backend.groups[..]);
-    groups.and_then(|groups| pick(worker, serving, groups, &[])).unwrap_or(index)
+    groups.and_then(|groups| pick(worker, serving, groups, &[], format)).unwrap_or(index)
 }
 
-fn pick(worker: &Worker, serving: &Serving, groups: &[Box<[u32]>], tried: &[u32]) -> Option<u32> {
+/// An endpoint that serves clients of `format` and was not tried.
+fn pick(
+    worker: &Worker,
+    serving: &Serving,
+    groups: &[Box<[u32]>],
+    tried: &[u32],
+    format: Format,
+) -> Option<u32> {
+    let backends = &serving.in_force.snapshot.backends;
+    let serves = |endpoint: u32| match backends.get(endpoint as usize).map(|backend| &backend.kind) {
+        Some(BackendKind::Ai { provider, dialect, .. }) => dialect.speaks(*provider, format).is_some(),
+        _ => false,
+    };
     let health = serving.health.borrow();
     let of = |endpoint: u32| health.get(endpoint as usize).copied().unwrap_or_default();
-    failover::pick(groups, tried, worker.ring.now(), worker.random(), of)
+    let may_be = |endpoint: u32| !tried.contains(&endpoint) && serves(endpoint);
+    failover::pick(groups, may_be, worker.ring.now(), worker.random(), of)
 }
 
 /// Asks until a provider's answer begins: `call` first, then whoever else of `whole` may answer, as the rule and the
@@ -46,34 +60,39 @@ pub(super) async fn until_answered<'a>(
     mut call: Call<'a>,
     message: &mut Message,
 ) -> Result<(Call<'a>, Answered), Fault> {
-    let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: 0 };
+    let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: None };
     loop {
         let spare = attempts.spare_body(&call, message);
-        let outgoing = call::write(worker, serving, &call, message, client)?;
+        let outgoing = call::write(worker, serving, &call, message, client, entry)?;
         let began = worker.ring.now();
         let asked = {
             let _pending = Pending::begin(serving, call.index);
             call::ask(worker, serving, client, entry, &call, outgoing).await
         };
-        let verdict = Verdict::of(&asked);
-        attempts.note(&call, verdict, worker.ring.now().since(began));
+        let verdict = Verdict::of(&asked, &call);
+        let after = worker.ring.now().since(began);
+        attempts.note(&call, &asked, verdict, after);
         let is_whole = !call.translates() || spare.is_some();
         let next = if is_whole { attempts.next(&call, entry, &asked, verdict) } else { None };
+        let next = next.and_then(|(next, pause)| Some((attempts.towards(call, next)?, pause)));
         let Some((next, pause)) = next else {
             return asked.map(|answered| (call, answered)).map_err(|failed| failed.fault);
         };
+        if asked.is_err() && entry.reached >= Reached::Provider {
+            entry.give_up_attempt(); // it may be working on it
+        }
         if !restore(&call, message, client, asked, spare) {
             return Err(Fault::Broken); // cannot be: `next` saw that the request is here
-        }
-        if entry.reached >= Reached::Provider && verdict == Verdict::Failed(Why::Broken) {
-            entry.give_up_attempt();
         }
         entry.reached = Reached::Nobody;
         worker.desk.counters.retries.add(1);
         if !pause.is_zero() {
             sleep(&worker.ring, pause).await;
         }
-        call = attempts.towards(call, next, entry)?;
+        if next.index != call.index {
+            attempts.go_on_as(&next, entry)?;
+        }
+        call = next;
     }
 }
 
@@ -84,6 +103,8 @@ enum Verdict {
     Done,
     /// It takes no more for now, perhaps for so long.
     Busy(Option<Duration>),
+    /// An answer after which the rule has the request made again; nothing is wrong with the endpoint.
+    Again,
     Failed(Why),
 }
 
@@ -98,11 +119,13 @@ enum Why {
 }
 
 impl Verdict {
-    fn of(asked: &Result<Answered, Failed>) -> Verdict {
+    fn of(asked: &Result<Answered, Failed>, call: &Call<'_>) -> Verdict {
+        let is_listed = |status| call.rule.retry.as_ref().is_some_and(|retry| retry.codes.contains(&status));
         match asked {
             Ok(Answered { head, bytes, .. }) => match head.status {
                 429 => Verdict::Busy(retry_after(head, bytes)),
                 status @ 500.. => Verdict::Failed(Why::Status(status)),
+                status if is_listed(status) => Verdict::Again,
                 _ => Verdict::Done,
             },
             Err(failed) => match failed.fault {
@@ -133,8 +156,8 @@ struct Attempts<'w, 'a> {
     whole: &'a Backend,
     /// Endpoints that were tried since the last time that all had been.
     tried: ArrayVec<u32, ENDPOINTS_MAX>,
-    /// Attempts beside those that another endpoint made possible.
-    again: u32,
+    /// Attempts since all endpoints had been tried once; `None` until then.
+    again: Option<u32>,
 }
 
 impl<'a> Attempts<'_, 'a> {
@@ -146,17 +169,25 @@ impl<'a> Attempts<'_, 'a> {
         (call.translates() && may_follow && body.len() <= most).then(|| body.to_vec())
     }
 
-    /// Notes how the endpoint did.
-    fn note(&mut self, call: &Call<'_>, verdict: Verdict, after: Duration) {
+    /// Notes how the endpoint did: an answer that is one tells its speed, one on the request alone that it is well, and a
+    /// client that left nothing. That a client's own key is refused is not the endpoint's fault.
+    fn note(&mut self, call: &Call<'_>, asked: &Result<Answered, Failed>, verdict: Verdict, after: Duration) {
         let terms = &self.serving.in_force.snapshot.settings.upstream.ejection;
         let now = self.worker.ring.now();
         let _ = self.tried.try_push(call.index); // who is beyond the bound may be tried twice
         let mut health = self.serving.health.borrow_mut();
         let Some(health) = health.get_mut(call.index as usize) else { return };
-        match verdict {
-            Verdict::Done => health.answered(after),
-            Verdict::Busy(time) => health.refused(now, time, terms),
-            Verdict::Failed(_) => health.failed(now, terms),
+        let theirs = matches!(call.credential, Credential::Passthrough);
+        match (verdict, asked) {
+            (Verdict::Busy(_), _) if theirs => health.is_well(),
+            (Verdict::Busy(time), _) => health.refused(now, time, terms),
+            (Verdict::Failed(_), _) => health.failed(now, terms),
+            (_, Ok(answered)) => match answered.head.status {
+                200..=399 => health.answered(after),
+                401 | 403 if !theirs => health.failed(now, terms), // the operator's key is no good there
+                _ => health.is_well(),
+            },
+            (_, Err(_)) => {}
         }
     }
 
@@ -168,32 +199,38 @@ impl<'a> Attempts<'_, 'a> {
         asked: &Result<Answered, Failed>,
         verdict: Verdict,
     ) -> Option<(u32, Duration)> {
-        if verdict == Verdict::Done || !self.may_repeat(call, entry, asked, verdict) {
+        let now = self.worker.ring.now();
+        let is_over = |pause| now + pause >= call::deadline(entry, call, now);
+        if verdict == Verdict::Done
+            || is_over(Duration::ZERO)
+            || !self.may_repeat(call, entry, asked, verdict)
+        {
             return None;
         }
-        if self.tried.len() < ENDPOINTS_MAX
-            && let Some(other) = pick(self.worker, self.serving, &self.whole.groups, &self.tried)
+        let other = || pick(self.worker, self.serving, &self.whole.groups, &self.tried, call.client);
+        if self.again.is_none()
+            && verdict != Verdict::Again
+            && self.tried.len() < ENDPOINTS_MAX
+            && let Some(other) = other()
         {
             return Some((other, Duration::ZERO));
         }
         let retry = call.rule.retry.as_ref()?;
         let asks_for_it = match verdict {
-            Verdict::Failed(Why::Unreached | Why::Broken) => true,
+            Verdict::Failed(Why::Unreached | Why::Broken) | Verdict::Again => true,
             Verdict::Failed(Why::Status(status)) => retry.codes.contains(&status),
             Verdict::Busy(_) => retry.codes.contains(&429),
             Verdict::Done => false,
         };
-        if self.again >= retry.attempts || !asks_for_it {
+        let again = self.again.unwrap_or_default();
+        if again >= retry.attempts || !asks_for_it {
             return None;
         }
-        let pause = self.pause(retry.backoff, verdict)?;
-        let now = self.worker.ring.now();
-        if now + pause >= call::deadline(entry, call, now) {
-            return None;
-        }
-        self.again += 1;
+        let pause = self.pause(retry.backoff, again, verdict).filter(|pause| !is_over(*pause))?;
+        self.again = Some(again + 1);
         self.tried.clear();
-        Some((pick(self.worker, self.serving, &self.whole.groups, &[]).unwrap_or(call.index), pause))
+        let best = pick(self.worker, self.serving, &self.whole.groups, &[], call.client);
+        Some((best.unwrap_or(call.index), pause))
     }
 
     /// Whether the request is still here, and whether to send it once more can do no harm: the provider has not seen all
@@ -217,39 +254,42 @@ impl<'a> Attempts<'_, 'a> {
     /// The pause before the next attempt on the same endpoint: the least one, and by chance up to as long again, doubled
     /// with each attempt, so that those who failed together do not come back together. `None` when the provider wants a
     /// longer one than is ever made.
-    fn pause(&self, least: Duration, verdict: Verdict) -> Option<Duration> {
+    fn pause(&self, least: Duration, again: u32, verdict: Verdict) -> Option<Duration> {
         let most = least.saturating_mul(BACKOFF_MAX);
         let told = match verdict {
             Verdict::Busy(time) => time.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        let spread = least.saturating_mul(1 << self.again.min(16)).min(most.saturating_sub(least));
+        let spread = least.saturating_mul(1 << again.min(16)).min(most.saturating_sub(least));
         let share = (u128::from(self.worker.random() >> 32) * spread.as_nanos()) >> 32;
         let by_chance = Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
         (told <= most).then(|| (least + by_chance).max(told))
     }
 
-    /// The same call to another endpoint, whose books go on in its name.
-    fn towards(&self, call: Call<'a>, next: u32, entry: &mut Entry) -> Result<Call<'a>, Fault> {
-        if next == call.index {
-            return Ok(call);
-        }
-        let backend = self.serving.in_force.snapshot.backends.get(next as usize).ok_or(Fault::NoBackend)?;
+    /// The same call to another endpoint; `None` where it cannot be.
+    fn towards(&self, call: Call<'a>, next: u32) -> Option<Call<'a>> {
+        let backend = self.serving.in_force.snapshot.backends.get(next as usize)?;
         let BackendKind::Ai { provider, dialect, model, credential, path, guardrail } = &backend.kind else {
-            return Err(Fault::NoBackend);
+            return None;
         };
-        let speaks = dialect.speaks(*provider, call.client);
-        let upstream = speaks.ok_or(Fault::Unpaired(call.client, dialect.name))?;
-        let model = model.as_deref();
-        entry.record.backend.write(&backend.name);
-        entry.record.provider = Some(dialect.name);
-        let asked = call.asked_model;
-        let model_asked_for = model.unwrap_or(&asked);
-        entry.find_price(backend.vendor, model_asked_for.as_bytes())?;
-        entry.foreseen.model = bounded(model_asked_for.as_bytes());
+        let upstream = dialect.speaks(*provider, call.client)?;
+        let model = call.fallback.or(model.as_deref());
         let (provider, guardrail) = (*provider, guardrail.as_ref());
         let call = Call { provider, dialect, model, credential, path, guardrail, ..call };
-        Ok(Call { index: next, backend, upstream, ..call })
+        Some(Call { index: next, backend, upstream, ..call })
+    }
+
+    /// The books go on in the name of another endpoint.
+    fn go_on_as(&self, call: &Call<'_>, entry: &mut Entry) -> Result<(), Fault> {
+        entry.record.backend.write(&call.backend.name);
+        entry.record.provider = Some(call.dialect.name);
+        let asked = call.asked_model;
+        let model = call.model.unwrap_or(&asked).as_bytes();
+        if call.client.work() != Work::Free {
+            entry.find_price(call.backend.vendor, model)?;
+        }
+        entry.foreseen.model = bounded(model);
+        Ok(())
     }
 }
 

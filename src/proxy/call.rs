@@ -12,17 +12,20 @@ use crate::base::{Secret, Span, Tick, ascii};
 use crate::config::{Backend, BackendFilters, Credential, Rule};
 use crate::llm::auth::google::{AuthorizedUser, Key};
 use crate::llm::provider::{Dialect, Provider, is_credential};
-use crate::llm::translate::{self, Guardrail, RequestTerms};
+use crate::llm::translate::{self, Guardrail, Lost, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::runtime::Gather;
 use crate::wire::http1::{
     HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
 };
+use crate::wire::json::unescape;
+use crate::wire::url;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
 /// Everything that decides how a request goes to its provider and how the answer comes back.
+#[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) rule: &'a Rule,
     /// The index of `backend`.
@@ -31,8 +34,10 @@ pub(super) struct Call<'a> {
     pub(super) edits: &'a BackendFilters,
     pub(super) provider: Provider,
     pub(super) dialect: &'a Dialect,
-    /// The backend's model, which goes before the client's.
+    /// The backend's model, which goes before the client's, or the one that a limit fell back to.
     pub(super) model: Option<&'a str>,
+    /// The one that a limit fell back to, whichever provider is asked.
+    pub(super) fallback: Option<&'a str>,
     pub(super) credential: &'a Credential,
     pub(super) path: &'a str,
     pub(super) guardrail: Option<&'a Guardrail>,
@@ -110,6 +115,7 @@ pub(super) fn write(
     call: &Call<'_>,
     message: &mut Message,
     client: &mut Client,
+    entry: &Entry,
 ) -> Result<Outgoing, Fault> {
     let head = call.head;
     let mut gather = client.spare_request();
@@ -120,21 +126,32 @@ pub(super) fn write(
     let token = token.as_deref();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
+        let (bytes, body) = (&mut message.bytes, message.body.range());
+        // What a path says is percent-encoded there, and not in a body.
+        let path_model = url::percent_decode(call.path_model).unwrap_or(call.path_model.into());
+        let path_model = str::from_utf8(&path_model).ok().filter(|model| !model.is_empty());
         let terms = RequestTerms {
             model: call.model,
             default_max_tokens: DEFAULT_MAX_TOKENS,
+            path_model,
+            path_stream: call.ask.stream,
             include_usage: call.dialect.takes_include_usage,
             says_max_tokens: call.dialect.says_max_tokens,
             body_version: call.provider.body_version(),
             guardrail: call.guardrail,
         };
-        let (bytes, body) = (&mut message.bytes, message.body.range());
+        // The other way round the body's is needed when the body is used up.
+        let in_path = call.provider.model_place(call.upstream) == ModelPlace::Path;
+        let named = call.ask.model.filter(|_| in_path && call.model.is_none());
+        let named = named.and_then(|model| unescape::text(model.of(&bytes[body.clone()])));
+        let named = named.map(|model| encoded(&model)).unwrap_or_default();
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);
-        translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
+        let lost = translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
             .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
+        note_lost(call, &lost, entry)?;
         let length = gather.theirs.len();
-        let target = request_head(call, head, head_bytes, token, length, &mut gather.ours);
+        let target = request_head(call, head, (head_bytes, &named), token, length, &mut gather.ours);
         // A signature covers what is sent, so it comes last.
         signature::write(worker, serving, call, target, &gather.theirs, &mut gather.ours);
         write::end(&mut gather.ours);
@@ -157,7 +174,8 @@ pub(super) fn write(
         edits.include_usage(&call.ask);
     }
     let body = message.body;
-    request_head(call, head, &message.bytes, token, edits.body_len(body.len()), &mut gather.ours);
+    let length = edits.body_len(body.len());
+    request_head(call, head, (&message.bytes, call.path_model), token, length, &mut gather.ours);
     write::end(&mut gather.ours);
     let head_len = gather.ours.len();
     gather.ours.extend_from_slice(edits.scratch());
@@ -174,11 +192,32 @@ pub(super) fn write(
     Ok(Outgoing { gather, replayable })
 }
 
-/// Writes a head but for the empty line that ends it; where its target stands.
+/// A model's name as a segment of a path.
+fn encoded(model: &str) -> Vec<u8> {
+    let mut segment = Vec::with_capacity(model.len());
+    url::percent_encode(&mut segment, model.as_bytes());
+    segment
+}
+
+/// Counts what the provider's format cannot say of a request, and refuses it where the route wants that.
+fn note_lost(call: &Call<'_>, lost: &Lost, entry: &Entry) -> Result<(), Fault> {
+    entry.count_lost(lost);
+    if !call.rule.strict || lost.is_empty() {
+        return Ok(());
+    }
+    let provider = call.dialect.name;
+    let message = format!(
+        "this route is strict, and the request asks for what cannot be said to the provider {provider}: {}",
+        lost.names().join(", ")
+    );
+    Err(Fault::BadRequest { param: String::new(), message })
+}
+
+/// Writes a head but for the empty line that ends it; where its target stands. `named` is the model that the client named, where the provider's path wants one.
 fn request_head(
     call: &Call<'_>,
     head: &RequestHead,
-    bytes: &[u8],
+    (bytes, named): (&[u8], &[u8]),
     token: Option<&Secret>,
     length: usize,
     out: &mut Vec<u8>,
@@ -188,9 +227,13 @@ fn request_head(
     let begin = out.len();
     let model = match (call.provider.model_place(call.upstream), call.model) {
         (ModelPlace::Path, Some(model)) => model.as_bytes(),
-        _ => call.path_model,
+        _ => named,
     };
-    call.provider.path(call.upstream, call.path, model, call.ask.stream == Some(true), out);
+    let streamed = call.ask.stream == Some(true);
+    call.provider.path(call.upstream, call.path, model, streamed, out);
+    if call.translates() && call.upstream == Format::GeminiGenerate && streamed {
+        out.extend_from_slice(b"?alt=sse"); // else the stream is one array of JSON that grows
+    }
     if let Some(query) = head.query.filter(|_| !call.translates()) {
         write_query(call, query.of(bytes), begin, out);
     }
@@ -355,6 +398,9 @@ pub(super) async fn ask(
                 match request {
                     Some(request) if again && (unsent || replayable) => (gather, reuse) = (request, false),
                     request => return Err(failed(Fault::Broken, request)),
+                }
+                if !unsent {
+                    entry.give_up_attempt();
                 }
                 worker.desk.counters.retries.add(1);
                 entry.reached = Reached::Nobody;

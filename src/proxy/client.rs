@@ -338,7 +338,8 @@ pub(super) fn arrival(filled: io::Result<usize>, what: &'static str) -> Result<(
     }
 }
 
-fn bad_body(bad: BadBody) -> Fault {
+/// What it means that a body is no request.
+pub(super) fn bad_body(bad: BadBody) -> Fault {
     match bad {
         BadBody::Json(fault) => {
             let message = format!("the body is not a valid request: {} at byte {}", fault.reason(), fault.at);

@@ -3,8 +3,9 @@
 use super::credit::{Credit, Foreseen, spend};
 use super::pricing::Pricing;
 use super::worker::{Serving, Worker};
-use crate::base::{Tick, Tokens};
+use crate::base::{Money, Tick, Tokens};
 use crate::llm::estimate::output_tokens;
+use crate::llm::translate::Lost;
 use crate::llm::{Meter, Usage, Work};
 use crate::mail::Sheet;
 use crate::runtime::clock;
@@ -28,6 +29,8 @@ pub(super) struct Entry {
     pub(super) pricing: Pricing,
     /// Input of attempts that broke off when a provider had them and that were made again: it may have been paid for.
     pub(super) given_up: Tokens,
+    /// What that cost, by the price of whoever was asked.
+    given_up_cost: Money,
     /// How far the request got, for what it may have cost although no answer came.
     pub(super) reached: Reached,
     /// What it has reserved and how that is used up.
@@ -59,6 +62,7 @@ impl Entry {
             foreseen: Foreseen::default(),
             pricing: Pricing::default(),
             given_up: 0,
+            given_up_cost: Money::ZERO,
             reached: Reached::Nobody,
             credit: Credit::default(),
             worker: worker.clone(),
@@ -86,14 +90,22 @@ impl Entry {
         (usage, UsageSource::Counted)
     }
 
+    /// Counts what a translation could not carry.
+    pub(super) fn count_lost(&self, lost: &Lost) {
+        lost.names().iter().for_each(|name| self.worker.desk.counters.lost.count(name));
+    }
+
     /// Notes that an attempt is given up that its provider may have worked on.
     pub(super) fn give_up_attempt(&mut self) {
         if self.foreseen.work != Work::Free {
-            self.given_up = self.given_up.saturating_add(self.foreseen.input);
+            let input = Usage { input: self.foreseen.input, ..Usage::none() };
+            self.given_up = self.given_up.saturating_add(input.input);
+            self.given_up_cost += self.foreseen_cost(&input);
         }
     }
 
-    fn usage_of_answer(&self) -> (Usage, UsageSource) {
+    /// The same of the last attempt alone: what its client is told, and what decides on the price.
+    pub(super) fn usage_of_answer(&self) -> (Usage, UsageSource) {
         let counted_input = Usage { input: self.foreseen.input, ..Usage::default() };
         if self.foreseen.work == Work::Free {
             return (Usage::default(), UsageSource::None);
@@ -117,7 +129,8 @@ impl Entry {
         if let Some(model) = self.meter.as_ref().and_then(Meter::model) {
             self.record.model_used = bounded(model.as_bytes());
         }
-        let cost = self.cost(&usage, source);
+        let (answer, _) = self.usage_of_answer();
+        let cost = self.cost(&answer, source) + self.given_up_cost;
         self.settle_credit(&spend(&usage, cost), source);
         if source == UsageSource::Reported {
             self.learn(&usage);

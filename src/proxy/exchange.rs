@@ -7,7 +7,7 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{attempts, handshake, plain, relay, reply};
+use super::{attempts, handshake, plain, policy, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
@@ -18,8 +18,10 @@ use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
 use crate::wire::coding::{Codings, Decoder};
 use crate::wire::http1::{self, Method, RequestHead, Version};
+use crate::wire::json::unescape;
 use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// What becomes of the client's connection.
@@ -114,29 +116,33 @@ async fn serve(
         return Ok(reply::redirect(client, entry, redirect.status, &location, &manner).await);
     }
 
-    // 7, its first half: which backend, and which of its endpoints first; it decides what the bytes of the body mean.
+    // 7, its first half: which backend; it decides what the bytes of the body mean.
     let (whole, edits) = choose(worker, rule)?;
-    let index = attempts::first_choice(worker, serving, whole);
-    let whole = backend_at(serving, whole)?;
-    let backend = backend_at(serving, index)?;
-    entry.record.backend.write(&backend.name);
-    let limits = limits_of(rule, backend);
+    let (at, whole) = (whole, backend_at(serving, whole)?);
+    entry.record.backend.write(&whole.name);
+    let limits = limits_of(rule, whole);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
-    let BackendKind::Ai { provider, dialect, model: backend_model, credential, path, guardrail } =
-        &backend.kind
-    else {
+    if let BackendKind::Static = whole.kind {
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
-        let to = plain::To { rule, backend, edits, target: &target };
+        let to = plain::To { rule, backend: whole, edits, target: &target };
         let served = plain::serve(worker, serving, client, head, message, entry, to).await;
         client.keep_text(target);
         return served;
-    };
-    entry.record.provider = Some(dialect.name);
-    let endpoint = endpoint_of(head, &target, known)?;
+    }
+    let endpoint = endpoint_of(rule, head, &target, known)?;
     let format = endpoint.format;
     entry.record.format = Some(format.name());
+    let index = attempts::first_choice(worker, serving, at, format);
+    let backend = backend_at(serving, index)?;
+    let BackendKind::Ai { provider, dialect, model: backend_model, credential, path, guardrail } =
+        &backend.kind
+    else {
+        return Err(Fault::NoBackend);
+    };
+    entry.record.backend.write(&backend.name);
+    entry.record.provider = Some(dialect.name);
     let upstream = dialect.speaks(*provider, format).ok_or(Fault::Unpaired(format, dialect.name))?;
     // What a path says of the model is needed when the request goes out; chat's buffer is needed before.
     let target = if endpoint.model.is_some() { target } else { client.empty_text(target) };
@@ -153,22 +159,17 @@ async fn serve(
             Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
         }
     };
+    let renamed = policy::apply(rule, format, message, &mut ask, path_model)?;
+    let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
     ask.stream = endpoint.streamed.or(ask.stream);
     entry.record.bytes_in = message.received;
     entry.record.streamed = ask.stream.unwrap_or(false);
-    entry.record.model_asked = asked_model(&ask, message, path_model);
+    let named = named_model(&ask, message, path_model)?;
+    entry.record.model_asked = bounded(named.as_bytes());
 
-    let asked = entry.record.model_asked;
-    let model = backend_model.as_deref().map_or(asked, |model| bounded(model.as_bytes()));
-    if format.work() != Work::Free {
-        let named = ask.model.map_or(path_model, |model| model.of(message.body.of(&message.bytes)));
-        entry.find_price(backend.vendor, backend_model.as_deref().map_or(named, str::as_bytes))?;
-    }
-    let spend = entry.estimate(rule, format, &ask, message.body.of(&message.bytes), model);
-
-    // 6: every limit that applies reserves, or none does.
-    let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
-    entry.reserve(&limits, &asking, spend).await?;
+    // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
+    let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
+    let fallback = reserve(entry, serving, client, known, &wanted, limits).await?;
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
@@ -178,7 +179,8 @@ async fn serve(
         edits,
         provider: *provider,
         dialect,
-        model: backend_model.as_deref(),
+        model: fallback.or(backend_model.as_deref()),
+        fallback,
         credential,
         path,
         guardrail: guardrail.as_ref(),
@@ -202,14 +204,67 @@ async fn serve(
     then
 }
 
+/// A request as far as it decides what it may cost.
+struct Wanted<'a> {
+    rule: &'a Rule,
+    backend: &'a Backend,
+    head: &'a RequestHead,
+    message: &'a Message,
+    format: Format,
+    ask: &'a Ask,
+    /// The model that the client names; empty when it names none.
+    named: &'a str,
+}
+
+/// The second half of step 5, and 6: prices and estimates the request and reserves that. The model that a limit falls
+/// back to, if one would have refused: then that limit does not apply, and all others are asked again.
+async fn reserve<'a>(
+    entry: &mut Entry,
+    serving: &'a Serving,
+    client: &Client,
+    known: &Known,
+    wanted: &Wanted<'_>,
+    mut limits: ArrayVec<u32, LIMITS_MAX>,
+) -> Result<Option<&'a str>, Fault> {
+    let Wanted { rule, backend, head, message, format, ask, named } = *wanted;
+    let BackendKind::Ai { model: own, .. } = &backend.kind else { return Err(Fault::NoBackend) };
+    let body = message.body.of(&message.bytes);
+    let mut fallback: Option<&'a str> = None;
+    loop {
+        let model = fallback.or(own.as_deref()).unwrap_or(named).as_bytes();
+        if format.work() != Work::Free {
+            entry.find_price(backend.vendor, model)?;
+        }
+        let spend = entry.estimate(rule, format, ask, body, bounded(model));
+        let key = fallback.map_or(entry.record.model_asked, |model| bounded(model.as_bytes()));
+        let asking = asking(known, client, serving, head, &message.bytes, &key, rule);
+        let refused = match entry.reserve(&limits, &asking, spend).await {
+            Err(Fault::Refused(refused)) => refused,
+            other => return other.map(|()| fallback),
+        };
+        let limit = serving.in_force.snapshot.limits.get(refused.rule as usize);
+        let next =
+            limit.and_then(|limit| limit.fallback.as_deref()).filter(|_| format.work() == Work::Generates);
+        if next.is_none() {
+            return Err(Fault::Refused(refused));
+        }
+        fallback = next;
+        limits.retain(|limit| *limit != refused.rule);
+    }
+}
+
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
-fn endpoint_of(head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
+fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
     let headers = match &head.headers {
         headers if headers.contains(http1::Known::AnthropicVersion) => Some(Api::Anthropic),
         headers if headers.contains(http1::Known::XGoogApiKey) => Some(Api::Gemini),
         _ => None,
     };
-    let read = endpoint::read(head.method, target, headers);
+    let given = rule.policy.as_ref().and_then(|policy| policy.routes.of(target));
+    let read = match given {
+        Some(format) => endpoint::read_as(format, head.method, target, headers),
+        None => endpoint::read(head.method, target, headers),
+    };
     known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
     read.map_err(Fault::Endpoint)
 }
@@ -307,10 +362,22 @@ fn location(
     location
 }
 
-/// The model that the body names, or else the path.
-fn asked_model(ask: &Ask, message: &Message, path_model: &[u8]) -> ArrayString<64> {
-    let body = message.body.of(&message.bytes);
-    bounded(ask.model.map_or(path_model, |model| model.of(body)))
+/// The model that the body names, or else the path, without escapes: a model has one spelling for limits and prices, as it
+/// has one for the provider.
+fn named_model<'a>(ask: &Ask, message: &'a Message, path_model: &'a [u8]) -> Result<Cow<'a, str>, Fault> {
+    let named = match ask.model {
+        Some(model) => unescape::text(model.of(message.body.of(&message.bytes))),
+        None => url::percent_decode(path_model).and_then(text),
+    };
+    let words = || "must be a name in UTF-8".to_owned();
+    named.ok_or_else(|| Fault::BadRequest { param: "model".to_owned(), message: words() })
+}
+
+fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    match bytes {
+        Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
 }
 
 fn asking<'a>(

@@ -2,6 +2,7 @@
 
 use crate::limit::{Allowance, KeyPart, Refused};
 use crate::llm::endpoint::Mismatch;
+use crate::llm::guard::Rejection;
 use crate::llm::refusal::RefusalKind;
 use crate::llm::{Api, Format};
 use crate::telemetry::Outcome;
@@ -37,6 +38,8 @@ pub(super) enum Fault {
     UnknownCoding,
     /// The body is no request of the client's format.
     BadRequest { param: String, message: String },
+    /// A guard rejects it, or its answer.
+    Rejected(Arc<Rejection>),
     /// The model of that name has no price at the vendor, and such models are refused.
     Unpriced { model: String, vendor: &'static str },
     /// A limit does not admit it.
@@ -85,6 +88,7 @@ impl Fault {
             Fault::Endpoint(Mismatch::NoSse) => 400,
             Fault::Endpoint(Mismatch::Unserved(_)) | Fault::Unpaired(..) => 501,
             Fault::UnknownCoding => 415,
+            Fault::Rejected(rejection) => rejection.status,
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
             Fault::MissingKey(..) => 400,
@@ -102,6 +106,8 @@ impl Fault {
         match self {
             Fault::NoBackend => RefusalKind::Internal,
             Fault::Broken | Fault::ProviderMalformed(_) => RefusalKind::Upstream,
+            // Its status is the operator's choice, and may be one of success.
+            Fault::Rejected(_) => RefusalKind::Permission,
             other => other.status().map_or(RefusalKind::Internal, RefusalKind::of_status),
         }
     }
@@ -149,6 +155,7 @@ impl Fault {
                 "the content-encoding of the body is not supported; {SUPPORTED} are, and lists of them"
             )
             .into(),
+            Fault::Rejected(rejection) => rejection.message.as_str().into(),
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
@@ -182,6 +189,7 @@ impl Fault {
     pub(super) fn code(&self) -> Option<&'static str> {
         match self {
             Fault::Unpriced { .. } => Some("model_not_priced"),
+            Fault::Rejected(_) => Some("content_filter"),
             _ => None,
         }
     }
@@ -194,6 +202,7 @@ impl Fault {
             Fault::Endpoint(_) | Fault::Unpaired(..) => Outcome::BadRequest,
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
+            Fault::Rejected(_) => Outcome::Rejected,
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
             Fault::Blocked(_) | Fault::Busy => Outcome::Refused,

@@ -4,7 +4,8 @@
 //! chooses who is asked, and asks again, `call` writes to them and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
 //! [`tls`], as those of clients are after their [`handshake`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
-//! that we make ourselves, `caller` who asks, `fault` what can go wrong, `pricing` what it costs, and `entry` the books: whatever
+//! that we make ourselves, `caller` who asks, `fault` what can go wrong, `policy` what
+//! operators make of requests and answers, `pricing` what they cost, and `entry` the books: whatever
 //! happens, it settles.
 
 mod attempts;
@@ -20,6 +21,7 @@ pub mod handshake;
 mod outflow;
 mod passage;
 mod plain;
+mod policy;
 mod pricing;
 mod relay;
 mod reply;

@@ -1,6 +1,7 @@
 //! An answer on its way out: what is written and not sent yet, and how the provider's bytes become the client's.
 
 mod coded;
+mod guarded;
 
 use super::call::Call;
 use super::client::Client;
@@ -9,13 +10,17 @@ use super::entry::Entry;
 use super::exchange::Then;
 use super::fault::Fault;
 use super::passage::{Passage, WHOLE_BYTES_MAX, passage, translate_whole};
+use super::policy;
 use super::reply::{LIMIT_HEADERS, connection, limit_headers};
 use crate::base::Span;
 use crate::config::Timeouts;
+use crate::llm::guard::{Guard, Masker};
 use crate::llm::{Cutter, Format, Work};
 use crate::runtime::{Gather, PIECES_MAX};
 use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, Progress, ResponseHead, Version, write};
 use coded::Decoding;
+use guarded::mask;
+use std::sync::Arc;
 
 /// Bytes of a stream that may be cut that are taken at once: a few events.
 const CUT_PART: usize = 1 << 10;
@@ -48,6 +53,10 @@ pub(super) struct Outflow {
     spans: Vec<Span>,
     /// Watches what passes of a stream that may be cut.
     cutter: Option<Box<Cutter>>,
+    /// Guards the stream, in the client's format.
+    masker: Option<Box<Masker>>,
+    /// Guards the answer when it is whole.
+    guard: Option<Arc<Guard>>,
     /// Nothing covers more of the stream: it ends where its next event would begin.
     is_exhausted: bool,
     first_byte_noted: bool,
@@ -77,9 +86,17 @@ impl Outflow {
         keep_alive: bool,
         entry: &Entry,
     ) -> Outflow {
-        let passage = passage(call, head, streamed, entry);
+        let guard = policy::guard_of(call, head.status, streamed);
+        let passage = match (passage(call, head, streamed, entry), guard) {
+            (Passage::AsIs, Some(_)) if streamed => Passage::Decoded,
+            (Passage::AsIs, Some(_)) => Passage::Whole(Vec::new()),
+            (passage, _) => passage,
+        };
+        let may_be_rejected = streamed && guard.is_some_and(|guard| guard.rejects());
         let may_be_cut = streamed && entry.may_be_cut() && call.client.work() == Work::Generates;
-        let cutter = may_be_cut.then(|| Box::new(Cutter::new(call.client)));
+        let cutter = (may_be_cut || may_be_rejected).then(|| Box::new(Cutter::new(call.client)));
+        let masker =
+            guard.filter(|_| streamed).map(|guard| Box::new(Masker::new(call.client, guard.clone())));
         // What may end early has no length.
         let unchanged = matches!(passage, Passage::AsIs) && cutter.is_none();
         let delimiter = match head.framing {
@@ -97,6 +114,8 @@ impl Outflow {
             head_len: 0,
             spans: client.spare_spans(),
             cutter,
+            masker,
+            guard: guard.filter(|_| !streamed).cloned(),
             is_exhausted: false,
             first_byte_noted: false,
             standings: Standings::new(),
@@ -180,7 +199,7 @@ impl Outflow {
         if self.decoding.is_some() {
             return self.take_coded(read, bytes, first, entry);
         }
-        let Outflow { gather, passage, spans, cutter, is_exhausted, .. } = self;
+        let Outflow { gather, passage, spans, cutter, masker, is_exhausted, .. } = self;
         // Of a stream that ends at its next event, what comes after that is neither passed nor charged.
         if let (Passage::AsIs, Some(cutter)) = (&passage, &mut *cutter) {
             watch(cutter, spans, first, bytes, *is_exhausted);
@@ -190,7 +209,7 @@ impl Outflow {
             if let Some(meter) = &mut entry.meter {
                 meter.feed(data);
             }
-            pass(passage, cutter, data, &mut gather.ours)?;
+            pass(passage, cutter, masker, data, &mut gather.ours)?;
         }
         if !matches!(passage, Passage::AsIs) {
             spans.clear();
@@ -206,6 +225,7 @@ impl Outflow {
         head: &ResponseHead,
     ) -> Result<(), Fault> {
         let ours = &mut self.gather.ours;
+        let before = ours.len();
         match &mut self.passage {
             Passage::AsIs | Passage::Decoded => {}
             Passage::Strip(stripper) => stripper.finish(ours),
@@ -213,6 +233,11 @@ impl Outflow {
             Passage::Whole(whole) => {
                 let mut translated = Vec::new();
                 let status = translate_whole(call, head.status, whole, entry, &mut translated)?;
+                if let Some(guard) = &self.guard
+                    && let Some(masked) = policy::guarded(guard, call.client, &translated)?
+                {
+                    translated = masked;
+                }
                 if status != head.status {
                     replace_status(ours, status);
                     entry.record.status = status;
@@ -222,6 +247,10 @@ impl Outflow {
                 ours.extend_from_slice(&translated);
                 self.delimiter = Delimiter::Length;
             }
+        }
+        self.mask_last(before)?;
+        if self.is_rejected() {
+            self.end_rejected(entry, call);
         }
         Ok(())
     }
@@ -233,18 +262,31 @@ impl Outflow {
             return true;
         }
         self.is_exhausted = true;
-        let (usage, _) = entry.usage();
+        let (usage, _) = entry.usage_of_answer();
+        let include_usage = call.ask.include_usage == Some(true);
         let ours = &mut self.gather.ours;
+        let before = ours.len();
         match (&mut self.passage, &self.cutter) {
-            (Passage::Stream(translation), _) => translation.translator.cut(Some(usage), ours),
+            (Passage::Stream(translation), _) => {
+                translation.translator.cut(Some(usage), ours);
+                // The events of the end are short, and what was rejected has an end of its own.
+                let _ = self.mask_last(before);
+            }
             (_, Some(cutter)) if cutter.at_boundary() => {
                 // What is ours goes out before what is theirs, and this must come after it.
                 for span in self.spans.drain(..) {
                     ours.extend_from_slice(span.of(bytes));
                 }
-                cutter.finish(&usage, call.ask.include_usage == Some(true), ours);
+                let before = ours.len();
+                let _ = self.mask_last(before);
+                if let Some(cutter) = self.cutter.as_ref().filter(|_| !self.is_rejected()) {
+                    cutter.finish(&usage, include_usage, &mut self.gather.ours);
+                }
             }
             _ => return true, // in the middle of an event
+        }
+        if self.is_rejected() {
+            self.end_rejected(entry, call);
         }
         false
     }
@@ -259,7 +301,10 @@ impl Outflow {
     pub(super) fn say_broken_off(&mut self) -> bool {
         match &mut self.passage {
             Passage::Stream(translation) => {
+                let before = self.gather.ours.len();
                 translation.translator.finish(&mut self.gather.ours);
+                // What follows is an end, which is short.
+                let _ = self.mask_last(before);
                 true
             }
             _ => false,
@@ -363,6 +408,7 @@ impl Outflow {
 fn pass(
     passage: &mut Passage,
     cutter: &mut Option<Box<Cutter>>,
+    masker: &mut Option<Box<Masker>>,
     data: &[u8],
     ours: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -373,9 +419,12 @@ fn pass(
         Passage::Strip(stripper) => stripper.feed(data, ours),
         Passage::Stream(translation) => translation.feed(data, ours),
         Passage::Whole(whole) if whole.len() + data.len() > WHOLE_BYTES_MAX => {
-            return Err(Fault::ProviderMalformed("it is too large to translate"));
+            return Err(Fault::ProviderMalformed("it is too large to be read whole"));
         }
         Passage::Whole(whole) => whole.extend_from_slice(data),
+    }
+    if let Some(masker) = masker {
+        return mask(masker, cutter, ours, before, false);
     }
     if let (Passage::Decoded | Passage::Strip(_), Some(cutter)) = (passage, cutter) {
         cutter.feed(&ours[before..]);

@@ -132,7 +132,8 @@ pub(super) fn translate_whole(
         created_unix: entry.record.time_unix_ms / 1000,
         asked_model: Some(call.asked_model.as_str()),
     };
-    translate::reply(provider, call.client, whole, &terms, out)
+    let lost = translate::reply(provider, call.client, whole, &terms, out)
         .map_err(|_| Fault::ProviderMalformed("its body is not what its format promises"))?;
+    entry.count_lost(&lost);
     Ok(status)
 }

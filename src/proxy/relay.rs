@@ -58,6 +58,13 @@ pub(super) async fn answer(
             Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
         };
         at += progress.consumed;
+        if out.is_rejected() {
+            // The provider's connection closes with `upstream`, so that it generates no more.
+            out.end_rejected(entry, call);
+            let then = out.flush(client, entry, bytes, true, timeouts).await?;
+            entry.ended(Outcome::Rejected);
+            return Ok(then);
+        }
         let goes_on = !progress.done || out.is_cut_short();
         if streamed && goes_on && !out.keep_up(&bytes, entry, call) {
             // The provider's connection closes with `upstream`, so that it generates no more.
@@ -78,7 +85,9 @@ pub(super) async fn answer(
                 return broken_off(worker, out, client, entry, fault, timeouts).await;
             }
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
-            entry.ended(if streamed || head.status < 400 {
+            entry.ended(if out.is_rejected() {
+                Outcome::Rejected
+            } else if streamed || head.status < 400 {
                 Outcome::Completed
             } else {
                 Outcome::UpstreamFailed
@@ -146,7 +155,7 @@ async fn broken_off(
     fault: Fault,
     timeouts: &Timeouts,
 ) -> Result<Then, Fault> {
-    if matches!(fault, Fault::ClientGone) {
+    if matches!(fault, Fault::ClientGone | Fault::Rejected(_)) {
         return Err(fault);
     }
     worker.desk.counters.upstream_failures.add(1);

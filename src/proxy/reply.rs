@@ -69,7 +69,7 @@ pub(super) async fn fault(
     if let Fault::Endpoint(Mismatch::Method { allow, .. }) = fault {
         write::header(out, b"allow", allow.name().as_bytes());
     }
-    if refusal.kind == RefusalKind::Unserved {
+    if refusal.kind == RefusalKind::Unserved || matches!(fault, Fault::Rejected(_)) {
         // SDKs come back after every status from 500 on, if they are not told that it will be the same.
         write::header(out, b"x-should-retry", b"false");
     }

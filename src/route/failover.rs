@@ -40,6 +40,9 @@ pub struct Health {
 /// A new latency counts for one part in so many of the average.
 const LATENCY_WEIGHT: u64 = 8;
 
+/// What is taken for the latency of an endpoint that was asked and has not answered yet, in nanoseconds: 10 seconds.
+const LATENCY_UNKNOWN: u64 = 10_000_000_000;
+
 impl Health {
     /// What is still known under another configuration, in which no request is under way yet.
     #[must_use]
@@ -57,6 +60,11 @@ impl Health {
         self.pending = self.pending.saturating_sub(1);
     }
 
+    /// It answered with a word on the request, not with an answer to it: it is well, and says nothing of its speed.
+    pub fn is_well(&mut self) {
+        (self.failures, self.ejections) = (0, 0);
+    }
+
     /// It answered, `after` the request went out.
     pub fn answered(&mut self, after: Duration) {
         let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).max(1);
@@ -64,11 +72,16 @@ impl Health {
             0 => nanos,
             known => (known - known / LATENCY_WEIGHT).saturating_add(nanos / LATENCY_WEIGHT).max(1),
         };
-        (self.failures, self.ejections) = (0, 0);
+        self.is_well();
     }
 
     /// It failed: no connection, no answer, or one that says it is broken.
+    ///
+    /// What fails while it is left alone began before, and is the same failure.
     pub fn failed(&mut self, now: Tick, terms: &Ejection) {
+        if self.is_ejected(now) {
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         if self.failures < terms.failures {
             return;
@@ -93,26 +106,31 @@ impl Health {
         now < self.ejected_until
     }
 
-    /// The smaller, the sooner an answer is to be expected. One that nobody asked yet is asked first.
+    /// The smaller, the sooner an answer is to be expected. One that nobody asked yet is asked first, once: until it answers it
+    /// counts as slow.
     fn expected(&self) -> u128 {
-        u128::from(self.latency) * (u128::from(self.pending) + 1)
+        let latency = match (self.latency, self.pending) {
+            (0, 0) => 0,
+            (0, _) => LATENCY_UNKNOWN,
+            (known, _) => known,
+        };
+        u128::from(latency) * (u128::from(self.pending) + 1)
     }
 }
 
-/// The endpoint to go to: of the first group with an endpoint that is neither ejected nor among `tried` the better of
-/// two that `random` falls on. When all that are left are ejected, the one that comes back first: nobody is refused
-/// because of what a provider did before. `None` when all were tried.
+/// The endpoint to go to: of the first group with an endpoint that `may_be` and is not ejected the better of two that `random` falls on. When all that are left are ejected, the one that comes back first: nobody is refused
+/// because of what a provider did before. `None` when there is none.
 ///
 /// `health` is asked by the endpoint's index; `random` has to be uniform over all 64 bits.
 pub fn pick(
     groups: &[Box<[u32]>],
-    tried: &[u32],
+    may_be: impl Fn(u32) -> bool,
     now: Tick,
     random: u64,
     health: impl Fn(u32) -> Health,
 ) -> Option<u32> {
     for group in groups {
-        let well = || left(group, tried).filter(|endpoint| !health(*endpoint).is_ejected(now));
+        let well = || left(group, &may_be).filter(|endpoint| !health(*endpoint).is_ejected(now));
         let count = well().count();
         if count == 0 {
             continue;
@@ -122,11 +140,14 @@ pub fn pick(
         let better = health(second).expected() < health(first).expected();
         return Some(if better { second } else { first });
     }
-    groups.iter().flat_map(|group| left(group, tried)).min_by_key(|endpoint| health(*endpoint).ejected_until)
+    groups
+        .iter()
+        .flat_map(|group| left(group, &may_be))
+        .min_by_key(|endpoint| health(*endpoint).ejected_until)
 }
 
-fn left<'a>(group: &'a [u32], tried: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
-    group.iter().copied().filter(|endpoint| !tried.contains(endpoint))
+fn left<'a>(group: &'a [u32], may_be: &'a impl Fn(u32) -> bool) -> impl Iterator<Item = u32> + 'a {
+    group.iter().copied().filter(|endpoint| may_be(*endpoint))
 }
 
 /// Two different places below `count`, or the one that there is twice.
@@ -172,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn failures_of_one_moment_eject_once() {
+        let mut health = Health::default();
+        for _ in 0..20 {
+            health.failed(at(1), &TERMS);
+        }
+        assert_eq!(health.ejected_until.since(at(1)).as_secs(), 3);
+    }
+
+    #[test]
+    fn who_never_answered_is_not_asked_by_all() {
+        let mut silent = Health::default();
+        let mut quick = Health::default();
+        quick.answered(Duration::from_millis(200));
+        assert!(silent.expected() < quick.expected(), "it is tried");
+        silent.begin();
+        assert!(silent.expected() > quick.expected(), "by one");
+    }
+
+    #[test]
     fn who_asks_for_a_pause_gets_it_within_bounds() {
         for (asked, seconds) in [(None, 3), (Some(1), 1), (Some(7), 7), (Some(3600), 10), (Some(0), 0)] {
             let mut health = Health::default();
@@ -201,11 +241,11 @@ mod tests {
             ([0, 0, 0], &[0, 1, 2], None),
         ] {
             for random in [0, 1 << 40, u64::MAX] {
-                let picked = pick(&lists, tried, at(5), random, until(ejected));
+                let picked = pick(&lists, |e| !tried.contains(&e), at(5), random, until(ejected));
                 assert_eq!(picked, expected, "{ejected:?} {tried:?}");
             }
         }
-        assert_eq!(pick(&[], &[], at(0), 0, |_| Health::default()), None);
+        assert_eq!(pick(&[], |_| true, at(0), 0, |_| Health::default()), None);
     }
 
     #[test]
@@ -219,7 +259,7 @@ mod tests {
         let mut random = 1u64;
         for _ in 0..3000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let picked = pick(&lists, &[], at(0), random, |endpoint| health[endpoint as usize]).unwrap();
+            let picked = pick(&lists, |_| true, at(0), random, |endpoint| health[endpoint as usize]).unwrap();
             counts[picked as usize] += 1;
             health[picked as usize].begin();
             if counts.iter().sum::<u32>() % 8 == 0 {
@@ -246,7 +286,7 @@ mod tests {
             let left = |list: &[u32]| list.iter().copied().filter(|e| !tried.contains(e)).collect::<Vec<_>>();
             let well = |list: &[u32]| left(list).into_iter().filter(|e| ejected[*e as usize] <= 5).collect::<Vec<_>>();
             let expected = lists.iter().map(|list| well(list)).find(|well| !well.is_empty());
-            match (pick(&lists, &tried, at(5), random, health), expected) {
+            match (pick(&lists, |e| !tried.contains(&e), at(5), random, health), expected) {
                 (Some(picked), Some(well)) => {
                     prop_assert!(well.contains(&picked));
                     let worst = well.iter().map(|e| latency[*e as usize]).max().unwrap();

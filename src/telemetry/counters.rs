@@ -7,8 +7,8 @@
 //! all come from them.
 
 pub use super::cells::{Counter, Gauge};
-use super::lists::{Generation, Outcomes, SizeTotals, Statuses, TokenSizes, Unpriced};
-pub use super::lists::{PAID, STATUSES, TOKEN_TYPES};
+use super::lists::{Generation, Lost, LostTotals, Outcomes, SizeTotals, Statuses, TokenSizes, Unpriced};
+pub use super::lists::{LOSSES, PAID, STATUSES, TOKEN_TYPES};
 use super::record::Outcome;
 use crate::base::Tokens;
 
@@ -162,6 +162,8 @@ numbers! {
     outcomes: Outcomes => [u64; Outcome::ALL.len()],
     /// Requests whose model has no price: see [`PAID`].
     unpriced: Unpriced => [u64; PAID.len()],
+    /// What translated requests lost: see [`LOSSES`].
+    lost: Lost => LostTotals,
     /// Sizes of input, output, cached input and cache write per answer: see [`TOKEN_TYPES`].
     token_sizes: TokenSizes => [SizeTotals; TOKEN_TYPES.len()],
     /// Which configuration the worker serves, counted from 1; in sums, the oldest that is still served.

@@ -9,7 +9,7 @@ use super::histogram::{
     Buckets, CONNECT_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, Latencies, Latency, PER_OUTPUT_TOKEN_BOUNDS_US,
     PROCESSING_BOUNDS_US, REQUEST_BOUNDS_US,
 };
-use super::lists::{PAID, STATUSES, SizeTotals, TOKEN_TYPES};
+use super::lists::{LOSSES, PAID, STATUSES, SizeTotals, TOKEN_TYPES};
 use super::prometheus::{Exposition, Family, Kind, Labels};
 use super::record::Outcome;
 
@@ -130,6 +130,11 @@ fn requests(totals: &Totals, exposition: &mut Exposition<'_>) {
     let mut family = exposition.family("tollgate_price_unknown_total", Kind::Counter, help);
     for (vendor, count) in PAID.iter().zip(&totals.unpriced) {
         family.sample(&[("provider", vendor)], *count);
+    }
+    let help = "Things that translated requests asked for and their provider's format cannot say.";
+    let mut family = exposition.family("tollgate_translation_lost_total", Kind::Counter, help);
+    for (what, count) in LOSSES.iter().zip(&totals.lost.0).filter(|(_, count)| **count > 0) {
+        family.sample(&[("what", what)], *count);
     }
 }
 

@@ -104,6 +104,114 @@ impl Unpriced {
     }
 }
 
+/// What the label `what` says of things that a translation could not carry: the names that `llm` has, then all others.
+pub const LOSSES: [&str; 72] = [
+    "access_programs",
+    "annotations",
+    "audio",
+    "audioTimestamp",
+    "audioTranscriptionConfig",
+    "background_options",
+    "choices",
+    "citations",
+    "container",
+    "context_management",
+    "continuationToken",
+    "custom_tools",
+    "enableAffectiveDialog",
+    "enableEnhancedCivicAnswers",
+    "fallbacks",
+    "finish_reason",
+    "frequency_penalty",
+    "image",
+    "imageConfig",
+    "image_url.detail",
+    "include",
+    "inference_geo",
+    "logit_bias",
+    "logprobs",
+    "max_tokens",
+    "max_tool_calls",
+    "mcp_servers",
+    "mediaResolution",
+    "metadata",
+    "modalities",
+    "modelArmorConfig",
+    "modelSelectionConfig",
+    "moderation",
+    "n",
+    "parallel_tool_calls",
+    "phase",
+    "prediction",
+    "presence_penalty",
+    "reasoning.context",
+    "reasoning.mode",
+    "reasoning_effort",
+    "response_format",
+    "routingConfig",
+    "safetySettings",
+    "seed",
+    "server_tools",
+    "service_tier",
+    "speechConfig",
+    "speed",
+    "stop",
+    "stop_reason",
+    "strict",
+    "temperature",
+    "thinking",
+    "title",
+    "tool_calls.arguments",
+    "tool_calls.custom",
+    "tool_choice",
+    "tool_choice.allowed_tools",
+    "tool_reference",
+    "tools.strict",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "translationConfig",
+    "truncation",
+    "unknown",
+    "user",
+    "verbosity",
+    "videoMetadata",
+    "web_search_options",
+    "other",
+];
+
+/// Things that a translated request asked for and the provider's format cannot say, by what they are.
+#[derive(Debug)]
+pub struct Lost([Counter; LOSSES.len()]);
+
+/// Sums of [`Lost`], in the order of [`LOSSES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostTotals(pub [u64; LOSSES.len()]);
+
+impl Default for Lost {
+    fn default() -> Lost {
+        Lost(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl Default for LostTotals {
+    fn default() -> LostTotals {
+        LostTotals([0; LOSSES.len()])
+    }
+}
+
+impl Lost {
+    /// Counts one thing of one request.
+    pub fn count(&self, name: &str) {
+        let place = LOSSES.iter().position(|known| *known == name).unwrap_or(LOSSES.len() - 1);
+        self.0[place].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut LostTotals) {
+        add_all(&self.0, &mut sums.0);
+    }
+}
+
 /// What the label `gen_ai_token_type` says.
 pub const TOKEN_TYPES: [&str; 4] = ["input", "output", "input_cache_read", "input_cache_write"];
 

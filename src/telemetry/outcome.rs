@@ -58,6 +58,8 @@ pub enum Outcome {
     Refused,
     /// The caller was not let in.
     Denied,
+    /// A guard rejected the request or its answer.
+    Rejected,
     /// The request could not be understood or was beyond a bound.
     BadRequest,
     /// No route took it.
@@ -79,12 +81,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in order.
-    pub const ALL: [Outcome; 13] = [
+    pub const ALL: [Outcome; 14] = [
         Outcome::Completed,
         Outcome::Answered,
         Outcome::ClientGone,
         Outcome::Refused,
         Outcome::Denied,
+        Outcome::Rejected,
         Outcome::BadRequest,
         Outcome::NoRoute,
         Outcome::UpstreamFailed,
@@ -103,6 +106,7 @@ impl Outcome {
             Outcome::ClientGone => "client_gone",
             Outcome::Refused => "refused",
             Outcome::Denied => "denied",
+            Outcome::Rejected => "rejected",
             Outcome::BadRequest => "bad_request",
             Outcome::NoRoute => "no_route",
             Outcome::UpstreamFailed => "upstream_failed",

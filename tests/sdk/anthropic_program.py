@@ -1,7 +1,7 @@
 """The official Anthropic SDK, asked for messages, to count tokens and for models. See common.py."""
 
 import anthropic
-from common import MESSAGES, MODEL, serve
+from common import FUNCTION, MESSAGES, MODEL, SCHEMA, serve
 
 
 def connect(**how):
@@ -17,7 +17,8 @@ def ask(client, order):
     if order["way"] == "models":
         return models(client.models, {"extra_headers": headers})
     call = {"model": MODEL, "messages": MESSAGES, "max_tokens": order["max_tokens"], "extra_headers": headers}
-    return {"whole": whole, "stream": stream, "helper": helper}[order["way"]](client.messages, call)
+    ways = {"whole": whole, "stream": stream, "helper": helper, "tools": tools, "tools-stream": tools_stream}
+    return ways[order["way"]](client.messages, call)
 
 
 def whole(messages, call):
@@ -59,6 +60,24 @@ def models(models, call):
     listed = models.list(**call).data
     found = models.retrieve(listed[-1].id, **call)
     return {"text": " ".join(model.id for model in listed), "finish": found.id, "usage": None}
+
+
+TOOLS = [{"name": FUNCTION, "input_schema": SCHEMA}]
+
+
+def tools(messages, call):
+    return called(messages.create(tools=TOOLS, tool_choice={"type": "any"}, **call))
+
+
+def tools_stream(messages, call):
+    with messages.stream(tools=TOOLS, **call) as events:
+        return called(events.get_final_message())
+
+
+def called(message):
+    block = next(block for block in message.content if block.type == "tool_use")
+    report = {"text": block.name, "arguments": block.input}
+    return report | {"finish": message.stop_reason, "usage": counts(message.usage)}
 
 
 def said(message, raw=None):

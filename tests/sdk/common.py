@@ -8,6 +8,9 @@ from datetime import datetime
 MODEL = "claude-3-5-haiku-latest"
 TEXT = "How long is a minute?"
 MESSAGES = [{"role": "user", "content": TEXT}]
+# A function that the model may call.
+FUNCTION = "get_weather"
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 # Who is told to wait longer is not made to: that it would have waited so long is in the report.
 SLEEP_MAX_S = 2
 

@@ -3,7 +3,7 @@
 import types as modules
 
 import httpx2
-from common import MODEL, TEXT, serve
+from common import FUNCTION, MODEL, SCHEMA, TEXT, serve
 from google import genai
 from google.genai import errors, types
 
@@ -26,6 +26,10 @@ def ask(client, order):
             return said([client.models.generate_content(config=config, **call)])
         case "stream":
             return said(list(client.models.generate_content_stream(config=config, **call)))
+        case "tools":
+            return called([client.models.generate_content(config=with_tools(config), **call)])
+        case "tools-stream":
+            return called(list(client.models.generate_content_stream(config=with_tools(config), **call)))
         case "count":
             total = client.models.count_tokens(config={"http_options": options}, **call).total_tokens
             return {"text": "", "finish": None, "usage": [total, 0]}
@@ -33,6 +37,16 @@ def ask(client, order):
             listed = list(client.models.list())
             found = client.models.get(model=listed[-1].name)
             return {"text": " ".join(model.display_name for model in listed), "finish": found.name, "usage": None}
+
+
+def with_tools(config):
+    declared = types.FunctionDeclaration(name=FUNCTION, parameters_json_schema=SCHEMA)
+    return config.model_copy(update={"tools": [types.Tool(function_declarations=[declared])]})
+
+
+def called(chunks):
+    call = next(call for chunk in chunks for call in chunk.function_calls or [])
+    return said(chunks) | {"text": call.name, "arguments": call.args}
 
 
 def said(chunks):

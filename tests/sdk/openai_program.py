@@ -1,7 +1,9 @@
 """The official OpenAI SDK, asked to chat, for responses, embeddings and models. See common.py."""
 
+import json
+
 import openai
-from common import MESSAGES, MODEL, TEXT, serve
+from common import FUNCTION, MESSAGES, MODEL, SCHEMA, TEXT, serve
 
 
 def connect(**how):
@@ -17,10 +19,16 @@ def ask(client, order):
         return models(client.models, {"extra_headers": headers})
     if order["way"].startswith("responses"):
         call = {"model": MODEL, "input": TEXT, "max_output_tokens": order["max_tokens"], "extra_headers": headers}
-        ways = {"responses": response, "responses-stream": response_stream, "responses-helper": response_helper}
+        ways = {
+            "responses": response,
+            "responses-stream": response_stream,
+            "responses-helper": response_helper,
+            "responses-tools": response_tools,
+        }
         return ways[order["way"]](client.responses, call)
     call = {"model": MODEL, "messages": MESSAGES, "max_tokens": order["max_tokens"], "extra_headers": headers}
-    return {"whole": whole, "stream": stream, "helper": helper}[order["way"]](client.chat.completions, call)
+    ways = {"whole": whole, "stream": stream, "helper": helper, "tools": tools, "tools-stream": tools_stream}
+    return ways[order["way"]](client.chat.completions, call)
 
 
 def whole(completions, call):
@@ -45,6 +53,32 @@ def helper(completions, call):
         final = said(events.get_final_completion())
     assert text == final["text"], "the helper's text is that of its events"
     return final
+
+
+TOOLS = [{"type": "function", "function": {"name": FUNCTION, "parameters": SCHEMA}}]
+
+
+def tools(completions, call):
+    return called(completions.create(tools=TOOLS, tool_choice="required", **call))
+
+
+def tools_stream(completions, call):
+    with completions.stream(tools=TOOLS, stream_options={"include_usage": True}, **call) as events:
+        return called(events.get_final_completion())
+
+
+def called(completion):
+    choice = completion.choices[0]
+    function = choice.message.tool_calls[0].function
+    report = {"text": function.name, "arguments": json.loads(function.arguments)}
+    return report | {"finish": choice.finish_reason, "usage": counts(completion.usage)}
+
+
+def response_tools(responses, call):
+    answer = responses.create(tools=[{"type": "function", "name": FUNCTION, "parameters": SCHEMA, "strict": False}], **call)
+    item = next(item for item in answer.output if item.type == "function_call")
+    usage = [answer.usage.input_tokens, answer.usage.output_tokens]
+    return {"text": item.name, "arguments": json.loads(item.arguments), "finish": answer.status, "usage": usage}
 
 
 def said(completion, raw=None):

@@ -2,10 +2,12 @@
 
 use super::attach;
 use super::policies::{PolicyKind, Told};
+use crate::config::diagnostic::listing;
 use crate::config::snapshot::{
     Backend, BackendChoice, BackendKind, HttpsListener, Listener, Rule, Snapshot, Target,
 };
 use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
+use crate::llm::policy::Policy;
 use crate::route::matches::{PathMatch, RouteMatch};
 
 /// What is in force: listeners with the ways through them, then limits.
@@ -22,7 +24,8 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &
                 None => String::new(),
             };
             let matches = matches(&way.matches);
-            lines.push(format!("  HTTPRoute {}: {host}, {matches} -> {answer}{counted}", rule.name));
+            let policy = rule.policy.as_ref().map_or(String::new(), |policy| policy_part(policy));
+            lines.push(format!("  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}", rule.name));
         }
     }
     let chunk = snapshot.settings.limits.stream_chunk;
@@ -97,6 +100,40 @@ fn show_target(target: &Target) -> String {
     }
 }
 
+/// `; overrides model; defaults temperature; 2 aliases; 1 turn before and 0 behind`
+fn policy_part(policy: &Policy) -> String {
+    let mut parts = String::new();
+    for (what, fields) in [("overrides", &policy.overrides), ("defaults", &policy.defaults)] {
+        if !fields.is_empty() {
+            let names = listing(fields.iter().map(|field| field.name.as_str()));
+            parts.push_str(&format!("; {what} {names}"));
+        }
+    }
+    match policy.aliases.len() {
+        0 => {}
+        1 => parts.push_str("; 1 alias"),
+        many => parts.push_str(&format!("; {many} aliases")),
+    }
+    if !policy.prompt.is_empty() {
+        let (before, behind) = (policy.prompt.prepend.len(), policy.prompt.append.len());
+        let turns = if before == 1 { "turn" } else { "turns" };
+        parts.push_str(&format!("; {before} {turns} before the client's and {behind} behind"));
+    }
+    match policy.routes.len() {
+        0 => {}
+        1 => parts.push_str("; the format of 1 ending of paths is given"),
+        many => parts.push_str(&format!("; the formats of {many} endings of paths are given")),
+    }
+    for (what, guard) in [("requests", &policy.guards.request), ("answers", &policy.guards.response)] {
+        match guard.len() {
+            0 => {}
+            1 => parts.push_str(&format!("; {what} guarded by 1 pattern")),
+            many => parts.push_str(&format!("; {what} guarded by {many} patterns")),
+        }
+    }
+    parts
+}
+
 fn limit_line(limit: &limit::Rule, told: &Told, chunk: u64) -> String {
     let hint = match (limit.unit, told.kind) {
         (Unit::Requests, PolicyKind::Traffic) => "; write \"unit: tokens\" for LLM tokens",
@@ -105,7 +142,8 @@ fn limit_line(limit: &limit::Rule, told: &Told, chunk: u64) -> String {
     let unit = limit.unit.name();
     let (allowance, key, on) = (limit.allowance(), key(limit), &told.on);
     let bound = bound(limit, chunk);
-    format!("limit {}: {allowance} (unit: {unit}{hint}){key} on {on}; {bound}", limit.name)
+    let fallback = limit.fallback.as_ref().map(|model| format!("; then {model}")).unwrap_or_default();
+    format!("limit {}: {allowance} (unit: {unit}{hint}){key} on {on}{fallback}; {bound}", limit.name)
 }
 
 /// ` per API key, header x-team (missing: deny; 3 overrides)`

@@ -44,7 +44,21 @@ pub(super) fn compile(
         limits: in_force.limits,
         timeouts: timeouts(&rule.timeouts, settings),
         tokenizer: in_force.tokenizer,
+        policy: in_force.ai.map(|ai| ai.policy),
+        strict: strict(world, route),
         retry: rule.retry.as_ref().map(retry),
+    }
+}
+
+/// `tollgate.dev/translation`: whether a route refuses what a translation would lose.
+fn strict(world: &World<'_>, route: &Meta) -> bool {
+    match &route.translation {
+        Some(text) if text.value == "strict" => true,
+        Some(text) if text.value != "lenient" => {
+            world.faults.fault(text.at, "\"tollgate.dev/translation\" must be strict or lenient");
+            false
+        }
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
-//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local` is understood.
+//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local` and `backend.ai` are understood.
 
+use super::ai::{self, Ai};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
 use crate::config::reader::{Cursor, Fields};
@@ -10,6 +11,7 @@ use std::time::Duration;
 pub(crate) struct AgentgatewayPolicy {
     pub(crate) targets: Vec<Target>,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) ai: Option<Ai>,
 }
 
 /// An entry of `local`.
@@ -50,16 +52,32 @@ const OTHERS: [&str; 17] = [
     "delay",
 ];
 
+/// Every other field of `backend`.
+const BACKEND_OTHERS: [&str; 9] =
+    ["auth", "extAuth", "health", "http", "mcp", "tcp", "tls", "transformation", "tunnel"];
+
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
     spec.fields(|fields| {
         let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute]);
-        fields.unsupported(&["frontend", "backend", "strategy"], "remove it");
-        let entries = fields.need("traffic")?.fields(|fields| {
-            fields.unsupported(&OTHERS, "remove it");
-            fields.need("rateLimit")?.fields(rate_limit)
-        })?;
-        Some(AgentgatewayPolicy { targets, entries })
+        fields.unsupported(&["frontend", "strategy"], "remove it");
+        let ai = fields.get("backend").map(|field| field.fields(backend));
+        let traffic = match ai {
+            Some(_) => fields.get("traffic"),
+            None => fields.need("traffic"),
+        };
+        let entries = traffic.and_then(|field| {
+            field.fields(|fields| {
+                fields.unsupported(&OTHERS, "remove it");
+                fields.need("rateLimit")?.fields(rate_limit)
+            })
+        });
+        Some(AgentgatewayPolicy { targets, entries: entries.unwrap_or_default(), ai: ai.flatten() })
     })
+}
+
+fn backend(fields: &mut Fields<'_>) -> Option<Ai> {
+    fields.unsupported(&BACKEND_OTHERS, "remove it");
+    ai::agentgateway(&fields.need("ai")?)
 }
 
 fn rate_limit(fields: &mut Fields<'_>) -> Option<Vec<Entry>> {

@@ -11,11 +11,14 @@ pub(crate) struct Meta {
     pub(crate) created: Option<String>,
     /// `tollgate.dev/unit`.
     pub(crate) unit: Option<Located<String>>,
+    /// `tollgate.dev/translation`.
+    pub(crate) translation: Option<Located<String>>,
 }
 
 /// Annotations that tollgate reads; all others belong to others.
 const PREFIX: &str = "tollgate.dev/";
 const UNIT: &str = "tollgate.dev/unit";
+const TRANSLATION: &str = "tollgate.dev/translation";
 
 impl Meta {
     pub(crate) fn read(cursor: &Cursor<'_>) -> Option<Meta> {
@@ -24,7 +27,8 @@ impl Meta {
             let namespace = fields.get("namespace").map(|field| field.parsed(self::name));
             let created = fields.get("creationTimestamp").and_then(|field| field.parsed(instant));
             fields.get("labels").inspect(texts);
-            let unit = fields.get("annotations").and_then(|field| annotations(&field));
+            let [unit, translation] =
+                fields.get("annotations").map(|field| annotations(&field)).unwrap_or_default();
             fields.pass_over(&[
                 "uid",
                 "resourceVersion",
@@ -41,7 +45,8 @@ impl Meta {
                 Some(namespace) => namespace?.value,
                 None => "default".into(),
             };
-            Some(Meta { name: name?, namespace, created: created.map(|created| created.value), unit })
+            let created = created.map(|created| created.value);
+            Some(Meta { name: name?, namespace, created, unit, translation })
         })
     }
 }
@@ -91,23 +96,24 @@ fn texts(cursor: &Cursor<'_>) {
     }
 }
 
-/// The unit, if given; an annotation of ours that we do not know is a fault.
-fn annotations(cursor: &Cursor<'_>) -> Option<Located<String>> {
-    let mut unit = None;
+/// Unit and translation, if given; an annotation of ours that we do not know is a fault.
+fn annotations(cursor: &Cursor<'_>) -> [Option<Located<String>>; 2] {
+    const OURS: [&str; 2] = [UNIT, TRANSLATION];
+    let mut found = [None, None];
     for (key, value) in cursor.entries() {
         let text = value.text();
-        match key.value.as_str() {
-            UNIT => unit = text,
-            ours if ours.starts_with(PREFIX) => {
-                let help = match nearest(ours, [UNIT]) {
+        match OURS.iter().position(|ours| *ours == key.value) {
+            Some(place) => found[place] = text,
+            None if key.value.starts_with(PREFIX) => {
+                let help = match nearest(&key.value, OURS) {
                     Some(meant) => format!("did you mean {meant:?}?"),
-                    None => format!("known is: {UNIT}"),
+                    None => format!("known are: {}", OURS.join(", ")),
                 };
-                let message = format!("unknown annotation {}", quoted(ours));
+                let message = format!("unknown annotation {}", quoted(&key.value));
                 cursor.faults().fault_with_help(key.at, message, help);
             }
-            _ => {}
+            None => {}
         }
     }
-    unit
+    found
 }

@@ -1,6 +1,7 @@
 //! Resources as their users typed them: one file per kind, every value with its place, nothing resolved.
 
 pub(crate) mod agentgatewaypolicy;
+pub(crate) mod ai;
 pub(crate) mod backend;
 pub(crate) mod filters;
 pub(crate) mod gateway;

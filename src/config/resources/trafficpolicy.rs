@@ -1,3 +1,4 @@
+use super::ai::{self, Ai};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
 use crate::config::diagnostic::{Faults, Located, listing};
@@ -9,7 +10,8 @@ use std::time::Duration;
 /// A TrafficPolicy of gateway.kgateway.dev.
 pub(crate) struct TrafficPolicy {
     pub(crate) targets: Vec<Target>,
-    pub(crate) bucket: TokenBucket,
+    pub(crate) bucket: Option<TokenBucket>,
+    pub(crate) ai: Option<Ai>,
 }
 
 /// `rateLimit.local.tokenBucket`; the bucket starts full.
@@ -27,8 +29,7 @@ pub(crate) struct TokenBucket {
 pub(crate) const UNITS: [(&str, Unit); 2] = [("requests", Unit::Requests), ("tokens", Unit::Tokens)];
 
 /// Every other field of the resource; each changes what happens to a request.
-const OTHERS: [&str; 14] = [
-    "ai",
+const OTHERS: [&str; 13] = [
     "autoHostRewrite",
     "buffer",
     "compression",
@@ -54,16 +55,14 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
         let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute]);
         let others_given = OTHERS.iter().any(|name| fields.has(name));
         fields.unsupported(&OTHERS, "remove it");
-        let limit = match fields.get("rateLimit") {
-            Some(limit) => limit.fields(rate_limit),
-            None if others_given => None,
-            None => {
-                let help = "write rateLimit.local.tokenBucket";
-                fields.faults().fault_with_help(fields.at(), "the policy says nothing", help);
-                None
-            }
-        };
-        Some(TrafficPolicy { targets, bucket: limit? })
+        let ai = fields.get("ai").map(|field| ai::kgateway(&field));
+        let limit = fields.get("rateLimit").map(|limit| limit.fields(rate_limit));
+        if limit.is_none() && ai.is_none() && !others_given {
+            let help = "write rateLimit.local.tokenBucket, or ai";
+            fields.faults().fault_with_help(fields.at(), "the policy says nothing", help);
+        }
+        // A part that had a fault is told of already.
+        Some(TrafficPolicy { targets, bucket: limit.flatten(), ai: ai.flatten() })
     })
 }
 

@@ -1,4 +1,4 @@
-use super::Seen;
+use super::{End, Seen};
 use crate::llm::Usage;
 use crate::llm::translate::emit::{Emit, event};
 use crate::llm::translate::usage::to_anthropic;
@@ -35,7 +35,7 @@ struct Event {
 const KIND_BYTES_MAX: usize = "content_block_start".len() + 1;
 
 impl Anthropic {
-    pub(super) fn finish(&self, usage: &Usage, out: &mut Vec<u8>) {
+    pub(super) fn finish(&self, end: End, usage: &Usage, out: &mut Vec<u8>) {
         if !self.started {
             event("message_start", out, |e| message(usage, e));
         }
@@ -44,7 +44,10 @@ impl Anthropic {
         }
         if !self.stopped {
             event("message_delta", out, |e| {
-                e.key("delta").raw(r#"{"stop_reason":"max_tokens","stop_sequence":null}"#);
+                e.key("delta").raw(match end {
+                    End::Length => r#"{"stop_reason":"max_tokens","stop_sequence":null}"#,
+                    End::Filtered => r#"{"stop_reason":"refusal","stop_sequence":null}"#,
+                });
                 // The input was told at the start, by the one who knows it better.
                 e.key("usage").object(|e| e.key("output_tokens").u64(usage.output));
             });

@@ -1,7 +1,8 @@
-use super::Seen;
 use super::names::Names;
+use super::{End, Seen};
 use crate::llm::Usage;
 use crate::llm::translate::emit::Emit;
+use crate::llm::translate::usage;
 use crate::wire::json::{Container, Scalar, Visitor};
 
 /// What is remembered of the chunks of a stream of Gemini's (Gemini API reference, "GenerateContentResponse").
@@ -34,16 +35,17 @@ struct Event {
 }
 
 impl Gemini {
-    pub(super) fn finish(&self, usage: &Usage, out: &mut Vec<u8>) {
+    pub(super) fn finish(&self, end: End, usage: &Usage, out: &mut Vec<u8>) {
         // A stream without an answer is no stream.
         let candidates = if self.candidates == 0 { 1 } else { self.candidates };
         let open = candidates & !self.finished;
         out.extend_from_slice(b"data: ");
         Emit::new(out).object(|e| {
             e.key("candidates").array(|e| {
-                (0..u16::BITS).filter(|index| open >> index & 1 == 1).for_each(|index| last(index, e));
+                (0..u16::BITS).filter(|index| open >> index & 1 == 1).for_each(|index| last(end, index, e));
             });
-            e.key("usageMetadata").object(|e| usage_metadata(usage, e));
+            e.key("usageMetadata");
+            usage::to_gemini(*usage, e);
             for (name, value) in NAMES.iter().zip(self.names.texts()).filter(|(_, value)| !value.is_empty()) {
                 e.key(name).str(value);
             }
@@ -53,25 +55,15 @@ impl Gemini {
 }
 
 /// A candidate that ends here.
-fn last(index: u32, e: &mut Emit<'_>) {
+fn last(end: End, index: u32, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("content").raw(r#"{"parts":[{"text":""}],"role":"model"}"#);
-        e.key("finishReason").str("MAX_TOKENS");
+        e.key("finishReason").str(match end {
+            End::Length => "MAX_TOKENS",
+            End::Filtered => "SAFETY",
+        });
         e.key("index").u64(index.into());
     });
-}
-
-fn usage_metadata(usage: &Usage, e: &mut Emit<'_>) {
-    e.key("promptTokenCount").u64(usage.input);
-    e.key("candidatesTokenCount").u64(usage.output.saturating_sub(usage.reasoning));
-    e.key("totalTokenCount").u64(usage.total());
-    for (name, tokens) in
-        [("cachedContentTokenCount", usage.cached_input), ("thoughtsTokenCount", usage.reasoning)]
-    {
-        if tokens > 0 {
-            e.key(name).u64(tokens);
-        }
-    }
 }
 
 impl Seen for Gemini {

@@ -46,6 +46,15 @@ pub struct Cutter {
 /// The most bytes that are kept of an id, a model's name or a fingerprint; longer ones are cut there.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// Why a stream ends early, in the words of each format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It reached its length: `length`, `max_tokens`, `max_output_tokens`, `MAX_TOKENS`.
+    Length,
+    /// Its content may not pass: `content_filter`, `refusal`, `SAFETY`.
+    Filtered,
+}
+
 /// The data of the event that ends OpenAI's streams.
 const DONE: &[u8] = b"[DONE]";
 
@@ -145,6 +154,11 @@ impl Cutter {
     /// `include_usage` says whether an OpenAI client asked for the chunk with usage. Appends nothing and returns false
     /// when the stream ended by itself, or is not [between two events](Cutter::at_boundary).
     pub fn finish(&self, usage: &Usage, include_usage: bool, out: &mut Vec<u8>) -> bool {
+        self.finish_as(End::Length, usage, include_usage, out)
+    }
+
+    /// As [`finish`](Cutter::finish), with the word for another end.
+    pub fn finish_as(&self, end: End, usage: &Usage, include_usage: bool, out: &mut Vec<u8>) -> bool {
         if self.over || self.within {
             return false;
         }
@@ -152,10 +166,10 @@ impl Cutter {
             out.push(b'\n'); // for clients that take CRLF for one line end and a CR alone for none
         }
         match &self.inner {
-            Inner::OpenAi(reading) => reading.seen.finish(usage, include_usage, out),
-            Inner::Responses(reading) => reading.seen.finish(usage, out),
-            Inner::Anthropic(reading) => reading.seen.finish(usage, out),
-            Inner::Gemini(reading) => reading.seen.finish(usage, out),
+            Inner::OpenAi(reading) => reading.seen.finish(end, usage, include_usage, out),
+            Inner::Responses(reading) => reading.seen.finish(end, usage, out),
+            Inner::Anthropic(reading) => reading.seen.finish(end, usage, out),
+            Inner::Gemini(reading) => reading.seen.finish(end, usage, out),
         }
         true
     }

@@ -1,5 +1,5 @@
-use super::Seen;
 use super::names::Names;
+use super::{End, Seen};
 use crate::llm::Usage;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::usage::to_openai;
@@ -36,13 +36,13 @@ struct Event {
 }
 
 impl OpenAi {
-    pub(super) fn finish(&self, usage: &Usage, include_usage: bool, out: &mut Vec<u8>) {
+    pub(super) fn finish(&self, end: End, usage: &Usage, include_usage: bool, out: &mut Vec<u8>) {
         if self.choices == 0 {
-            self.last_chunk(0, true, include_usage, out); // a stream without an answer is no stream
+            self.last_chunk(end, 0, true, include_usage, out); // a stream without an answer is no stream
         }
         let open = self.choices & !self.finished;
         for index in (0..u128::BITS).filter(|index| open >> index & 1 == 1) {
-            self.last_chunk(index, false, include_usage, out);
+            self.last_chunk(end, index, false, include_usage, out);
         }
         if include_usage && !self.usage_sent {
             self.chunk(out, |e| {
@@ -55,7 +55,7 @@ impl OpenAi {
     }
 
     /// The chunk that ends a choice; with the role when it is the first one too.
-    fn last_chunk(&self, index: u32, first: bool, include_usage: bool, out: &mut Vec<u8>) {
+    fn last_chunk(&self, end: End, index: u32, first: bool, include_usage: bool, out: &mut Vec<u8>) {
         let delta = if first { r#"{"role":"assistant","content":""}"# } else { "{}" };
         self.chunk(out, |e| {
             e.key("choices").array(|e| {
@@ -63,7 +63,10 @@ impl OpenAi {
                     e.key("index").u64(index.into());
                     e.key("delta").raw(delta);
                     e.key("logprobs").raw("null");
-                    e.key("finish_reason").str("length");
+                    e.key("finish_reason").str(match end {
+                        End::Length => "length",
+                        End::Filtered => "content_filter",
+                    });
                 });
             });
             if include_usage {

@@ -1,5 +1,5 @@
-use super::Seen;
 use super::names::Names;
+use super::{End, Seen};
 use crate::llm::Usage;
 use crate::llm::translate::emit::{Emit, event};
 use crate::wire::json::{Scalar, Visitor};
@@ -36,30 +36,34 @@ struct Event {
 const KIND_BYTES_MAX: usize = "response.incomplete".len() + 1;
 
 impl Responses {
-    pub(super) fn finish(&self, usage: &Usage, out: &mut Vec<u8>) {
+    pub(super) fn finish(&self, end: End, usage: &Usage, out: &mut Vec<u8>) {
         let mut next = self.next;
         if !self.started {
             event("response.created", out, |e| {
                 e.key("sequence_number").u64(next);
-                e.key("response").object(|e| self.response(None, e));
+                e.key("response").object(|e| self.response(end, None, e));
             });
             next = next.saturating_add(1);
         }
         event("response.incomplete", out, |e| {
             e.key("sequence_number").u64(next);
-            e.key("response").object(|e| self.response(Some(usage), e));
+            e.key("response").object(|e| self.response(end, Some(usage), e));
         });
     }
 
     /// The members that every response has; it is over when its usage is known.
-    fn response(&self, usage: Option<&Usage>, e: &mut Emit<'_>) {
+    fn response(&self, end: End, usage: Option<&Usage>, e: &mut Emit<'_>) {
         let [id, model] = self.names.texts();
         e.key("id").str(id);
         e.key("object").str("response");
         e.key("created_at").u64(self.created_at);
         e.key("status").str(if usage.is_some() { "incomplete" } else { "in_progress" });
         e.key("error").raw("null");
-        let details = if usage.is_some() { r#"{"reason":"max_output_tokens"}"# } else { "null" };
+        let details = match (usage, end) {
+            (None, _) => "null",
+            (Some(_), End::Length) => r#"{"reason":"max_output_tokens"}"#,
+            (Some(_), End::Filtered) => r#"{"reason":"content_filter"}"#,
+        };
         e.key("incomplete_details").raw(details);
         e.key("instructions").raw("null");
         e.key("metadata").raw("{}");

@@ -103,7 +103,7 @@ mod tests {
             for client in [CHAT, RESPONSES, Format::AnthropicMessages] {
                 assert!(matches!(speaks(client), Some(CHAT | RESPONSES)), "{} {client:?}", dialect.name);
             }
-            assert_eq!(speaks(Format::GeminiGenerate), None, "{}", dialect.name);
+            assert_eq!(speaks(Format::GeminiGenerate), Some(CHAT), "{}", dialect.name);
         }
         let perplexity = Preset::named("perplexity").expect("it is there").dialect;
         assert_eq!(perplexity.speaks(Provider::OpenAi, EMBEDDINGS), None);

@@ -12,16 +12,20 @@ const MESSAGE_MAX: usize = 4096;
 /// that they have to shorten it; OpenAI's know by the code `context_length_exceeded`.
 const TOO_LONG: &str = "prompt is too long";
 
-/// In which others say so: OpenAI and those who copy it, and Bedrock in two ways.
-const TOO_LONG_ELSEWHERE: [&str; 3] =
-    ["maximum context length", "Input is too long for requested model", "exceed context limit"];
+/// In which others say so: OpenAI and those who copy it, Bedrock in two ways, and Google.
+const TOO_LONG_ELSEWHERE: [&str; 4] = [
+    "maximum context length",
+    "Input is too long for requested model",
+    "exceed context limit",
+    "exceeds the maximum number of tokens",
+];
 
 /// Appends to `out` the error that a provider answered with, in the client's format, and returns the status to
 /// send. Any body will do: one that is empty, HTML or nonsense gives a message that names the status.
 ///
 /// The status stays, since the SDKs of both decide by it whether to try again (408, 409, 429, and 500 and
-/// above), with two exceptions: 529, which only Anthropic's clients know as "overloaded", is 503 to an OpenAI
-/// client; and a `status` below 400 is no error at all and becomes 502.
+/// above), with two exceptions: 529, which only Anthropic's clients know as "overloaded", is 503 to all
+/// others; and a `status` below 400 is no error at all and becomes 502.
 ///
 /// Between equal formats a body that has the format's shape is kept as it is. Whether a 401 or 403 should be
 /// shown to the client at all (it is the gateway's credential that the provider refuses) is the caller's choice.
@@ -33,7 +37,7 @@ pub fn error(provider: Format, client: Format, status: u16, body: &mut [u8], out
     let found = Problem::read(body);
     let status = match status {
         0..400 => 502,
-        529 if client.api() == Api::OpenAi => 503,
+        529 if client.api() != Api::Anthropic => 503,
         status => status,
     };
     if provider == client && found.as_ref().is_some_and(|found| found.in_shape) {
@@ -99,7 +103,8 @@ struct Problem {
     message: String,
     /// `error.type` (both formats), or the name of the exception (AWS); empty when missing.
     kind: String,
-    /// `error.code` (OpenAI), a number as its digits (vLLM and others send one); empty when missing.
+    /// `error.code` (OpenAI), a number as its digits (vLLM and others send one), or `error.status` (Google); empty when
+    /// missing.
     code: String,
     /// `error.param` (OpenAI); empty when missing.
     param: String,
@@ -134,7 +139,11 @@ impl Problem {
         let of = |name: &str| holder.get(name).map_or(String::new(), word);
         let in_shape = nested.is_some_and(|error| error.is_object() && error.get("message").is_some());
         let kind = if nested.is_some() { of("type") } else { exception(&of("__type")).to_owned() };
-        Problem { in_shape, message, kind, code: of("code"), param: of("param") }
+        let code = match of("status") {
+            status if !status.is_empty() && nested.is_some() => status, // Google's, whose code is the HTTP status again
+            _ => of("code"),
+        };
+        Problem { in_shape, message, kind, code, param: of("param") }
     }
 
     /// Hands on what is to be told to the client.
@@ -165,7 +174,9 @@ impl Problem {
             _ => own.filter(|word| *word != kind.openai_type()),
         };
         let param = Some(self.param.as_str()).filter(|param| !param.is_empty());
-        write(&Refusal { param, code, ..Refusal::new(kind, &message) });
+        let own = Refusal::new(kind, &message);
+        let refusal = Refusal { status: status.unwrap_or(own.status), param, code, ..own };
+        write(&refusal);
     }
 }
 
@@ -187,17 +198,24 @@ fn word(value: Value<'_, '_>) -> String {
 /// The kind of error that a provider's `type` or `code` stands for, or the status that some give there.
 fn kind_of_word(word: &str) -> Option<RefusalKind> {
     Some(match word {
-        "invalid_request_error" | "context_length_exceeded" => RefusalKind::InvalidRequest,
-        "authentication_error" | "invalid_api_key" => RefusalKind::Authentication,
-        "permission_error" | "billing_error" => RefusalKind::Permission,
-        "not_found_error" | "model_not_found" => RefusalKind::NotFound,
+        "invalid_request_error"
+        | "context_length_exceeded"
+        | "INVALID_ARGUMENT"
+        | "FAILED_PRECONDITION"
+        | "OUT_OF_RANGE" => RefusalKind::InvalidRequest,
+        "authentication_error" | "invalid_api_key" | "UNAUTHENTICATED" => RefusalKind::Authentication,
+        "permission_error" | "billing_error" | "PERMISSION_DENIED" => RefusalKind::Permission,
+        "not_found_error" | "model_not_found" | "NOT_FOUND" => RefusalKind::NotFound,
         "request_too_large" => RefusalKind::TooLarge,
-        "rate_limit_error" | "rate_limit_exceeded" | "requests" | "tokens" | "insufficient_quota" => {
-            RefusalKind::RateLimited
-        }
-        "overloaded_error" | "overloaded" | "service_unavailable" => RefusalKind::Overloaded,
-        "timeout_error" | "timeout" => RefusalKind::Timeout,
-        "api_error" | "server_error" => RefusalKind::Internal,
+        "rate_limit_error"
+        | "rate_limit_exceeded"
+        | "requests"
+        | "tokens"
+        | "insufficient_quota"
+        | "RESOURCE_EXHAUSTED" => RefusalKind::RateLimited,
+        "overloaded_error" | "overloaded" | "service_unavailable" | "UNAVAILABLE" => RefusalKind::Overloaded,
+        "timeout_error" | "timeout" | "DEADLINE_EXCEEDED" => RefusalKind::Timeout,
+        "api_error" | "server_error" | "INTERNAL" | "UNKNOWN" => RefusalKind::Internal,
         _ if word.ends_with("Exception") => return kind_of_exception(word),
         digits => RefusalKind::of_status(digits.parse().ok().filter(|status| (400..600).contains(status))?),
     })
@@ -223,7 +241,7 @@ fn kind_of_exception(name: &str) -> Option<RefusalKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Format::{AnthropicMessages as A, OpenAiChat as O};
+    use Format::{AnthropicMessages as A, GeminiGenerate as G, OpenAiChat as O};
 
     fn check(provider: Format, client: Format, status: u16, body: &str, sent: u16, expected: &str) {
         let mut out = b"kept".to_vec();
@@ -339,6 +357,70 @@ mod tests {
             (500, r#""plain""#, "api_error", "plain"),
         ] {
             check(O, A, status, body, status, &shaped(kind, message));
+        }
+    }
+
+    #[test]
+    fn geminis_errors_and_errors_towards_geminis_clients() {
+        for (provider, client, status, body, sent, expected) in [
+            (
+                G,
+                O,
+                400,
+                r#"{"error":{"code":400,"message":"The input token count (9) exceeds the maximum number of tokens allowed (8).","status":"INVALID_ARGUMENT"}}"#,
+                400,
+                r#"{"error":{"message":"The input token count (9) exceeds the maximum number of tokens allowed (8).","type":"invalid_request_error","param":null,"code":"context_length_exceeded"}}"#,
+            ),
+            (
+                G,
+                O,
+                400,
+                r#"{"error":{"code":400,"message":"bad","status":"FAILED_PRECONDITION"}}"#,
+                400,
+                r#"{"error":{"message":"bad","type":"invalid_request_error","param":null,"code":"FAILED_PRECONDITION"}}"#,
+            ),
+            (
+                G,
+                A,
+                429,
+                r#"[{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED"}}]"#,
+                429,
+                r#"{"type":"error","error":{"type":"rate_limit_error","message":"quota"}}"#,
+            ),
+            (
+                A,
+                G,
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                503,
+                r#"{"error":{"code":503,"message":"Overloaded","status":"UNAVAILABLE"}}"#,
+            ),
+            (
+                O,
+                G,
+                401,
+                r#"{"error":{"message":"Incorrect API key","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+                401,
+                r#"{"error":{"code":401,"message":"Incorrect API key","status":"UNAUTHENTICATED"}}"#,
+            ),
+            (
+                A,
+                G,
+                409,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"busy"}}"#,
+                409,
+                r#"{"error":{"code":409,"message":"busy","status":"INVALID_ARGUMENT"}}"#,
+            ),
+            (
+                G,
+                G,
+                500,
+                "",
+                500,
+                r#"{"error":{"code":500,"message":"the provider answered with status 500","status":"INTERNAL"}}"#,
+            ),
+        ] {
+            check(provider, client, status, body, sent, expected);
         }
     }
 

@@ -17,13 +17,14 @@
 //!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
-//! Members that no table here knows pass through untouched.
+//! Members that no table here knows pass through untouched, except to Gemini, which refuses what it does not know.
 
 mod chat;
 mod claude;
 mod converse;
 pub(in crate::llm) mod emit;
 mod error;
+mod gemini;
 mod hub;
 mod lost;
 mod messages;
@@ -33,13 +34,13 @@ mod stream;
 pub(in crate::llm) mod usage;
 
 pub use error::error;
-pub use lost::Lost;
+pub use lost::{LOSSES, Lost};
 pub use stream::{StreamTerms, StreamTranslator};
 
 use super::Format;
 use super::refusal::{self, Refusal, RefusalKind};
 use emit::Emit;
-use read::{Decoder, Value};
+use read::{Decoder, Kept, Value};
 use std::fmt;
 
 /// What the gateway decides about a request that is translated.
@@ -49,6 +50,10 @@ pub struct RequestTerms<'a> {
     pub model: Option<&'a str>,
     /// `max_tokens` where the client gave none and the target demands one (Anthropic does); at least 1.
     pub default_max_tokens: u64,
+    /// The model that the client's path named; Gemini's clients say it there.
+    pub path_model: Option<&'a str>,
+    /// Whether the client's path asked for a stream; Gemini's clients say it there.
+    pub path_stream: Option<bool>,
     /// Whether chat completions may ask for the usage of a stream (`stream_options`).
     pub include_usage: bool,
     /// Whether chat completions say `max_tokens`, the older name of `max_completion_tokens`.
@@ -73,6 +78,8 @@ impl Default for RequestTerms<'_> {
         RequestTerms {
             model: None,
             default_max_tokens: 4096,
+            path_model: None,
+            path_stream: None,
             include_usage: true,
             says_max_tokens: false,
             body_version: None,
@@ -137,7 +144,8 @@ pub enum BadReply {
     Unfinished,
     /// It holds more tool calls in one stream than are followed (128).
     TooManyToolCalls,
-    /// It is longer than what is kept of one stream (16 MiB), for a format whose last event repeats all of it.
+    /// It is longer than what is kept of one stream: 16 MiB for a format whose last event repeats all of it, 4 MiB of
+    /// the arguments of calls for one that tells calls whole.
     TooLong,
 }
 
@@ -198,10 +206,13 @@ fn translated(
     terms: &RequestTerms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadRequest> {
+    let mut made = if from == Format::GeminiGenerate { gemini::made_of_request(body) } else { Vec::new() };
+    let made = Kept::of(&mut made);
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
         Format::OpenAiResponses => responses::read_request(body),
         Format::AnthropicMessages => messages::read_request(body),
+        Format::GeminiGenerate => gemini::read_request(body, made.value(), terms),
         _ => Err(unpaired()),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
@@ -213,6 +224,7 @@ fn translated(
         Format::OpenAiChat => chat::write_request(&request, terms, &mut lost, e),
         Format::OpenAiResponses => responses::write_request(&request, terms, &mut lost, e),
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
+        Format::GeminiGenerate => gemini::write_request(&request, terms, &mut lost, e),
         Format::BedrockConverse => converse::write_request(&request, terms, &mut lost, e),
         _ => Err(unpaired()),
     }?;
@@ -241,10 +253,14 @@ pub fn reply(
     }
     out.reserve(body.len() + 256);
     let translated = |answer: Value<'_, '_>| {
+        let mut made =
+            if provider == Format::GeminiGenerate { gemini::made_of_reply(answer) } else { Vec::new() };
+        let made = Kept::of(&mut made);
         let reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
             Format::OpenAiResponses => responses::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
+            Format::GeminiGenerate => gemini::read_reply(answer, made.value()),
             Format::BedrockConverse => converse::read_reply(answer),
             _ => Err(BadReply::NotAnAnswer),
         }?;
@@ -254,6 +270,7 @@ pub fn reply(
             Format::OpenAiChat => chat::write_reply(&reply, terms, &mut lost, e),
             Format::OpenAiResponses => responses::write_reply(&reply, terms, &mut lost, e),
             Format::AnthropicMessages => messages::write_reply(&reply, terms, &mut lost, e),
+            Format::GeminiGenerate => gemini::write_reply(&reply, terms, &mut lost, e),
             _ => return Err(BadReply::NotAnAnswer),
         }
         Ok(lost)
@@ -266,8 +283,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FORMATS: [Format; 4] =
-        [Format::OpenAiChat, Format::OpenAiResponses, Format::AnthropicMessages, Format::BedrockConverse];
+    const FORMATS: [Format; 5] = [
+        Format::OpenAiChat,
+        Format::OpenAiResponses,
+        Format::AnthropicMessages,
+        Format::BedrockConverse,
+        Format::GeminiGenerate,
+    ];
 
     /// Names of events, where a format has them beside the data.
     const NAMES: [&str; 8] = [
@@ -363,6 +385,29 @@ mod tests {
         "reasoning_effort",
         "high",
         "temperature",
+        "contents",
+        "parts",
+        "inlineData",
+        "mime_type",
+        "functionCall",
+        "functionResponse",
+        "response",
+        "args",
+        "thoughtSignature",
+        "candidates",
+        "finishReason",
+        "generationConfig",
+        "responseSchema",
+        "functionDeclarations",
+        "parameters",
+        "groundingMetadata",
+        "groundingChunks",
+        "groundingSupports",
+        "segment",
+        "endIndex",
+        "promptFeedback",
+        "blockReason",
+        "usageMetadata",
         "output",
         "output_text",
         "input_text",
@@ -479,6 +524,20 @@ mod tests {
         fn any_item_of_a_response_is_survived(item in jumbled(), kind in prop::sample::select(WORDS)) {
             survive(serde_json::json!({"output": [item, {"type": "message", "content": item}]}).to_string().as_bytes());
             survive(serde_json::json!({"type": kind, "item": item, "delta": "x", "response": item}).to_string().as_bytes());
+        }
+
+        #[test]
+        fn any_part_of_the_members_of_a_request_of_geminis_is_survived(
+            role in prop::sample::select(&["user", "model", "function", "x"][..]),
+            parts in jumbled(),
+            tools in jumbled(),
+            config in jumbled(),
+        ) {
+            let body = serde_json::json!({
+                "model": "m", "contents": [{"role": role, "parts": parts}, {"parts": {"text": "x"}}],
+                "tools": tools, "toolConfig": config, "generationConfig": config,
+            });
+            survive(body.to_string().as_bytes());
         }
     }
 

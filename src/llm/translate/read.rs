@@ -37,6 +37,23 @@ impl Decoder {
     }
 }
 
+/// A decoded text that stays, for values that are made while another text is read.
+pub(super) struct Kept<'b>(Tape<'b>);
+
+impl<'b> Kept<'b> {
+    /// Decodes `text`; of what is no JSON, and of nothing, the value is null.
+    pub(super) fn of(text: &'b mut [u8]) -> Kept<'b> {
+        let mut tape = Tape(Vec::new());
+        let filled = text.is_empty()
+            || simd_json::fill_tape(text, &mut Buffers::with_max_depth(0, DEPTH_MAX), &mut tape).is_ok();
+        if filled { Kept(tape) } else { Kept(Tape(Vec::new())) }
+    }
+
+    pub(super) fn value(&self) -> Value<'_, 'b> {
+        Value(&self.0.0)
+    }
+}
+
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::llm) enum Kind<'b> {

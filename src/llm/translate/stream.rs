@@ -3,7 +3,7 @@
 use super::error::{stream_cut, stream_error, stream_failed};
 use super::hub::{Event, Finish};
 use super::read::{Decoder, Value};
-use super::{BadReply, chat, converse, messages, responses};
+use super::{BadReply, chat, converse, gemini, messages, responses};
 use crate::llm::{Format, Usage};
 use crate::wire::sse;
 
@@ -25,8 +25,8 @@ pub struct StreamTerms {
 /// [`StreamTranslator::finish`] once: it appends what is missing of a proper end, or an error event if the
 /// stream was cut. [`StreamTranslator::cut`] ends the stream early on the gateway's own decision.
 ///
-/// Holds an id, a model name and a bounded map of tool calls; the text that passes only for clients of responses,
-/// whose last event repeats it (16 MiB at most).
+/// Holds an id, a model name and a bounded map of tool calls; the arguments of calls for Gemini's clients (4 MiB at most), and
+/// the text that passes only for clients of responses, whose last event repeats it (16 MiB at most).
 pub struct StreamTranslator(Option<Box<Crossing>>);
 
 /// The way of a stream from one format through the hub into another.
@@ -89,6 +89,7 @@ impl StreamTranslator {
             Format::OpenAiChat => Box::new(chat::Reader::default()),
             Format::OpenAiResponses => Box::new(responses::Reader::default()),
             Format::AnthropicMessages => Box::new(messages::Reader::default()),
+            Format::GeminiGenerate => Box::new(gemini::Reader::default()),
             Format::BedrockConverse => Box::new(converse::Reader::default()),
             _ => return StreamTranslator(None),
         };
@@ -96,6 +97,7 @@ impl StreamTranslator {
             Format::OpenAiChat => Box::new(chat::Writer::new(terms)),
             Format::OpenAiResponses => Box::new(responses::Writer::new(terms.created_unix)),
             Format::AnthropicMessages => Box::new(messages::Writer::default()),
+            Format::GeminiGenerate => Box::new(gemini::Writer::default()),
             _ => return StreamTranslator(None),
         };
         StreamTranslator(Some(Box::new(Crossing {

@@ -88,6 +88,50 @@ fn from_openai_words(usage: Value<'_, '_>, [input, output]: [&str; 2], details: 
     }
 }
 
+/// Usage as Gemini reports it: input that its own tools made apart from the prompt, thoughts apart from the answer
+/// (API reference, `UsageMetadata`).
+///
+/// A stream reports it with every event, cumulatively, and Vertex AI's first reports hold no counter at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GeminiUsage {
+    prompt: u64,
+    of_tools: u64,
+    cached: u64,
+    candidates: u64,
+    thoughts: u64,
+}
+
+impl GeminiUsage {
+    /// Takes over every counter that `usage` holds; `get` finds a member in either spelling.
+    pub(super) fn update<'t, 'b>(
+        &mut self,
+        usage: Value<'t, 'b>,
+        get: impl Fn(Value<'t, 'b>, &str) -> Option<Value<'t, 'b>>,
+    ) {
+        let set = |counter: &mut u64, name: &str| {
+            if let Some(count) = get(usage, name).and_then(Value::u64) {
+                *counter = count;
+            }
+        };
+        set(&mut self.prompt, "promptTokenCount");
+        set(&mut self.of_tools, "toolUsePromptTokenCount");
+        set(&mut self.cached, "cachedContentTokenCount");
+        set(&mut self.candidates, "candidatesTokenCount");
+        set(&mut self.thoughts, "thoughtsTokenCount");
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let input = self.prompt.saturating_add(self.of_tools);
+        Usage {
+            input,
+            cached_input: self.cached.min(input),
+            output: self.candidates.saturating_add(self.thoughts),
+            reasoning: self.thoughts,
+            ..Usage::default()
+        }
+    }
+}
+
 /// Usage as Bedrock's Converse reports it (`TokenUsage`): the three kinds of input apart. Older releases end the names of
 /// the cached ones in `Count`.
 pub(super) fn from_converse(usage: Value<'_, '_>) -> Usage {
@@ -146,5 +190,19 @@ pub(in crate::llm) fn to_anthropic(usage: Usage, e: &mut Emit<'_>) {
         e.key("cache_creation_input_tokens").u64(usage.cache_write);
         e.key("cache_read_input_tokens").u64(usage.cached_input);
         e.key("output_tokens").u64(usage.output);
+    });
+}
+
+/// Writes Gemini's `usageMetadata` object.
+pub(in crate::llm) fn to_gemini(usage: Usage, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("promptTokenCount").u64(usage.input);
+        e.key("candidatesTokenCount").u64(usage.output.saturating_sub(usage.reasoning));
+        e.key("totalTokenCount").u64(usage.total());
+        let parts =
+            [("cachedContentTokenCount", usage.cached_input), ("thoughtsTokenCount", usage.reasoning)];
+        for (name, tokens) in parts.into_iter().filter(|(_, tokens)| *tokens > 0) {
+            e.key(name).u64(tokens);
+        }
     });
 }

@@ -1,6 +1,6 @@
 // The official Anthropic SDK for JavaScript, asked for messages, to count tokens and for models. See common.mjs.
 
-import { MESSAGES, MODEL, sdk, serve } from "./common.mjs";
+import { FUNCTION, MESSAGES, MODEL, SCHEMA, sdk, serve } from "./common.mjs";
 
 const { Anthropic, APIError } = sdk("@anthropic-ai/sdk");
 
@@ -13,7 +13,8 @@ async function ask(client, order) {
   if (order.way === "count") return count(client.messages, { model: MODEL, messages: MESSAGES }, how);
   if (order.way === "models") return models(client.models, how);
   const call = { model: MODEL, messages: MESSAGES, max_tokens: order.max_tokens };
-  return { whole, stream, helper }[order.way](client.messages, call, how);
+  const ways = { whole, stream, helper, tools, "tools-stream": toolsStream };
+  return ways[order.way](client.messages, call, how);
 }
 
 async function whole(messages, call, how) {
@@ -45,6 +46,21 @@ async function helper(messages, call, how) {
   const final = said(await events.finalMessage());
   if (text !== final.text) throw new Error("the helper's text is not that of its events");
   return final;
+}
+
+const TOOLS = [{ name: FUNCTION, input_schema: SCHEMA }];
+
+async function tools(messages, call, how) {
+  return called(await messages.create({ ...call, tools: TOOLS, tool_choice: { type: "any" } }, how));
+}
+
+async function toolsStream(messages, call, how) {
+  return called(await messages.stream({ ...call, tools: TOOLS }, how).finalMessage());
+}
+
+function called(message) {
+  const block = message.content.find((block) => block.type === "tool_use");
+  return { text: block.name, arguments: block.input, finish: message.stop_reason, usage: counts(message.usage) };
 }
 
 function said(message) {

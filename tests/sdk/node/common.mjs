@@ -7,6 +7,9 @@ import { createInterface } from "node:readline";
 export const MODEL = "claude-3-5-haiku-latest";
 export const TEXT = "How long is a minute?";
 export const MESSAGES = [{ role: "user", content: TEXT }];
+// A function that the model may call.
+export const FUNCTION = "get_weather";
+export const SCHEMA = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
 export const sdk = createRequire(process.argv[2] + "/");
 
 // Who is told to wait longer is not made to: that it would have waited so long is in the report.

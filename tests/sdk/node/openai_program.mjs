@@ -1,6 +1,6 @@
 // The official OpenAI SDK for JavaScript, asked to chat, for responses, embeddings and models. See common.mjs.
 
-import { MESSAGES, MODEL, TEXT, sdk, serve } from "./common.mjs";
+import { FUNCTION, MESSAGES, MODEL, SCHEMA, TEXT, sdk, serve } from "./common.mjs";
 
 const { OpenAI, APIError } = sdk("openai");
 
@@ -15,11 +15,17 @@ async function ask(client, order) {
   if (order.way === "models") return models(client.models, { headers });
   if (order.way.startsWith("responses")) {
     const call = { model: MODEL, input: TEXT, max_output_tokens: order.max_tokens };
-    const ways = { responses: response, "responses-stream": responseStream, "responses-helper": responseHelper };
+    const ways = {
+      responses: response,
+      "responses-stream": responseStream,
+      "responses-helper": responseHelper,
+      "responses-tools": responseTools,
+    };
     return ways[order.way](client.responses, call, { headers });
   }
   const call = { model: MODEL, messages: MESSAGES, max_tokens: order.max_tokens };
-  return { whole, stream, helper }[order.way](client.chat.completions, call, { headers });
+  const ways = { whole, stream, helper, tools, "tools-stream": toolsStream };
+  return ways[order.way](client.chat.completions, call, { headers });
 }
 
 async function whole(completions, call, how) {
@@ -49,6 +55,30 @@ async function helper(completions, call, how) {
   const final = said(await events.finalChatCompletion());
   if (text !== final.text) throw new Error("the helper's text is not that of its events");
   return final;
+}
+
+const TOOLS = [{ type: "function", function: { name: FUNCTION, parameters: SCHEMA } }];
+
+async function tools(completions, call, how) {
+  return called(await completions.create({ ...call, tools: TOOLS, tool_choice: "required" }, how));
+}
+
+async function toolsStream(completions, call, how) {
+  return called(await completions.stream({ ...streamed(call), tools: TOOLS }, how).finalChatCompletion());
+}
+
+function called(completion) {
+  const [choice] = completion.choices;
+  const { name, arguments: text } = choice.message.tool_calls[0].function;
+  return { text: name, arguments: JSON.parse(text), finish: choice.finish_reason, usage: counts(completion.usage) };
+}
+
+async function responseTools(responses, call, how) {
+  const tools = [{ type: "function", name: FUNCTION, parameters: SCHEMA, strict: false }];
+  const { output, status, usage } = await responses.create({ ...call, tools }, how);
+  const item = output.find((item) => item.type === "function_call");
+  const counted = [usage.input_tokens, usage.output_tokens];
+  return { text: item.name, arguments: JSON.parse(item.arguments), finish: status, usage: counted };
 }
 
 function said(completion) {

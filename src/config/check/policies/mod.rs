@@ -1,5 +1,6 @@
 //! Policies of every kind: their limits, and where each applies.
 
+mod ai;
 mod keys;
 mod rules;
 mod scope;
@@ -25,6 +26,7 @@ pub(super) struct Policies {
     pub(super) told: Vec<Told>,
     scopes: Vec<Applied>,
     tokenizers: Vec<(Scope, Located<Tokenizer>)>,
+    ai: ai::Parts,
     places: Vec<Place>,
 }
 
@@ -55,6 +57,8 @@ pub(super) struct InForce {
     /// Indices of limits, ascending.
     pub(super) limits: Vec<u32>,
     pub(super) tokenizer: Option<Tokenizer>,
+    /// What is made of requests and answers.
+    pub(super) ai: Option<ai::Chosen>,
 }
 
 impl Policies {
@@ -63,7 +67,7 @@ impl Policies {
         let found: Vec<&Applied> = self.scopes.iter().filter(|applied| applied.scope.covers(way)).collect();
         self.warn_of_levels(world, way, &found);
         let limits = ascending(found.iter().map(|applied| applied.limit));
-        InForce { limits, tokenizer: self.tokenizer(world, way) }
+        InForce { limits, tokenizer: self.tokenizer(world, way), ai: self.ai.on(world, way) }
     }
 
     /// The limits on a Backend, ascending; `name` is `namespace/name`.
@@ -145,12 +149,14 @@ pub(super) fn compile(world: &World<'_>, settings: &Settings, unpriced: bool) ->
     for resource in &world.all.policies {
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::traffic(world, resource, policy);
-        policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
+        let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
+        policy.ai.iter().for_each(|ai| policies.ai.add(&scopes, ai));
     }
     for resource in &world.all.agentgateway_policies {
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::agentgateway(&resource.meta, policy);
-        policies.add(world, &resource.meta, &policy.targets, PolicyKind::Agentgateway, rules);
+        let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Agentgateway, rules);
+        policy.ai.iter().for_each(|ai| policies.ai.add(&scopes, ai));
     }
     for resource in &world.all.limit_policies {
         let Some(policy) = &resource.spec else { continue };

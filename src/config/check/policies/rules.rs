@@ -13,13 +13,13 @@ use std::collections::HashMap;
 /// A rule, and where it is written.
 pub(super) type Placed = Located<Rule>;
 
-/// kgateway's: one limit.
+/// kgateway's: one limit, or none.
 pub(super) fn traffic(
     world: &World<'_>,
     resource: &Resource<TrafficPolicy>,
     policy: &TrafficPolicy,
 ) -> Vec<Placed> {
-    let bucket = &policy.bucket;
+    let Some(bucket) = &policy.bucket else { return Vec::new() };
     let annotated = resource.meta.unit.as_ref().and_then(|text| annotated_unit(text, world.faults));
     let unit = match (&bucket.unit, &annotated) {
         (Some(here), Some(there)) if here.value != there.value => {
@@ -62,6 +62,7 @@ pub(super) fn limits(world: &World<'_>, meta: &Meta, policy: &LimitPolicy) -> Ve
             weights: limit.weights,
             mode: limit.mode,
             on_exhausted: limit.on_exhausted,
+            fallback: limit.fallback.as_deref().map(Into::into),
             overrides: keys::compile(world, &limit.exceptions),
             ..Rule::new(&name, limit.unit, limit.measure.clone())
         };

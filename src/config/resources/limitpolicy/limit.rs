@@ -19,6 +19,8 @@ pub(crate) struct Limit {
     pub(crate) weights: Weights,
     pub(crate) mode: Mode,
     pub(crate) on_exhausted: OnExhausted,
+    /// The model of `onExhausted: {fallback: MODEL}`.
+    pub(crate) fallback: Option<String>,
     /// Of `overrides` and `tiers`.
     pub(crate) exceptions: Vec<Exception>,
 }
@@ -34,7 +36,9 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Limit> {
     let on_missing = on_missing(fields, key.is_some());
     let weights = fields.get("weights").and_then(|field| weights(&field, unit));
     let mode = fields.get("mode").and_then(|field| field.one_of(&MODES));
-    let on_exhausted = fields.get("onExhausted").and_then(|field| on_exhausted(&field, unit));
+    let exhausted = fields.get("onExhausted");
+    let fallback = exhausted.as_ref().filter(|field| field.is_map()).and_then(fallback);
+    let on_exhausted = exhausted.filter(|field| !field.is_map()).and_then(|field| on_exhausted(&field, unit));
     let about = overrides::About { unit, measure: measure.as_ref(), key: key.as_ref().map(Option::as_deref) };
     let exceptions = overrides::read(fields, &about);
     let mut key = match key {
@@ -51,6 +55,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Limit> {
         weights: weights.unwrap_or_default(),
         mode: mode.map(|mode| mode.value).unwrap_or_default(),
         on_exhausted: on_exhausted.unwrap_or_default(),
+        fallback,
         exceptions,
     })
 }
@@ -84,6 +89,11 @@ fn on_exhausted(field: &Cursor<'_>, unit: Option<Unit>) -> Option<OnExhausted> {
         return None;
     }
     Some(way)
+}
+
+/// Another model for the requests that the limit would refuse.
+fn fallback(field: &Cursor<'_>) -> Option<String> {
+    field.fields(|fields| fields.need("fallback")?.word()).map(|model| model.value)
 }
 
 fn weights(field: &Cursor<'_>, unit: Option<Unit>) -> Option<Weights> {

@@ -1,6 +1,8 @@
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::openai::{citation, signature, write_citation, write_signature};
-use crate::llm::translate::hub::{At, Citation, Finish, Json, Part, Reply, What, write_call_id};
+use crate::llm::translate::hub::{
+    At, Citation, Finish, GEMINI_SIGNED, Json, Part, Reply, What, write_call_id,
+};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadReply, Lost, ReplyTerms, usage};
 
@@ -50,7 +52,7 @@ pub(crate) fn read<'t, 'b>(completion: Value<'t, 'b>) -> Result<Reply<'t, 'b>, B
     }
     let parts = read_parts(message, choice, &mut lost);
     let called = parts.iter().any(|part| matches!(part.what, What::Call { .. }));
-    let refused = message.get("refusal").is_some();
+    let refused = !message.text("refusal").is_empty(); // some hosts say nothing in it, not null
     Ok(Reply {
         id: completion.text("id"),
         model: completion.text("model"),
@@ -68,7 +70,7 @@ fn read_parts<'t, 'b>(message: Value<'t, 'b>, choice: Value<'t, 'b>, lost: &mut 
     if !thought.is_empty() {
         whats.push(What::Thinking { text: thought, signature: "" });
     }
-    whats.extend(message.get("refusal").and_then(Value::str).map(What::Refusal));
+    whats.extend(Some(message.text("refusal")).filter(|words| !words.is_empty()).map(What::Refusal));
     let mut citations = read_citations(message, lost);
     let mut logprobs = choice.get("logprobs").and_then(|logprobs| logprobs.get("content"));
     for text in texts(message.get("content")) {
@@ -165,6 +167,8 @@ fn refusal_of<'b>(part: &Part<'_, 'b>) -> Option<&'b str> {
 fn write_thinking(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {
     let thoughts = || {
         parts.iter().filter_map(|part| match part.what {
+            // A mere signature of Gemini's is nothing to read.
+            What::Thinking { text: "", signature } if signature.starts_with(GEMINI_SIGNED) => None,
             What::Thinking { text, .. } => Some(text),
             _ => None,
         })

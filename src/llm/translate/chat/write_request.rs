@@ -6,9 +6,30 @@ use crate::llm::translate::{BadRequest, Lost, RequestTerms};
 /// OpenAI takes at most this many stop sequences (API reference, `stop`).
 const STOP_MAX: usize = 4;
 
-/// What chat completions can say.
+/// Members that are written from what the hub holds, by all names that OpenAI has for them: clients of other formats
+/// say the same by their own.
+const OWNED: &[&str] = &[
+    "model",
+    "messages",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "functions",
+    "function_call",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "logprobs",
+    "stop",
+    "reasoning_effort",
+    "response_format",
+    "user",
+    "stream",
+    "stream_options",
+];
+
+/// What chat completions can say. Of several answers only one would be handed on, so they are not asked for.
 const HAS: &[Wish] = &[
-    Wish::Choices,
     Wish::Logprobs,
     Wish::Penalties,
     Wish::Seed,
@@ -33,9 +54,7 @@ pub(crate) fn request(
     }
     e.open(b'{');
     e.key("model").str(terms.model.unwrap_or(request.model));
-    for (name, value) in &request.rest {
-        e.key(name).value(*value);
-    }
+    request.write_rest(OWNED, lost, e);
     write_options(request, terms, e);
     write_bounded(request, lost, e);
     write_reasoning_effort(request, lost, e);
@@ -60,7 +79,7 @@ fn write_options(request: &Request<'_, '_>, terms: &RequestTerms<'_>, e: &mut Em
     }
     // max_tokens is deprecated at OpenAI and refused by its reasoning models; others know nothing else.
     let most = if terms.says_max_tokens { "max_tokens" } else { "max_completion_tokens" };
-    let counts = [(most, request.max_output), ("n", request.choices), ("top_logprobs", request.top_logprobs)];
+    let counts = [(most, request.max_output), ("top_logprobs", request.top_logprobs)];
     for (name, count) in counts {
         count.into_iter().for_each(|count| e.key(name).u64(count));
     }

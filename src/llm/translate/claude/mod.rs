@@ -8,4 +8,4 @@ mod thinking;
 
 pub(super) use release::Claude;
 pub(super) use sampling::Sampling;
-pub(super) use thinking::Thinking;
+pub(super) use thinking::{Thinking, knows};

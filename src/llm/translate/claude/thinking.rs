@@ -3,7 +3,7 @@
 use super::Claude;
 use crate::llm::translate::Lost;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Effort, Request, Role, What};
+use crate::llm::translate::hub::{Effort, GEMINI_SIGNED, Request, Role, What};
 
 /// The least `budget_tokens` that Anthropic accepts ("Building with extended thinking").
 const BUDGET_MIN: u64 = 1024;
@@ -31,14 +31,16 @@ impl Thinking {
     ) -> Thinking {
         let asked = request.reasoning;
         let native = request.extra("thinking").is_some();
-        let effort = asked.effort().filter(|effort| *effort != Effort::None);
+        // Where thinking is adaptive, the effort is that of all words, and may stand without any thinking ("Effort").
+        let named = asked.effort.filter(|_| claude.thinks_adaptively());
+        let effort = named.or(asked.effort()).filter(|effort| *effort != Effort::None);
         if native || (effort.is_none() && !asked.adaptive) {
             return Thinking::Unasked;
         }
         let forced = request.is_forced();
         if claude.thinks_adaptively() {
             let effort = effort.map(|effort| word(effort, claude));
-            return Thinking::Adaptive { effort, thinks: !forced };
+            return Thinking::Adaptive { effort, thinks: !forced && !asked.is_off() };
         }
         let budget = asked.budget.filter(|_| asked.effort.is_none());
         let budget = budget.unwrap_or_else(|| effort.unwrap_or(Effort::Medium).budget());
@@ -93,8 +95,14 @@ fn is_tool_loop_without_thinking(request: &Request<'_, '_>) -> bool {
         let has = |is: fn(&What<'_, '_>) -> bool| turn.parts.iter().any(|part| is(&part.what));
         match turn.role {
             Role::User if has(|what| !matches!(what, What::Result { .. })) => false,
-            Role::Assistant if has(|what| matches!(what, What::Call { .. })) => !has(|what| what.is_signed()),
+            Role::Assistant if has(|what| matches!(what, What::Call { .. })) => !has(knows),
             _ => without,
         }
     })
+}
+
+/// Whether it is a thought that may be given to Claude for its own: signed, and not by Gemini.
+pub(in crate::llm::translate) fn knows(what: &What<'_, '_>) -> bool {
+    let of_gemini = |signature: &str| signature.starts_with(GEMINI_SIGNED);
+    what.is_signed() && !matches!(what, What::Thinking { signature, .. } if of_gemini(signature))
 }

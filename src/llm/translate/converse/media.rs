@@ -2,7 +2,7 @@
 
 use crate::llm::translate::BadRequest;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Media, MediaKind, Source};
+use crate::llm::translate::hub::{At, Media, MediaKind, Source, bare_type};
 use std::collections::HashMap;
 
 /// Media types and what Bedrock calls them (`ImageBlock`, `DocumentBlock`, `VideoBlock`, `AudioBlock`).
@@ -67,7 +67,7 @@ impl<'m> Block<'m> {
             }
             Source::Kept(_) => return Err(media.unsendable(at)),
         };
-        let bare = media_type.split(';').next().unwrap_or(media_type).trim().to_ascii_lowercase();
+        let bare = bare_type(media_type);
         let known = FORMATS.iter().find(|(known, _)| MediaKind::of(known) == kind && *known == bare);
         let ending = title.rsplit_once('.').map_or("", |(_, ending)| ending);
         let by_name = || {

@@ -1,6 +1,7 @@
 use super::family::Family;
 use super::media::{Block, Names};
 use super::tools::{BAD_NAME, is_name};
+use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{At, Blocks, Part, Request, Role, Turn, What, write_plain_id};
 use crate::llm::translate::read::Value;
@@ -136,7 +137,7 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
                 What::Text { text, .. } | What::Refusal(text) => {
                     self.text("assistant", trimmed(text), part)?
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if what.is_signed() => {
+                what @ (What::Thinking { .. } | What::Redacted(_)) if claude::knows(what) => {
                     self.open("assistant", part.at)?;
                     write_thought(what, self.blocks.of("assistant"));
                     self.mark("assistant", part, false);

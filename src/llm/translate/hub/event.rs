@@ -14,6 +14,9 @@ pub(crate) enum Event<'t, 'b> {
     Thinking(&'b str),
     /// The signature of the thought, or of the call, that came last; it may come in pieces.
     Signature(&'b str),
+    /// A signature of Gemini's that belongs to what comes next, or to the text before it when nothing does; for formats
+    /// that tell it as a thought's. If a call comes next, [`Event::Signature`] follows that for all others.
+    Seal(&'b str),
     /// A thought that the provider encrypted, whole.
     Redacted(&'b str),
     /// More of why the model does not answer, never empty.

@@ -17,7 +17,8 @@ mod request;
 pub(super) use blocks::Blocks;
 pub(super) use event::Event;
 pub(super) use part::{
-    At, Citation, Json, Media, MediaKind, Part, Source, What, write_call_id, write_plain_id,
+    At, Citation, GEMINI_SIGNED, Json, Media, MediaKind, Part, Source, What, bare_type, image_type,
+    write_call_id, write_plain_id,
 };
 pub(super) use reply::{Finish, Reply};
 pub(super) use request::{

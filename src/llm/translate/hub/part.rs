@@ -66,7 +66,6 @@ pub(crate) enum What<'t, 'b> {
         /// The call's.
         id: &'b str,
         /// The tool's, where the format says it (Gemini); else empty.
-        #[expect(dead_code, reason = "read by formats that tell results apart by it")]
         name: &'b str,
         /// Texts and media.
         content: Vec<Part<'t, 'b>>,
@@ -87,6 +86,10 @@ impl What<'_, '_> {
         }
     }
 }
+
+/// What a signature of Gemini's begins with where a format has no place for it but a thought's: it belongs to what comes
+/// after the thought. No other provider is to be given it. The letters of base64, which signatures are, have no colon.
+pub(crate) const GEMINI_SIGNED: &str = "gemini:";
 
 /// An image, a document, a sound or a film.
 #[derive(Clone, Copy)]
@@ -129,12 +132,26 @@ pub(crate) enum MediaKind {
 impl MediaKind {
     /// The kind of a media type; what is not an image, a sound or a film is a document.
     pub(crate) fn of(media_type: &str) -> MediaKind {
-        match media_type.split('/').next() {
-            Some("image") => MediaKind::Image,
-            Some("audio") => MediaKind::Audio,
-            Some("video") => MediaKind::Video,
-            _ => MediaKind::Document,
-        }
+        let family = media_type.split('/').next().unwrap_or_default();
+        let known = [("image", MediaKind::Image), ("audio", MediaKind::Audio), ("video", MediaKind::Video)];
+        let found = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(family));
+        found.map_or(MediaKind::Document, |(_, kind)| kind)
+    }
+}
+
+/// A media type without its parameters; types are the same in either case (RFC 9110, section 8.3.1).
+pub(crate) fn bare_type(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or(media_type).trim().to_ascii_lowercase()
+}
+
+/// The registered name of the four types of images that every provider takes, from what clients call them.
+pub(crate) fn image_type(media_type: &str) -> Option<&'static str> {
+    match bare_type(media_type).as_str() {
+        "image/jpeg" | "image/jpg" => Some("image/jpeg"),
+        "image/png" => Some("image/png"),
+        "image/gif" => Some("image/gif"),
+        "image/webp" => Some("image/webp"),
+        _ => None,
     }
 }
 

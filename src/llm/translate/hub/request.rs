@@ -127,6 +127,18 @@ impl<'t, 'b> Request<'t, 'b> {
         taken
     }
 
+    /// Writes the members that the client's format does not know, but for those that the target's writer has to say
+    /// itself: they would be said twice, or ask for more than what was reserved.
+    pub(crate) fn write_rest(&self, owned: &[&str], lost: &mut Lost, e: &mut Emit<'_>) {
+        for (name, value) in &self.rest {
+            if owned.contains(name) {
+                lost.add("unknown");
+            } else {
+                e.key(name).value(*value);
+            }
+        }
+    }
+
     /// The member `name` that only another provider's format knows, given all the same.
     pub(crate) fn extra(&self, name: &str) -> Option<Value<'t, 'b>> {
         self.rest.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| *value)
@@ -211,8 +223,11 @@ pub(crate) struct Reasoning {
 
 impl Reasoning {
     /// The effort: as it is named, or what the budget comes to (the bounds are agentgateway's, read backwards). A
-    /// budget of nothing names none, for a model that does not think takes no word about it.
+    /// budget of nothing names none, for a model that does not think takes no word about it; it overrules an effort.
     pub(crate) fn effort(&self) -> Option<Effort> {
+        if self.is_off() {
+            return self.effort.filter(|effort| *effort == Effort::None);
+        }
         let of_budget = |budget| match budget {
             0 => None,
             1..2048 => Some(Effort::Low),
@@ -220,6 +235,11 @@ impl Reasoning {
             _ => Some(Effort::High),
         };
         self.effort.or(self.budget.and_then(of_budget))
+    }
+
+    /// Whether the model shall not think at all.
+    pub(crate) fn is_off(&self) -> bool {
+        self.effort == Some(Effort::None) || self.budget == Some(0)
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Citation, Finish, Part, Reply, What, write_call_id};
+use crate::llm::translate::hub::{At, Citation, Finish, GEMINI_SIGNED, Part, Reply, What, write_call_id};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::usage::{self, AnthropicUsage};
 use crate::llm::translate::{BadReply, Lost, ReplyTerms};
@@ -91,7 +91,21 @@ pub(crate) fn write(reply: &Reply<'_, '_>, terms: &ReplyTerms<'_>, lost: &mut Lo
         e.key("model").str(reply.model_or(terms));
         e.key("content").array(|e| {
             let mut calls = 0;
-            reply.parts.iter().for_each(|part| write_block(&part.what, &mut calls, lost, e));
+            let mut told = "";
+            for (at, part) in reply.parts.iter().enumerate() {
+                let next = reply.parts.get(at + 1).map_or("", |next| seal(&next.what));
+                match &part.what {
+                    What::Thinking { text, signature: "" } if !next.is_empty() => {
+                        sealed(text, next, e);
+                        told = next;
+                        continue;
+                    }
+                    what if seal(what) != told => sealed("", seal(what), e),
+                    _ => {}
+                }
+                told = "";
+                write_block(&part.what, &mut calls, lost, e);
+            }
         });
         e.key("stop_reason").str(stop_reason(reply.finish));
         e.key("stop_sequence");
@@ -129,6 +143,20 @@ fn write_block(what: &What<'_, '_>, calls: &mut u64, lost: &mut Lost, e: &mut Em
     }
 }
 
+/// The signature of a call (Gemini's), for which a `tool_use` block has no place.
+fn seal<'b>(what: &What<'_, 'b>) -> &'b str {
+    if let What::Call { signature, .. } = what { signature } else { "" }
+}
+
+/// The thought before a call, with the call's signature: clients give it back with the call.
+fn sealed(text: &str, signature: &str, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("type").str("thinking");
+        e.key("thinking").str(text);
+        e.key("signature").text([GEMINI_SIGNED, signature]);
+    });
+}
+
 fn write_text(text: &str, citations: &[Citation<'_>], e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("type").str("text");
@@ -150,14 +178,19 @@ pub(super) fn write_citation(citation: &Citation<'_>, e: &mut Emit<'_>) {
     });
 }
 
+/// Writes a thought of several pieces as a block.
+pub(super) fn thought(pieces: &[&str], signature: &str, e: &mut Emit<'_>) {
+    e.object(|e| {
+        e.key("type").str("thinking");
+        e.key("thinking").text(pieces.iter().copied());
+        e.key("signature").str(signature);
+    });
+}
+
 /// Writes a thought as a block; nothing for anything else. Only Anthropic signs; its SDKs want the member.
 pub(crate) fn thinking(what: &What<'_, '_>, e: &mut Emit<'_>) {
     match *what {
-        What::Thinking { text, signature } => e.object(|e| {
-            e.key("type").str("thinking");
-            e.key("thinking").str(text);
-            e.key("signature").str(signature);
-        }),
+        What::Thinking { text, signature } => thought(&[text], signature, e),
         What::Redacted(data) => e.object(|e| {
             e.key("type").str("redacted_thinking");
             e.key("data").str(data);

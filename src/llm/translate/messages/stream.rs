@@ -2,7 +2,7 @@ use super::reply::{citation, finish_of, stop_reason, write_citation};
 use crate::llm::Usage;
 use crate::llm::translate::BadReply;
 use crate::llm::translate::emit::{Emit, compact, event};
-use crate::llm::translate::hub::{Event, Finish, write_call_id};
+use crate::llm::translate::hub::{Event, Finish, GEMINI_SIGNED, write_call_id};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::stream::{ReadEvents, Sink, WriteEvents, clip};
 use crate::llm::translate::usage::{self, AnthropicUsage};
@@ -149,6 +149,13 @@ impl WriteEvents for Writer {
             }
             Event::Signature(signature) if self.open == Open::Thinking => {
                 block_delta(self.last(), "signature_delta", "signature", signature, out);
+            }
+            Event::Seal(signature) => {
+                self.thought(out);
+                event_with_delta(self.last(), "signature_delta", out, |e| {
+                    e.key("signature").text([GEMINI_SIGNED, signature]);
+                });
+                self.close_block(out);
             }
             Event::Redacted(data) => {
                 self.open_block(Open::Nothing, out, |e| {

@@ -4,6 +4,19 @@ use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Request, Shape, Wish};
 use crate::llm::translate::{BadRequest, Lost, RequestTerms};
 
+/// Members that are written from what the hub holds; other formats have them by these names, too, or by their own.
+const OWNED: &[&str] = &[
+    "model",
+    "messages",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "tools",
+    "tool_choice",
+    "metadata",
+    "stream",
+];
+
 /// What messages can say.
 const HAS: &[Wish] = &[Wish::TopK, Wish::Allowed, Wish::User];
 
@@ -21,9 +34,7 @@ pub(crate) fn request(
     let thinking = Thinking::of(request, claude, max_tokens, lost);
     e.open(b'{');
     // What the client gave by Anthropic's own name wins over what its own format says.
-    for (name, value) in &request.rest {
-        e.key(name).value(*value);
-    }
+    request.write_rest(OWNED, lost, e);
     match terms.body_version {
         Some(version) => e.key("anthropic_version").str(version),
         None => e.key("model").str(model),

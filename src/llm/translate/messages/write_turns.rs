@@ -1,6 +1,8 @@
+use super::reply::thought;
+use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{
-    Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, write_plain_id,
+    Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, bare_type, image_type, write_plain_id,
 };
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
@@ -72,15 +74,27 @@ impl Turns<'_, '_, '_> {
     /// White space at the end of the last message, an answer to be continued, is cut off: Anthropic refuses it.
     fn assistant(&mut self, turn: &Turn<'_, '_>, is_last: bool) -> Result<(), BadRequest> {
         let trimmed = |text| if is_last { str::trim_end(text) } else { text };
+        let mut pieces: Vec<&str> = Vec::new();
         for part in &turn.parts {
+            match &part.what {
+                // A client that keeps the pieces of a stream gives the signature with the last of them (Gemini's).
+                What::Thinking { text, signature: "" } => {
+                    pieces.push(text);
+                    continue;
+                }
+                What::Thinking { text, signature } if claude::knows(&part.what) => {
+                    pieces.push(text);
+                    thought(&std::mem::take(&mut pieces), signature, self.blocks.of("assistant"));
+                    continue;
+                }
+                _ => self.lose_thoughts(&mut pieces),
+            }
             match &part.what {
                 What::Text { text, .. } | What::Refusal(text) => {
                     self.text("assistant", trimmed(text), part.cache);
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if what.is_signed() => {
-                    super::reply::thinking(what, self.blocks.of("assistant"));
-                }
-                What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),
+                what @ What::Redacted(_) => super::reply::thinking(what, self.blocks.of("assistant")),
+                What::Thinking { .. } => self.lost.add("thinking"),
                 What::Call { id, name, arguments, .. } => {
                     let input = arguments.demand_object(part.at)?;
                     self.blocks.of("assistant").object(|e| {
@@ -93,7 +107,16 @@ impl Turns<'_, '_, '_> {
                 What::Media(_) | What::Result { .. } | What::Foreign => self.lost.add("server_tools"),
             }
         }
+        self.lose_thoughts(&mut pieces);
         Ok(())
+    }
+
+    /// Thoughts that are not signed are refused.
+    fn lose_thoughts(&mut self, pieces: &mut Vec<&str>) {
+        if !pieces.is_empty() {
+            self.lost.add("thinking");
+            pieces.clear();
+        }
     }
 
     fn tool_result(
@@ -141,6 +164,9 @@ impl Turns<'_, '_, '_> {
     }
 }
 
+/// The one type of documents that Anthropic takes as bytes.
+const PDF: &str = "application/pdf";
+
 /// An image or document block.
 struct Block<'m> {
     kind: &'static str,
@@ -152,13 +178,21 @@ impl<'m> Block<'m> {
     /// Refuses what Anthropic does not take.
     fn of(media: &Media<'m>, part: &Part<'_, '_>) -> Result<Block<'m>, BadRequest> {
         let Media { kind, source, title, .. } = *media;
-        let (kind, title) = match (kind, source) {
-            (MediaKind::Image, Source::Url(_) | Source::Base64 { .. }) => ("image", ""),
-            (MediaKind::Document, Source::Url(_)) => ("document", title),
-            (MediaKind::Document, Source::Base64 { media_type: "application/pdf", .. }) => {
-                ("document", title)
+        let refused = || media.unsendable(part.at);
+        let (kind, media_type, title) = match (kind, source) {
+            (MediaKind::Image, Source::Url(_)) => ("image", "", ""),
+            (MediaKind::Image, Source::Base64 { media_type, .. }) => {
+                ("image", image_type(media_type).ok_or_else(refused)?, "")
             }
-            _ => return Err(media.unsendable(part.at)),
+            (MediaKind::Document, Source::Url(_)) => ("document", "", title),
+            (MediaKind::Document, Source::Base64 { media_type, .. }) if bare_type(media_type) == PDF => {
+                ("document", PDF, title)
+            }
+            _ => return Err(refused()),
+        };
+        let source = match source {
+            Source::Base64 { data, .. } => Source::Base64 { media_type, data },
+            source => source,
         };
         Ok(Block { kind, source, title })
     }

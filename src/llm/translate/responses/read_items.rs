@@ -4,6 +4,7 @@ use crate::llm::translate::hub::{
     At, Json, Media, MediaKind, Part, Request, Role, Source, Tool, Turn, What, openai,
 };
 use crate::llm::translate::read::{Kind, Value};
+use std::collections::HashSet;
 
 /// Reads `instructions` and `input`. Neighbours that the model said (thoughts, messages, calls) are one turn, and so
 /// are the results of neighbouring calls.
@@ -18,9 +19,9 @@ pub(super) fn turns<'t, 'b>(body: Value<'t, 'b>, request: &mut Request<'t, 'b>) 
             add(Role::User, vec![Part::text(text, At::default())], At::top("input", 0), request);
         }
         Some((items, Kind::Array)) => {
-            let mut last = Last::Other;
+            let (mut last, mut known) = (Last::Other, known_tools(request));
             for (index, value) in items.elements().enumerate() {
-                last = item(value, At::top("input", index), last, request)?;
+                last = item(value, At::top("input", index), last, &mut known, request)?;
             }
         }
         _ => return Err(BadRequest::new("input", "must be a string or an array of items")),
@@ -56,6 +57,7 @@ fn item<'t, 'b>(
     item: Value<'t, 'b>,
     at: At,
     last: Last,
+    known: &mut HashSet<&'b str>,
     request: &mut Request<'t, 'b>,
 ) -> Result<Last, BadRequest> {
     let said = |parts, request: &mut Request<'t, 'b>| {
@@ -76,7 +78,7 @@ fn item<'t, 'b>(
             Ok(Last::Result)
         }
         "additional_tools" => {
-            more_tools(item, at, request)?;
+            more_tools(item, at, known, request)?;
             Ok(last)
         }
         kind => {
@@ -111,15 +113,30 @@ fn kept(at: At) -> BadRequest {
     BadRequest::new(at.to_string(), words)
 }
 
-/// Tools that are added on the way; those that are known already are not added twice.
-fn more_tools<'t, 'b>(item: Value<'t, 'b>, at: At, request: &mut Request<'t, 'b>) -> Result<(), BadRequest> {
+/// The names of the functions that the request has already.
+fn known_tools<'b>(request: &Request<'_, 'b>) -> HashSet<&'b str> {
+    let name = |tool: &Tool<'_, 'b>| match tool {
+        Tool::Function(function) => Some(function.name),
+        Tool::Foreign(_) => None,
+    };
+    request.tools.iter().filter_map(name).collect()
+}
+
+/// Tools that are added on the way; those that are `known` already are not added twice.
+fn more_tools<'t, 'b>(
+    item: Value<'t, 'b>,
+    at: At,
+    known: &mut HashSet<&'b str>,
+    request: &mut Request<'t, 'b>,
+) -> Result<(), BadRequest> {
     for (index, tool) in item.get("tools").into_iter().flat_map(Value::elements).enumerate() {
-        let is_same = |known: &Tool<'t, 'b>| match known {
-            Tool::Function(function) => function.name == tool.text("name"),
-            Tool::Foreign(_) => false,
-        };
-        if !request.tools.iter().any(is_same) {
-            tools::read_tool(tool, at.then("tools", index), request)?;
+        let name = tool.text("name");
+        if known.contains(name) {
+            continue;
+        }
+        tools::read_tool(tool, at.then("tools", index), request)?;
+        if tool.text("type") == "function" {
+            known.insert(name);
         }
     }
     Ok(())
