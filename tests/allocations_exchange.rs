@@ -144,7 +144,7 @@ fn a_warm_worker_serves_without_allocating() {
         ("messages", "/messages", message(""), 0),
         ("streamed messages", "/messages", message(r#""stream":true,"#), 0),
         ("streamed chat", "/openai", chat(1 << 10, r#""stream":true,"#), 0),
-        ("translated chat", "/anthropic", chat(1 << 10, ""), 24),
+        ("translated chat", "/anthropic", chat(1 << 10, ""), 28),
         ("responses", &responses.0, responses.1, 0),
         ("streamed responses", &streamed_responses.0, streamed_responses.1, 0),
         ("embeddings", &embeddings.0, embeddings.1, 0),

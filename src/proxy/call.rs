@@ -399,9 +399,6 @@ pub(super) async fn ask(
                     Some(request) if again && (unsent || replayable) => (gather, reuse) = (request, false),
                     request => return Err(failed(Fault::Broken, request)),
                 }
-                if !unsent {
-                    entry.give_up_attempt();
-                }
                 worker.desk.counters.retries.add(1);
                 entry.reached = Reached::Nobody;
             }

@@ -100,10 +100,10 @@ mod tests {
     fn every_preset_serves_chat_and_says_so_of_what_it_lacks() {
         for Preset { dialect, .. } in &PRESETS {
             let speaks = |client| dialect.speaks(Provider::OpenAi, client);
-            for client in [CHAT, RESPONSES, Format::AnthropicMessages] {
+            for client in [CHAT, RESPONSES, Format::AnthropicMessages, Format::GeminiGenerate] {
                 assert!(matches!(speaks(client), Some(CHAT | RESPONSES)), "{} {client:?}", dialect.name);
             }
-            assert_eq!(speaks(Format::GeminiGenerate), Some(CHAT), "{}", dialect.name);
+            assert_eq!(speaks(Format::GeminiCountTokens), None, "{}", dialect.name);
         }
         let perplexity = Preset::named("perplexity").expect("it is there").dialect;
         assert_eq!(perplexity.speaks(Provider::OpenAi, EMBEDDINGS), None);

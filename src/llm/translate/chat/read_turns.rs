@@ -26,7 +26,7 @@ fn turn<'t, 'b>(message: Value<'t, 'b>, at: At, lost: &mut Lost) -> Result<Turn<
             return Err(BadRequest::new(at.member("role"), words));
         }
     };
-    Ok(Turn { role, parts, at })
+    Ok(Turn { role, parts })
 }
 
 /// The content of a message that is no assistant's: a string, or a list of parts.

@@ -1,14 +1,16 @@
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What, openai};
+use crate::llm::translate::hub::{
+    Media, MediaKind, Part, Request, Role, Run, Source, Turn, What, openai, runs,
+};
 use crate::llm::translate::{BadRequest, Lost};
 
 /// Writes all turns into an array that is open: one `tool` message per tool result, calls beside the text.
 pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
-    for turn in &request.turns {
-        match turn.role {
-            Role::System => write_system(turn, e),
-            Role::User => write_user(turn, lost, e)?,
-            Role::Assistant => write_assistant(turn, lost, e),
+    for run in runs(&request.turns) {
+        match run.role {
+            Role::System => run.turns.iter().for_each(|turn| write_system(turn, e)),
+            Role::User => write_user(&run, lost, e)?,
+            Role::Assistant => write_assistant(&run, lost, e),
         }
     }
     Ok(())
@@ -27,14 +29,14 @@ fn write_system(turn: &Turn<'_, '_>, e: &mut Emit<'_>) {
 /// Tool results first, each a message of its own right after the calls they answer, as OpenAI demands; then
 /// one user message with the rest and with the images and documents that tools gave, which OpenAI takes from
 /// users only.
-fn write_user(turn: &Turn<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+fn write_user(run: &Run<'_, '_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
     let mut parts = Vec::new();
-    for part in &turn.parts {
+    for part in &run.parts {
         if let What::Result { id, content, failed, .. } = &part.what {
             write_tool_result(id, content, *failed, &mut parts, e);
         }
     }
-    for part in &turn.parts {
+    for part in &run.parts {
         match &part.what {
             What::Text { .. } | What::Media(_) => parts.push(part),
             What::Result { .. } => {}
@@ -90,33 +92,52 @@ fn write_tool_result<'p, 't, 'b>(
     });
 }
 
-fn write_assistant(turn: &Turn<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
-    for part in &turn.parts {
+/// One message, as the results that follow answer all calls of the message before them. What was said in several turns
+/// stays apart by a line feed.
+fn write_assistant(run: &Run<'_, '_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
+    for part in &run.parts {
         match part.what {
             What::Thinking { .. } | What::Redacted(_) => lost.add("thinking"),
             What::Foreign | What::Media(_) | What::Result { .. } => lost.add("server_tools"),
             What::Text { .. } | What::Refusal(_) | What::Call { .. } => {}
         }
     }
-    let calls = turn.parts.iter().any(|part| matches!(part.what, What::Call { .. }));
-    let refusal = turn.parts.iter().find_map(|part| match part.what {
+    let calls = run.parts.iter().any(|part| matches!(part.what, What::Call { .. }));
+    let refusals = run.parts.iter().filter_map(|part| match part.what {
         What::Refusal(text) => Some(text),
         _ => None,
     });
+    let refusals: Vec<&str> = refusals.collect();
     e.object(|e| {
         e.key("role").str("assistant");
-        if (calls || refusal.is_some()) && texts(&turn.parts).next().is_none() {
-            e.key("content").raw("null");
-        } else {
-            e.key("content").text(texts(&turn.parts));
+        match said(&run.turns) {
+            None if calls || !refusals.is_empty() => e.key("content").raw("null"),
+            pieces => e.key("content").text(pieces.unwrap_or_default()),
         }
-        if let Some(refusal) = refusal {
-            e.key("refusal").str(refusal);
+        if !refusals.is_empty() {
+            e.key("refusal").joined(&refusals, "\n");
         }
         if calls {
-            e.key("tool_calls").array(|e| turn.parts.iter().for_each(|part| write_tool_call(part, e)));
+            e.key("tool_calls").array(|e| run.parts.iter().for_each(|part| write_tool_call(part, e)));
         }
     });
+}
+
+/// The texts of all turns; `None` when there is none, not even an empty one.
+fn said<'b>(turns: &[&Turn<'_, 'b>]) -> Option<Vec<&'b str>> {
+    let mut pieces = None;
+    for turn in turns {
+        let mut joint =
+            Some("\n").filter(|_| pieces.as_ref().is_some_and(|before: &Vec<&str>| !before.is_empty()));
+        for text in texts(&turn.parts) {
+            let pieces = pieces.get_or_insert_with(Vec::new);
+            if !text.is_empty() {
+                pieces.extend(joint.take());
+                pieces.push(text);
+            }
+        }
+    }
+    pieces
 }
 
 /// A call; nothing for any other part.

@@ -4,8 +4,10 @@
 
 mod release;
 mod sampling;
+mod schema;
 mod thinking;
 
 pub(super) use release::Claude;
 pub(super) use sampling::Sampling;
+pub(super) use schema::{can_be_closed, closed_text, write_arguments, write_closed};
 pub(super) use thinking::{Thinking, knows};

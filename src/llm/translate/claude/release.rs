@@ -29,6 +29,11 @@ impl Claude {
         self.0 >= Some((4, 7))
     }
 
+    /// From 4.5 on the answer and the arguments of calls can be held to a schema ("Structured outputs").
+    pub(crate) fn takes_schemas(self) -> bool {
+        self.is_since(4, 5)
+    }
+
     /// Whether it is this release or a later one; for what is a host's rule and not Anthropic's.
     pub(crate) fn is_since(self, major: u32, minor: u32) -> bool {
         self.0 >= Some((major, minor))

@@ -59,7 +59,7 @@ impl Family {
     /// Whether the answer and the arguments of calls can be held to a schema ("Get validated JSON results from models").
     pub(super) fn takes_schemas(self) -> bool {
         match self {
-            Family::Claude(claude) => claude.is_since(4, 5),
+            Family::Claude(claude) => claude.takes_schemas(),
             Family::Nova | Family::Nova2 | Family::Plain => false,
             Family::GptOss | Family::OpenAi | Family::Qwen | Family::Other => true,
         }

@@ -1,10 +1,10 @@
 use super::family::Family;
 use super::fields::Fields;
 use super::write_turns::write_cache_point;
+use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Choice, Function, Request, Tool, What, write_object_schema};
+use crate::llm::translate::hub::{Choice, Function, Request, Tool, write_object_schema};
 use crate::llm::translate::{BadRequest, Lost};
-use std::collections::HashSet;
 
 /// The longest name of a tool in bytes (`ToolSpecification`).
 const NAME_MAX: usize = 64;
@@ -33,7 +33,7 @@ pub(super) fn write<'b>(
         let head: String = unfit.name.chars().take(NAME_MAX).collect();
         return Err(BadRequest::new("tools", format!("{BAD_NAME}: rename {head:?}")));
     }
-    let called = called(request);
+    let called = request.called();
     let is_never = request.choice == Some(Choice::Never);
     let is_needed = !called.is_empty();
     if (functions.is_empty() || is_never) && !is_needed {
@@ -66,17 +66,6 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(fits)
 }
 
-/// The names of the tools that were called in the conversation, each once.
-fn called<'b>(request: &Request<'_, 'b>) -> Vec<&'b str> {
-    let mut seen = HashSet::new();
-    let parts = request.turns.iter().flat_map(|turn| &turn.parts);
-    let names = parts.filter_map(|part| match part.what {
-        What::Call { name, .. } => Some(name),
-        _ => None,
-    });
-    names.filter(|name| seen.insert(*name)).collect()
-}
-
 fn write_tool(function: &Function<'_, '_>, family: Family, lost: &mut Lost, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("toolSpec").object(|e| {
@@ -84,11 +73,17 @@ fn write_tool(function: &Function<'_, '_>, family: Family, lost: &mut Lost, e: &
             if let Some(description) = function.description.filter(|description| !description.is_empty()) {
                 e.key("description").str(description);
             }
-            e.key("inputSchema").object(|e| write_object_schema(function.schema, e.key("json")));
-            match function.strict {
-                Some(true) if family.takes_schemas() => e.key("strict").raw("true"),
-                Some(true) => lost.add("tools.strict"),
-                Some(false) | None => {}
+            let mut strict = function.strict == Some(true);
+            e.key("inputSchema").object(|e| match family {
+                Family::Claude(claude) => {
+                    strict = claude::write_arguments(function, claude, lost, e.key("json"));
+                }
+                _ => write_object_schema(function.schema, e.key("json")),
+            });
+            match strict {
+                true if family.takes_schemas() => e.key("strict").raw("true"),
+                true => lost.add("tools.strict"),
+                false => {}
             }
         });
     });

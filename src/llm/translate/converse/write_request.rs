@@ -1,6 +1,7 @@
 use super::family::Family;
 use super::fields::{self, Fields};
 use super::{inference, tools, write_turns};
+use crate::llm::translate::claude::{can_be_closed, closed_text};
 use crate::llm::translate::emit::{Emit, compact};
 use crate::llm::translate::hub::{Request, Shape, Wish};
 use crate::llm::translate::read::Value;
@@ -40,15 +41,17 @@ pub(crate) fn request(
 /// The schema is a string that holds its JSON (`JsonSchemaDefinition`).
 fn write_shape(shape: &Shape<'_, '_>, family: Family, lost: &mut Lost, e: &mut Emit<'_>) {
     let Shape::Schema { name, description, schema, .. } = *shape else { return };
-    if !family.takes_schemas() {
+    let closes = family.is_claude();
+    if !family.takes_schemas() || (closes && !can_be_closed(schema)) {
         return lost.add("response_format");
     }
+    let schema = if closes { closed_text(schema, lost) } else { compact(schema) };
     e.key("outputConfig").object(|e| {
         e.key("textFormat").object(|e| {
             e.key("type").str("json_schema");
             e.key("structure").object(|e| {
                 e.key("jsonSchema").object(|e| {
-                    e.key("schema").str(&compact(schema));
+                    e.key("schema").str(&schema);
                     if !name.is_empty() {
                         e.key("name").str(name);
                     }

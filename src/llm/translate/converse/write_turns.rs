@@ -3,7 +3,7 @@ use super::media::{Block, Names};
 use super::tools::{BAD_NAME, is_name};
 use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Blocks, Part, Request, Role, Turn, What, write_plain_id};
+use crate::llm::translate::hub::{At, Blocks, Part, Request, Role, Run, What, write_plain_id};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -59,12 +59,11 @@ pub(super) fn write<'t, 'b>(
         nameless: Nameless::default(),
         lost,
     };
-    let last = request.turns.last().map(|turn| turn.at);
-    for turn in request.conversation() {
-        let is_last = last == Some(turn.at);
-        match turn.role {
-            Role::User | Role::System => turns.user(turn)?,
-            Role::Assistant => turns.assistant(turn, is_last)?,
+    let runs = request.runs();
+    for (index, run) in runs.iter().enumerate() {
+        match run.role {
+            Role::User | Role::System => turns.user(run)?,
+            Role::Assistant => turns.assistant(run, index + 1 == runs.len())?,
         }
     }
     turns.end_message();
@@ -101,8 +100,8 @@ struct Nameless {
 }
 
 impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
-    fn user(&mut self, turn: &Turn<'t, 'b>) -> Result<(), BadRequest> {
-        for part in &turn.parts {
+    fn user(&mut self, run: &Run<'_, 't, 'b>) -> Result<(), BadRequest> {
+        for part in run.parts.iter().copied() {
             match &part.what {
                 What::Text { text, .. } => self.text("user", text, part)?,
                 What::Media(media) => {
@@ -130,12 +129,13 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
     }
 
     /// White space at the end of the last message, an answer to be continued, is cut off: Claude refuses it.
-    fn assistant(&mut self, turn: &Turn<'t, 'b>, is_last: bool) -> Result<(), BadRequest> {
-        let trimmed = |text| if is_last { str::trim_end(text) } else { text };
-        for part in &turn.parts {
+    fn assistant(&mut self, run: &Run<'_, 't, 'b>, is_last: bool) -> Result<(), BadRequest> {
+        let end = run.last_text().filter(|_| is_last);
+        for (index, part) in run.parts.iter().copied().enumerate() {
             match &part.what {
                 What::Text { text, .. } | What::Refusal(text) => {
-                    self.text("assistant", trimmed(text), part)?
+                    let text = if end == Some(index) { text.trim_end() } else { text };
+                    self.text("assistant", text, part)?
                 }
                 what @ (What::Thinking { .. } | What::Redacted(_)) if claude::knows(what) => {
                     self.open("assistant", part.at)?;

@@ -16,7 +16,7 @@ pub(super) fn turns<'t, 'b>(
     let mut turns: Vec<Turn<'t, 'b>> = Vec::new();
     if let Some(system) = names::get(body, "systemInstruction") {
         let parts = system_parts(system)?;
-        turns.push(Turn { role: Role::System, parts, at: At::default() });
+        turns.push(Turn { role: Role::System, parts });
     }
     let mut made = made.into_iter().flat_map(Value::elements);
     for (index, content) in names::each(body, "contents").enumerate() {
@@ -60,7 +60,7 @@ fn turn<'t, 'b>(
         let at = at.then("parts", index);
         parts.extend(read(part, made.next(), role, at, lost)?.map(|what| Part::new(what, at)));
     }
-    Ok(Turn { role, parts, at })
+    Ok(Turn { role, parts })
 }
 
 /// What a part is; `None` when there is nothing in it but a signature of what stood there.

@@ -1,7 +1,7 @@
 use super::model::Gemini;
 use super::{ids, media};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{GEMINI_SIGNED, Json, Media, Part, Request, Role, Turn, What};
+use crate::llm::translate::hub::{GEMINI_SIGNED, Json, Media, Part, Request, Role, What};
 use crate::llm::translate::{BadRequest, Lost};
 use std::collections::HashMap;
 
@@ -39,13 +39,10 @@ pub(super) fn write(
     let mut contents =
         Contents { e, open: None, gemini, calls: HashMap::new(), count: 0, called: false, lost };
     contents.e.open(b'[');
-    let turns: Vec<&Turn<'_, '_>> = request.conversation().collect();
-    for run in turns.chunk_by(|one, next| is_model(one) == is_model(next)) {
-        let parts = run.iter().flat_map(|turn| &turn.parts);
-        if run.first().is_some_and(|turn| is_model(turn)) {
-            contents.model(&parts.collect::<Vec<_>>())?;
-        } else {
-            contents.user(&parts.collect::<Vec<_>>())?;
+    for run in request.runs() {
+        match run.role {
+            Role::Assistant => contents.model(&run.parts)?,
+            Role::User | Role::System => contents.user(&run.parts)?,
         }
     }
     contents.close();
@@ -56,17 +53,13 @@ pub(super) fn write(
     Ok(())
 }
 
-fn is_model(turn: &Turn<'_, '_>) -> bool {
-    turn.role == Role::Assistant
-}
-
 /// Writes parts into contents, opening a content when its first part comes: Gemini refuses empty ones.
 struct Contents<'e, 'o, 'l, 'b> {
     e: &'e mut Emit<'o>,
     open: Option<&'static str>,
     gemini: Gemini,
-    /// The name of the tool that each call is of, and which call of the conversation it is, by the call's id.
-    calls: HashMap<&'b str, (&'b str, usize)>,
+    /// The name of the tool that each call is of, by the call's id.
+    calls: HashMap<&'b str, &'b str>,
     /// Contents so far.
     count: usize,
     /// Whether the content that is open holds a call.
@@ -75,16 +68,10 @@ struct Contents<'e, 'o, 'l, 'b> {
 }
 
 impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
-    /// Results of tools first, for they have to follow their calls at once.
+    /// What came with the results is sent after them.
     fn user<'t>(&mut self, parts: &[&Part<'t, 'b>]) -> Result<(), BadRequest> {
-        let mut results: Vec<&Part<'t, 'b>> =
-            parts.iter().copied().filter(|part| matches!(part.what, What::Result { .. })).collect();
-        results.sort_by_key(|part| match part.what {
-            What::Result { id, .. } => self.calls.get(id).map_or(usize::MAX, |(_, order)| *order),
-            _ => usize::MAX,
-        });
         let mut attached = Vec::new();
-        for part in results {
+        for part in parts {
             self.result(part, &mut attached)?;
         }
         for part in attached.into_iter().chain(parts.iter().copied()) {
@@ -163,8 +150,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
             let words = "the arguments of a call must be a JSON object in a string";
             BadRequest::new(part.at.to_string(), words)
         })?;
-        let order = self.calls.len();
-        self.calls.insert(id, (name, order));
+        self.calls.insert(id, name);
         let is_first = self.open != Some("model") || !self.called;
         let unsigned = signature.is_empty() && is_first && self.gemini.demands_signatures();
         self.part("model").object(|e| {
@@ -186,7 +172,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
         attached: &mut Vec<&'p Part<'t, 'b>>,
     ) -> Result<(), BadRequest> {
         let What::Result { id, name, content, failed } = &part.what else { return Ok(()) };
-        let name = self.calls.get(id).map_or(*name, |(name, _)| name);
+        let name = self.calls.get(id).copied().unwrap_or(name);
         if name.is_empty() {
             let words = "must answer a call of a message before it: Gemini asks for the name of its tool";
             return Err(BadRequest::new(part.at.to_string(), words));

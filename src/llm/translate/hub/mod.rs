@@ -13,6 +13,7 @@ pub(super) mod openai;
 mod part;
 mod reply;
 mod request;
+mod runs;
 
 pub(super) use blocks::Blocks;
 pub(super) use event::Event;
@@ -25,3 +26,4 @@ pub(super) use request::{
     Choice, Effort, Function, Reasoning, Request, Role, Shape, Tool, Turn, Wish, at_least_one, effort,
     number, positive, write_object_schema,
 };
+pub(super) use runs::{Run, runs};

@@ -1,7 +1,8 @@
-use super::part::{At, Part, What};
+use super::part::{Part, What};
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
+use std::collections::HashSet;
 
 /// A request for an answer of a model.
 #[derive(Default)]
@@ -80,6 +81,17 @@ impl<'t, 'b> Request<'t, 'b> {
     pub(crate) fn conversation(&self) -> impl Iterator<Item = &Turn<'t, 'b>> {
         let alone = self.has_system_alone();
         self.turns.iter().filter(move |turn| alone || turn.role != Role::System)
+    }
+
+    /// The names of the tools that were called in the conversation, each once.
+    pub(crate) fn called(&self) -> Vec<&'b str> {
+        let mut seen = HashSet::new();
+        let parts = self.turns.iter().flat_map(|turn| &turn.parts);
+        let names = parts.filter_map(|part| match part.what {
+            What::Call { name, .. } => Some(name),
+            _ => None,
+        });
+        names.filter(|name| seen.insert(*name)).collect()
     }
 
     /// Whether nothing is said but by the system.
@@ -165,7 +177,6 @@ pub(crate) enum Wish {
 pub(crate) struct Turn<'t, 'b> {
     pub(crate) role: Role,
     pub(crate) parts: Vec<Part<'t, 'b>>,
-    pub(crate) at: At,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

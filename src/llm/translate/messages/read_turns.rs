@@ -12,7 +12,7 @@ pub(super) fn turns<'t, 'b>(
     if let Some(system) = system {
         let words = "must be a string or an array of text blocks";
         let parts = texts(system, At::default()).ok_or_else(|| BadRequest::new("system", words))?;
-        turns.push(Turn { role: Role::System, parts, at: At::default() });
+        turns.push(Turn { role: Role::System, parts });
     }
     for (index, message) in messages.elements().enumerate() {
         turns.push(turn(message, At::top("messages", index), lost)?);
@@ -43,7 +43,7 @@ fn turn<'t, 'b>(message: Value<'t, 'b>, at: At, lost: &mut Lost) -> Result<Turn<
         "assistant" => Role::Assistant,
         "system" => {
             let parts = texts(content, at).unwrap_or_default();
-            return Ok(Turn { role: Role::System, parts, at });
+            return Ok(Turn { role: Role::System, parts });
         }
         _ => return Err(BadRequest::new(at.member("role"), "must be user or assistant")),
     };
@@ -55,7 +55,7 @@ fn turn<'t, 'b>(message: Value<'t, 'b>, at: At, lost: &mut Lost) -> Result<Turn<
             _ => asked(block, at, &mut parts, lost)?,
         }
     }
-    Ok(Turn { role, parts, at })
+    Ok(Turn { role, parts })
 }
 
 /// A block of the model's.

@@ -1,3 +1,4 @@
+use crate::llm::translate::claude::{self, Claude};
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Choice, Function, Request, Tool, write_object_schema};
 use crate::llm::translate::read::Value;
@@ -46,13 +47,13 @@ fn read_choice<'t, 'b>(choice: Value<'t, 'b>, request: &mut Request<'t, 'b>) -> 
 
 /// Writes `tools` and `tool_choice`; neither without tools, as Anthropic takes no choice then. What is no function
 /// passes: it may be a tool of Anthropic's own by its own name.
-pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
+pub(super) fn write(request: &Request<'_, '_>, claude: Claude, lost: &mut Lost, e: &mut Emit<'_>) {
     if request.tools.is_empty() {
-        return;
+        return write_called(&request.called(), e);
     }
     e.key("tools").array(|e| {
         request.tools.iter().for_each(|tool| match tool {
-            Tool::Function(function) => write_tool(function, e),
+            Tool::Function(function) => write_tool(function, claude, lost, e),
             Tool::Foreign(tool) => e.value(*tool),
         });
     });
@@ -77,14 +78,31 @@ pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>
     });
 }
 
-fn write_tool(function: &Function<'_, '_>, e: &mut Emit<'_>) {
+/// Anthropic refuses calls in a conversation without tools, which other providers take: then the tools that were called
+/// stand there by their names, none of them to be called again.
+fn write_called(called: &[&str], e: &mut Emit<'_>) {
+    if called.is_empty() {
+        return;
+    }
+    e.key("tools").array(|e| {
+        for name in called {
+            e.object(|e| {
+                e.key("name").str(name);
+                write_object_schema(None, e.key("input_schema"));
+            });
+        }
+    });
+    e.key("tool_choice").raw(r#"{"type":"none"}"#);
+}
+
+fn write_tool(function: &Function<'_, '_>, claude: Claude, lost: &mut Lost, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("name").str(function.name);
         if let Some(description) = function.description {
             e.key("description").str(description);
         }
-        write_object_schema(function.schema, e.key("input_schema"));
-        if function.strict == Some(true) {
+        e.key("input_schema");
+        if claude::write_arguments(function, claude, lost, e) {
             e.key("strict").raw("true");
         }
         if let Some(cache) = function.cache {

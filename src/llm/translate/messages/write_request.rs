@@ -1,5 +1,5 @@
 use super::{tools, write_turns};
-use crate::llm::translate::claude::{Claude, Sampling, Thinking};
+use crate::llm::translate::claude::{Claude, Sampling, Thinking, can_be_closed, write_closed};
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Request, Shape, Wish};
 use crate::llm::translate::{BadRequest, Lost, RequestTerms};
@@ -43,8 +43,8 @@ pub(crate) fn request(
     thinking.write(e);
     write_sampling(Sampling::of(request, claude, thinking.thinks(), lost), e);
     write_stop(request, lost, e);
-    write_output_config(request, &thinking, e);
-    tools::write(request, lost, e);
+    write_output_config(request, claude, &thinking, lost, e);
+    tools::write(request, claude, lost, e);
     if let Some(user) = request.user {
         e.key("metadata").object(|e| e.key("user_id").str(user));
     }
@@ -78,9 +78,19 @@ fn write_stop(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
 }
 
 /// `output_config` holds the effort and the schema of the answer.
-fn write_output_config(request: &Request<'_, '_>, thinking: &Thinking, e: &mut Emit<'_>) {
+fn write_output_config(
+    request: &Request<'_, '_>,
+    claude: Claude,
+    thinking: &Thinking,
+    lost: &mut Lost,
+    e: &mut Emit<'_>,
+) {
     let schema = match request.shape {
-        Shape::Schema { schema, .. } => Some(schema),
+        Shape::Schema { schema, .. } if claude.takes_schemas() && can_be_closed(schema) => Some(schema),
+        Shape::Schema { .. } => {
+            lost.add("response_format");
+            None
+        }
         Shape::Text | Shape::Object => None,
     };
     let effort = thinking.effort();
@@ -94,7 +104,9 @@ fn write_output_config(request: &Request<'_, '_>, thinking: &Thinking, e: &mut E
         if let Some(schema) = schema {
             e.key("format").object(|e| {
                 e.key("type").str("json_schema");
-                e.key("schema").value(schema);
+                if write_closed(schema, e.key("schema")) {
+                    lost.add("response_format");
+                }
             });
         }
     });

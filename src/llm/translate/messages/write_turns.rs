@@ -2,7 +2,7 @@ use super::reply::thought;
 use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{
-    Blocks, Media, MediaKind, Part, Request, Role, Source, Turn, What, bare_type, image_type, write_plain_id,
+    Blocks, Media, MediaKind, Part, Request, Role, Run, Source, What, bare_type, image_type, write_plain_id,
 };
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
@@ -33,12 +33,11 @@ pub(super) fn write_system(request: &Request<'_, '_>, e: &mut Emit<'_>) -> Resul
 /// Writes the array of messages.
 pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
     let mut turns = Turns { blocks: Blocks::new(e), lost };
-    let last = request.turns.last().map(|turn| turn.at);
-    for turn in request.conversation() {
-        let is_last = last == Some(turn.at);
-        match turn.role {
-            Role::User | Role::System => turns.user(turn)?,
-            Role::Assistant => turns.assistant(turn, is_last)?,
+    let runs = request.runs();
+    for (index, run) in runs.iter().enumerate() {
+        match run.role {
+            Role::User | Role::System => turns.user(run)?,
+            Role::Assistant => turns.assistant(run, index + 1 == runs.len())?,
         }
     }
     match turns.blocks.end() {
@@ -53,8 +52,8 @@ struct Turns<'e, 'o, 'l> {
 }
 
 impl Turns<'_, '_, '_> {
-    fn user(&mut self, turn: &Turn<'_, '_>) -> Result<(), BadRequest> {
-        for part in &turn.parts {
+    fn user(&mut self, run: &Run<'_, '_, '_>) -> Result<(), BadRequest> {
+        for part in &run.parts {
             match &part.what {
                 What::Text { text, .. } => self.text("user", text, part.cache),
                 What::Media(media) => {
@@ -72,10 +71,10 @@ impl Turns<'_, '_, '_> {
     }
 
     /// White space at the end of the last message, an answer to be continued, is cut off: Anthropic refuses it.
-    fn assistant(&mut self, turn: &Turn<'_, '_>, is_last: bool) -> Result<(), BadRequest> {
-        let trimmed = |text| if is_last { str::trim_end(text) } else { text };
+    fn assistant(&mut self, run: &Run<'_, '_, '_>, is_last: bool) -> Result<(), BadRequest> {
+        let end = run.last_text().filter(|_| is_last);
         let mut pieces: Vec<&str> = Vec::new();
-        for part in &turn.parts {
+        for (index, part) in run.parts.iter().enumerate() {
             match &part.what {
                 // A client that keeps the pieces of a stream gives the signature with the last of them (Gemini's).
                 What::Thinking { text, signature: "" } => {
@@ -91,7 +90,8 @@ impl Turns<'_, '_, '_> {
             }
             match &part.what {
                 What::Text { text, .. } | What::Refusal(text) => {
-                    self.text("assistant", trimmed(text), part.cache);
+                    let text = if end == Some(index) { text.trim_end() } else { text };
+                    self.text("assistant", text, part.cache);
                 }
                 what @ What::Redacted(_) => super::reply::thinking(what, self.blocks.of("assistant")),
                 What::Thinking { .. } => self.lost.add("thinking"),

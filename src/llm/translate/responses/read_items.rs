@@ -11,12 +11,12 @@ use std::collections::HashSet;
 pub(super) fn turns<'t, 'b>(body: Value<'t, 'b>, request: &mut Request<'t, 'b>) -> Result<(), BadRequest> {
     if let Some(instructions) = body.get("instructions") {
         let text = instructions.str().ok_or_else(|| BadRequest::new("instructions", "must be a string"))?;
-        add(Role::System, vec![Part::text(text, At::default())], At::default(), request);
+        add(Role::System, vec![Part::text(text, At::default())], request);
     }
     let input = body.get("input").map(|input| (input, input.kind()));
     match input {
         Some((_, Kind::String(text))) => {
-            add(Role::User, vec![Part::text(text, At::default())], At::top("input", 0), request);
+            add(Role::User, vec![Part::text(text, At::default())], request);
         }
         Some((items, Kind::Array)) => {
             let (mut last, mut known) = (Last::Other, known_tools(request));
@@ -40,15 +40,15 @@ enum Last {
     Other,
 }
 
-fn add<'t, 'b>(role: Role, parts: Vec<Part<'t, 'b>>, at: At, request: &mut Request<'t, 'b>) {
-    request.turns.push(Turn { role, parts, at });
+fn add<'t, 'b>(role: Role, parts: Vec<Part<'t, 'b>>, request: &mut Request<'t, 'b>) {
+    request.turns.push(Turn { role, parts });
 }
 
 /// Adds to the turn that is open if the item before was of the same kind, else begins one.
-fn join<'t, 'b>(role: Role, parts: Vec<Part<'t, 'b>>, at: At, joins: bool, request: &mut Request<'t, 'b>) {
+fn join<'t, 'b>(role: Role, parts: Vec<Part<'t, 'b>>, joins: bool, request: &mut Request<'t, 'b>) {
     match request.turns.last_mut().filter(|_| joins) {
         Some(turn) => turn.parts.extend(parts),
-        None => add(role, parts, at, request),
+        None => add(role, parts, request),
     }
 }
 
@@ -61,7 +61,7 @@ fn item<'t, 'b>(
     request: &mut Request<'t, 'b>,
 ) -> Result<Last, BadRequest> {
     let said = |parts, request: &mut Request<'t, 'b>| {
-        join(Role::Assistant, parts, at, last == Last::Said, request);
+        join(Role::Assistant, parts, last == Last::Said, request);
         Ok(Last::Said)
     };
     match item.text("type") {
@@ -74,7 +74,7 @@ fn item<'t, 'b>(
             said(parts, request)
         }
         "function_call_output" => {
-            join(Role::User, vec![result(item, at)?], at, last == Last::Result, request);
+            join(Role::User, vec![result(item, at)?], last == Last::Result, request);
             Ok(Last::Result)
         }
         "additional_tools" => {
@@ -166,7 +166,7 @@ fn message<'t, 'b>(
         request.lost.add("phase"); // which of a model's messages is its answer: only OpenAI's models say so
     }
     let is_said = role == Role::Assistant;
-    join(role, parts, at, is_said && last == Last::Said, request);
+    join(role, parts, is_said && last == Last::Said, request);
     Ok(if is_said { Last::Said } else { Last::Other })
 }
 

@@ -1,6 +1,8 @@
 use super::{items, thought};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Media, MediaKind, Part, Request, Role, Source, Turn, What, openai};
+use crate::llm::translate::hub::{
+    Media, MediaKind, Part, Request, Role, Run, Source, Turn, What, openai, runs,
+};
 use crate::llm::translate::{BadRequest, Lost};
 
 /// Writes `instructions`, what the system says before all others, and `input`.
@@ -14,11 +16,11 @@ pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>
         e.key("instructions").joined(&texts, "\n");
     }
     e.key("input").open(b'[');
-    for turn in input {
-        match turn.role {
-            Role::System => write_system(turn, e),
-            Role::User => write_user(turn, lost, e)?,
-            Role::Assistant => write_assistant(turn, lost, e),
+    for run in runs(input) {
+        match run.role {
+            Role::System => run.turns.iter().for_each(|turn| write_system(turn, e)),
+            Role::User => write_user(&run, lost, e)?,
+            Role::Assistant => run.turns.iter().for_each(|turn| write_assistant(turn, lost, e)),
         }
     }
     e.close(b']');
@@ -49,9 +51,9 @@ fn write_role(role: &str, e: &mut Emit<'_>, content: impl FnOnce(&mut Emit<'_>))
 
 /// The results of calls first, each an item of its own right after the calls they answer; then one message with the
 /// rest.
-fn write_user(turn: &Turn<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
+fn write_user(run: &Run<'_, '_, '_>, lost: &mut Lost, e: &mut Emit<'_>) -> Result<(), BadRequest> {
     let mut parts = Vec::new();
-    for part in &turn.parts {
+    for part in run.parts.iter().copied() {
         match &part.what {
             What::Result { id, content, failed, .. } => write_result(id, content, *failed, e)?,
             What::Text { .. } | What::Media(_) => parts.push(part),
