@@ -1,10 +1,14 @@
 //! Providers of clouds and hosts that are compatible with one, through whole gateways: where requests go, with which
 //! credential and body, what comes back, and that books agree.
 
+#[path = "clouds/accounts.rs"]
+mod accounts;
 #[path = "clouds/azure.rs"]
 mod azure;
 #[path = "clouds/bedrock.rs"]
 mod bedrock;
+#[path = "support/front.rs"]
+mod front;
 #[path = "clouds/presets.rs"]
 mod presets;
 mod support;

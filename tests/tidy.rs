@@ -42,7 +42,7 @@ const ROOMS: [Room; 13] = [
     Room { layer: 6, pure: false, name: "proxy",       may: &[
         "base", "wire", "runtime", "llm", "route", "limit", "telemetry", "config", "mail"] },
     Room { layer: 6, pure: false, name: "coordinator", may: &[
-        "base", "runtime", "limit", "telemetry", "config", "mail"] },
+        "base", "wire", "runtime", "llm", "limit", "telemetry", "config", "mail"] },
     Room { layer: 6, pure: false, name: "admin",       may: &[
         "base", "wire", "limit", "telemetry", "config", "mail"] },
     Room { layer: 7, pure: false, name: "app",         may: &[

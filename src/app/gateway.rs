@@ -70,7 +70,7 @@ impl Gateway {
         let in_force = InForce::after(None, snapshot, cores.len());
         let board = Board::new(desks, Arc::new(in_force), Arc::new(accounts));
         let (senders, mut receivers) = mailboxes(cores.len())?;
-        let helpers = Helpers::start(&board, senders)?;
+        let helpers = Helpers::start(&board, senders, tls.clone())?;
 
         let mut workers = Vec::new();
         for (number, cpu) in cores.into_iter().enumerate() {

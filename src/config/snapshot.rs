@@ -5,6 +5,7 @@ use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
 use crate::llm::auth::aws::Credentials;
+use crate::llm::auth::google;
 use crate::llm::policy::Policy;
 use crate::llm::price::Catalogue;
 use crate::llm::provider::{Dialect, Provider};
@@ -209,6 +210,13 @@ pub enum Credential {
         region: Arc<str>,
         /// Who signs.
         credentials: Credentials,
+    },
+    /// Google's access tokens, which a key gets and which end.
+    Google {
+        /// What gets them.
+        key: Arc<google::Key>,
+        /// The digest of the key: one that a reload did not change has its token already.
+        id: [u8; 32],
     },
     /// The client's own `Authorization` header passes.
     Passthrough,

@@ -52,6 +52,7 @@ fn header(credential: &Credential) -> String {
     match credential {
         Credential::Static { name, value } => format!("{name}: {}", String::from_utf8_lossy(value.expose())),
         Credential::Aws { region, credentials } => format!("aws {} in {region}", credentials.access_key()),
+        Credential::Google { .. } => "google".into(),
         Credential::Passthrough => "passthrough".into(),
         Credential::None => "none".into(),
     }

@@ -9,6 +9,7 @@ mod journal;
 mod keeper;
 mod resolve;
 mod store;
+mod tokens;
 mod unpriced;
 
 pub use store::{
@@ -23,12 +24,14 @@ use crate::runtime::{MailSender, clock};
 use journal::Journal;
 use keeper::Keeper;
 use resolve::Resolver;
+use rustls::ClientConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokens::Fetcher;
 
 /// How often signals, stop requests and workers are looked at.
 const BEAT: Duration = Duration::from_millis(200);
@@ -53,6 +56,7 @@ pub struct Helpers {
     journal: Journal,
     keeper: Keeper,
     resolver: Resolver,
+    fetcher: Fetcher,
 }
 
 impl Helpers {
@@ -60,7 +64,11 @@ impl Helpers {
     ///
     /// # Errors
     /// A sentence for the operator: the file of the records cannot be opened, or a thread not be started.
-    pub fn start(board: &Arc<Board>, mail: Vec<MailSender<ToWorker>>) -> Result<Helpers, String> {
+    pub fn start(
+        board: &Arc<Board>,
+        mail: Vec<MailSender<ToWorker>>,
+        tls: Arc<ClientConfig>,
+    ) -> Result<Helpers, String> {
         let in_force = board.in_force();
         let journal = Journal::start(&in_force.snapshot.settings.records.to, board.clone())?;
         let resolver = Resolver::start(board.clone(), mail.clone());
@@ -70,7 +78,9 @@ impl Helpers {
             None => resolver.wake(),
         }
         let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
-        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver })
+        let fetcher = Fetcher::start(board.clone(), mail.clone(), tls);
+        let fetcher = fetcher.map_err(|error| format!("the thread of access tokens: {error}"))?;
+        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, fetcher })
     }
 }
 
@@ -185,6 +195,7 @@ fn reload(seed: &mut Seed, helpers: &Helpers) {
                 Some(resolved) => publish(board, &helpers.mail, resolved),
                 None => helpers.resolver.wake(),
             }
+            helpers.fetcher.wake();
             tell(&adopted(&before, &next));
         }
         Err(faults) => {

@@ -1,4 +1,4 @@
-use super::{ControlChange, Records, Resolved, Sleeper};
+use super::{ControlChange, Records, Resolved, Sleeper, Tokens};
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
 use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters};
@@ -164,6 +164,7 @@ pub struct Board {
     bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
+    tokens: Mutex<Option<Arc<Tokens>>>,
     latencies: Mutex<Latencies>,
     /// By worker.
     estimates: Mutex<Vec<Estimates>>,
@@ -183,6 +184,7 @@ impl Board {
             bell: OnceLock::new(),
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
+            tokens: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
             estimates: Mutex::default(),
         })
@@ -206,6 +208,16 @@ impl Board {
     /// Replaces the addresses.
     pub fn set_resolved(&self, resolved: Arc<Resolved>) {
         *open(&self.resolved) = Some(resolved);
+    }
+
+    /// The access tokens that were last fetched.
+    pub fn tokens(&self) -> Option<Arc<Tokens>> {
+        open(&self.tokens).clone()
+    }
+
+    /// Notes access tokens for workers that have not begun.
+    pub fn set_tokens(&self, tokens: Arc<Tokens>) {
+        *open(&self.tokens) = Some(tokens);
     }
 
     /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.

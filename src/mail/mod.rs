@@ -14,6 +14,7 @@ pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
 pub use records::{Records, Sheet, Sleeper};
 
+use crate::base::Secret;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub enum ToWorker {
     Adopt(Arc<InForce>),
     /// Where each of `InForce::snapshot.targets` is, by position; empty when its name does not resolve.
     Resolved(Arc<Resolved>),
+    /// The access tokens of backends whose credential has to be fetched.
+    Tokens(Arc<Tokens>),
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
     /// Take no new connections; end each connection after the exchange it is in.
@@ -39,6 +42,15 @@ pub struct Resolved {
     pub generation: u64,
     /// By target, in the order to try them.
     pub addresses: Vec<Arc<[SocketAddr]>>,
+}
+
+/// The access tokens of all backends of one configuration.
+#[derive(Debug)]
+pub struct Tokens {
+    /// The configuration they belong to.
+    pub generation: u64,
+    /// By backend, the value of `authorization`; `None` where none is needed, or none has come that still holds.
+    pub by_backend: Vec<Option<Arc<Secret>>>,
 }
 
 /// Mailbox messages that may wait for a worker: configuration changes and resolutions are rare.

@@ -160,6 +160,7 @@ fn errors_tools_and_limits_are_as_with_claude_elsewhere() {
         r#""tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}]"#;
     let said = openai.read(&rig.client().ask(openai.path, "", &with(&openai.body("m", true), tools)));
     assert_eq!((said.tool.0.as_str(), said.finish.as_str()), ("get_weather", "tool_calls"));
+    rig.settled();
     assert_eq!(rig.balance(0), 100_000 - 1_077);
     rig.simulator.set_script(Script { fault: Fault::Status(529), ..script() });
     for (route, status, kind) in [(openai, 503, "server_error"), (anthropic, 529, "overloaded_error")] {
@@ -174,5 +175,6 @@ fn errors_tools_and_limits_are_as_with_claude_elsewhere() {
     rig.simulator.set_script(Script { fault: Fault::StreamError(3), ..script() });
     let said = anthropic.read(&rig.client().ask(anthropic.path, "", &anthropic.body("m", true)));
     assert_eq!(said.error.as_deref(), Some("overloaded_error"));
+    rig.settled();
     assert!(rig.balance(0) < 98_923);
 }

@@ -9,6 +9,7 @@ use crate::config::resources::settings::Origin;
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
 use crate::llm::auth::aws::Credentials;
+use crate::llm::auth::google::Key;
 use crate::llm::auth::{self, aws};
 use crate::llm::price::vendor::paid_at;
 use crate::llm::provider::Provider;
@@ -199,10 +200,7 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
         }
     };
     if ai.provider == Provider::VertexAi && bytes.trim_ascii_start().starts_with(b"{") {
-        let help =
-            "write an access token, such as gcloud auth print-access-token prints; it ends after an hour";
-        world.faults.fault_with_help(at, "keys of service accounts are not supported yet", help);
-        return None;
+        return google(world, &bytes, at);
     }
     let token = visible(world, &bytes, at)?;
     let usual = ai.provider.credential_header(token);
@@ -215,6 +213,22 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
     };
     let value = Secret::new([prefix.as_bytes(), token.as_bytes()].concat());
     Some(Credential::Static { name: name.into(), value })
+}
+
+/// What gets access tokens: a key file of Google's.
+fn google(world: &World<'_>, json: &[u8], at: Place) -> Option<Credential> {
+    match Key::read(json) {
+        Ok(key) => {
+            let digest = ring::digest::digest(&ring::digest::SHA256, json);
+            let mut id = [0; 32];
+            id.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+            Some(Credential::Google { key: Arc::new(key), id })
+        }
+        Err(fault) => {
+            world.faults.fault_with_help(at, fault.what, fault.help);
+            None
+        }
+    }
 }
 
 /// What signs requests to AWS: the keys of a Secret, or else what the environment has when it is read.
