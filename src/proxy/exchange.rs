@@ -23,6 +23,7 @@ use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,8 @@ async fn settled(
     let mut entry = Entry::begin(worker, serving, client.peer);
     let api_key = client.memo.get_mut().api_key(head, &message.bytes);
     let mut known = Known { api_key, ..Known::default() };
-    note_request(&mut entry.record, head, &message.bytes, known.api_key);
+    let named = &serving.in_force.snapshot.settings.records.headers;
+    note_request(&mut entry.record, head, &message.bytes, known.api_key, named);
 
     let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
@@ -107,9 +109,9 @@ async fn serve(
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
     let host = head.host.map_or(&[][..], |host| host.of(&message.bytes));
     let routes = handshake::routes(&client.socket, listener, host)?;
-    let (rule_index, rule) = find_rule(serving, routes, head, &message.bytes)?;
+    let rule = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
-    entry.record.rule = rule_index;
+    entry.record.rule = rule.number;
     if let Some(redirect) = &rule.filters.redirect {
         let location = location(redirect, listener, head, &message.bytes);
         let manner = manner(worker, head, message, timeouts);
@@ -120,7 +122,7 @@ async fn serve(
     let (whole, edits) = choose(worker, rule)?;
     let (at, whole) = (whole, backend_at(serving, whole)?);
     entry.record.backend.write(&whole.name);
-    let limits = limits_of(rule, whole);
+    let limits = rule.limits_with(whole);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
         let asked = ArrayString::new();
@@ -285,7 +287,7 @@ fn find_rule<'a>(
     routes: &Table,
     head: &RequestHead,
     bytes: &[u8],
-) -> Result<(u32, &'a Rule), Fault> {
+) -> Result<&'a Rule, Fault> {
     let path = head.path_of(bytes);
     url::check_path(path).map_err(|fault| Fault::Path(fault.reason()))?;
     let request = Request {
@@ -296,8 +298,7 @@ fn find_rule<'a>(
         headers: &Fields { head, bytes },
     };
     let index = routes.find(&request).ok_or(Fault::NoRoute)?;
-    let rule = serving.in_force.snapshot.rules.get(index as usize).ok_or(Fault::NoRoute)?;
-    Ok((index, rule))
+    serving.in_force.snapshot.rules.get(index as usize).ok_or(Fault::NoRoute)
 }
 
 /// The headers of a request, as routing looks them up.
@@ -321,16 +322,6 @@ fn choose<'a>(worker: &Worker, rule: &'a Rule) -> Result<(u32, &'a BackendFilter
 
 fn backend_at(serving: &Serving, index: u32) -> Result<&Backend, Fault> {
     serving.in_force.snapshot.backends.get(index as usize).ok_or(Fault::NoBackend)
-}
-
-/// The limits of a rule and of the backend that it goes to, ascending, none twice.
-fn limits_of(rule: &Rule, backend: &Backend) -> ArrayVec<u32, LIMITS_MAX> {
-    let of_backend = backend.limits.iter().filter(|limit| !rule.limits.contains(limit));
-    // Configuration holds both together to LIMITS_MAX.
-    let mut limits: ArrayVec<u32, LIMITS_MAX> =
-        rule.limits.iter().chain(of_backend).copied().take(LIMITS_MAX).collect();
-    limits.sort_unstable();
-    limits
 }
 
 /// The target after the rule's rewrite: path and query, in `target`, which is empty.
@@ -394,11 +385,21 @@ fn asking<'a>(
     Asking { head, bytes, peer: *peer, api_key: known.api_key, model, route: &rule.route, memo }
 }
 
-fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8], api_key: Option<u128>) {
+fn note_request(
+    record: &mut Record,
+    head: &RequestHead,
+    bytes: &[u8],
+    api_key: Option<u128>,
+    named: &[Arc<str>],
+) {
     record.method = bounded(head.method_text.of(bytes));
     record.set_path(head.path_of(bytes));
     record.bytes_in = head.len as u64;
     record.key = caller::key_id(api_key);
+    for name in named {
+        // Configuration holds them to what has room.
+        record.headers.note(name, head.headers.get(bytes, name.as_bytes()).map(|span| span.of(bytes)));
+    }
 }
 
 /// Answers a head that could not be read. There is nothing to settle and no next request.
