@@ -22,7 +22,8 @@ type Fields = BTreeMap<String, Option<String>>;
 pub(super) struct Past {
     /// When it began, in milliseconds since 1970 UTC.
     pub(super) begin_ms: u64,
-    /// From its first byte to its end.
+    /// From its first byte to its end, in whole milliseconds as its beginning is: both are cut, so that what followed one
+    /// another does not overlap.
     pub(super) duration: Duration,
     /// `namespace/name/number` of its rule.
     pub(super) rule: Arc<str>,
@@ -187,7 +188,7 @@ fn past(line: Line<'_>, shared: &mut Shared) -> Option<Past> {
     let text = |text: Option<Cow<'_, str>>, shared: &mut Shared| shared.text(&text.unwrap_or_default());
     Some(Past {
         begin_ms: u64::try_from(time.as_millisecond()).ok()?,
-        duration: Duration::from_micros(line.duration_us),
+        duration: Duration::from_millis(line.duration_us / 1000),
         rule: shared.text(&format!("{route}/{}", line.rule.unwrap_or_default())),
         route: shared.text(&route),
         backend: line.backend.map(|backend| shared.text(&backend)),
