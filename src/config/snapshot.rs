@@ -262,6 +262,16 @@ pub struct Target {
     pub tls: Option<String>,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
 /// What is in force, a line each: listeners with their routes, limits with their unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
