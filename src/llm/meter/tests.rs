@@ -308,6 +308,10 @@ fn embeddings_of_google_and_amazon_are_metered() {
         let said = meter_every_way(format, false, &body);
         assert_eq!((said.usage, said.complete, said.output_bytes), (expect, true, 0), "{body}");
     }
+    let heard = r#"{"embedding":{"values":[1]},"usageMetadata":{"promptTokenCount":9,"promptTokenDetails":[
+        {"modality":"AUDIO","tokenCount":4},{"modality":"TEXT","tokenCount":5}]}}"#;
+    let said = meter_every_way(GeminiEmbed, false, heard);
+    assert_eq!(said.usage.map(|usage| (usage.input, usage.audio_input)), Some((9, 4)));
     for (body, expect) in
         [(r#"{"embeddings":[[1]]}"#, 5), (r#"{"embedding":[1],"inputTextTokenCount":6}"#, 6)]
     {
