@@ -103,7 +103,7 @@ fn bench_pair(group: &mut BenchmarkGroup<'_, WallTime>, client: Format, provider
             translate::request(client, provider, &mut copy, &asked, &mut out).expect("a request");
         });
     });
-    let told = ReplyTerms { created_unix: 1, asked_model: Some("model-1") };
+    let told = ReplyTerms { created_unix: 1, asked_model: Some("model-1"), ..ReplyTerms::default() };
     group.throughput(Throughput::Bytes(reply.len() as u64));
     group.bench_function("reply", |bench| {
         bench.iter(|| {

@@ -413,10 +413,10 @@ fn what_is_not_served_is_said_in_the_words_of_its_api() {
         ("/oa/v1/images/generations", &openai, "OpenAI"),
         ("/oa/v1/responses/resp_1/cancel", &openai, "OpenAI"),
         ("/an/v1/messages/batches", &anthropic, "Anthropic"),
-        ("/ge/v1beta/models/model-1:embedContent", &gemini, "Gemini"),
+        ("/ge/v1beta/models/model-1:asyncBatchEmbedContent", &gemini, "Gemini"),
         ("/ge/v1beta/cachedContents", &gemini, "Gemini"),
         ("/an/v1/embeddings", &openai, "openai.embeddings with the provider anthropic"),
-        ("/ge/v1/embeddings", &openai, "openai.embeddings with the provider gemini"),
+        ("/an/v1beta/models/model-1:embedContent", &gemini, "gemini.embed with the provider anthropic"),
         ("/oa/v1/messages/count_tokens", &anthropic, "anthropic.count_tokens with the provider openai"),
         ("/oa/v1beta/models/model-1:countTokens", &gemini, "gemini.count_tokens with the provider openai"),
     ];

@@ -6,6 +6,8 @@
 //! folder in which what tests/sdk/node/package.json lists is installed; `loadtest/sdk/install` makes both. Of a
 //! language that is not there these tests say so and check nothing.
 
+#[path = "sdk/embeddings.rs"]
+mod embeddings;
 mod support;
 
 use serde_json::{Value, json};

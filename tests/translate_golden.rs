@@ -51,7 +51,11 @@ fn requests() {
 #[test]
 fn replies() {
     check("reply", 90, |provider, client, case| {
-        let terms = ReplyTerms { created_unix: CREATED, asked_model: case["asked_model"].as_str() };
+        let terms = ReplyTerms {
+            created_unix: CREATED,
+            asked_model: case["asked_model"].as_str(),
+            ..ReplyTerms::default()
+        };
         let mut out = Vec::new();
         match translate::reply(provider, client, &mut body(case), &terms, &mut out) {
             Ok(lost) => json!({"out": unique(&out), "lost": lost.names()}),

@@ -14,7 +14,10 @@
 //! | `POST /v1/messages/count_tokens` | `{"input_tokens":N}` |
 //! | `POST /v1beta/models/M:generateContent`, `:streamGenerateContent?alt=sse` | Gemini content, or its SSE stream |
 //! | `POST /v1beta/models/M:countTokens` | `{"totalTokens":N}` |
+//! | `POST /v1beta/models/M:embedContent`, `:batchEmbedContents` | Gemini embeddings, whose first numbers count them |
+//! | `POST /v1/projects/.../models/M:predict` | Vertex AI's, each with its tokens |
 //! | `POST /model/M/converse`, `/model/M/converse-stream` | Bedrock message, or its frames; the signature is verified |
+//! | `POST /model/M/invoke` | Bedrock embeddings of Titan, Cohere or Nova, their tokens in the head too |
 //! | the endpoints of OpenAI below the prefixes of compatible hosts, or a deployment of Azure's | the same |
 //! | `GET /v1/models`, `/v1beta/models`, and below | two models in the shape that path and headers ask for |
 //! | `GET /plain?bytes=N` | N bytes of [`plain_body`] |

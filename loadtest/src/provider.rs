@@ -41,6 +41,12 @@ pub(crate) enum Route {
         streamed: bool,
     },
     GeminiCountTokens,
+    GeminiEmbed,
+    GeminiEmbedBatch,
+    /// Vertex AI's models of texts.
+    GeminiPredict,
+    /// Bedrock's models that embed texts.
+    Invoke,
     /// Bedrock's Converse, whole or as a stream of frames.
     Converse {
         streamed: bool,
@@ -112,6 +118,7 @@ impl Route {
             _ if posted && path.starts_with(b"/model/") => match path.rsplit(|&b| b == b'/').next() {
                 Some(b"converse") => Route::Converse { streamed: false },
                 Some(b"converse-stream") => Route::Converse { streamed: true },
+                Some(b"invoke") => Route::Invoke,
                 _ => Route::Unknown(Shape::Bedrock),
             },
             _ if vertex::is_below(path) => vertex::route(method, path, target),
@@ -129,7 +136,8 @@ impl Route {
             Route::AnthropicMessages | Route::AnthropicCountTokens => Shape::Anthropic,
             Route::VertexMessages { .. } | Route::VertexCountTokens => Shape::Anthropic,
             Route::GeminiGenerate { .. } | Route::GeminiCountTokens => Shape::Gemini,
-            Route::Converse { .. } => Shape::Bedrock,
+            Route::GeminiEmbed | Route::GeminiEmbedBatch | Route::GeminiPredict => Shape::Gemini,
+            Route::Converse { .. } | Route::Invoke => Shape::Bedrock,
             Route::Models(shape) | Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
             _ => Shape::OpenAi,
         }
@@ -187,6 +195,10 @@ fn answer_well(ask: &Ask<'_>) -> Result<Plan, Refusal> {
         Route::VertexCountTokens => vertex::count_tokens(ask),
         Route::GeminiGenerate { streamed } => gemini::generate(ask, streamed),
         Route::GeminiCountTokens => gemini::count_tokens(ask),
+        Route::GeminiEmbed => embeddings::embed(ask),
+        Route::GeminiEmbedBatch => embeddings::embed_batch(ask),
+        Route::GeminiPredict => embeddings::predict(ask),
+        Route::Invoke => embeddings::invoke(ask),
         Route::Converse { streamed } => converse::converse(ask, streamed),
         Route::Models(shape) => models::models(ask, shape),
         Route::Plain => plain::plain(ask),

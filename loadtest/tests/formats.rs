@@ -410,6 +410,55 @@ fn embeddings_report_their_input() {
 }
 
 #[test]
+fn embeddings_of_google_and_amazon_report_their_input() {
+    let simulator = Simulator::start(metered()).unwrap();
+    let mut client = Client::to(simulator.addr());
+    let text = r#"{"content":{"parts":[{"text":"a"}]}}"#;
+    let named = text.replace("{\"content", "{\"model\":\"models/g-1\",\"content");
+    let vertex = "/v1/projects/p/locations/l/publishers/google/models";
+    let rows = [
+        (
+            "/v1beta/models/g-1:embedContent".to_owned(),
+            text.to_owned(),
+            "/embedding/values/7",
+            "/usageMetadata/promptTokenCount",
+        ),
+        (
+            "/v1beta/models/g-1:batchEmbedContents".to_owned(),
+            format!(r#"{{"requests":[{named},{named}]}}"#),
+            "/embeddings/1/values/7",
+            "/usageMetadata/promptTokenCount",
+        ),
+        (
+            format!("{vertex}/t-1:predict"),
+            r#"{"instances":[{"content":"a"}]}"#.to_owned(),
+            "/predictions/0/embeddings/values/7",
+            "/predictions/0/embeddings/statistics/token_count",
+        ),
+        (
+            "/model/amazon.titan-embed-text-v2%3A0/invoke".to_owned(),
+            r#"{"inputText":"a"}"#.to_owned(),
+            "/embedding/7",
+            "/inputTextTokenCount",
+        ),
+    ];
+    for (target, body, number, tokens) in &rows {
+        let answer = client.ask(&post(target, "authorization: Bearer ya29.x\r\n", body)).json();
+        assert!(answer.pointer(number).is_some_and(Value::is_number), "{target}: {answer}");
+        assert_eq!(answer.pointer(tokens), Some(&120.into()), "{target}: {answer}");
+    }
+    assert_eq!(simulator.ledger().reported, Usage { input: 4 * 120, ..Usage::default() });
+    for (target, body) in [
+        ("/v1beta/models/other:batchEmbedContents".to_owned(), rows[1].1.as_str()),
+        (format!("{vertex}/t-1:embedContent"), &named),
+        ("/model/cohere.embed-english-v3/invoke".to_owned(), r#"{"texts":["a"]}"#),
+    ] {
+        let answer = client.ask(&post(&target, "authorization: Bearer ya29.x\r\n", body));
+        assert_eq!(answer.status, 400, "{target}");
+    }
+}
+
+#[test]
 fn gemini_whole_and_streamed() {
     const NAMES: [&str; 5] = [
         "/promptTokenCount",

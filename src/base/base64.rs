@@ -43,14 +43,27 @@ fn bytes_of(digits: &[u8], sextet: impl Fn(u8) -> Option<u32>) -> Option<(Vec<u8
 
 /// Appends `bytes` in the alphabet that [`decode_url`] reads, without padding.
 pub fn push_url(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_digits(out, bytes, URL_DIGITS);
+}
+
+/// Appends `bytes` in the alphabet that [`decode`] reads, with padding.
+pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_digits(out, bytes, DIGITS);
+    let missing = (3 - bytes.len() % 3) % 3;
+    out.extend(std::iter::repeat_n(b'=', missing));
+}
+
+fn push_digits(out: &mut Vec<u8>, bytes: &[u8], alphabet: &[u8; 64]) {
+    out.reserve(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let bits =
             (0..3).fold(0u32, |bits, i| bits << 8 | u32::from(group.get(i).copied().unwrap_or_default()));
-        let digits = (0..=group.len()).map(|i| URL_DIGITS[(bits >> (18 - 6 * i) & 63) as usize]);
+        let digits = (0..=group.len()).map(|i| alphabet[(bits >> (18 - 6 * i) & 63) as usize]);
         out.extend(digits);
     }
 }
 
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 fn sextet(digit: u8) -> Option<u32> {
@@ -137,6 +150,9 @@ mod tests {
             while !padded.len().is_multiple_of(4) {
                 padded.push('=');
             }
+            let mut written = Vec::new();
+            push(&mut written, &bytes);
+            prop_assert_eq!(written, padded.as_bytes());
             prop_assert_eq!(decode(padded.as_bytes()), Some(bytes));
         }
 

@@ -1,7 +1,7 @@
 /// What a translation between providers' formats may lose: the word for each thing that some format cannot say.
 ///
 /// It stands here because those who translate and those who count know nothing of each other.
-pub const LOSSES: [&str; 71] = [
+pub const LOSSES: [&str; 72] = [
     "access_programs",
     "annotations",
     "audio",
@@ -54,6 +54,7 @@ pub const LOSSES: [&str; 71] = [
     "stop",
     "stop_reason",
     "strict",
+    "task_type",
     "temperature",
     "thinking",
     "title",

@@ -180,6 +180,8 @@ fn models(
         }
         b":streamGenerateContent" => called(Format::GeminiGenerate, Some(true)),
         b":countTokens" => called(Format::GeminiCountTokens, None),
+        b":embedContent" => called(Format::GeminiEmbed, None),
+        b":batchEmbedContents" => called(Format::GeminiEmbedBatch, None),
         // Names of OpenAI's fine-tuned models have colons, so what follows one is a method of Gemini's only in a POST.
         b"" | b":" => looked_up(method, listed, Some(Span::new(begin, path.len()))),
         _ if method == Method::Post => Err(Mismatch::Unserved(Api::Gemini)),
@@ -312,6 +314,8 @@ mod tests {
             ),
             ("/v1alpha/models/gemini-2.5-flash:streamGenerateContent?%24alt=sse", GeminiGenerate, Some(true)),
             ("/v1beta/models/gemini-2.5-flash:countTokens", GeminiCountTokens, None),
+            ("/v1beta/models/gemini-2.5-flash:embedContent", GeminiEmbed, None),
+            ("/x/v1/models/gemini-2.5-flash:batchEmbedContents?key=k", GeminiEmbedBatch, None),
         ];
         for (path, format, streamed) in rows {
             assert_eq!(
@@ -343,8 +347,8 @@ mod tests {
             ("/v1/messages/batches", None, Api::Anthropic),
             ("/v1/messages/batches/b/results", ANTHROPIC_HEADER, Api::Anthropic),
             ("/v1/complete", None, Api::Anthropic),
-            ("/v1beta/models/gemini:batchEmbedContents", None, Api::Gemini),
-            ("/v1/models/gemini:embedContent", None, Api::Gemini),
+            ("/v1beta/models/gemini:asyncBatchEmbedContent", None, Api::Gemini),
+            ("/v1/models/gemini:predict", None, Api::Gemini),
             ("/v1beta/cachedContents", None, Api::Gemini),
             ("/upload/v1beta/files", None, Api::Gemini),
             ("/v1/files", Some(Api::Gemini), Api::Gemini),

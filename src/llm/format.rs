@@ -21,8 +21,16 @@ pub enum Format {
     GeminiCountTokens,
     /// Gemini `GET /v1beta/models` and `GET /v1beta/models/{id}`.
     GeminiModels,
+    /// Gemini `POST /v1beta/models/{model}:embedContent`, one content.
+    GeminiEmbed,
+    /// Gemini `POST /v1beta/models/{model}:batchEmbedContents`, several.
+    GeminiEmbedBatch,
+    /// Vertex AI `POST .../models/{model}:predict` of models that embed texts: of providers alone.
+    GeminiPredict,
     /// Amazon Bedrock `POST /model/{id}/converse` and `/converse-stream`: of providers alone, no client speaks it.
     BedrockConverse,
+    /// Amazon Bedrock `POST /model/{id}/invoke` of models that embed texts, whose maker decides the body: of providers alone.
+    BedrockInvoke,
 }
 
 /// Whose API a format belongs to: what its errors and its headers look like.
@@ -40,7 +48,7 @@ pub enum Api {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 11] = [
+    pub const ALL: [Format; 15] = [
         Format::OpenAiChat,
         Format::OpenAiResponses,
         Format::OpenAiEmbeddings,
@@ -51,7 +59,11 @@ impl Format {
         Format::GeminiGenerate,
         Format::GeminiCountTokens,
         Format::GeminiModels,
+        Format::GeminiEmbed,
+        Format::GeminiEmbedBatch,
+        Format::GeminiPredict,
         Format::BedrockConverse,
+        Format::BedrockInvoke,
     ];
 
     /// The name used in configuration, records and metrics.
@@ -67,7 +79,11 @@ impl Format {
             Format::GeminiGenerate => "gemini.generate",
             Format::GeminiCountTokens => "gemini.count_tokens",
             Format::GeminiModels => "gemini.models",
+            Format::GeminiEmbed => "gemini.embed",
+            Format::GeminiEmbedBatch => "gemini.embed_batch",
+            Format::GeminiPredict => "gemini.predict",
             Format::BedrockConverse => "bedrock.converse",
+            Format::BedrockInvoke => "bedrock.invoke",
         }
     }
 
@@ -81,8 +97,13 @@ impl Format {
             Format::AnthropicMessages | Format::AnthropicCountTokens | Format::AnthropicModels => {
                 Api::Anthropic
             }
-            Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => Api::Gemini,
-            Format::BedrockConverse => Api::Bedrock,
+            Format::GeminiGenerate
+            | Format::GeminiCountTokens
+            | Format::GeminiModels
+            | Format::GeminiEmbed
+            | Format::GeminiEmbedBatch
+            | Format::GeminiPredict => Api::Gemini,
+            Format::BedrockConverse | Format::BedrockInvoke => Api::Bedrock,
         }
     }
 
@@ -94,7 +115,11 @@ impl Format {
             | Format::AnthropicMessages
             | Format::GeminiGenerate
             | Format::BedrockConverse => Work::Generates,
-            Format::OpenAiEmbeddings => Work::Reads,
+            Format::OpenAiEmbeddings
+            | Format::GeminiEmbed
+            | Format::GeminiEmbedBatch
+            | Format::GeminiPredict
+            | Format::BedrockInvoke => Work::Reads,
             Format::OpenAiModels
             | Format::AnthropicCountTokens
             | Format::AnthropicModels
@@ -111,7 +136,13 @@ impl Format {
             | Format::OpenAiEmbeddings
             | Format::AnthropicMessages
             | Format::AnthropicCountTokens => ModelPlace::Body,
-            Format::GeminiGenerate | Format::GeminiCountTokens | Format::BedrockConverse => ModelPlace::Path,
+            Format::GeminiGenerate
+            | Format::GeminiCountTokens
+            | Format::GeminiEmbed
+            | Format::GeminiEmbedBatch
+            | Format::GeminiPredict
+            | Format::BedrockConverse
+            | Format::BedrockInvoke => ModelPlace::Path,
             Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => ModelPlace::Question,
         }
     }

@@ -39,6 +39,8 @@ pub struct Ask {
     pub input_tokens: u64,
     /// How long the vectors shall be: `dimensions` of embeddings.
     pub dimensions: Option<u64>,
+    /// Whether the vectors shall come as base64 (`encoding_format` of embeddings).
+    pub base64: bool,
     /// Bytes of media in the body (base64), which [`text_bytes`](Ask::text_bytes) leaves out.
     pub media_bytes: u64,
     /// The outermost object.
@@ -145,6 +147,10 @@ enum Place {
     /// `input` of embeddings: texts, or tokens as numbers.
     Input,
     Dimensions,
+    /// `encoding_format` of embeddings. What it must be is for providers and translations to say.
+    Encoding,
+    /// `requests` of Gemini's, and each of them.
+    Requests,
     /// `generationConfig` of Gemini.
     Config,
     /// Its `maxOutputTokens`. What is no number is for Gemini to judge, which takes it in other forms too.
@@ -206,8 +212,16 @@ const RESPONSES: Members = &[
 ];
 
 /// Embeddings (OpenAI API reference, "Create embeddings").
-const EMBEDDINGS: Members =
-    &[(b"model", Place::Model), (b"input", Place::Input), (b"dimensions", Place::Dimensions)];
+const EMBEDDINGS: Members = &[
+    (b"model", Place::Model),
+    (b"input", Place::Input),
+    (b"dimensions", Place::Dimensions),
+    (b"encoding_format", Place::Encoding),
+];
+
+/// One content to embed, and several (Gemini API reference, "models.embedContent", "models.batchEmbedContents").
+const EMBED: Members = &[(b"content", Place::Text), (b"title", Place::Text)];
+const EMBED_BATCH: Members = &[(b"requests", Place::Requests)];
 
 /// Contents, in both spellings that Google reads (Gemini API reference, "Generating content", "Counting tokens").
 const CONTENTS: Members = &[
@@ -230,16 +244,21 @@ fn members_of(format: Format) -> Members {
         Format::OpenAiEmbeddings => EMBEDDINGS,
         Format::AnthropicMessages | Format::AnthropicCountTokens => MESSAGES,
         Format::GeminiGenerate | Format::GeminiCountTokens => CONTENTS,
-        // Those have no body, and Bedrock's no client.
-        Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels | Format::BedrockConverse => {
-            &[]
-        }
+        Format::GeminiEmbed => EMBED,
+        Format::GeminiEmbedBatch => EMBED_BATCH,
+        // Those have no body, and the last ones no client.
+        Format::OpenAiModels
+        | Format::AnthropicModels
+        | Format::GeminiModels
+        | Format::GeminiPredict
+        | Format::BedrockConverse
+        | Format::BedrockInvoke => &[],
     }
 }
 
 /// Whether the model reads the texts in the member `key` of the outermost object.
 pub(super) fn is_read(format: Format, key: &[u8]) -> bool {
-    let read = |place: &Place| matches!(place, Place::Text | Place::Input);
+    let read = |place: &Place| matches!(place, Place::Text | Place::Input | Place::Requests);
     members_of(format).iter().any(|(name, place)| *name == key && read(place))
 }
 
@@ -256,8 +275,8 @@ struct Findings {
     bad: Option<BadBody>,
     /// Decoded bytes of the string being read, in a place where they count.
     string_bytes: u64,
-    /// How many bytes of [`DATA_URL`] it begins with.
-    url_matched: usize,
+    /// How many bytes of [`DATA_URL`] or [`BASE64`] it begins with.
+    matched: usize,
     /// Where `stream_options` opened.
     options_open: usize,
     /// Where the key of `model` begins.
@@ -265,6 +284,7 @@ struct Findings {
 }
 
 const DATA_URL: &[u8] = b"data:";
+const BASE64: &[u8] = b"base64";
 
 impl Findings {
     fn new(format: Format) -> Findings {
@@ -275,7 +295,7 @@ impl Findings {
             fault: None,
             bad: None,
             string_bytes: 0,
-            url_matched: 0,
+            matched: 0,
             options_open: 0,
             model_at: 0,
         }
@@ -315,6 +335,15 @@ impl Findings {
         }
     }
 
+    /// Compares the next part of a string with what it may begin with.
+    fn compare(&mut self, beginning: &[u8], part: &[u8]) {
+        if self.string_bytes == self.matched as u64 {
+            let expected = beginning.get(self.matched..).unwrap_or_default();
+            self.matched += expected.iter().zip(part).take_while(|(a, b)| a == b).count();
+        }
+        self.string_bytes += part.len() as u64;
+    }
+
     /// A value whose type does not fit its place. Only the first such is told.
     fn wrong_type(&mut self, place: Place, at: usize) {
         let (name, expected) = match place {
@@ -330,6 +359,7 @@ impl Findings {
             Place::Background => ("background", "a boolean"),
             Place::Dimensions => ("dimensions", "a non-negative integer"),
             Place::Unseen | Place::Config | Place::ConfigMaxTokens | Place::Candidates => return,
+            Place::Encoding | Place::Requests => return,
             Place::Input | Place::Text | Place::Url | Place::Source | Place::Media | Place::Other => return,
         };
         self.bad.get_or_insert(BadBody::Field { name, expected });
@@ -352,6 +382,7 @@ impl Visitor for Findings {
                 Place::Config,
                 b"responseSchema" | b"response_schema" | b"responseJsonSchema" | b"response_json_schema",
             ) => Place::Text,
+            (Place::Requests, b"content" | b"title") => Place::Text,
             (Place::Source, b"data") => Place::Media,
             (Place::Text | Place::Url | Place::Source | Place::Media, _) => match key {
                 b"url" | b"image_url" | b"file_data" => Place::Url,
@@ -365,7 +396,7 @@ impl Visitor for Findings {
     fn element(&mut self, parent: Place) -> Place {
         match parent {
             Place::Text | Place::Url | Place::Source | Place::Media => Place::Text,
-            Place::Input => Place::Input,
+            Place::Input | Place::Requests => parent,
             _ => Place::Other,
         }
     }
@@ -398,20 +429,16 @@ impl Visitor for Findings {
             Place::Text | Place::Input | Place::Source | Place::Media => {
                 self.string_bytes += part.len() as u64;
             }
-            Place::Url => {
-                if self.string_bytes == self.url_matched as u64 {
-                    let expected = DATA_URL.get(self.url_matched..).unwrap_or_default();
-                    self.url_matched += expected.iter().zip(part).take_while(|(a, b)| a == b).count();
-                }
-                self.string_bytes += part.len() as u64;
-            }
+            Place::Url => self.compare(DATA_URL, part),
+            Place::Encoding => self.compare(BASE64, part),
             _ => {}
         }
     }
 
     fn string(&mut self, place: Place, start: usize, end: usize) {
         let bytes = std::mem::take(&mut self.string_bytes);
-        let is_data_url = std::mem::take(&mut self.url_matched) == DATA_URL.len();
+        let matched = std::mem::take(&mut self.matched);
+        let is_data_url = matched == DATA_URL.len();
         match place {
             Place::Model => {
                 self.ask.model = Some(Span::new(start + 1, end - 1));
@@ -421,6 +448,7 @@ impl Visitor for Findings {
             Place::Unseen => self.ask.unseen = true,
             Place::Media => self.ask.media_bytes += bytes,
             Place::Url if is_data_url => self.ask.media_bytes += bytes,
+            Place::Encoding => self.ask.base64 = (matched, bytes) == (BASE64.len(), BASE64.len() as u64),
             Place::Text | Place::Input | Place::Url | Place::Source => self.ask.text_bytes += bytes,
             _ => self.wrong_type(place, start),
         }

@@ -39,7 +39,7 @@ pub struct CredentialHeader {
 /// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
 /// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 34] = [
+pub const SERVED: [(Format, Provider, Format); 50] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
@@ -74,6 +74,23 @@ pub const SERVED: [(Format, Provider, Format); 34] = [
     (Format::OpenAiResponses,      Provider::VertexAi,  Format::AnthropicMessages),
     (Format::GeminiGenerate,       Provider::VertexAi,  Format::GeminiGenerate),
     (Format::GeminiCountTokens,    Provider::VertexAi,  Format::GeminiCountTokens),
+    // Embeddings.
+    (Format::OpenAiEmbeddings,     Provider::Gemini,    Format::GeminiEmbedBatch),
+    (Format::OpenAiEmbeddings,     Provider::VertexAi,  Format::GeminiPredict),
+    (Format::OpenAiEmbeddings,     Provider::VertexAi,  Format::GeminiEmbed),
+    (Format::OpenAiEmbeddings,     Provider::Bedrock,   Format::BedrockInvoke),
+    (Format::GeminiEmbed,          Provider::Gemini,    Format::GeminiEmbed),
+    (Format::GeminiEmbed,          Provider::VertexAi,  Format::GeminiEmbed),
+    (Format::GeminiEmbed,          Provider::VertexAi,  Format::GeminiPredict),
+    (Format::GeminiEmbed,          Provider::OpenAi,    Format::OpenAiEmbeddings),
+    (Format::GeminiEmbed,          Provider::AzureOpenAi, Format::OpenAiEmbeddings),
+    (Format::GeminiEmbed,          Provider::Bedrock,   Format::BedrockInvoke),
+    (Format::GeminiEmbedBatch,     Provider::Gemini,    Format::GeminiEmbedBatch),
+    (Format::GeminiEmbedBatch,     Provider::VertexAi,  Format::GeminiPredict),
+    (Format::GeminiEmbedBatch,     Provider::VertexAi,  Format::GeminiEmbed),
+    (Format::GeminiEmbedBatch,     Provider::OpenAi,    Format::OpenAiEmbeddings),
+    (Format::GeminiEmbedBatch,     Provider::AzureOpenAi, Format::OpenAiEmbeddings),
+    (Format::GeminiEmbedBatch,     Provider::Bedrock,   Format::BedrockInvoke),
 ];
 
 impl Provider {
@@ -129,20 +146,29 @@ impl Provider {
             Format::OpenAiChat | Format::AnthropicMessages => {
                 return out.extend_from_slice(configured.as_bytes());
             }
-            Format::BedrockConverse => {
+            Format::BedrockConverse | Format::BedrockInvoke => {
                 for part in [configured.as_bytes(), b"/"] {
                     out.extend_from_slice(part);
                 }
                 // Names have colons, and ARNs slashes, which are no separators here.
                 percent_encode(out, model);
-                return out.extend_from_slice(if streamed { b"/converse-stream" } else { b"/converse" });
+                return out.extend_from_slice(match (format, streamed) {
+                    (Format::BedrockInvoke, _) => b"/invoke",
+                    (_, true) => b"/converse-stream",
+                    (_, false) => b"/converse",
+                });
             }
             Format::OpenAiResponses => ("/chat/completions", "/responses"),
             Format::OpenAiEmbeddings => ("/chat/completions", "/embeddings"),
             Format::OpenAiModels => ("/chat/completions", "/models"),
             Format::AnthropicCountTokens => ("/messages", "/messages/count_tokens"),
             Format::AnthropicModels => ("/messages", "/models"),
-            Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => ("", "/models"),
+            Format::GeminiGenerate
+            | Format::GeminiCountTokens
+            | Format::GeminiModels
+            | Format::GeminiEmbed
+            | Format::GeminiEmbedBatch
+            | Format::GeminiPredict => ("", "/models"),
         };
         let (configured, query) = match configured.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -164,6 +190,9 @@ impl Provider {
             (Format::GeminiGenerate, false) => out.extend_from_slice(b":generateContent"),
             (Format::GeminiGenerate, true) => out.extend_from_slice(b":streamGenerateContent"),
             (Format::GeminiCountTokens, _) => out.extend_from_slice(b":countTokens"),
+            (Format::GeminiEmbed, _) => out.extend_from_slice(b":embedContent"),
+            (Format::GeminiEmbedBatch, _) => out.extend_from_slice(b":batchEmbedContents"),
+            (Format::GeminiPredict, _) => out.extend_from_slice(b":predict"),
             (Format::AnthropicMessages, false) => out.extend_from_slice(b":rawPredict"),
             (Format::AnthropicMessages, true) => out.extend_from_slice(b":streamRawPredict"),
             _ => {}
@@ -297,17 +326,19 @@ mod tests {
         for (at, row) in SERVED.iter().enumerate() {
             assert!(!SERVED[..at].contains(row), "{row:?}");
             let before = SERVED[..at].iter().find(|other| (other.0, other.1) == (row.0, row.1));
-            assert!(before.is_none_or(|before| before.0 == before.2), "{row:?}");
+            assert!(before.is_none() || row.0 != row.2, "{row:?}");
         }
-        // Bedrock's is spoken for clients of other formats alone.
-        for format in Format::ALL.into_iter().filter(|format| format.api() != Api::Bedrock) {
+        // Bedrock's and Vertex AI's own are spoken for clients of other formats alone.
+        let is_spoken = |format: &Format| format.api() != Api::Bedrock && *format != Format::GeminiPredict;
+        for format in Format::ALL.into_iter().filter(is_spoken) {
             assert!(
                 SERVED.iter().any(|row| row.0 == format && row.2 == format),
                 "{format:?} is native somewhere"
             );
         }
         let speaks = |provider: Provider, client| Dialect::of(provider).speaks(provider, client);
-        assert_eq!(speaks(Gemini, Format::OpenAiEmbeddings), None);
+        assert_eq!(speaks(Gemini, Format::OpenAiEmbeddings), Some(Format::GeminiEmbedBatch));
+        assert_eq!(speaks(Anthropic, Format::OpenAiEmbeddings), None);
         assert_eq!(speaks(Anthropic, Format::OpenAiChat), Some(Format::AnthropicMessages));
     }
 
@@ -330,6 +361,9 @@ mod tests {
             (Gemini, Format::GeminiGenerate, "gemini-2.5", "/v1beta/models/gemini-2.5:generateContent"),
             (Gemini, Format::GeminiCountTokens, "a?b c", "/v1beta/models/a%3Fb%20c:countTokens"),
             (Gemini, Format::GeminiModels, "", "/v1beta/models"),
+            (Gemini, Format::GeminiEmbed, "gemini-x", "/v1beta/models/gemini-x:embedContent"),
+            (Gemini, Format::GeminiEmbedBatch, "gemini-x", "/v1beta/models/gemini-x:batchEmbedContents"),
+            (Bedrock, Format::BedrockInvoke, "amazon.x-v2:0", "/model/amazon.x-v2%3A0/invoke"),
             (AzureOpenAi, Format::OpenAiResponses, "", "/openai/v1/responses"),
             (AzureOpenAi, Format::OpenAiModels, "", "/openai/v1/models"),
         ];
@@ -342,6 +376,8 @@ mod tests {
             (Format::GeminiGenerate, google, false, "/models/m:generateContent"),
             (Format::GeminiGenerate, google, true, "/models/m:streamGenerateContent"),
             (Format::GeminiCountTokens, google, false, "/models/m:countTokens"),
+            (Format::GeminiEmbed, google, false, "/models/m:embedContent"),
+            (Format::GeminiPredict, google, false, "/models/m:predict"),
             (Format::AnthropicMessages, anthropic, false, "/models/m:rawPredict"),
             (Format::AnthropicMessages, anthropic, true, "/models/m:streamRawPredict"),
         ] {

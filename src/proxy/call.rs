@@ -43,6 +43,8 @@ pub(super) struct Call<'a> {
     pub(super) guardrail: Option<&'a Guardrail>,
     /// The model that the client's path names, as it stands there; empty when it names none.
     pub(super) path_model: &'a [u8],
+    /// A policy has put it there.
+    pub(super) is_renamed: bool,
     /// The head of the client's request, which stands at the beginning of the message.
     pub(super) head: &'a RequestHead,
     /// The format that the client speaks.
@@ -81,9 +83,16 @@ const INTERIM_MAX: u32 = 16;
 const DEFAULT_MAX_TOKENS: u64 = 4096;
 
 impl Call<'_> {
-    /// Whether the formats differ, so that bodies are translated and not just edited.
+    /// Whether bodies are translated and not just edited: the formats differ, or the model stands in places that no edit
+    /// knows.
     pub(super) fn translates(&self) -> bool {
-        self.client != self.upstream
+        self.client != self.upstream || self.renames()
+    }
+
+    /// Whether another model is asked for than each of the requests of a body may name beside the path.
+    fn renames(&self) -> bool {
+        let names_it_twice = matches!(self.upstream, Format::GeminiEmbed | Format::GeminiEmbedBatch);
+        names_it_twice && (self.model.is_some() || self.is_renamed)
     }
 
     /// The value of `Host`.
@@ -144,11 +153,15 @@ pub(super) fn write(
         let in_path = call.provider.model_place(call.upstream) == ModelPlace::Path;
         let named = call.ask.model.filter(|_| in_path && call.model.is_none());
         let named = named.and_then(|model| unescape::text(model.of(&bytes[body.clone()])));
-        let named = named.map(|model| encoded(&model)).unwrap_or_default();
+        let named = match named {
+            Some(model) => encoded(&model),
+            None if in_path => call.path_model.to_vec(),
+            None => Vec::new(),
+        };
         // The decoder writes into what it decodes, and the head is still needed: it stands before the body.
         let (head_bytes, body) = bytes.split_at_mut(body.start);
         let lost = translate::request(call.client, call.upstream, body, &terms, &mut gather.theirs)
-            .map_err(|bad| Fault::BadRequest { param: bad.param, message: bad.message })?;
+            .map_err(|bad| Fault::BadRequest { message: bad.to_string(), param: bad.param })?;
         note_lost(call, &lost, entry)?;
         let length = gather.theirs.len();
         let target = request_head(call, head, (head_bytes, &named), token, length, &mut gather.ours);
@@ -260,7 +273,7 @@ fn request_head(
         write::header(out, b"content-type", b"application/json");
         write::content_length(out, length as u64);
     }
-    if call.upstream == Format::BedrockConverse {
+    if call.upstream.api() == Api::Bedrock {
         let streamed = call.ask.stream == Some(true);
         write::header(out, b"accept", if streamed { EVENT_STREAM } else { b"application/json" });
     }
@@ -296,9 +309,9 @@ fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
         | Known::Via
         | Known::Origin => false,
         Known::AnthropicVersion => !call.translates() && call.provider.body_version().is_none(),
-        Known::Accept => call.upstream != Format::BedrockConverse,
+        Known::Accept => call.upstream.api() != Api::Bedrock,
         // What AWS reads is written and signed here.
-        _ if starts_with(name, b"x-amz") && call.upstream == Format::BedrockConverse => false,
+        _ if starts_with(name, b"x-amz") && call.upstream.api() == Api::Bedrock => false,
         _ => {
             let private: [&[u8]; 4] = [b"sec-fetch-", b"forwarded", b"cookie", b"api-key"];
             !private.iter().any(|prefix| starts_with(name, prefix))

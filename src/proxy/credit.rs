@@ -74,7 +74,9 @@ impl Entry {
         let media = input_tokens(0, ask.media_bytes, ratio).saturating_sub(OVERHEAD_TOKENS);
         let input = match work {
             // No conversation, no marks around it.
-            Work::Reads => ratio.tokens(ask.text_bytes).saturating_add(ask.input_tokens),
+            Work::Reads => {
+                ratio.tokens(ask.text_bytes).saturating_add(ask.input_tokens).saturating_add(media)
+            }
             _ => {
                 let counted = rule.tokenizer.and_then(|tokenizer| tokenizer.count(format, body));
                 let estimated = || input_tokens(ask.text_bytes, ask.media_bytes, ratio);

@@ -187,6 +187,7 @@ async fn serve(
         path,
         guardrail: guardrail.as_ref(),
         path_model,
+        is_renamed: renamed.is_some(),
         head,
         client: format,
         upstream,

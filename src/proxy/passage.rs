@@ -131,6 +131,8 @@ pub(super) fn translate_whole(
     let terms = ReplyTerms {
         created_unix: entry.record.time_unix_ms / 1000,
         asked_model: Some(call.asked_model.as_str()),
+        input_tokens: entry.usage_of_answer().0.input,
+        base64: call.ask.base64,
     };
     let lost = translate::reply(provider, call.client, whole, &terms, out)
         .map_err(|_| Fault::ProviderMalformed("its body is not what its format promises"))?;

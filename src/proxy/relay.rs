@@ -8,8 +8,9 @@ use super::fault::Fault;
 use super::outflow::Outflow;
 use super::upstream::Upstream;
 use super::worker::Worker;
+use crate::base::ascii;
 use crate::config::Timeouts;
-use crate::llm::{Format, Meter};
+use crate::llm::{Format, Meter, Work};
 use crate::runtime::executor::yield_now;
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyReader, Framing, Known, ResponseHead};
@@ -34,7 +35,7 @@ pub(super) async fn answer(
     entry.record.status = head.status;
     entry.record.streamed = streamed;
     match head.status {
-        200..300 => entry.meter = Some(Meter::new(call.upstream, streamed)),
+        200..300 => entry.meter = Some(meter(call, &head, &bytes, streamed)),
         _ => entry.reached = Reached::Refusal,
     }
     let mut body =
@@ -176,7 +177,24 @@ async fn broken_off(
     Err(fault)
 }
 
+/// What meters the answer. What Bedrock was asked to invoke need not tell its usage, so its head does.
+fn meter(call: &Call<'_>, head: &ResponseHead, bytes: &[u8], streamed: bool) -> Meter {
+    let mut meter = Meter::new(call.upstream, streamed);
+    if call.upstream == Format::BedrockInvoke {
+        let value = head.headers.get(bytes, b"x-amzn-bedrock-input-token-count");
+        let value = value.and_then(|value| std::str::from_utf8(ascii::trim(value.of(bytes))).ok());
+        if let Some(input) = value.and_then(|value| value.parse().ok()) {
+            meter.note_input(input);
+        }
+    }
+    meter
+}
+
 fn is_event_stream(call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) -> bool {
+    // Vectors are written when all of them are there.
+    if call.translates() && call.client.work() == Work::Reads {
+        return false;
+    }
     let media = head.headers.first(Known::ContentType).map(|span| span.of(bytes)).unwrap_or_default();
     let name = match call.upstream {
         Format::BedrockConverse => EVENT_STREAM,

@@ -1,4 +1,4 @@
-"""The official Google Gen AI SDK, asked for content, to count tokens and for models. See common.py."""
+"""The official Google Gen AI SDK, asked for content, to count tokens, to embed and for models. See common.py."""
 
 import types as modules
 
@@ -33,6 +33,12 @@ def ask(client, order):
         case "count":
             total = client.models.count_tokens(config={"http_options": options}, **call).total_tokens
             return {"text": "", "finish": None, "usage": [total, 0]}
+        case "embed":
+            contents = [TEXT, TEXT] if order["max_tokens"] > 1 else TEXT
+            answer = client.models.embed_content(
+                model=MODEL, contents=contents, config=types.EmbedContentConfig(http_options=options)
+            )
+            return {"text": "", "finish": [len(one.values) for one in answer.embeddings], "usage": None}
         case "models":
             listed = list(client.models.list())
             found = client.models.get(model=listed[-1].name)

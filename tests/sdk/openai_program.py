@@ -13,8 +13,9 @@ def connect(**how):
 def ask(client, order):
     # Without its key, as a caller who has none; with its own headers.
     headers = {**order["headers"], **({"Authorization": openai.Omit()} if order["keyless"] else {})}
-    if order["way"] == "embeddings":
-        return embeddings(client.embeddings, {"model": MODEL, "input": [TEXT, TEXT], "extra_headers": headers})
+    if order["way"].startswith("embeddings"):
+        texts = TEXT if order["way"] == "embeddings-one" else [TEXT, TEXT]
+        return embeddings(client.embeddings, {"model": MODEL, "input": texts, "extra_headers": headers})
     if order["way"] == "models":
         return models(client.models, {"extra_headers": headers})
     if order["way"].startswith("responses"):

@@ -2,11 +2,13 @@
 #![allow(dead_code, unreachable_pub, unused_imports)] // every test binary includes it and uses a part of it
 
 mod apis;
+mod embedders;
 mod hosts;
 pub mod process;
 pub mod secure;
 
 pub use apis::*;
+pub use embedders::*;
 pub use hosts::*;
 
 use std::io::{self, Read, Write};

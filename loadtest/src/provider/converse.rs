@@ -37,7 +37,7 @@ pub(super) fn converse(ask: &Ask<'_>, streamed: bool) -> Result<Plan, Refusal> {
 }
 
 /// The model that the path names.
-fn model(ask: &Ask<'_>) -> String {
+pub(super) fn model(ask: &Ask<'_>) -> String {
     let path = ask.path();
     let encoded =
         path.strip_prefix("/model/").and_then(|rest| rest.rsplit_once('/')).map_or("", |(id, _)| id);

@@ -33,6 +33,8 @@ pub(super) fn route(method: &[u8], path: &[u8], target: &[u8], versioned: bool) 
         (b"POST", b":generateContent") => Route::GeminiGenerate { streamed: false },
         (b"POST", b":streamGenerateContent") if streamed => Route::GeminiGenerate { streamed: true },
         (b"POST", b":countTokens") => Route::GeminiCountTokens,
+        (b"POST", b":embedContent") => Route::GeminiEmbed,
+        (b"POST", b":batchEmbedContents") => Route::GeminiEmbedBatch,
         (b"GET", _) => Route::Models(shape),
         (b"POST", b"") => Route::WrongMethod(shape),
         (b"POST", _) => Route::Unknown(Shape::Gemini),

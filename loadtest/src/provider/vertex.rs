@@ -26,6 +26,9 @@ pub(super) fn route(method: &[u8], path: &[u8], target: &[u8]) -> Route {
         ("anthropic", "count-tokens", "rawPredict") => Route::VertexCountTokens,
         ("anthropic", _, "rawPredict") => Route::VertexMessages { streamed: false },
         ("anthropic", _, "streamRawPredict") => Route::VertexMessages { streamed: true },
+        ("google", _, "predict") => Route::GeminiPredict,
+        // It has no batches that answer at once.
+        ("google", _, "batchEmbedContents") => Route::Unknown(Shape::Gemini),
         ("google", ..) => models::route(method, path, target, false),
         _ => Route::Unknown(Shape::Gemini),
     }

@@ -192,6 +192,32 @@ fn an_embeddings_request_is_read_in_all_its_forms() {
         assert_eq!((ask.text_bytes, ask.input_tokens, ask.dimensions), (text, tokens, Some(256)), "{input}");
         assert_eq!(ask.model.map(|model| &body[model.range()]), Some("e"));
     }
+    for (format, base64) in [
+        (r#""base64""#, true),
+        (r#""b\u0061se64""#, true),
+        (r#""base64x""#, false),
+        (r#""xbase64""#, false),
+        (r#""base""#, false),
+        (r#""float""#, false),
+        (r#"["base64"]"#, false),
+        ("null", false),
+    ] {
+        let body = format!(r#"{{"encoding_format":{format}}}"#);
+        assert_eq!(inspect(Format::OpenAiEmbeddings, body.as_bytes()).unwrap().base64, base64, "{format}");
+    }
+}
+
+#[test]
+fn contents_to_embed_are_read() {
+    let content = r#""content":{"parts":[{"text":"four"},{"inlineData":{"mimeType":"a/b","data":"AAAA"}}]}"#;
+    let one = format!(r#"{{{content},"title":"by","taskType":"unseen","model":"unseen"}}"#);
+    let batch = format!(r#"{{"requests":[{one},{{"model":"unseen",{content}}}],"model":"unseen"}}"#);
+    for (format, body, text, media) in
+        [(Format::GeminiEmbed, one, 4 + 3 + 2, 4), (Format::GeminiEmbedBatch, batch, 2 * 7 + 2, 8)]
+    {
+        let ask = inspect(format, body.as_bytes()).unwrap();
+        assert_eq!((ask.text_bytes, ask.media_bytes, ask.model), (text, media, None), "{body}");
+    }
 }
 
 #[test]

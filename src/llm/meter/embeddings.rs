@@ -5,12 +5,15 @@ use crate::llm::Usage;
 use crate::wire::json::{Container, Scalar, Visitor};
 
 /// Reads embeddings (OpenAI API reference, "Create embeddings"). Some compatible hosts tell the total alone (Voyage AI),
-/// which is the input: nothing is generated.
+/// which is the input: nothing is generated. Reads those of Vertex AI's `:predict` too, where each vector has its count
+/// ("Text embeddings API", `statistics.token_count`), and Titan's (Amazon Bedrock, "Amazon Titan Embeddings G1 - Text").
 #[derive(Debug, Default)]
 pub(super) struct Embeddings {
     tally: Tally,
     prompt: Option<Tokens>,
     total: Option<Tokens>,
+    /// The tokens of the texts whose counts were read.
+    texts: Tokens,
 }
 
 impl Metered for Embeddings {
@@ -23,7 +26,7 @@ impl Metered for Embeddings {
     }
 
     fn begin_document(&mut self) {
-        (self.prompt, self.total) = (None, None);
+        (self.prompt, self.total, self.texts) = (None, None, 0);
         self.tally.forget_open_model();
     }
 }
@@ -37,6 +40,13 @@ pub(super) enum Place {
     Usage,
     PromptTokens,
     TotalTokens,
+    /// `predictions` of Vertex AI, each of them, and the objects in them that lead to its count.
+    Predictions,
+    Prediction,
+    /// The tokens of one text of several.
+    TokenCount,
+    /// The tokens of all input.
+    InputTokens,
     Other,
 }
 
@@ -49,6 +59,10 @@ impl Visitor for Embeddings {
             (Place::Top, b"model") => Place::Model,
             (Place::Top, b"error") => Place::Error,
             (Place::Top, b"usage") => Place::Usage,
+            (Place::Top, b"predictions") => Place::Predictions,
+            (Place::Prediction, b"embeddings" | b"statistics") => Place::Prediction,
+            (Place::Prediction, b"token_count") => Place::TokenCount,
+            (Place::Top, b"inputTextTokenCount") => Place::InputTokens,
             (Place::Usage, b"prompt_tokens") => Place::PromptTokens,
             (Place::Usage, b"total_tokens") => Place::TotalTokens,
             _ => Place::Other,
@@ -56,8 +70,8 @@ impl Visitor for Embeddings {
     }
 
     #[inline]
-    fn element(&mut self, _parent: Place) -> Place {
-        Place::Other
+    fn element(&mut self, parent: Place) -> Place {
+        if parent == Place::Predictions { Place::Prediction } else { Place::Other }
     }
 
     fn open(&mut self, place: Place, _container: Container, _at: usize) {
@@ -95,6 +109,13 @@ impl Visitor for Embeddings {
         match (place, scalar) {
             (Place::PromptTokens, Scalar::Integer(tokens)) => self.prompt = Some(tokens),
             (Place::TotalTokens, Scalar::Integer(tokens)) => self.total = Some(tokens),
+            (Place::TokenCount, Scalar::Integer(tokens)) => {
+                self.texts = self.texts.saturating_add(tokens);
+                self.tally.usage = Some(Usage { input: self.texts, ..Usage::default() });
+            }
+            (Place::InputTokens, Scalar::Integer(input)) => {
+                self.tally.usage = Some(Usage { input, ..Usage::default() });
+            }
             _ => {}
         }
     }

@@ -139,7 +139,7 @@ impl Visitor for Gemini {
             (Place::Usage, b"cachedContentTokenCount") => Place::CachedTokens,
             (Place::Usage, b"candidatesTokenCount") => Place::CandidatesTokens,
             (Place::Usage, b"thoughtsTokenCount") => Place::ThoughtsTokens,
-            (Place::Usage, b"promptTokensDetails") => Place::PromptDetails,
+            (Place::Usage, b"promptTokensDetails" | b"promptTokenDetails") => Place::PromptDetails,
             (Place::Usage, b"candidatesTokensDetails") => Place::CandidatesDetails,
             (Place::PromptDetail | Place::CandidatesDetail, b"modality") => Place::ModalityName,
             (Place::PromptDetail | Place::CandidatesDetail, b"tokenCount") => Place::ModalityTokens,

@@ -11,6 +11,7 @@ mod tally;
 mod tests;
 
 use super::{Format, Usage};
+use crate::base::Tokens;
 use crate::wire::json::{Scanner, Visitor};
 use crate::wire::sse::{Part, Parts};
 use anthropic::Anthropic;
@@ -61,13 +62,17 @@ impl Meter {
         Meter(match format {
             Format::OpenAiChat | Format::OpenAiModels => Inner::OpenAi(Reading::new(streamed)),
             Format::OpenAiResponses => Inner::Responses(Reading::new(streamed)),
-            Format::OpenAiEmbeddings => Inner::Embeddings(Reading::new(streamed)),
+            Format::OpenAiEmbeddings | Format::GeminiPredict | Format::BedrockInvoke => {
+                Inner::Embeddings(Reading::new(streamed))
+            }
             Format::AnthropicMessages | Format::AnthropicCountTokens | Format::AnthropicModels => {
                 Inner::Anthropic(Reading::new(streamed))
             }
-            Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => {
-                Inner::Gemini(Reading::new(streamed))
-            }
+            Format::GeminiGenerate
+            | Format::GeminiCountTokens
+            | Format::GeminiModels
+            | Format::GeminiEmbed
+            | Format::GeminiEmbedBatch => Inner::Gemini(Reading::new(streamed)),
             Format::BedrockConverse => Inner::Converse(converse::Answer::new(streamed)),
         })
     }
@@ -75,6 +80,14 @@ impl Meter {
     /// Looks at the next bytes of the answer.
     pub fn feed(&mut self, bytes: &[u8]) {
         each!(&mut self.0, reading => reading.feed(bytes));
+    }
+
+    /// Takes what the head of an answer says of its input. What the body says goes before it.
+    pub fn note_input(&mut self, input: Tokens) {
+        if let Inner::Embeddings(reading) = &mut self.0 {
+            let usage = &mut reading.visitor.tally_mut().usage;
+            *usage = usage.or(Some(Usage { input, ..Usage::none() }));
+        }
     }
 
     /// What the provider has reported so far; `None` when nothing. Reports in a stream are cumulative, so that the

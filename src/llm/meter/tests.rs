@@ -1,7 +1,8 @@
 use super::*;
 use crate::llm::translate::{StreamTerms, StreamTranslator};
 use Format::{
-    AnthropicMessages, BedrockConverse, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, OpenAiResponses,
+    AnthropicMessages, BedrockConverse, BedrockInvoke, GeminiEmbed, GeminiEmbedBatch, GeminiGenerate,
+    GeminiPredict, OpenAiChat, OpenAiEmbeddings, OpenAiResponses,
 };
 use tollgate_loadtest::eventstream;
 
@@ -279,6 +280,45 @@ fn embeddings_are_metered() {
         let said = meter_every_way(OpenAiEmbeddings, false, &body);
         assert_eq!((said.usage, said.model.as_deref()), (expect, Some("e")), "{json}");
         assert_eq!((said.complete, said.output_bytes), (true, 0), "{json}");
+    }
+}
+
+#[test]
+fn embeddings_of_google_and_amazon_are_metered() {
+    let predicted = |counts: [u64; 2]| {
+        let one = |count| {
+            format!(
+                r#"{{"embeddings":{{"statistics":{{"truncated":false,"token_count":{count}}},"values":[0.1]}}}}"#
+            )
+        };
+        format!(r#"{{"predictions":[{},{}],"metadata":{{"token_count":9}}}}"#, one(counts[0]), one(counts[1]))
+    };
+    for (format, body, expect) in [
+        (GeminiPredict, predicted([3, 4]), usage([7, 0, 0, 0, 0])),
+        (GeminiPredict, r#"{"predictions":[{"embeddings":{"values":[1]}}]}"#.to_owned(), None),
+        (
+            GeminiEmbed,
+            r#"{"embedding":{"values":[1]},"usageMetadata":{"promptTokenCount":5}}"#.to_owned(),
+            usage([5, 0, 0, 0, 0]),
+        ),
+        (GeminiEmbedBatch, r#"{"embeddings":[{"values":[1]}]}"#.to_owned(), None),
+        (BedrockInvoke, r#"{"embedding":[1],"inputTextTokenCount":6}"#.to_owned(), usage([6, 0, 0, 0, 0])),
+        (BedrockInvoke, r#"{"embeddings":[[1]],"texts":["a"]}"#.to_owned(), None),
+    ] {
+        let said = meter_every_way(format, false, &body);
+        assert_eq!((said.usage, said.complete, said.output_bytes), (expect, true, 0), "{body}");
+    }
+    let heard = r#"{"embedding":{"values":[1]},"usageMetadata":{"promptTokenCount":9,"promptTokenDetails":[
+        {"modality":"AUDIO","tokenCount":4},{"modality":"TEXT","tokenCount":5}]}}"#;
+    let said = meter_every_way(GeminiEmbed, false, heard);
+    assert_eq!(said.usage.map(|usage| (usage.input, usage.audio_input)), Some((9, 4)));
+    for (body, expect) in
+        [(r#"{"embeddings":[[1]]}"#, 5), (r#"{"embedding":[1],"inputTextTokenCount":6}"#, 6)]
+    {
+        let mut meter = Meter::new(BedrockInvoke, false);
+        meter.note_input(5);
+        meter.feed(body.as_bytes());
+        assert_eq!(meter.usage().map(|usage| usage.input), Some(expect), "the body goes before the head");
     }
 }
 

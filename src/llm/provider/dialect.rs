@@ -37,12 +37,20 @@ impl Dialect {
         }
     }
 
-    /// Vertex AI's, of a model of Anthropic's or of Google's.
-    pub const fn of_vertex(is_claude: bool) -> Dialect {
+    /// Vertex AI's, of a model of Anthropic's or of Google's. Of the latter those that are named after Gemini, but for the
+    /// first, and open ones embed by `:embedContent`, all others by `:predict` (google-genai, `Models.embed_content`).
+    pub fn of_vertex(model: &str, is_claude: bool) -> Dialect {
         const CLAUDE: &[Format] = &[Format::AnthropicMessages, Format::AnthropicCountTokens];
-        const GEMINI: &[Format] = &[Format::GeminiGenerate, Format::GeminiCountTokens];
-        let has = Some(if is_claude { CLAUDE } else { GEMINI });
-        Dialect { has, ..Dialect::of(Provider::VertexAi) }
+        const GEMINI: &[Format] = &[Format::GeminiGenerate, Format::GeminiCountTokens, Format::GeminiEmbed];
+        const PREDICTS: &[Format] =
+            &[Format::GeminiGenerate, Format::GeminiCountTokens, Format::GeminiPredict];
+        let is_gemini = model.contains("gemini") && model != "gemini-embedding-001";
+        let has = match is_claude {
+            true => CLAUDE,
+            false if is_gemini || model.contains("maas") => GEMINI,
+            false => PREDICTS,
+        };
+        Dialect { has: Some(has), ..Dialect::of(Provider::VertexAi) }
     }
 
     /// The format that is spoken with the host for clients of the format `client`, its own before another; `None` when
@@ -64,16 +72,24 @@ mod tests {
         let azure = Provider::AzureOpenAi;
         let (dated, v1) = (Dialect::of_azure("2024-10-21"), Dialect::of(azure));
         let vertex = Provider::VertexAi;
-        for (is_claude, client, upstream) in [
-            (true, OpenAiChat, Some(AnthropicMessages)),
-            (true, OpenAiResponses, Some(AnthropicMessages)),
-            (true, AnthropicCountTokens, Some(AnthropicCountTokens)),
-            (true, GeminiGenerate, None),
-            (false, GeminiGenerate, Some(GeminiGenerate)),
-            (false, GeminiCountTokens, Some(GeminiCountTokens)),
-            (false, AnthropicMessages, None),
+        for (model, client, upstream) in [
+            ("claude-haiku-4-5@20251001", OpenAiChat, Some(AnthropicMessages)),
+            ("claude-haiku-4-5@20251001", OpenAiResponses, Some(AnthropicMessages)),
+            ("claude-haiku-4-5@20251001", AnthropicCountTokens, Some(AnthropicCountTokens)),
+            ("claude-haiku-4-5@20251001", GeminiGenerate, None),
+            ("claude-haiku-4-5@20251001", OpenAiEmbeddings, None),
+            ("gemini-2.5-flash", GeminiGenerate, Some(GeminiGenerate)),
+            ("gemini-2.5-flash", GeminiCountTokens, Some(GeminiCountTokens)),
+            ("gemini-2.5-flash", AnthropicMessages, None),
+            ("gemini-embedding-2", OpenAiEmbeddings, Some(GeminiEmbed)),
+            ("gemini-embedding-2", GeminiEmbed, Some(GeminiEmbed)),
+            ("gemini-embedding-001", OpenAiEmbeddings, Some(GeminiPredict)),
+            ("gemini-embedding-001", GeminiEmbed, Some(GeminiPredict)),
+            ("text-embedding-005", GeminiEmbedBatch, Some(GeminiPredict)),
+            ("multilingual-e5-large-instruct-maas", GeminiEmbedBatch, Some(GeminiEmbed)),
         ] {
-            assert_eq!(Dialect::of_vertex(is_claude).speaks(vertex, client), upstream, "{client:?}");
+            let dialect = Dialect::of_vertex(model, model.starts_with("claude-"));
+            assert_eq!(dialect.speaks(vertex, client), upstream, "{model} {client:?}");
         }
         let rows = [
             (dated, OpenAiChat, Some(OpenAiChat)),

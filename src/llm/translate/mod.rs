@@ -13,7 +13,7 @@
 //! | a provider's stream | [`StreamTranslator`] | `stream` |
 //!
 //! [`converse`] is a provider's format alone, so its room reads no request and writes no answer. What Claude models take,
-//! whoever hosts them, is in [`claude`].
+//! whoever hosts them, is in [`claude`]. Embeddings are no conversations: all their formats are in [`embeddings`].
 //!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
@@ -22,6 +22,7 @@
 mod chat;
 mod claude;
 mod converse;
+mod embeddings;
 pub(in crate::llm) mod emit;
 mod error;
 mod gemini;
@@ -37,8 +38,8 @@ pub use error::error;
 pub use lost::{LOSSES, Lost};
 pub use stream::{StreamTerms, StreamTranslator};
 
-use super::Format;
 use super::refusal::{self, Refusal, RefusalKind};
+use super::{Format, Work};
 use emit::Emit;
 use read::{Decoder, Kept, Value};
 use std::fmt;
@@ -95,6 +96,10 @@ pub struct ReplyTerms<'a> {
     pub created_unix: u64,
     /// The model that was asked for, named in the answer when the provider does not name one.
     pub asked_model: Option<&'a str>,
+    /// Of embeddings, the tokens of their input, as the provider told them in whatever place, or as they were counted here.
+    pub input_tokens: u64,
+    /// Whether the client wants its vectors as base64.
+    pub base64: bool,
 }
 
 /// The client sent a request that cannot be translated: a 400 in the client's format.
@@ -172,7 +177,8 @@ impl std::error::Error for BadReply {}
 
 /// Appends to `out` the request in format `to` that means what `body` in format `from` means.
 ///
-/// Between equal formats `body` is copied unread and `terms` are not applied: that is editing, not translation.
+/// Between equal formats `body` is copied unread and `terms` are not applied: that is editing, not translation. But for
+/// Gemini's contents to embed, each of which names the model that the path names too: they get the one of `terms`.
 ///
 /// # Errors
 /// When `body` is not JSON, lacks what every request has, or asks for something that the target cannot do and
@@ -184,7 +190,7 @@ pub fn request(
     terms: &RequestTerms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadRequest> {
-    if from == to {
+    if from == to && !embeddings::names_model_twice(from) {
         out.extend_from_slice(body);
         return Ok(Lost::default());
     }
@@ -206,6 +212,9 @@ fn translated(
     terms: &RequestTerms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadRequest> {
+    if from.work() == Work::Reads {
+        return embeddings::request(from, to, body, terms, out);
+    }
     let mut made = if from == Format::GeminiGenerate { gemini::made_of_request(body) } else { Vec::new() };
     let made = Kept::of(&mut made);
     let request = match from {
@@ -252,6 +261,9 @@ pub fn reply(
         return Ok(Lost::default());
     }
     out.reserve(body.len() + 256);
+    if client.work() == Work::Reads {
+        return embeddings::reply(provider, client, body, terms, out);
+    }
     let translated = |answer: Value<'_, '_>| {
         let mut made =
             if provider == Format::GeminiGenerate { gemini::made_of_reply(answer) } else { Vec::new() };

@@ -9,8 +9,9 @@ const connect = (how) => new OpenAI({ apiKey: "sk-client", ...how });
 async function ask(client, order) {
   // Without its key, as a caller who has none; with its own headers.
   const headers = { ...order.headers, ...(order.keyless ? { Authorization: null } : {}) };
-  if (order.way === "embeddings") {
-    return embeddings(client.embeddings, { model: MODEL, input: [TEXT, TEXT], encoding_format: "float" }, { headers });
+  if (order.way.startsWith("embeddings")) {
+    const input = order.way === "embeddings-one" ? TEXT : [TEXT, TEXT];
+    return embeddings(client.embeddings, { model: MODEL, input, encoding_format: "float" }, { headers });
   }
   if (order.way === "models") return models(client.models, { headers });
   if (order.way.startsWith("responses")) {

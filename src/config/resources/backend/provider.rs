@@ -246,7 +246,7 @@ fn vertex(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
     };
     named.host = Some(Host { host: Located { value: host, at }, port: 443 });
     named.path = Some(format!("/{version}/projects/{project}/locations/{location}/publishers/{publisher}"));
-    named.dialect = Dialect::of_vertex(is_claude);
+    named.dialect = Dialect::of_vertex(&model, is_claude);
     named.model = Some(model);
     Some(())
 }
