@@ -79,7 +79,7 @@ pub(super) fn meter(data: &[u8]) {
 }
 
 /// AWS's frames for the events of an SSE stream, by their names.
-pub(super) fn frames(stream: &[u8]) -> Vec<u8> {
+fn frames(stream: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let (events, rest) = events(&[stream], usize::MAX).unwrap_or_default();
     for (name, data) in events {

@@ -55,7 +55,9 @@ pub(super) fn config(data: &[u8]) {
 /// Faults say where they are, and there is such a place.
 fn places_are_in(text: &str, faults: &Diagnostics) {
     assert!(faults.count() > 0, "refused and no fault");
-    let lines = text.split('\n').count() as u32;
+    let lines = text.split(['\n', '\r']).count() as u32; // YAML ends lines with either
+    let here = faults.iter().filter(|fault| &*fault.file == "fuzz.yaml" && fault.line > 0);
+    assert!(here.map(|fault| fault.line).is_sorted(), "not in the order of their lines: {faults}");
     for fault in faults.iter().filter(|fault| &*fault.file == "fuzz.yaml") {
         assert!(fault.line <= lines + 1, "{fault}: there are {lines} lines");
         assert_eq!(fault.line == 0, fault.column == 0, "{fault}");

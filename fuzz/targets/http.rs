@@ -49,6 +49,7 @@ pub(super) fn request_head(data: &[u8]) {
     if let Some(host) = head.host {
         assert!(url::host_port(host.of(data)).is_some(), "a host that is none");
     }
+    end_to_end(&head, data);
     // What is sent on means the same to the next one who reads it.
     let mut again = Vec::new();
     write::request_line(&mut again, head.method_text.of(data), target);
@@ -97,6 +98,23 @@ fn lines_are_clean(head: &[u8], headers: &Headers, limits: &HeadLimits) {
     let lengths = headers.all(Known::ContentLength).count();
     let codings = headers.all(Known::TransferEncoding).count();
     assert!(lengths + codings <= 1, "two ways to tell where the body ends");
+}
+
+/// What is for this connection alone is not sent on.
+fn end_to_end(head: &RequestHead, data: &[u8]) {
+    let mut passed = Vec::new();
+    write::copy_end_to_end(&mut passed, data, &head.headers, |_, _| false);
+    let lower = passed.to_ascii_lowercase();
+    let names: Vec<&[u8]> =
+        lower.split(|byte| *byte == b'\n').filter_map(|line| line.split(|b| *b == b':').next()).collect();
+    let nominated =
+        head.headers.all(Known::Connection).flat_map(|value| value.of(data).split(|byte| *byte == b','));
+    let nominated = nominated.map(|name| name.trim_ascii().to_ascii_lowercase());
+    let always = ["connection", "transfer-encoding", "content-length", "keep-alive", "te", "upgrade"];
+    let always = always.iter().map(|name| name.as_bytes().to_vec());
+    for name in nominated.chain(always).filter(|name| !name.is_empty()) {
+        assert!(!names.contains(&&name[..]), "{} was passed on", name.escape_ascii());
+    }
 }
 
 fn again_lines(out: &mut Vec<u8>, headers: &Headers, data: &[u8]) {

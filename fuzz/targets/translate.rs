@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::sync::LazyLock;
 use tollgate::llm::provider::SERVED;
 use tollgate::llm::translate::{self, BadReply, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
-use tollgate::llm::{Api, Format, Inspector, Meter, ModelPlace, Work};
+use tollgate::llm::{Api, Format, Inspector, Meter, ModelPlace, Usage, Work};
 use tollgate::wire::json::unescape;
 
 /// The client's format and the provider's, in the order of the table, each pair once.
@@ -89,9 +89,7 @@ pub(super) fn reply(data: &[u8]) {
     if let (Some(theirs), Some(ours)) = (metered(provider, body).usage(), read.usage())
         && is_unique(body)
         && text(body).matches("\"usage").count() == 1 // hosts that tell it twice, or elsewhere, are the meter's to know
-        && theirs.total() < 1 << 53
-        && theirs.cached_input.saturating_add(theirs.cache_write) <= theirs.input
-        && theirs.reasoning <= theirs.output
+        && is_plain(&theirs)
     {
         assert_eq!((ours.input, ours.output), (theirs.input, theirs.output), "{}", text(&out));
     }
@@ -137,9 +135,26 @@ pub(super) fn stream(data: &[u8]) {
     assert_eq!(out.len(), whole, "something follows the end");
     assert!(!matches!(fault, Some(BadReply::TooLong)) || data.len() > 4 << 20);
     wellformed::stream(client, &out);
+    same_usage(client, stream.usage(), &out);
     let mut meter = Meter::new(client, true);
     meter.feed(&out);
     assert!(meter.malformed() == 0 && (meter.complete() || meter.failed()), "{}", text(&out));
+}
+
+/// What the client is told was used is what the provider told.
+fn same_usage(client: Format, told: Option<Usage>, out: &[u8]) {
+    let mut meter = Meter::new(client, true);
+    meter.feed(out);
+    if let (Some(told), Some(read)) = (told.filter(is_plain), meter.usage()) {
+        assert_eq!((read.input, read.output), (told.input, told.output), "{}", text(out));
+    }
+}
+
+/// Whether its parts are parts, and its numbers those of a request.
+fn is_plain(usage: &Usage) -> bool {
+    usage.total() < 1 << 53
+        && usage.cached_input.saturating_add(usage.cache_write) <= usage.input
+        && usage.reasoning <= usage.output
 }
 
 /// The first byte chooses the pair, the second and the third the status.
