@@ -142,16 +142,16 @@ pub(super) fn strip(data: &[u8]) {
     if !data.windows(7).any(|window| window == b"\"usage\"") {
         assert_eq!(out, data, "nothing was to be taken out");
     }
+    let (read, _) = events(&[data], usize::MAX).unwrap_or_default();
+    if read.iter().any(|(_, data)| !wellformed::is_unique(data) && data != b"[DONE]") {
+        return; // of members that stand twice nobody knows which one counts
+    }
     let metered = |stream: &[u8]| {
         let mut meter = Meter::new(Format::OpenAiChat, true);
         meter.feed(stream);
         (meter.output_bytes(), meter.malformed(), meter.complete())
     };
     assert_eq!(metered(&out), metered(data), "{}", out.escape_ascii());
-    let (read, _) = events(&[data], usize::MAX).unwrap_or_default();
-    if read.iter().any(|(_, data)| !wellformed::is_unique(data) && data != b"[DONE]") {
-        return; // of members that stand twice one is left
-    }
     // Taking out again finds nothing, wherever it is cut.
     let (mut stripper, mut again) = (UsageStripper::new(), Vec::new());
     out.chunks(Dice::of(data).below(40) + 1).for_each(|piece| stripper.feed(piece, &mut again));
