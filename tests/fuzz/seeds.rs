@@ -159,7 +159,7 @@ fn manifests() -> Vec<Vec<u8>> {
     let own = own.iter().filter(|file| file.extension().is_some_and(|end| end == "yaml"));
     let mut texts: Vec<Vec<u8>> = own.map(|file| std::fs::read(file).expect("a manifest")).collect();
     // Of what is long a part, up to a document's end.
-    texts.iter_mut().for_each(|text| cut_at_line(text));
+    texts.iter_mut().for_each(cut_at_line);
     for file in files(&golden().join("config")) {
         let cases = std::fs::read_to_string(&file).expect("cases");
         for case in cases.split("\n== ") {
