@@ -325,8 +325,7 @@ impl Findings {
         self.fault.get_or_insert(Fault { at, kind });
     }
 
-    /// The earlier of the scanner's fault and ours. Ours can be the later one when the scanner's is invalid UTF-8, which
-    /// it finds at the end of a piece.
+    /// The earlier of the scanner's fault and ours.
     fn first_fault(&self, scanned: Result<(), Fault>) -> Result<(), Fault> {
         match (self.fault, scanned) {
             (Some(ours), Err(theirs)) if theirs.at < ours.at => Err(theirs),

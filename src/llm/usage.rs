@@ -47,16 +47,18 @@ impl Usage {
     }
 }
 
+/// Sums stay at the largest number instead of beginning again: what providers report is not believed to be small.
 impl AddAssign for Usage {
     fn add_assign(&mut self, other: Usage) {
-        self.input += other.input;
-        self.cached_input += other.cached_input;
-        self.cache_write += other.cache_write;
-        self.cache_write_1h += other.cache_write_1h;
-        self.audio_input += other.audio_input;
-        self.output += other.output;
-        self.reasoning += other.reasoning;
-        self.audio_output += other.audio_output;
+        let add = |to: &mut Tokens, more: Tokens| *to = to.saturating_add(more);
+        add(&mut self.input, other.input);
+        add(&mut self.cached_input, other.cached_input);
+        add(&mut self.cache_write, other.cache_write);
+        add(&mut self.cache_write_1h, other.cache_write_1h);
+        add(&mut self.audio_input, other.audio_input);
+        add(&mut self.output, other.output);
+        add(&mut self.reasoning, other.reasoning);
+        add(&mut self.audio_output, other.audio_output);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Who calls: the values by which a client, and the accounts it spends from, are told from others.
 
 use super::call::strip_bearer;
-use crate::base::base64;
 use crate::limit::{Caller, KeyPart, KeyText};
 use crate::wire::http1::{Known, RequestHead};
+use crate::wire::jwt::claim;
 use arrayvec::{ArrayString, ArrayVec};
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 /// The most parts of one key.
 const PARTS_MAX: usize = 8;
-/// The longest token whose claims are looked at.
-const TOKEN_MAX: usize = 8 << 10;
 
 /// What a request says about who asks for what.
 pub(super) struct Asking<'a> {
@@ -177,17 +175,6 @@ fn credential<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
     bearer.filter(filled).or_else(key).filter(filled)
 }
 
-/// A claim of a JSON Web Token (RFC 7519), a text, a number or a truth value, as text. Its signature is not
-/// looked at: who validates callers does so before.
-fn claim(token: &[u8], name: &str) -> Option<String> {
-    let payload = token.split(|byte| *byte == b'.').nth(1).filter(|_| token.len() <= TOKEN_MAX)?;
-    match serde_json::from_slice::<serde_json::Value>(&base64::decode_url(payload)?).ok()?.get(name)? {
-        serde_json::Value::String(text) => Some(text.clone()),
-        value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => Some(value.to_string()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,14 +283,5 @@ mod tests {
 
     fn bounded_model(name: &str) -> ArrayString<64> {
         ArrayString::from(name).expect("it is short")
-    }
-
-    #[test]
-    fn tokens_that_are_none_have_no_claims() {
-        for token in ["", "abc", "a.b", "a.e30.c", "a.!!!!.c", "..", "a.eyJzdWIi.c", "a.W10.c", "a.IjEi.c"] {
-            assert_eq!(claim(token.as_bytes(), "sub"), None, "{token}");
-        }
-        let long = format!("a.{}.c", "A".repeat(TOKEN_MAX));
-        assert_eq!(claim(long.as_bytes(), "sub"), None);
     }
 }

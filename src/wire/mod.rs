@@ -4,6 +4,7 @@
 //! * [`eventstream`] reads the event streams of AWS.
 //! * [`http1`] frames HTTP/1.1 messages, for both sides of the proxy.
 //! * [`json`] scans, finds and writes JSON without building trees.
+//! * [`jwt`] reads claims out of tokens.
 //! * [`sse`] reads and writes Server-Sent Events.
 //! * [`url`] reads what stands in a request target and in `Host`.
 //!
@@ -14,5 +15,6 @@ pub mod coding;
 pub mod eventstream;
 pub mod http1;
 pub mod json;
+pub mod jwt;
 pub mod sse;
 pub mod url;

@@ -232,7 +232,7 @@ fn reached(sources: &BTreeMap<String, Source>) -> BTreeMap<String, bool> {
     reached
 }
 
-/// A crate's root: `src/lib.rs`, `src/main.rs`, and each file directly in `tests`, `benches`, `src/bin`.
+/// A crate's root: `src/lib.rs`, `src/main.rs`, and each file directly in `tests`, `benches`, `fuzz_targets`, `src/bin`.
 fn is_root(path: &str) -> bool {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
     let folder_name = folder.rsplit('/').next().unwrap_or_default();
@@ -240,7 +240,7 @@ fn is_root(path: &str) -> bool {
     match folder_name {
         "src" => matches!(file, "lib.rs" | "main.rs"),
         "bin" => in_src,
-        "tests" | "benches" | "examples" => !in_src,
+        "tests" | "benches" | "examples" | "fuzz_targets" => !in_src,
         _ => file == "build.rs" || (file == "main.rs" && folder.split('/').rev().nth(1) == Some("tests")),
     }
 }
@@ -254,13 +254,21 @@ fn children(source: &Source) -> Vec<(usize, [String; 2])> {
     let declared = modules(code).filter(|(_, _, end)| code[blank(code, *end)..].starts_with(';'));
     let files = declared.map(|(at, name, _)| {
         if let Some(given) = path_attribute(source, at) {
-            return (at, [format!("{folder}/{given}"), String::new()]);
+            return (at, [joined(folder, given), String::new()]);
         }
         let within = inline.iter().filter(|(_, range)| range.contains(&at));
         let folder = within.fold(own.to_owned(), |folder, (name, _)| format!("{folder}/{name}"));
         (at, [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")])
     });
     files.collect()
+}
+
+/// A path from a folder, which may begin with steps up (`../`).
+fn joined(mut folder: &str, mut path: &str) -> String {
+    while let Some(rest) = path.strip_prefix("../") {
+        (folder, path) = (folder.rsplit_once('/').map_or("", |(above, _)| above), rest);
+    }
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
 /// The file of `#[path = "file"]` on the line above the declaration at `at`.
@@ -333,6 +341,22 @@ mod tests {
         };
         assert_eq!(["fn f", "fn g", "fn h"].map(|what| in_test("src/a.rs", what)), [false, true, false]);
         assert!(in_test("src/a/more/deep.rs", "fn i"));
+    }
+
+    #[test]
+    fn files_elsewhere_are_reached_by_their_paths() {
+        let house = House::of(&[
+            (
+                "tests/a.rs",
+                "#[path = \"../fuzz/targets/mod.rs\"]\nmod targets;\n#[path = \"a/b.rs\"]\nmod b;",
+            ),
+            ("fuzz/targets/mod.rs", "mod c;"),
+            ("fuzz/targets/c.rs", ""),
+            ("fuzz/fuzz_targets/d.rs", ""),
+            ("tests/a/b.rs", ""),
+        ]);
+        assert!(house.dead.is_empty(), "{:?}", house.dead);
+        assert_eq!(joined("tests/x", "../../y.rs"), "y.rs");
     }
 
     #[test]

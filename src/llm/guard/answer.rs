@@ -206,7 +206,7 @@ impl Finder {
             match self.format {
                 Format::AnthropicMessages => channel.group = self.group,
                 Format::OpenAiResponses => {
-                    (channel.group, channel.kind) = (self.group, kind_of(kind) + self.part);
+                    (channel.group, channel.kind) = (self.group, kind_of(kind) + self.part % 0xffff);
                 }
                 _ => {}
             }

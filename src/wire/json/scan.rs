@@ -1,6 +1,6 @@
 use super::number::{NumberScan, Step, plain_integer};
 use super::string::{Progress, StringScan, plain_run};
-use super::utf8::Utf8;
+use super::utf8::{Invalid, Utf8};
 use super::{Fault, FaultKind};
 use arrayvec::ArrayVec;
 
@@ -166,13 +166,19 @@ impl<P: Copy + Default> Scanner<P> {
             return Err(fault);
         }
         let base = self.offset;
-        self.tokens(piece, visitor);
-        let eaten = self.fault.map_or(piece.len(), |fault| piece.len().min(fault.at + 1 - base));
-        self.offset = base + eaten;
-        if let Err(at) = self.utf8.feed(base, piece.get(..eaten).unwrap_or_default())
+        // First, so that the visitor sees nothing of what follows an invalid sequence, wherever it is cut.
+        let invalid = self.utf8.feed(base, piece).err();
+        self.tokens(
+            invalid.map_or(piece, |invalid| piece.get(..invalid.before).unwrap_or_default()),
+            visitor,
+        );
+        if let Some(Invalid { at, before }) = invalid
             && self.fault.is_none_or(|fault| at < fault.at)
         {
+            self.offset = base + before + 1;
             self.fault = Some(Fault { at, kind: FaultKind::InvalidUtf8 });
+        } else {
+            self.offset = base + self.fault.map_or(piece.len(), |fault| piece.len().min(fault.at + 1 - base));
         }
         self.fault.map_or(Ok(()), Err)
     }

@@ -163,6 +163,26 @@ fn long_keys_are_cut_alike_whole_or_in_pieces() {
 }
 
 #[test]
+fn nothing_behind_a_fault_is_seen_wherever_it_is_cut() {
+    for document in
+        [&b"{\"a\":\"\xff\",\"b\":1}"[..], b"{\"a\xe2\x82\":1,\"b\":2}", b"[1,\xc3,2]", b"[1,x,2]"]
+    {
+        for at in 0..=document.len() {
+            let (head, tail) = document.split_at(at);
+            let (mut scanner, mut log) = (Scanner::new(), Log::default());
+            let fed = scanner.feed(head, &mut log).and_then(|()| scanner.feed(tail, &mut log));
+            let (mut whole, mut expect) = (Scanner::new(), Log::default());
+            assert_eq!(fed, whole.feed(document, &mut expect), "split at {at}");
+            assert!(
+                fed.is_err()
+                    && !expect.lines.iter().any(|line| line.contains("key b") || line.contains("Integer(2)"))
+            );
+            assert_eq!((log.lines, scanner.offset()), (expect.lines, whole.offset()), "split at {at}");
+        }
+    }
+}
+
+#[test]
 fn a_fault_is_final_until_reset() {
     let (mut scanner, mut log) = (Scanner::new(), Log::default());
     let fault = scanner.feed(b"[}", &mut log).unwrap_err();

@@ -7,18 +7,33 @@ pub(super) struct Utf8 {
     carried: usize,
 }
 
+/// A sequence that is invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Invalid {
+    /// The offset of its first byte in the document.
+    pub(super) at: usize,
+    /// How many bytes of the piece stand before the one that makes it invalid. That is the same byte however the document is
+    /// cut, and not always the sequence's first.
+    pub(super) before: usize,
+}
+
 impl Utf8 {
     /// Eats the next piece, which begins at offset `base` of the document.
     ///
     /// # Errors
-    /// The offset of the first sequence that is invalid.
-    pub(super) fn feed(&mut self, base: usize, piece: &[u8]) -> Result<(), usize> {
-        let joined = self.complete_carry(piece).map_err(|()| base - self.carried)?;
+    /// The first sequence that is invalid.
+    pub(super) fn feed(&mut self, base: usize, piece: &[u8]) -> Result<(), Invalid> {
+        let carried = self.carried;
+        let joined = self.complete_carry(piece).map_err(|before| Invalid { at: base - carried, before })?;
         let rest = piece.get(joined..).unwrap_or_default();
         let Err(error) = std::str::from_utf8(rest) else { return Ok(()) };
         let valid = error.valid_up_to();
-        if error.error_len().is_some() {
-            return Err(base + joined + valid);
+        if let Some(length) = error.error_len() {
+            let sequence = rest.get(valid..valid + length).unwrap_or_default();
+            // A byte that no sequence begins with is invalid by itself; others are made so by the next one.
+            let begins = std::str::from_utf8(sequence).is_err_and(|error| error.error_len().is_none());
+            let before = joined + valid + if begins { length } else { 0 };
+            return Err(Invalid { at: base + joined + valid, before });
         }
         for byte in rest.iter().skip(valid) {
             self.push(*byte);
@@ -26,12 +41,12 @@ impl Utf8 {
         Ok(())
     }
 
-    /// Adds bytes of `piece` to the carried sequence until it is whole; how many that took.
-    fn complete_carry(&mut self, piece: &[u8]) -> Result<usize, ()> {
+    /// Adds bytes of `piece` to the carried sequence until it is whole; how many that took, or how many before the one that
+    /// makes it invalid.
+    fn complete_carry(&mut self, piece: &[u8]) -> Result<usize, usize> {
         if self.carried == 0 {
             return Ok(0);
         }
-        let before = self.carried;
         for (used, byte) in piece.iter().enumerate() {
             self.push(*byte);
             match std::str::from_utf8(self.carry.get(..self.carried).unwrap_or_default()) {
@@ -39,10 +54,7 @@ impl Utf8 {
                     self.carried = 0;
                     return Ok(used + 1);
                 }
-                Err(error) if error.error_len().is_some() => {
-                    self.carried = before;
-                    return Err(());
-                }
+                Err(error) if error.error_len().is_some() => return Err(used),
                 Err(_) => {}
             }
         }
@@ -75,14 +87,18 @@ mod tests {
             (b"\x80", Some(0)),
         ];
         for (bytes, fault) in rows {
+            let whole = Utf8::default().feed(0, bytes).err();
+            assert_eq!(whole.map(|invalid| invalid.at), fault, "{bytes:?}");
             for first in 0..=bytes.len() {
                 for second in first..=bytes.len() {
                     let mut utf8 = Utf8::default();
-                    let found = utf8
-                        .feed(0, &bytes[..first])
-                        .and_then(|()| utf8.feed(first, &bytes[first..second]))
-                        .and_then(|()| utf8.feed(second, &bytes[second..]));
-                    assert_eq!(found.err(), fault, "{bytes:?} split at {first}, {second}");
+                    let pieces = [0..first, first..second, second..bytes.len()];
+                    let found = pieces.into_iter().find_map(|piece| {
+                        let start = piece.start;
+                        let invalid = utf8.feed(start, &bytes[piece]).err()?;
+                        Some(Invalid { before: start + invalid.before, ..invalid })
+                    });
+                    assert_eq!(found, whole, "{bytes:?} split at {first}, {second}");
                 }
             }
         }
