@@ -5,6 +5,7 @@
 //! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`]. [`Store`]
 //! keeps budgets on disk.
 
+mod http;
 mod journal;
 mod keeper;
 mod resolve;

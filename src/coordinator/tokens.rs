@@ -1,19 +1,16 @@
 //! Access tokens of backends whose credential has to be fetched, on a thread of its own because it waits for an answer.
 //! Workers get them by mail; no request waits for one.
 
+use super::http::send;
 use super::{tell, tell_all};
 use crate::base::Secret;
 use crate::config::{BackendKind, Credential};
 use crate::llm::auth::google::{Key, Token};
-use crate::llm::auth::{ANSWER_BYTES_MAX, Answer, Fault, Fetch};
 use crate::mail::{Board, InForce, ToWorker, Tokens};
 use crate::runtime::{MailSender, clock};
-use crate::wire::http1::{BodyReader, HeadLimits, HeadScan, Method};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::ClientConfig;
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -31,10 +28,6 @@ const LOOK_IDLE: Duration = Duration::from_secs(60);
 
 /// How long a start waits for tokens before requests are served without them.
 const START_MAX: Duration = Duration::from_secs(3);
-
-/// How long a connection to an endpoint may take, and each wait for its bytes.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// The running fetcher. It ends with this handle.
 pub(super) struct Fetcher {
@@ -141,9 +134,8 @@ impl Known {
     fn fetch(&mut self, key: &Key, tls: &Arc<ClientConfig>) -> bool {
         let now = unix_s();
         let fetched = key.fetch(now).map_err(|fault| fault.to_string()).and_then(|fetch| {
-            let (status, body) = send(&fetch, tls).map_err(|error| format!("{}: {error}", fetch.url.host))?;
-            let answer = Answer { status, body: body.expose() };
-            Token::read(answer, now).map_err(|fault: Fault| fault.to_string())
+            let received = send(&fetch, tls).map_err(|error| error.to_string())?;
+            Token::read(received.answer(), now).map_err(|fault| fault.to_string())
         });
         match fetched {
             Ok(Token { authorization, expires }) => {
@@ -178,72 +170,4 @@ fn key_of(kind: &BackendKind) -> Option<(&Arc<Key>, &[u8; 32])> {
 
 fn unix_s() -> u64 {
     u64::try_from(clock::moment().unix_ms / 1000).unwrap_or_default()
-}
-
-/// Sends a request by verified TLS; status and body of the answer, which may hold a credential.
-fn send(fetch: &Fetch, tls: &Arc<ClientConfig>) -> io::Result<(u16, Secret)> {
-    let mut socket = connect(&fetch.url.host, fetch.url.port)?;
-    let name = ServerName::try_from(fetch.url.host.clone()).map_err(io::Error::other)?;
-    let mut session = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
-    let mut stream = rustls::Stream::new(&mut session, &mut socket);
-    let mut request = Vec::new();
-    fetch.write(&mut request);
-    let request = Secret::new(request);
-    stream.write_all(request.expose())?;
-    let mut bytes = Vec::new();
-    let mut scan = HeadScan::default();
-    let malformed =
-        |why: &str| io::Error::new(io::ErrorKind::InvalidData, format!("its answer is malformed: {why}"));
-    let head = loop {
-        let head = scan.response(&bytes, &HeadLimits::default(), Method::Post);
-        match head.map_err(|fault| malformed(fault.reason()))? {
-            Some(head) => break head,
-            None if read(&mut stream, &mut bytes)? == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            None => {}
-        }
-    };
-    let reader = BodyReader::new(head.framing, ANSWER_BYTES_MAX as u64);
-    let mut reader = reader.map_err(|fault| malformed(fault.reason()))?;
-    let (mut body, mut at) = (Vec::new(), head.len);
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let progress = reader.read(rest, |span| body.extend_from_slice(span.of(rest)));
-        let progress = progress.map_err(|fault| malformed(fault.reason()))?;
-        at += progress.consumed;
-        if progress.done {
-            break;
-        }
-        if read(&mut stream, &mut bytes)? == 0 {
-            reader.end_of_stream().map_err(|fault| malformed(fault.reason()))?;
-            break;
-        }
-    }
-    Ok((head.status, Secret::new(body)))
-}
-
-/// Reads what has come behind `bytes`; 0 at the end.
-fn read(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<usize> {
-    let mut piece = [0; 4096];
-    let read = match stream.read(&mut piece) {
-        // An end without goodbye, which the answer's own framing judges.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-        read => read?,
-    };
-    bytes.extend_from_slice(piece.get(..read).unwrap_or_default());
-    Ok(read)
-}
-
-fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT_MAX) {
-            Ok(socket) => {
-                socket.set_read_timeout(Some(ANSWER_MAX))?;
-                socket.set_write_timeout(Some(ANSWER_MAX))?;
-                return Ok(socket);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

@@ -19,6 +19,11 @@ pub struct Fetch {
 }
 
 impl Fetch {
+    /// Asks for what is there.
+    pub fn get(url: Url) -> Fetch {
+        Fetch::new("GET", url)
+    }
+
     pub(super) fn new(method: &'static str, url: Url) -> Fetch {
         Fetch { url, method, headers: Vec::new(), body: Secret::new([]) }
     }

@@ -69,7 +69,7 @@ impl Container {
             ContainerToken::Text(text) => Some(String::from_utf8_lossy(text.expose())),
             ContainerToken::File(_) => Some(file.unwrap_or_default().into()),
         };
-        let fetch = Fetch::new("GET", self.url.clone()).header("accept", "application/json");
+        let fetch = Fetch::get(self.url.clone()).header("accept", "application/json");
         match text.as_deref().map(str::trim) {
             None => Ok(fetch),
             Some(token) if is_visible(token, TOKEN_BYTES_MAX) => Ok(fetch.header("authorization", token)),

@@ -97,7 +97,7 @@ impl Instance {
 
     fn get(&self, target: &str, token: &Secret) -> Fetch {
         let token = String::from_utf8_lossy(token.expose());
-        Fetch::new("GET", self.url.at(target)).header("x-aws-ec2-metadata-token", &token)
+        Fetch::get(self.url.at(target)).header("x-aws-ec2-metadata-token", &token)
     }
 }
 

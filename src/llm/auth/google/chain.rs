@@ -40,7 +40,7 @@ fn metadata(env: Env<'_>) -> Result<Fetch, Fault> {
         let help = "write a name or an address, with :port if need be";
         Fault::new(format!("the environment's {HOST:?} is no host"), help)
     })?;
-    Ok(Fetch::new("GET", url).header("metadata-flavor", "Google"))
+    Ok(Fetch::get(url).header("metadata-flavor", "Google"))
 }
 
 const HOST: &str = "GCE_METADATA_HOST";
