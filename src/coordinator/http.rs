@@ -1,7 +1,7 @@
 //! One request to an endpoint that is no provider, and its answer: for threads that may wait, never for a worker.
 
 use crate::base::{Secret, Tick};
-use crate::llm::auth::{ANSWER_BYTES_MAX, Answer, Fetch};
+use crate::llm::auth::{ANSWER_BYTES_MAX, Fetch, Received};
 use crate::runtime::clock;
 use crate::wire::http1::{BodyReader, HeadLimits, HeadScan, Method};
 use rustls::pki_types::ServerName;
@@ -20,21 +20,6 @@ const EXCHANGE_MAX: Duration = Duration::from_secs(10);
 /// The same of what is asked in the clear: it is on this machine or the next one, and often not there at all.
 const CONNECT_NEAR_MAX: Duration = Duration::from_secs(1);
 const EXCHANGE_NEAR_MAX: Duration = Duration::from_secs(5);
-
-/// What an endpoint answered. Its body may hold a credential.
-pub(super) struct Received {
-    /// The status of HTTP.
-    pub(super) status: u16,
-    /// The whole body, at most [`ANSWER_BYTES_MAX`] of it.
-    pub(super) body: Secret,
-}
-
-impl Received {
-    /// The same, for those who read it.
-    pub(super) fn answer(&self) -> Answer<'_> {
-        Answer { status: self.status, body: self.body.expose() }
-    }
-}
 
 /// Sends a request on a connection of its own, by verified TLS where its URL says `https`, and waits for the answer.
 /// Redirections are not followed: what is sent may be a credential.
@@ -162,4 +147,85 @@ fn in_words(error: io::Error) -> io::Error {
 
 fn too_late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    /// Bytes of an answer that come a few at a time, and what was sent for them.
+    struct Peer {
+        answer: Cursor<Vec<u8>>,
+        each: usize,
+        asked: Vec<u8>,
+    }
+
+    impl Read for Peer {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let most = self.each.min(out.len());
+            self.answer.read(&mut out[..most])
+        }
+    }
+
+    impl Write for Peer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.asked.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn received(answer: &str, each: usize) -> Result<(u16, String), String> {
+        let mut peer = Peer { answer: Cursor::new(answer.as_bytes().to_vec()), each, asked: Vec::new() };
+        let received = talk(&mut peer, b"GET / HTTP/1.1\r\n\r\n", Method::Get);
+        assert_eq!(peer.asked, b"GET / HTTP/1.1\r\n\r\n");
+        let text = |received: Received| String::from_utf8_lossy(received.body.expose()).into_owned();
+        received.map(|received| (received.status, text(received))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn answers_are_read_to_their_end_however_they_are_framed_and_cut() {
+        for (answer, status, body) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcdef", 200, "abc"),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+                200,
+                "abc",
+            ),
+            ("HTTP/1.0 404 No\r\n\r\nabc", 404, "abc"),
+            ("HTTP/1.1 204 None\r\n\r\n", 204, ""),
+        ] {
+            for each in [1, 2, 7, 4096] {
+                assert_eq!(received(answer, each), Ok((status, body.to_owned())), "{answer:?} by {each}");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_that_are_none_or_too_long_are_refused() {
+        let long = "HTTP/1.1 200 OK\r\ncontent-length: 65537\r\n\r\n";
+        let endless = format!("HTTP/1.0 200 OK\r\n\r\n{}", "x".repeat(ANSWER_BYTES_MAX + 1));
+        for (answer, expected) in [
+            ("", "unexpected end of file"),
+            ("HTTP/1.1 200 OK\r\n", "unexpected end of file"),
+            ("SSH-2.0-x\r\n\r\n", "its answer is malformed"),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc",
+                "its answer is malformed: connection closed inside",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx",
+                "its answer is malformed: invalid chunk size",
+            ),
+            (long, "its answer is malformed: body is too large"),
+            (&endless, "its answer is malformed: body is too large"),
+        ] {
+            let fault = received(answer, 4096).expect_err(expected);
+            assert!(fault.starts_with(expected), "{fault}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub(super) fn first_choice(worker: &Worker, serving: &Serving, index: u32, forma
     groups.and_then(|groups| pick(worker, serving, groups, &[], format)).unwrap_or(index)
 }
 
-/// An endpoint that serves clients of `format` and was not tried.
+/// An endpoint that serves clients of `format`, has what it needs for it and was not tried.
 fn pick(
     worker: &Worker,
     serving: &Serving,
@@ -37,7 +37,11 @@ fn pick(
 ) -> Option<u32> {
     let backends = &serving.in_force.snapshot.backends;
     let serves = |endpoint: u32| match backends.get(endpoint as usize).map(|backend| &backend.kind) {
-        Some(BackendKind::Ai { provider, dialect, .. }) => dialect.speaks(*provider, format).is_some(),
+        Some(BackendKind::Ai { provider, dialect, credential, .. }) => {
+            // One whose credential has not come cannot be asked.
+            let is_ready = credential.origin().is_none() || serving.fetched(endpoint).is_some();
+            is_ready && dialect.speaks(*provider, format).is_some()
+        }
         _ => false,
     };
     let health = serving.health.borrow();
