@@ -5,6 +5,8 @@ use super::*;
 use crate::chains::keys;
 use crate::endpoint::{BEDROCK, Endpoint, file};
 use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use support::process::{Ended, Process, directory, ended, tollgate};
 use support::{Client, chat, until};
@@ -88,6 +90,15 @@ fn files_that_ask_for_what_is_not_done_are_refused() {
     }
 }
 
+/// What is at `path` of the admin endpoint.
+fn get(admin: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(admin).expect("the admin endpoint");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it listens");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text
+}
+
 /// A failure is told once, and its end; a reload fetches nothing anew; neither log nor metrics show a secret.
 #[test]
 fn failures_are_told_once_and_secrets_never() {
@@ -126,10 +137,17 @@ fn failures_are_told_once_and_secrets_never() {
                     need it are answered 503 until there is one";
     assert_eq!(process.stderr().matches("no credentials of AWS").count(), 1, "{}", process.stderr());
     assert!(process.stderr().contains(failures), "{}", process.stderr());
+    let line = process.says("admin http://");
+    let admin = line.split("http://").nth(1).and_then(|rest| rest.split(": ").next()).expect("an address");
+    let shown: String = ["/metrics", "/state", "/accounts"].map(|path| get(admin, path)).concat();
+    assert!(shown.contains("tollgate_"), "{shown}");
     process.signal("TERM");
     let Ended { code, stdout, stderr } = process.end();
     assert_eq!(code, Some(0), "{stderr}");
     for secret in [AWS_SECRET_KEY, "ASIAFETCHED", "bearer-s3cret"] {
-        assert!(!stdout.contains(secret) && !stderr.contains(secret), "{secret}\n{stdout}---\n{stderr}");
+        assert!(
+            [&stdout, &stderr, &shown].iter().all(|text| !text.contains(secret)),
+            "{secret}\n{stdout}---\n{stderr}"
+        );
     }
 }
