@@ -60,7 +60,8 @@ mod tests {
 
     fn token(status: u16, body: &str) -> Result<Token, String> {
         let answer = Answer { status, body: body.as_bytes() };
-        Token::read(answer, (WHO, "make sure"), 1000).map_err(|fault| fault.to_string())
+        Token::read(answer, (WHO, "make sure that the account is enabled"), 1000)
+            .map_err(|fault| fault.to_string())
     }
 
     #[test]

@@ -68,7 +68,10 @@ fn variables_that_contradict_one_another_are_named() {
             "the environment's \"AWS_CONTAINER_CREDENTIALS_FULL_URI\" is in the clear and far away; use https",
         ),
         (&[&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "x")]], "the environment's \"AWS_EC2_METADATA_SERVICE_"),
-        (&[&DISABLED], "there is no place to look for credentials of AWS; set AWS_ACCESS_KEY_ID"),
+        (
+            &[&DISABLED],
+            "there is no place to look for credentials of AWS; write the keys into a Secret, or set AWS_",
+        ),
     ];
     for (variables, expected) in rows {
         let fault = chain(variables).expect_err(expected);
