@@ -7,11 +7,19 @@ mod accounts;
 mod azure;
 #[path = "clouds/bedrock.rs"]
 mod bedrock;
+#[path = "clouds/chains.rs"]
+mod chains;
+#[path = "clouds/endpoint.rs"]
+mod endpoint;
 #[path = "support/front.rs"]
 mod front;
 #[path = "clouds/presets.rs"]
 mod presets;
+#[path = "clouds/roles.rs"]
+mod roles;
 mod support;
+#[path = "clouds/told.rs"]
+mod told;
 #[path = "clouds/vertex.rs"]
 mod vertex;
 

@@ -7,6 +7,7 @@
 //! file NAME          then lines |TEXT: another file
 //! drop FILE          without this one
 //! drop all           without any
+//! set NAME VALUE     with this environment variable
 //! unset NAME         without this environment variable; CRT_A, PEM_A, CRT_B and PEM_B are certificates and their keys
 //! host HOST TO       a host override on the command line
 //! listen PORT ADDR   a listener override on the command line
@@ -94,6 +95,7 @@ fn case_files() -> Vec<PathBuf> {
 /// A configuration in the making.
 struct Case {
     files: Vec<(String, String)>,
+    set: Vec<(String, String)>,
     unset: Vec<String>,
     overrides: Overrides,
     wants_report: bool,
@@ -101,7 +103,8 @@ struct Case {
 
 fn said_about(asked: &str) -> String {
     let files = WALKTHROUGH.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec();
-    let mut case = Case { files, unset: Vec::new(), overrides: Overrides::default(), wants_report: false };
+    let (set, unset) = (Vec::new(), Vec::new());
+    let mut case = Case { files, set, unset, overrides: Overrides::default(), wants_report: false };
     let mut lines = asked.lines().skip(1).peekable();
     while let Some(line) = lines.next() {
         let mut block = |mark: char| {
@@ -122,6 +125,7 @@ fn said_about(asked: &str) -> String {
             ["file", name] => case.files.push((name.to_string(), block('|').replace("<TAB>", "\t"))),
             ["drop", "all"] => case.files.clear(),
             ["drop", name] => case.files.retain(|(file, _)| file != name),
+            ["set", name, value] => case.set.push((name.to_string(), value.to_string())),
             ["unset", name] => case.unset.push(name.to_string()),
             ["host", host, to] => case.overrides.hosts.push((host.to_string(), to.to_string())),
             ["listen", port, address] => {
@@ -137,6 +141,9 @@ fn said_about(asked: &str) -> String {
 fn said(case: &Case) -> String {
     let sources: Vec<Source<'_>> = case.files.iter().map(|(name, text)| Source { name, text }).collect();
     let env = |name: &str| {
+        if let Some((_, value)) = case.set.iter().find(|(set, _)| set == name) {
+            return Some(value.clone());
+        }
         let value = certificate(name).or_else(|| name.ends_with("_KEY").then(|| "sk-test".into()));
         value.filter(|_| !case.unset.iter().any(|unset| unset == name))
     };

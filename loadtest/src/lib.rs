@@ -54,7 +54,7 @@ mod text;
 mod timers;
 
 pub use ledger::{AnswerEnd, Answered, Answers, Ledger, SeenRequest, Usage};
-pub use provider::AWS_SECRET_KEY;
+pub use provider::{AWS_SECRET_KEY, check_signature};
 pub use script::{Count, Ending, Fault, Framing, Reply, Script};
 pub use simulator::Simulator;
 pub use text::{fnv1a64, plain_body, reply_text};

@@ -14,7 +14,7 @@ mod signature;
 mod vertex;
 
 pub(crate) use error::Refusal;
-pub use signature::AWS_SECRET_KEY;
+pub use signature::{AWS_SECRET_KEY, check_signature};
 
 use crate::answer::{Envelope, Plan, Sheet};
 use crate::http::Head;

@@ -2,6 +2,8 @@
 
 use super::cli::Options;
 use crate::config::{self, Diagnostics, Snapshot, Source};
+use crate::coordinator::credential_file;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,15 +13,28 @@ const PRICES: (&str, &str) = ("prices.yaml (built in)", include_str!("../../conf
 /// The largest file that is read; more than config accepts, so that config can say what is too much.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
-/// Reads all files of `options`, checks them, compiles them.
+/// Reads all files of `options`, checks them, compiles them; and the files, if any, that lead to credentials of clouds.
 ///
 /// # Errors
 /// Everything that is wrong, for the operator, one fault per line.
 pub fn load(options: &Options) -> Result<Snapshot, String> {
     let texts = read(&options.paths)?;
     let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    compile(&texts, options, &|name| std::env::var(name).ok())
-        .map_err(|faults| format!("{faults}").trim_end().to_owned())
+    let snapshot = compile(&texts, options, &|name| std::env::var(name).ok())
+        .map_err(|faults| format!("{faults}").trim_end().to_owned())?;
+    check_origins(&snapshot)?;
+    Ok(snapshot)
+}
+
+/// Refuses files of AWS and Google that ask for what is not done, before requests wait for it.
+fn check_origins(snapshot: &Snapshot) -> Result<(), String> {
+    let (mut faults, mut seen) = (Vec::new(), HashSet::new());
+    for backend in &snapshot.backends {
+        let Some(origin) = backend.origin().filter(|origin| seen.insert(origin.id)) else { continue };
+        let checked = origin.check(&credential_file);
+        faults.extend(checked.err().map(|fault| format!("Backend {}: {fault}", backend.name)));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
 /// Compiles texts that are in memory, with the built-in prices under them.

@@ -30,6 +30,7 @@ mod yaml;
 mod tests;
 
 pub use crate::base::Secret;
+pub use crate::llm::auth::Fetched;
 pub use certificate::Certificate;
 pub use check::Overrides;
 pub use diagnostic::{Diagnostic, Diagnostics};
@@ -40,7 +41,7 @@ pub use settings::{
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Retry,
-    Rule, RuleTimeouts, Snapshot, Target,
+    Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
 
 use diagnostic::Faults;

@@ -4,8 +4,8 @@ use super::settings::{Settings, UnknownModel};
 use crate::base::{Secret, Tokens};
 use crate::limit::{self, LIMITS_MAX};
 use crate::llm::Tokenizer;
+use crate::llm::auth::Origin;
 use crate::llm::auth::aws::Credentials;
-use crate::llm::auth::google;
 use crate::llm::policy::Policy;
 use crate::llm::price::{Catalogue, PriceId, Rates};
 use crate::llm::provider::{Dialect, Provider};
@@ -235,19 +235,45 @@ pub enum Credential {
         /// Where the host is, such as `eu-west-1`.
         region: Arc<str>,
         /// Who signs.
-        credentials: Credentials,
+        signs: Signs,
     },
-    /// Google's access tokens, which a key gets and which end.
-    Google {
-        /// What gets them.
-        key: Arc<google::Key>,
-        /// The digest of the key: one that a reload did not change has its token already.
-        id: [u8; 32],
-    },
+    /// An access token of Google's, which ends and is fetched anew.
+    Google(Arc<Origin>),
     /// The client's own `Authorization` header passes.
     Passthrough,
     /// None is sent, and the client's is removed.
     None,
+}
+
+/// With whose credentials a request is signed.
+#[derive(Debug)]
+pub enum Signs {
+    /// With these, which do not end.
+    With(Arc<Credentials>),
+    /// With those that were fetched last.
+    Fetched(Arc<Origin>),
+}
+
+impl Backend {
+    /// Where its credential is fetched from, if it is one that has to be.
+    pub fn origin(&self) -> Option<&Arc<Origin>> {
+        match &self.kind {
+            BackendKind::Ai { credential, .. } => credential.origin(),
+            BackendKind::Static => None,
+        }
+    }
+}
+
+impl Credential {
+    /// Where it is fetched from, if it has to be.
+    pub fn origin(&self) -> Option<&Arc<Origin>> {
+        match self {
+            Credential::Google(origin) | Credential::Aws { signs: Signs::Fetched(origin), .. } => {
+                Some(origin)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Where connections go. Names are resolved by the coordinator.

@@ -51,8 +51,12 @@ fn ai(snapshot: &Snapshot) -> (&Provider, Option<&str>, &Credential, &str) {
 fn header(credential: &Credential) -> String {
     match credential {
         Credential::Static { name, value } => format!("{name}: {}", String::from_utf8_lossy(value.expose())),
-        Credential::Aws { region, credentials } => format!("aws {} in {region}", credentials.access_key()),
-        Credential::Google { .. } => "google".into(),
+        Credential::Aws { region, signs: Signs::With(keys) } => {
+            format!("aws {} in {region}", keys.access_key())
+        }
+        Credential::Aws { signs: Signs::Fetched(origin), .. } | Credential::Google(origin) => {
+            origin.to_string()
+        }
         Credential::Passthrough => "passthrough".into(),
         Credential::None => "none".into(),
     }

@@ -5,14 +5,16 @@
 //! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`]. [`Store`]
 //! keeps budgets on disk. [`reload`] is how another configuration comes in force.
 
+mod credentials;
+mod http;
 mod journal;
 mod keeper;
 mod reload;
 mod resolve;
 mod store;
-mod tokens;
 mod unpriced;
 
+pub use credentials::credential_file;
 pub use store::{
     Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,
     StoreFault, TEXT_MAX, WINDOWS_KEPT,
@@ -23,6 +25,7 @@ use crate::config::Snapshot;
 use crate::mail::{Board, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
+use credentials::Fetcher;
 use journal::Journal;
 use keeper::Keeper;
 use resolve::Resolver;
@@ -33,7 +36,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokens::Fetcher;
 
 /// How often signals, stop requests and workers are looked at.
 const BEAT: Duration = Duration::from_millis(200);
@@ -89,7 +91,7 @@ impl Helpers {
         }
         let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
         let fetcher = Fetcher::start(board.clone(), mail.clone(), tls);
-        let fetcher = fetcher.map_err(|error| format!("the thread of access tokens: {error}"))?;
+        let fetcher = fetcher.map_err(|error| format!("the thread that fetches credentials: {error}"))?;
         Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, fetcher })
     }
 }

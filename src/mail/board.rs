@@ -1,4 +1,4 @@
-use super::{ControlChange, Records, Resolved, Sleeper, Tokens};
+use super::{ControlChange, Keyring, Records, Resolved, Sleeper};
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
 use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters};
@@ -176,7 +176,7 @@ pub struct Board {
     bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
-    tokens: Mutex<Option<Arc<Tokens>>>,
+    keyring: Mutex<Option<Arc<Keyring>>>,
     latencies: Mutex<Latencies>,
     /// By worker.
     estimates: Mutex<Vec<Estimates>>,
@@ -196,7 +196,7 @@ impl Board {
             bell: OnceLock::new(),
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
-            tokens: Mutex::new(None),
+            keyring: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
             estimates: Mutex::default(),
         })
@@ -222,14 +222,14 @@ impl Board {
         *open(&self.resolved) = Some(resolved);
     }
 
-    /// The access tokens that were last fetched.
-    pub fn tokens(&self) -> Option<Arc<Tokens>> {
-        open(&self.tokens).clone()
+    /// The credentials that were last fetched.
+    pub fn keyring(&self) -> Option<Arc<Keyring>> {
+        open(&self.keyring).clone()
     }
 
-    /// Notes access tokens for workers that have not begun.
-    pub fn set_tokens(&self, tokens: Arc<Tokens>) {
-        *open(&self.tokens) = Some(tokens);
+    /// Notes credentials for workers that have not begun.
+    pub fn set_keyring(&self, keyring: Arc<Keyring>) {
+        *open(&self.keyring) = Some(keyring);
     }
 
     /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.

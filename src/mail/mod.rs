@@ -14,7 +14,7 @@ pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
 pub use records::{Records, Sheet, Sleeper};
 
-use crate::base::Secret;
+use crate::config::Fetched;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub enum ToWorker {
     Adopt(u64),
     /// Where each of `InForce::snapshot.targets` is, by position; empty when its name does not resolve.
     Resolved(Arc<Resolved>),
-    /// The access tokens of backends whose credential has to be fetched.
-    Tokens(Arc<Tokens>),
+    /// The credentials of backends that have them fetched.
+    Keyring(Arc<Keyring>),
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
     /// Take no new connections; end each connection after the exchange it is in.
@@ -47,13 +47,13 @@ pub struct Resolved {
     pub addresses: Vec<Arc<[SocketAddr]>>,
 }
 
-/// The access tokens of all backends of one configuration.
+/// The credentials of all backends of one configuration that are fetched.
 #[derive(Debug)]
-pub struct Tokens {
+pub struct Keyring {
     /// The configuration they belong to.
     pub generation: u64,
-    /// By backend, the value of `authorization`; `None` where none is needed, or none has come that still holds.
-    pub by_backend: Vec<Option<Arc<Secret>>>,
+    /// By backend; `None` where none is fetched, or none has come that still holds.
+    pub by_backend: Vec<Option<Fetched>>,
 }
 
 /// Mailbox messages that may wait for a worker: configuration changes and resolutions are rare.

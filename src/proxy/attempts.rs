@@ -24,20 +24,25 @@ const BACKOFF_MAX: u32 = 10;
 /// The endpoint that a request of `format` to `index` goes to first: itself, unless it stands for several.
 pub(super) fn first_choice(worker: &Worker, serving: &Serving, index: u32, format: Format) -> u32 {
     let groups = serving.in_force.snapshot.backends.get(index as usize).map(|backend| &backend.groups[..]);
-    groups.and_then(|groups| pick(worker, serving, groups, &[], format)).unwrap_or(index)
+    let first = |is_ready| pick(worker, serving, groups?, &[], (format, is_ready));
+    first(true).or_else(|| first(false)).unwrap_or(index)
 }
 
-/// An endpoint that serves clients of `format` and was not tried.
+/// An endpoint that serves clients of `format` and was not tried; with `is_ready` one that can be asked, for its credential
+/// has come.
 fn pick(
     worker: &Worker,
     serving: &Serving,
     groups: &[Box<[u32]>],
     tried: &[u32],
-    format: Format,
+    (format, is_ready): (Format, bool),
 ) -> Option<u32> {
     let backends = &serving.in_force.snapshot.backends;
     let serves = |endpoint: u32| match backends.get(endpoint as usize).map(|backend| &backend.kind) {
-        Some(BackendKind::Ai { provider, dialect, .. }) => dialect.speaks(*provider, format).is_some(),
+        Some(BackendKind::Ai { provider, dialect, credential, .. }) => {
+            let has_come = credential.origin().is_none() || serving.fetched(endpoint).is_some();
+            (has_come || !is_ready) && dialect.speaks(*provider, format).is_some()
+        }
         _ => false,
     };
     let health = serving.health.borrow();
@@ -207,7 +212,7 @@ impl<'a> Attempts<'_, 'a> {
         {
             return None;
         }
-        let other = || pick(self.worker, self.serving, &self.whole.groups, &self.tried, call.client);
+        let other = || pick(self.worker, self.serving, &self.whole.groups, &self.tried, (call.client, true));
         if self.again.is_none()
             && verdict != Verdict::Again
             && self.tried.len() < ENDPOINTS_MAX
@@ -229,7 +234,7 @@ impl<'a> Attempts<'_, 'a> {
         let pause = self.pause(retry.backoff, again, verdict).filter(|pause| !is_over(*pause))?;
         self.again = Some(again + 1);
         self.tried.clear();
-        let best = pick(self.worker, self.serving, &self.whole.groups, &[], call.client);
+        let best = pick(self.worker, self.serving, &self.whole.groups, &[], (call.client, true));
         Some((best.unwrap_or(call.index), pause))
     }
 

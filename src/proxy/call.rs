@@ -8,9 +8,8 @@ use super::fault::Fault;
 use super::stream::Stream;
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
-use crate::base::{Secret, Span, Tick, ascii};
-use crate::config::{Backend, BackendFilters, Credential, Rule};
-use crate::llm::auth::google::{AuthorizedUser, Key};
+use crate::base::{Span, Tick, ascii};
+use crate::config::{Backend, BackendFilters, Credential, Fetched, Rule};
 use crate::llm::provider::{Dialect, Provider, is_credential};
 use crate::llm::translate::{self, Guardrail, Lost, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
@@ -128,11 +127,11 @@ pub(super) fn write(
 ) -> Result<Outgoing, Fault> {
     let head = call.head;
     let mut gather = client.spare_request();
-    let token = match call.credential {
-        Credential::Google { .. } => Some(serving.token(call.index).ok_or(Fault::NoToken)?),
-        _ => None,
+    let fetched = match call.credential.origin() {
+        Some(_) => Some(serving.fetched(call.index).ok_or(Fault::NoCredential)?),
+        None => None,
     };
-    let token = token.as_deref();
+    let fetched = fetched.as_deref();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
     if call.translates() {
         let (bytes, body) = (&mut message.bytes, message.body.range());
@@ -164,9 +163,9 @@ pub(super) fn write(
             .map_err(|bad| Fault::BadRequest { message: bad.to_string(), param: bad.param })?;
         note_lost(call, &lost, entry)?;
         let length = gather.theirs.len();
-        let target = request_head(call, head, (head_bytes, &named), token, length, &mut gather.ours);
+        let target = request_head(call, head, (head_bytes, &named), fetched, length, &mut gather.ours);
         // A signature covers what is sent, so it comes last.
-        signature::write(worker, serving, call, target, &gather.theirs, &mut gather.ours);
+        signature::write(worker, serving, call, fetched, target, &gather.theirs, &mut gather.ours);
         write::end(&mut gather.ours);
         let (ours, theirs) = (Span::new(0, gather.ours.len()), Span::new(0, length));
         let fits = gather.push_ours(ours) && gather.push_theirs(theirs);
@@ -188,7 +187,7 @@ pub(super) fn write(
     }
     let body = message.body;
     let length = edits.body_len(body.len());
-    request_head(call, head, (&message.bytes, call.path_model), token, length, &mut gather.ours);
+    request_head(call, head, (&message.bytes, call.path_model), fetched, length, &mut gather.ours);
     write::end(&mut gather.ours);
     let head_len = gather.ours.len();
     gather.ours.extend_from_slice(edits.scratch());
@@ -231,7 +230,7 @@ fn request_head(
     call: &Call<'_>,
     head: &RequestHead,
     (bytes, named): (&[u8], &[u8]),
-    token: Option<&Secret>,
+    fetched: Option<&Fetched>,
     length: usize,
     out: &mut Vec<u8>,
 ) -> Span {
@@ -253,7 +252,7 @@ fn request_head(
     let target = Span::new(begin, out.len());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write::header(out, b"host", call.host().as_bytes());
-    credential(call, head, bytes, token, out);
+    credential(call, head, bytes, fetched, out);
     let versioned = !call.translates() && head.headers.contains(Known::AnthropicVersion);
     for (name, value) in call.provider.required_headers() {
         if !(versioned && *name == "anthropic-version") {
@@ -324,7 +323,13 @@ fn starts_with(name: &[u8], prefix: &[u8]) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], token: Option<&Secret>, out: &mut Vec<u8>) {
+fn credential(
+    call: &Call<'_>,
+    head: &RequestHead,
+    bytes: &[u8],
+    fetched: Option<&Fetched>,
+    out: &mut Vec<u8>,
+) {
     match call.credential {
         Credential::Static { name, value } => write::header(out, name.as_bytes(), value.expose()),
         Credential::Passthrough => {
@@ -334,11 +339,10 @@ fn credential(call: &Call<'_>, head: &RequestHead, bytes: &[u8], token: Option<&
                 write::header(out, header.name.as_bytes(), &value);
             }
         }
-        Credential::Google { key, .. } => {
-            if let Some(token) = token {
-                write::header(out, b"authorization", token.expose());
-            }
-            if let Key::AuthorizedUser(AuthorizedUser { quota_project: Some(project), .. }) = &**key {
+        Credential::Google(_) => {
+            let Some(Fetched::Google(token)) = fetched else { return };
+            write::header(out, b"authorization", token.authorization.expose());
+            if let Some(project) = &token.quota_project {
                 write::header(out, b"x-goog-user-project", project.as_bytes());
             }
         }

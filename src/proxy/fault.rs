@@ -57,8 +57,8 @@ pub(super) enum Fault {
     NoBackend,
     /// The name of the provider does not resolve.
     Unresolved,
-    /// The access token of the backend has not come, or has ended and no other has come.
-    NoToken,
+    /// The credential of the backend has not come, or has ended and no other has come.
+    NoCredential,
     /// No connection to the provider could be made.
     Connect(&'static str),
     /// The connection to the provider broke before an answer began.
@@ -96,7 +96,9 @@ impl Fault {
             Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
-            Fault::Unresolved | Fault::NoToken | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => 503,
+            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => {
+                503
+            }
             Fault::ProviderSlow => 504,
         })
     }
@@ -165,7 +167,7 @@ impl Fault {
             Fault::Ungranted => "the budget of this caller could not be written down in time".into(),
             Fault::NoBackend => "the route has no valid backend".into(),
             Fault::Unresolved => "the provider's name does not resolve".into(),
-            Fault::NoToken => "this gateway has no access token for the provider at the moment".into(),
+            Fault::NoCredential => "this gateway has no credential for the provider at the moment".into(),
             Fault::Connect(why) => format!("the provider cannot be reached: {why}").into(),
             Fault::Broken => "the provider closed the connection without an answer".into(),
             Fault::ProviderSlow => "the provider did not answer in time".into(),
@@ -207,7 +209,7 @@ impl Fault {
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
             Fault::Blocked(_) | Fault::Busy => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
-            Fault::Unresolved | Fault::NoToken | Fault::Connect(_) => Outcome::UpstreamFailed,
+            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) => Outcome::UpstreamFailed,
             Fault::Broken | Fault::ProviderMalformed(_) => Outcome::UpstreamFailed,
             Fault::Cut => Outcome::UpstreamCut,
         }

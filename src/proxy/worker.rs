@@ -4,12 +4,12 @@ use super::changes::Changes;
 use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
 use super::upstream::Pool;
-use crate::base::{Moment, Secret};
-use crate::config::{Backend, BackendKind, Credential};
+use crate::base::Moment;
+use crate::config::{Backend, BackendKind, Credential, Fetched};
 use crate::limit::Book;
 use crate::llm::auth::aws::Signer;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
-use crate::mail::{Board, Desk, InForce, Resolved, Sheet, ToWorker, Tokens};
+use crate::mail::{Board, Desk, InForce, Keyring, Resolved, Sheet, ToWorker};
 use crate::route::failover::Health;
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
@@ -85,8 +85,8 @@ pub(super) struct Serving {
     pub(super) health: RefCell<Vec<Health>>,
     /// By backend of the snapshot, of those whose requests are signed, what signs them.
     pub(super) signers: RefCell<Vec<Option<Signer>>>,
-    /// By backend of the snapshot, of those whose access token is fetched, the last that came.
-    tokens: RefCell<Vec<Option<Arc<Secret>>>>,
+    /// By backend of the snapshot, of those whose credential is fetched, the last that came. Shared in this thread alone.
+    fetched: RefCell<Vec<Option<Rc<Fetched>>>>,
     /// By listener of the snapshot how each of its HTTPS listeners shakes hands.
     pub(super) https: Vec<Vec<Arc<ServerConfig>>>,
 }
@@ -117,8 +117,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     if let Some(resolved) = board.resolved() {
         worker.learn(&resolved);
     }
-    if let Some(tokens) = board.tokens() {
-        worker.take_tokens(&tokens);
+    if let Some(keyring) = board.keyring() {
+        worker.take(&keyring);
     }
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
     for (index, socket) in sockets.into_iter().enumerate() {
@@ -132,7 +132,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
             ToWorker::Prepare(in_force) => worker.prepare(in_force),
             ToWorker::Adopt(generation) => worker.adopt(generation),
             ToWorker::Resolved(resolved) => worker.learn(&resolved),
-            ToWorker::Tokens(tokens) => worker.take_tokens(&tokens),
+            ToWorker::Keyring(keyring) => worker.take(&keyring),
             ToWorker::Granted => worker.grants.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
@@ -340,10 +340,11 @@ impl Worker {
         *self.serving.borrow_mut() = Rc::new(next);
     }
 
-    fn take_tokens(&self, tokens: &Tokens) {
+    fn take(&self, keyring: &Keyring) {
         let serving = self.serving();
-        if tokens.generation == serving.in_force.generation {
-            serving.tokens.borrow_mut().clone_from(&tokens.by_backend);
+        if keyring.generation == serving.in_force.generation {
+            let mine = |fetched: &Option<Fetched>| fetched.clone().map(Rc::new);
+            *serving.fetched.borrow_mut() = keyring.by_backend.iter().map(mine).collect();
         }
     }
 
@@ -368,30 +369,24 @@ impl Serving {
         let health = in_force.snapshot.backends.iter().map(|backend| health_of(backend, before)).collect();
         let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
         let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
-        let tokens = in_force.snapshot.backends.iter().map(|backend| token_of(backend, before)).collect();
-        let (health, signers, tokens) = (RefCell::new(health), RefCell::new(signers), RefCell::new(tokens));
-        Serving { pools, health, signers, tokens, https, in_force }
+        let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
+        let (health, signers, fetched) = (RefCell::new(health), RefCell::new(signers), RefCell::new(fetched));
+        Serving { pools, health, signers, fetched, https, in_force }
     }
 
-    /// The access token of a backend whose credential is one that is fetched.
-    pub(super) fn token(&self, backend: u32) -> Option<Arc<Secret>> {
-        self.tokens.borrow().get(backend as usize).cloned().flatten()
+    /// The credential of a backend that has it fetched.
+    pub(super) fn fetched(&self, backend: u32) -> Option<Rc<Fetched>> {
+        self.fetched.borrow().get(backend as usize).cloned().flatten()
     }
 }
 
-/// The token that a backend's key had got before a reload.
-fn token_of(backend: &Backend, before: Option<&Serving>) -> Option<Arc<Secret>> {
+/// What was fetched from a backend's origin before a reload.
+fn fetched_for(backend: &Backend, before: Option<&Serving>) -> Option<Rc<Fetched>> {
     let before = before?;
-    let id = google_id(backend)?;
-    let place = before.in_force.snapshot.backends.iter().position(|other| google_id(other) == Some(id))?;
-    before.token(u32::try_from(place).ok()?)
-}
-
-fn google_id(backend: &Backend) -> Option<&[u8; 32]> {
-    match &backend.kind {
-        BackendKind::Ai { credential: Credential::Google { id, .. }, .. } => Some(id),
-        _ => None,
-    }
+    let id = backend.origin()?.id;
+    let is_same = |other: &Backend| other.origin().is_some_and(|origin| origin.id == id);
+    let place = before.in_force.snapshot.backends.iter().position(is_same)?;
+    before.fetched(u32::try_from(place).ok()?)
 }
 
 fn signer_of(backend: &Backend) -> Option<Signer> {

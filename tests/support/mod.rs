@@ -124,10 +124,35 @@ impl Rig {
         Rig::assemble(simulator, provider, manifests, settings)
     }
 
+    /// The same where the environment has these variables, and servers are verified by these authorities, in files of PEM.
+    pub fn start_in(
+        script: Script,
+        manifests: &str,
+        settings: &str,
+        variables: &[(String, String)],
+        roots: Vec<String>,
+    ) -> Rig {
+        let simulator = Simulator::start(script).expect("the simulator starts");
+        let overrides = Overrides { roots, ..Rig::overrides(simulator.addr()) };
+        let env = |name: &str| Some(variables.iter().find(|(known, _)| known == name)?.1.clone());
+        let texts = [("manifests.yaml", manifests), ("settings.yaml", settings)];
+        let gateway = gateway_in(&texts, overrides, &|name| env(name).or_else(|| anthropic_key(name)));
+        let address = gateway.addresses[0];
+        Rig { simulator, gateway: Some(gateway), address }
+    }
+
     /// A gateway whose providers are all at `provider`.
     fn assemble(simulator: Simulator, provider: SocketAddr, manifests: &str, settings: &str) -> Rig {
+        let overrides = Rig::overrides(provider);
+        let gateway = gateway(&[("manifests.yaml", manifests), ("settings.yaml", settings)], overrides);
+        let address = gateway.addresses[0];
+        Rig { simulator, gateway: Some(gateway), address }
+    }
+
+    /// All providers are at `provider`.
+    fn overrides(provider: SocketAddr) -> Overrides {
         let to = format!("http://{provider}");
-        let overrides = Overrides {
+        Overrides {
             hosts: HOSTS
                 .into_iter()
                 .chain(PRESETS.iter().filter_map(|preset| preset.host))
@@ -136,10 +161,7 @@ impl Rig {
             listeners: vec![(8080, "127.0.0.1:0".to_owned())],
             admin: Some("none".to_owned()),
             ..Overrides::default()
-        };
-        let gateway = gateway(&[("manifests.yaml", manifests), ("settings.yaml", settings)], overrides);
-        let address = gateway.addresses[0];
-        Rig { simulator, gateway: Some(gateway), address }
+        }
     }
 
     pub fn gateway(&self) -> &Gateway {
@@ -213,9 +235,22 @@ pub fn assert_clean(ledger: &Ledger) {
 
 /// Starts a gateway on these texts.
 pub fn gateway(texts: &[(&str, &str)], overrides: Overrides) -> Gateway {
+    gateway_in(texts, overrides, &anthropic_key)
+}
+
+/// The one variable that the environment has.
+fn anthropic_key(name: &str) -> Option<String> {
+    (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-live-secret".to_owned())
+}
+
+/// Starts a gateway on these texts, in this environment.
+pub fn gateway_in(
+    texts: &[(&str, &str)],
+    overrides: Overrides,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Gateway {
     let options = Options { overrides, ..Options::default() };
-    let env = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-live-secret".to_owned());
-    let snapshot = files::compile(texts, &options, &env).unwrap_or_else(|faults| panic!("{faults}"));
+    let snapshot = files::compile(texts, &options, env).unwrap_or_else(|faults| panic!("{faults}"));
     Gateway::start(snapshot, Life::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -1,16 +1,14 @@
 use super::World;
+use super::clouds::{self, Clouds};
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
 use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
-use crate::config::resources::backend::{self, Ai, Aws, Host, Token};
+use crate::config::resources::backend::{self, Ai, Host, Token};
 use crate::config::resources::settings::Origin;
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
-use crate::llm::auth::aws::Credentials;
-use crate::llm::auth::google::Key;
-use crate::llm::auth::{self, aws};
 use crate::llm::price::vendor::paid_at;
 use crate::llm::provider::Provider;
 use std::collections::HashMap;
@@ -42,15 +40,19 @@ pub(super) fn compile(
     hosts: &Replacements<String, Origin>,
 ) -> Backends {
     let mut backends = Backends { list: Vec::new(), targets: Vec::new(), indices: HashMap::new() };
-    let mut known = HashMap::new();
+    let (mut known, clouds) = (HashMap::new(), Clouds::default());
     for resource in &world.all.backends {
         let resource_name: Arc<str> = resource.meta.to_string().into();
         let first = backends.list.len();
         let mut groups: Vec<Box<[u32]>> = Vec::new();
+        let mut shared = None;
         for group in resource.spec.as_ref().map(members).unwrap_or_default() {
             let start = backends.list.len();
             for (name, spec) in group {
-                let Some((kind, origin)) = one(world, secrets, &resource.meta, spec) else { continue };
+                let at = spec.at();
+                let Some((kind, origin)) = one(world, secrets, &clouds, &resource.meta, spec) else {
+                    continue;
+                };
                 let vendor = match &kind {
                     // A host that was named is paid wherever it is reached.
                     BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => {
@@ -59,6 +61,7 @@ pub(super) fn compile(
                     BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
                     BackendKind::Static => None,
                 };
+                refuse_sharing(world, &mut shared, (at, &kind, vendor));
                 let origin = hosts.get(&origin.host).unwrap_or(origin);
                 let target = Target {
                     tls: origin.tls.then(|| origin.host.clone()),
@@ -104,6 +107,32 @@ enum Member<'a> {
     Static(&'a Host),
 }
 
+impl Member<'_> {
+    fn at(&self) -> Place {
+        match self {
+            Member::Ai(ai) => ai.at,
+            Member::Static(host) => host.host.at,
+        }
+    }
+}
+
+/// A client's own key is one vendor's: reports a provider that would get it beside another vendor's, which is `shared`.
+fn refuse_sharing(
+    world: &World<'_>,
+    shared: &mut Option<&'static str>,
+    (at, kind, vendor): (Place, &BackendKind, Option<&'static str>),
+) {
+    let BackendKind::Ai { credential: Credential::Passthrough, .. } = kind else { return };
+    match (*shared, vendor) {
+        (Some(first), Some(vendor)) if first != vendor => {
+            let message = format!("the client's own key would go to {first} and to {vendor}");
+            let help = "a key is one vendor's: give the providers of all others an authToken of your own";
+            world.faults.fault_with_help(at, message, help);
+        }
+        _ => *shared = shared.or(vendor),
+    }
+}
+
 /// The addressees of a Backend by priority, with their names if there are several.
 fn members(spec: &backend::Backend) -> Vec<Vec<(Option<&str>, Member<'_>)>> {
     match spec {
@@ -124,11 +153,17 @@ pub(super) fn index_of_last(len: usize) -> u32 {
 }
 
 /// What a backend is and where it is.
-fn one(world: &World<'_>, secrets: &Secrets, meta: &Meta, spec: Member<'_>) -> Option<(BackendKind, Origin)> {
+fn one(
+    world: &World<'_>,
+    secrets: &Secrets,
+    clouds: &Clouds,
+    meta: &Meta,
+    spec: Member<'_>,
+) -> Option<(BackendKind, Origin)> {
     match spec {
         Member::Static(host) => Some((BackendKind::Static, origin(world, host)?)),
         Member::Ai(ai) => {
-            let credential = credential(world, secrets, meta, ai);
+            let credential = credential(world, secrets, clouds, meta, ai);
             let origin = match ai.host.as_ref().or(ai.own_host.as_ref()) {
                 Some(host) => origin(world, host),
                 None => Some(Origin { host: ai.provider.default_host().into(), port: 443, tls: true }),
@@ -178,9 +213,15 @@ fn authority(origin: &Origin) -> String {
     }
 }
 
-fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Option<Credential> {
+fn credential(
+    world: &World<'_>,
+    secrets: &Secrets,
+    clouds: &Clouds,
+    meta: &Meta,
+    ai: &Ai,
+) -> Option<Credential> {
     if let (None, Some(aws)) = (&ai.token, &ai.aws) {
-        return self::aws(world, secrets, meta, ai, aws);
+        return clouds.aws(world, secrets, meta, ai.at, aws);
     }
     let (bytes, at) = match &ai.token {
         Some(Token::Passthrough) => return Some(Credential::Passthrough),
@@ -191,6 +232,7 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
         Some(Token::SecretRef(name)) => (from_secret(world, secrets, meta, name)?, name.at),
         // A host of one's own may want no credential; a provider's own host always does.
         None if ai.host.is_some() || ai.is_keyless => return Some(Credential::None),
+        None if ai.provider == Provider::VertexAi => return clouds.google(world, ai.at),
         None => {
             let message = format!("{} lacks the field \"authToken\"", ai.dialect.name);
             let own_host = ai.own_host.as_ref().map(|host| host.host.value.as_str());
@@ -200,7 +242,7 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
         }
     };
     if ai.provider == Provider::VertexAi && bytes.trim_ascii_start().starts_with(b"{") {
-        return google(world, &bytes, at);
+        return clouds::google_key(world, &bytes, at);
     }
     let token = visible(world, &bytes, at)?;
     let usual = ai.provider.credential_header(token);
@@ -213,61 +255,6 @@ fn credential(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai) -> Opt
     };
     let value = Secret::new([prefix.as_bytes(), token.as_bytes()].concat());
     Some(Credential::Static { name: name.into(), value })
-}
-
-/// What gets access tokens: a key file of Google's.
-fn google(world: &World<'_>, json: &[u8], at: Place) -> Option<Credential> {
-    match Key::read(json) {
-        Ok(key) => {
-            let digest = ring::digest::digest(&ring::digest::SHA256, json);
-            let mut id = [0; 32];
-            id.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-            Some(Credential::Google { key: Arc::new(key), id })
-        }
-        Err(fault) => {
-            world.faults.fault_with_help(at, fault.what, fault.help);
-            None
-        }
-    }
-}
-
-/// What signs requests to AWS: the keys of a Secret, or else what the environment has when it is read.
-fn aws(world: &World<'_>, secrets: &Secrets, meta: &Meta, ai: &Ai, aws: &Aws) -> Option<Credential> {
-    let found = match &aws.secret {
-        Some(name) => {
-            let wanted = (meta.namespace.as_str(), name.value.as_str());
-            world.find(&world.all.secrets, "Secret", wanted, name.at)?;
-            let value = |key: &str| secrets.value(&meta.namespace, &name.value, key);
-            if ["accessKey", "secretKey", "sessionToken"].iter().any(|key| value(key) == Some(None)) {
-                return None; // its fault is reported already
-            }
-            Credentials::from_secret(|key| value(key).flatten()).map_err(|fault| (name.at, fault))
-        }
-        None => from_environment(world).map_err(|fault| (ai.at, fault)),
-    };
-    match found {
-        Ok(credentials) => Some(Credential::Aws { region: aws.region.as_str().into(), credentials }),
-        Err((at, fault)) => {
-            world.faults.fault_with_help(at, fault.what, fault.help);
-            None
-        }
-    }
-}
-
-/// The keys that stand in the environment. Other sources of the SDKs are not asked yet.
-fn from_environment(world: &World<'_>) -> Result<Credentials, auth::Fault> {
-    let elsewhere = match aws::sources(world.env)?.into_iter().next() {
-        Some(aws::Source::Keys(credentials)) => return Ok(credentials),
-        Some(aws::Source::WebIdentity(_)) => ": a web identity is not supported yet",
-        _ => "",
-    };
-    Err(auth::Fault {
-        what: format!("bedrock has no credentials{elsewhere}"),
-        help: "write auth: {type: Secret, secretRef: {name: ...}} with the keys accessKey and secretKey, or authToken with an \
-               API key of Bedrock, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; profiles, containers and instances \
-               are not asked"
-            .into(),
-    })
 }
 
 /// The bytes of the key `Authorization` of a Secret in the Backend's namespace.

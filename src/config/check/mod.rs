@@ -5,6 +5,7 @@
 mod attach;
 mod backends;
 mod certificates;
+mod clouds;
 mod environment;
 mod overrides;
 mod policies;
@@ -63,6 +64,7 @@ pub(crate) fn compile(
     prices::warn(&world, &snapshot);
     snapshot.report.lines = report::lines(&snapshot, &attached.told, &policies.told);
     snapshot.report.lines.extend(prices::lines(&snapshot));
+    snapshot.report.lines.extend(clouds::lines(&snapshot));
     snapshot
 }
 

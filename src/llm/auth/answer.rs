@@ -1,4 +1,5 @@
 use super::Fault;
+use crate::base::Secret;
 use crate::wire::json::find;
 use std::borrow::Cow;
 
@@ -9,6 +10,21 @@ pub struct Answer<'a> {
     pub status: u16,
     /// The whole body.
     pub body: &'a [u8],
+}
+
+/// An answer that owns its body, which may hold a credential.
+pub struct Received {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The whole body, at most [`ANSWER_BYTES_MAX`] of it.
+    pub body: Secret,
+}
+
+impl Received {
+    /// The same, for those who read it.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status, body: self.body.expose() }
+    }
 }
 
 /// No answer is longer that is a credential; whoever receives it reads no more.

@@ -1,3 +1,4 @@
+use super::aws::{BodyHash, Credentials, Request, Signer};
 use crate::base::Secret;
 use crate::base::ascii::push_decimal;
 use crate::wire::http1::write;
@@ -14,13 +15,20 @@ pub struct Fetch {
     pub method: &'static str,
     /// Names in lower case, besides `host` and `content-length`.
     pub headers: Vec<(&'static str, Secret)>,
+    /// Further header lines as they are sent: those of a signature.
+    lines: Secret,
     /// Empty when there is none.
     pub body: Secret,
 }
 
 impl Fetch {
+    /// Asks for what is there.
+    pub fn get(url: Url) -> Fetch {
+        Fetch::new("GET", url)
+    }
+
     pub(super) fn new(method: &'static str, url: Url) -> Fetch {
-        Fetch { url, method, headers: Vec::new(), body: Secret::new([]) }
+        Fetch { url, method, headers: Vec::new(), lines: Secret::new([]), body: Secret::new([]) }
     }
 
     /// Posts a form (`application/x-www-form-urlencoded`).
@@ -45,6 +53,26 @@ impl Fetch {
         self
     }
 
+    /// Signs it as it is; nothing may be added afterwards.
+    pub(super) fn signed(mut self, signer: &mut Signer, credentials: &Credentials, unix_s: u64) -> Fetch {
+        let host = self.url.authority();
+        let (path, query) = self.url.target.split_once('?').unwrap_or((&self.url.target, ""));
+        let headers: Vec<(&str, &[u8])> =
+            self.headers.iter().map(|(name, value)| (*name, value.expose())).collect();
+        let request = Request {
+            method: self.method,
+            host: &host,
+            path: path.as_bytes(),
+            query: query.as_bytes(),
+            headers: &headers,
+            body: &BodyHash::of([self.body.expose()]),
+        };
+        let mut lines = Vec::new();
+        signer.sign(&request, credentials, unix_s, &mut lines);
+        self.lines = Secret::new(lines);
+        self
+    }
+
     /// Writes the whole request, head and body, as HTTP/1.1.
     pub fn write(&self, out: &mut Vec<u8>) {
         write::request_line(out, self.method.as_bytes(), self.url.target.as_bytes());
@@ -52,6 +80,7 @@ impl Fetch {
         for (name, value) in &self.headers {
             write::header(out, name.as_bytes(), value.expose());
         }
+        out.extend_from_slice(self.lines.expose());
         if self.method != "GET" {
             write::content_length(out, self.body.expose().len() as u64);
         }

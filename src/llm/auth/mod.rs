@@ -2,18 +2,23 @@
 //!
 //! * [`aws`] finds AWS credentials where the SDKs look for them, and signs requests.
 //! * [`google`] makes access tokens out of service accounts and what else Google's libraries look for.
+//! * An [`Origin`] is either of them, as a configuration has it; what comes of it is [`Fetched`], and ends.
 //! * [`Fetch`] is a request that somebody else sends; an [`Answer`] is what came back.
 //!
-//! No file is read here and nothing is sent: whoever holds files and sockets asks for the next step, does it, and hands
-//! the text over. Time is an argument, in seconds since 1970. No [`Fault`] repeats a credential.
+//! No file is read here and nothing is sent: whoever holds files and sockets lends them as an [`Outside`]. Time is an
+//! argument, in seconds since 1970. No [`Fault`] repeats a credential.
 
 mod answer;
 pub mod aws;
 mod fetch;
 pub mod google;
+mod origin;
+mod outside;
 
-pub use answer::{ANSWER_BYTES_MAX, Answer};
+pub use answer::{ANSWER_BYTES_MAX, Answer, Received};
 pub use fetch::{Fetch, Url};
+pub use origin::{Cloud, Fetched, Origin};
+pub use outside::{Files, Outside};
 
 use std::borrow::Cow;
 use std::fmt;

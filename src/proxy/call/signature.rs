@@ -2,21 +2,26 @@
 
 use super::Call;
 use crate::base::Span;
-use crate::config::Credential;
+use crate::config::{Credential, Fetched, Signs};
 use crate::llm::auth::aws::{BodyHash, Request};
 use crate::proxy::worker::{Serving, Worker};
 
 /// Appends the lines of the signature to the head in `out`, which lacks nothing else but its end, if the backend's
-/// credential signs requests. The head's target stands at `target`.
+/// credential signs requests: with what was `fetched`, if it is fetched. The head's target stands at `target`.
 pub(super) fn write(
     worker: &Worker,
     serving: &Serving,
     call: &Call<'_>,
+    fetched: Option<&Fetched>,
     target: Span,
     body: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let Credential::Aws { credentials, .. } = call.credential else { return };
+    let credentials = match (call.credential, fetched) {
+        (Credential::Aws { signs: Signs::With(credentials), .. }, _) => credentials,
+        (Credential::Aws { signs: Signs::Fetched(_), .. }, Some(Fetched::Aws(credentials))) => credentials,
+        _ => return,
+    };
     let mut signers = serving.signers.borrow_mut();
     // Every backend with such a credential has a signer, see `Serving::of`.
     let Some(Some(signer)) = signers.get_mut(call.index as usize) else { return };

@@ -1,9 +1,10 @@
 use super::Credentials;
 use crate::base::Secret;
 use crate::llm::auth::answer::{instant, is_visible, texts, unexpected};
-use crate::llm::auth::{Answer, Env, Fault, Fetch, Url, variable};
+use crate::llm::auth::{Answer, Env, Fault, Fetch, Outside, Url, variable};
 use crate::wire::json::find;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// The endpoint that a container is given for its credentials (AWS SDKs and Tools Reference Guide, "Container
 /// credential provider"): the agent of EKS Pod Identity, or of ECS.
@@ -31,6 +32,7 @@ const EKS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 23);
 const EKS_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23);
 
 const WHO: &str = "the container's credential endpoint";
+const HELP: &str = "make sure that a role is associated with the service account or the task";
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 
@@ -58,18 +60,30 @@ impl Container {
         Ok(Some(Container { url, token }))
     }
 
+    /// The credentials that it has now.
+    pub(super) fn ask(&self, outside: &Outside<'_>) -> Result<Arc<Credentials>, Fault> {
+        let token = match &self.token {
+            ContainerToken::File(path) => {
+                Some(outside.text(path, "correct AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")?)
+            }
+            _ => None,
+        };
+        let received = outside.ask(&self.fetch(token.as_deref())?, WHO, HELP)?;
+        Container::read(received.answer()).map(Arc::new)
+    }
+
     /// The request; `file` is the text of the token's file, if there is one.
     ///
     /// # Errors
     /// A token that cannot be sent.
-    pub fn fetch(&self, file: Option<&str>) -> Result<Fetch, Fault> {
+    fn fetch(&self, file: Option<&str>) -> Result<Fetch, Fault> {
         const TOKEN_BYTES_MAX: usize = 16 << 10;
         let text = match &self.token {
             ContainerToken::None => None,
             ContainerToken::Text(text) => Some(String::from_utf8_lossy(text.expose())),
             ContainerToken::File(_) => Some(file.unwrap_or_default().into()),
         };
-        let fetch = Fetch::new("GET", self.url.clone()).header("accept", "application/json");
+        let fetch = Fetch::get(self.url.clone()).header("accept", "application/json");
         match text.as_deref().map(str::trim) {
             None => Ok(fetch),
             Some(token) if is_visible(token, TOKEN_BYTES_MAX) => Ok(fetch.header("authorization", token)),
@@ -84,9 +98,8 @@ impl Container {
     ///
     /// # Errors
     /// A refusal, or what are no credentials.
-    pub fn read(answer: Answer<'_>) -> Result<Credentials, Fault> {
-        let help = "make sure that a role is associated with the service account or the task";
-        let body = answer.accepted(WHO, help, |body| texts(body, &["code", "message"]))?;
+    fn read(answer: Answer<'_>) -> Result<Credentials, Fault> {
+        let body = answer.accepted(WHO, HELP, |body| texts(body, &["code", "message"]))?;
         read_json(WHO, body)
     }
 }
@@ -109,8 +122,9 @@ pub(super) fn read_json(who: &str, body: &[u8]) -> Result<Credentials, Fault> {
     Ok(keys.until(expires))
 }
 
-/// Whether credentials may be fetched from there in the clear.
-fn is_near(host: &str) -> bool {
+/// Whether credentials may be fetched from there in the clear (AWS SDKs and Tools Reference Guide, "Container credential
+/// provider"). Names are not looked up: of those that mean this host one is known.
+pub(super) fn is_near(host: &str) -> bool {
     match host.parse() {
         Ok(IpAddr::V4(v4)) => v4.is_loopback() || [ECS, EKS].contains(&v4),
         Ok(IpAddr::V6(v6)) => v6.is_loopback() || v6 == EKS_IPV6,

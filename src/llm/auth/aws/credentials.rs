@@ -7,6 +7,7 @@ use std::fmt;
 /// What AWS knows a caller by.
 ///
 /// `Debug` shows nothing of it.
+#[derive(PartialEq, Eq)]
 pub struct Credentials {
     access_key: Box<str>,
     secret_key: Secret,

@@ -2,14 +2,15 @@ use super::Credentials;
 use super::container::read_json;
 use crate::base::Secret;
 use crate::llm::auth::answer::{excerpt, is_visible, texts, unexpected};
-use crate::llm::auth::{Answer, Env, Fault, Fetch, Url, variable};
+use crate::llm::auth::{Answer, Env, Fault, Fetch, Outside, Url, variable};
 use crate::wire::json::find;
+use std::sync::Arc;
 
 /// The metadata service of an EC2 instance, version 2 (EC2 User Guide, "Use the Instance Metadata Service to access
 /// instance metadata", and "Retrieve security credentials from instance metadata").
 ///
-/// Three requests, each with what the one before gave: [`token`](Instance::token), [`role`](Instance::role),
-/// [`credentials`](Instance::credentials). Version 1, which asks without a token, is not spoken.
+/// Three requests, each with what the one before gave: for a token, for the name of the role, for its credentials. Version
+/// 1, which asks without a token, is not spoken.
 #[derive(Debug)]
 pub struct Instance {
     /// Where it listens.
@@ -19,6 +20,8 @@ pub struct Instance {
 const WHO: &str = "the EC2 metadata service";
 const HELP: &str = "make sure that the instance has a role, and that its hop limit reaches containers; set \
                     AWS_EC2_METADATA_DISABLED=true where there is no such service";
+/// How long credentials are used on that have ended, before they are asked for again.
+const EXTENDED_S: u64 = 600;
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
 impl Instance {
@@ -26,8 +29,17 @@ impl Instance {
         if variable(env, "AWS_EC2_METADATA_DISABLED").is_some_and(|is| is.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
-        let is_ipv6 =
-            variable(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").is_some_and(|mode| mode == "IPv6");
+        let is_ipv6 = match variable(env, MODE) {
+            None => false,
+            Some(mode) if mode.eq_ignore_ascii_case("IPv4") => false,
+            Some(mode) if mode.eq_ignore_ascii_case("IPv6") => true,
+            Some(_) => {
+                return Err(Fault::new(
+                    format!("the environment's {MODE:?} is no mode"),
+                    "write IPv4 or IPv6",
+                ));
+            }
+        };
         let url = match variable(env, ENDPOINT) {
             Some(endpoint) => Url::parse(&endpoint).ok_or_else(|| {
                 Fault::new(
@@ -40,8 +52,24 @@ impl Instance {
         Ok(Some(Instance { url }))
     }
 
+    /// The credentials that it has now.
+    ///
+    /// It may have none but old ones while AWS cannot renew them; then they are to be used on, and services take them
+    /// (that is what the SDKs do, and call static stability).
+    pub(super) fn ask(&self, outside: &Outside<'_>) -> Result<Arc<Credentials>, Fault> {
+        let ask = |fetch: &Fetch| outside.ask(fetch, WHO, HELP);
+        let token = Instance::read_token(ask(&self.token())?.answer())?;
+        let role = Instance::read_role(ask(&self.role(&token))?.answer())?;
+        let found = Instance::read(ask(&self.credentials(&role, &token))?.answer())?;
+        let expires = found.expires.map(|expires| match expires > outside.unix_s {
+            true => expires,
+            false => outside.unix_s.saturating_add(EXTENDED_S),
+        });
+        Ok(Arc::new(found.until(expires)))
+    }
+
     /// Asks for a token, which the other requests carry. It is good for the longest time that there is, six hours.
-    pub fn token(&self) -> Fetch {
+    fn token(&self) -> Fetch {
         let fetch = Fetch::new("PUT", self.url.at("/latest/api/token"));
         fetch.header("x-aws-ec2-metadata-token-ttl-seconds", "21600")
     }
@@ -50,7 +78,7 @@ impl Instance {
     ///
     /// # Errors
     /// A refusal, or what is no token.
-    pub fn read_token(answer: Answer<'_>) -> Result<Secret, Fault> {
+    fn read_token(answer: Answer<'_>) -> Result<Secret, Fault> {
         let body = answer.accepted(WHO, HELP, |_| None)?;
         let token = str::from_utf8(body).unwrap_or_default().trim();
         match is_visible(token, 1024) {
@@ -60,7 +88,7 @@ impl Instance {
     }
 
     /// Asks for the name of the instance's role.
-    pub fn role(&self, token: &Secret) -> Fetch {
+    fn role(&self, token: &Secret) -> Fetch {
         self.get(ROLES, token)
     }
 
@@ -68,7 +96,7 @@ impl Instance {
     ///
     /// # Errors
     /// A refusal, 404 when the instance has no role, or what is no name.
-    pub fn read_role(answer: Answer<'_>) -> Result<String, Fault> {
+    fn read_role(answer: Answer<'_>) -> Result<String, Fault> {
         let body = answer.accepted(WHO, HELP, |_| None)?;
         let name = str::from_utf8(body).unwrap_or_default().lines().next().unwrap_or_default().trim();
         match is_role_name(name) {
@@ -78,7 +106,7 @@ impl Instance {
     }
 
     /// Asks for the credentials of that role.
-    pub fn credentials(&self, role: &str, token: &Secret) -> Fetch {
+    fn credentials(&self, role: &str, token: &Secret) -> Fetch {
         self.get(&format!("{ROLES}{role}"), token)
     }
 
@@ -86,7 +114,7 @@ impl Instance {
     ///
     /// # Errors
     /// A refusal, or what are no credentials.
-    pub fn read(answer: Answer<'_>) -> Result<Credentials, Fault> {
+    fn read(answer: Answer<'_>) -> Result<Credentials, Fault> {
         let body = answer.accepted(WHO, HELP, |body| texts(body, &["Code", "Message"]))?;
         // Failures have status 200 too.
         match find::string(body, &["Code"]).filter(|code| code != "Success") {
@@ -97,11 +125,12 @@ impl Instance {
 
     fn get(&self, target: &str, token: &Secret) -> Fetch {
         let token = String::from_utf8_lossy(token.expose());
-        Fetch::new("GET", self.url.at(target)).header("x-aws-ec2-metadata-token", &token)
+        Fetch::get(self.url.at(target)).header("x-aws-ec2-metadata-token", &token)
     }
 }
 
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
 
 /// The names of roles (IAM API Reference, CreateRole) and of their sessions: `[\w+=,.@-]`, at most 64 of them.
 pub(super) fn is_role_name(name: &str) -> bool {
@@ -152,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_environment_says_where_it_listens() {
-        let mode = ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6");
+        let mode = (MODE, "IPv6");
         let url = |variables: &[(&str, &str)]| instance(variables).map(|instance| instance.url);
         assert_eq!(url(&[mode]).map(|url| url.host), Ok("fd00:ec2::254".to_owned()));
         let own = url(&[mode, (ENDPOINT, "http://127.0.0.1:1338/")]).expect("a URL");
@@ -161,6 +190,9 @@ mod tests {
         assert!(
             fault.starts_with("the environment's \"AWS_EC2_METADATA_SERVICE_ENDPOINT\" is no URL; write one")
         );
+        assert_eq!(url(&[(MODE, "ipv4")]).map(|url| url.host), Ok("169.254.169.254".to_owned()));
+        let fault = url(&[(MODE, "v6")]).expect_err("no mode");
+        assert!(fault.ends_with("is no mode; write IPv4 or IPv6"), "{fault}");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //!
 //! * [`Credentials`] are two keys and perhaps a token; [`Credentials::from_secret`] reads them out of a Kubernetes
 //!   Secret.
-//! * [`sources`] says where to look for them when nobody wrote them down, in the order of the SDKs (AWS SDKs and Tools
+//! * [`Chain`] says where to look for them when nobody wrote them down, in the order of the SDKs (AWS SDKs and Tools
 //!   Reference Guide, "Standardized credential providers"): the environment, a web identity, the shared files, the
-//!   endpoint of a container, the instance. Identity Center, processes and roles by way of another profile are not
-//!   looked up.
+//!   endpoint of a container, the instance. Roles are assumed by way of other profiles; Identity Center and processes are
+//!   not looked up.
 //! * [`Signer`] signs requests with them.
 
 mod chain;
@@ -13,15 +13,19 @@ mod container;
 mod credentials;
 mod instance;
 mod profile;
+mod role;
 mod sign;
+mod sts;
 mod webidentity;
 
-pub use chain::{Source, sources};
+pub use chain::Chain;
 pub use container::{Container, ContainerToken};
 pub use credentials::Credentials;
 pub use instance::Instance;
 pub use profile::ProfileFiles;
+pub use role::Role;
 pub use sign::{BodyHash, Request, Signer};
+pub use sts::Sts;
 pub use webidentity::WebIdentity;
 
 /// Whether `text` may be the name of a region: 1 to 63 lower-case letters, digits and hyphens, as kgateway has it.

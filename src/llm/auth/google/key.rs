@@ -1,7 +1,7 @@
-use super::ServiceAccount;
+use super::{ServiceAccount, Token};
 use crate::base::Secret;
 use crate::llm::auth::answer::{excerpt, is_visible};
-use crate::llm::auth::{Fault, Fetch, Url};
+use crate::llm::auth::{Fault, Fetch, Outside, Url};
 use crate::wire::json::find;
 use std::borrow::Cow;
 use std::fmt;
@@ -24,10 +24,11 @@ pub struct AuthorizedUser {
     refresh_token: Secret,
     /// The project that pays, if the file names one: the value of `x-goog-user-project`, which Vertex AI wants of
     /// users.
-    pub quota_project: Option<String>,
+    quota_project: Option<String>,
 }
 
-/// Google's token endpoint.
+const WHO: &str = "Google's token endpoint";
+/// Where it is.
 pub(super) const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 
 impl Key {
@@ -55,7 +56,20 @@ impl Key {
         }
     }
 
-    /// The request for an access token, whose answer [`Token::read`](super::Token::read) reads. `unix_s` is the time in
+    /// The access token that it gets.
+    pub(super) fn grant(&self, outside: &Outside<'_>) -> Result<Token, Fault> {
+        let unreached = "make sure that it can be reached from here";
+        let received = outside.ask(&self.fetch(outside.unix_s)?, WHO, unreached)?;
+        let help = "make sure that the account is enabled, that its key was not deleted, and that the clock is right";
+        let token = Token::read(received.answer(), (WHO, help), outside.unix_s)?;
+        let quota_project = match self {
+            Key::AuthorizedUser(user) => user.quota_project.as_deref().map(Into::into),
+            Key::ServiceAccount(_) => None,
+        };
+        Ok(Token { quota_project, ..token })
+    }
+
+    /// The request for an access token, whose answer [`Token::read`] reads. `unix_s` is the time in
     /// seconds since 1970: Google's clock may differ from it by some minutes. To sign takes about a millisecond.
     ///
     /// # Errors
@@ -94,6 +108,15 @@ impl AuthorizedUser {
                 ("refresh_token", &text(&self.refresh_token)),
             ],
         )
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::ServiceAccount(account) => write!(f, "the service account {}", account.email()),
+            Key::AuthorizedUser(user) => write!(f, "a user's grant to the client {}", user.client_id),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Google Cloud: access tokens for Vertex AI.
 //!
 //! * [`Key`] is what stands in a key file: a service account, or a user's own grant.
-//! * [`sources`] says where to look when nobody wrote one down, in the order of Google's libraries (Google Cloud, "How
+//! * [`Chain`] says where to look when nobody wrote one down, in the order of Google's libraries (Google Cloud, "How
 //!   Application Default Credentials works"): a file that the environment names, the file of `gcloud`, the metadata
 //!   server of the instance or of GKE. Workload identity federation and impersonation are not looked up.
 //! * [`Token`] is what all of them lead to.
@@ -11,7 +11,7 @@ mod grant;
 mod key;
 mod token;
 
-pub use chain::{Source, sources};
+pub use chain::Chain;
 pub use grant::ServiceAccount;
 pub use key::{AuthorizedUser, Key};
 pub use token::Token;

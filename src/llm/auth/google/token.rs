@@ -7,40 +7,44 @@ use std::fmt;
 /// An access token.
 ///
 /// `Debug` shows when it ends and nothing else.
+#[derive(PartialEq, Eq)]
 pub struct Token {
     /// The value of `authorization`, `Bearer ` included.
     pub authorization: Secret,
     /// When it ends, in seconds since 1970.
     pub expires: u64,
+    /// The project that pays, where a user's grant names one: the value of `x-goog-user-project`.
+    pub quota_project: Option<Box<str>>,
 }
 
 impl Token {
-    /// The token that an endpoint answered with (RFC 6749 section 5): Google's token endpoint or a metadata server.
-    /// `unix_s` is the time when it was asked, in seconds since 1970.
+    /// The token that `who` answered with (RFC 6749 section 5): Google's token endpoint or a metadata server. `unix_s` is
+    /// the time when it was asked, in seconds since 1970.
     ///
     /// # Errors
-    /// A refusal, with what the endpoint says of it, or what is no token.
-    pub fn read(answer: Answer<'_>, unix_s: u64) -> Result<Token, Fault> {
+    /// A refusal, with what the endpoint says of it and `help`, or what is no token.
+    pub(super) fn read(
+        answer: Answer<'_>,
+        (who, help): (&str, &'static str),
+        unix_s: u64,
+    ) -> Result<Token, Fault> {
         const TOKEN_BYTES_MAX: usize = 16 << 10;
-        let help = "make sure that the account is enabled, that its key was not deleted, and that the clock is right";
-        let body = answer.accepted(WHO, help, |body| texts(body, &["error", "error_description"]))?;
+        let body = answer.accepted(who, help, |body| texts(body, &["error", "error_description"]))?;
         if find::value(body, &[]).is_none() {
-            return Err(unexpected(WHO, "is not JSON"));
+            return Err(unexpected(who, "is not JSON"));
         }
         let kind = find::string(body, &["token_type"]);
         if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
-            return Err(unexpected(WHO, "holds no bearer token"));
+            return Err(unexpected(who, "holds no bearer token"));
         }
         let token = find::string(body, &["access_token"]).filter(|token| is_visible(token, TOKEN_BYTES_MAX));
-        let token = token.ok_or_else(|| unexpected(WHO, "has no \"access_token\" that can be one"))?;
+        let token = token.ok_or_else(|| unexpected(who, "has no \"access_token\" that can be one"))?;
         let seconds =
-            find::u64(body, &["expires_in"]).ok_or_else(|| unexpected(WHO, "has no \"expires_in\""))?;
+            find::u64(body, &["expires_in"]).ok_or_else(|| unexpected(who, "has no \"expires_in\""))?;
         let authorization = Secret::new([b"Bearer ", token.as_bytes()].concat());
-        Ok(Token { authorization, expires: unix_s.saturating_add(seconds) })
+        Ok(Token { authorization, expires: unix_s.saturating_add(seconds), quota_project: None })
     }
 }
-
-const WHO: &str = "Google's token endpoint";
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,8 +56,12 @@ impl fmt::Debug for Token {
 mod tests {
     use super::*;
 
+    const WHO: &str = "Google's token endpoint";
+
     fn token(status: u16, body: &str) -> Result<Token, String> {
-        Token::read(Answer { status, body: body.as_bytes() }, 1000).map_err(|fault| fault.to_string())
+        let answer = Answer { status, body: body.as_bytes() };
+        Token::read(answer, (WHO, "make sure that the account is enabled"), 1000)
+            .map_err(|fault| fault.to_string())
     }
 
     #[test]
