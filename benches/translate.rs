@@ -79,7 +79,12 @@ fn stream(provider: Format) -> Vec<Vec<u8>> {
 }
 
 fn terms() -> StreamTerms {
-    StreamTerms { created_unix: 1, asked_model: "model-1".into(), include_usage: true }
+    StreamTerms {
+        created_unix: 1,
+        asked_model: "model-1".into(),
+        include_usage: true,
+        ..StreamTerms::default()
+    }
 }
 
 fn pairs(criterion: &mut Criterion) {
@@ -103,7 +108,7 @@ fn bench_pair(group: &mut BenchmarkGroup<'_, WallTime>, client: Format, provider
             translate::request(client, provider, &mut copy, &asked, &mut out).expect("a request");
         });
     });
-    let told = ReplyTerms { created_unix: 1, asked_model: Some("model-1") };
+    let told = ReplyTerms { created_unix: 1, asked_model: Some("model-1"), ..ReplyTerms::default() };
     group.throughput(Throughput::Bytes(reply.len() as u64));
     group.bench_function("reply", |bench| {
         bench.iter(|| {

@@ -19,7 +19,8 @@ pub(crate) fn request(body: Vec<u8>) -> impl FnMut() {
 
 /// Makes OpenAI's answer of Anthropic's.
 pub(crate) fn reply() -> impl FnMut() {
-    let terms = ReplyTerms { created_unix: 1_767_323_045, asked_model: Some("gpt-4o-mini") };
+    let terms =
+        ReplyTerms { created_unix: 1_767_323_045, asked_model: Some("gpt-4o-mini"), ..ReplyTerms::default() };
     let text = "All is well, and all will be well. ".repeat(16);
     again_and_again(REPLY.replace("@TEXT@", &text).into_bytes(), move |body, out| {
         translate::reply(AnthropicMessages, OpenAiChat, body, &terms, out).unwrap();

@@ -23,6 +23,8 @@ pub enum Format {
     GeminiModels,
     /// Amazon Bedrock `POST /model/{id}/converse` and `/converse-stream`: of providers alone, no client speaks it.
     BedrockConverse,
+    /// Amazon Bedrock `POST /model/{id}/count-tokens`: of providers alone.
+    BedrockCountTokens,
 }
 
 /// Whose API a format belongs to: what its errors and its headers look like.
@@ -40,7 +42,7 @@ pub enum Api {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 11] = [
+    pub const ALL: [Format; 12] = [
         Format::OpenAiChat,
         Format::OpenAiResponses,
         Format::OpenAiEmbeddings,
@@ -52,6 +54,7 @@ impl Format {
         Format::GeminiCountTokens,
         Format::GeminiModels,
         Format::BedrockConverse,
+        Format::BedrockCountTokens,
     ];
 
     /// The name used in configuration, records and metrics.
@@ -68,6 +71,7 @@ impl Format {
             Format::GeminiCountTokens => "gemini.count_tokens",
             Format::GeminiModels => "gemini.models",
             Format::BedrockConverse => "bedrock.converse",
+            Format::BedrockCountTokens => "bedrock.count_tokens",
         }
     }
 
@@ -82,7 +86,7 @@ impl Format {
                 Api::Anthropic
             }
             Format::GeminiGenerate | Format::GeminiCountTokens | Format::GeminiModels => Api::Gemini,
-            Format::BedrockConverse => Api::Bedrock,
+            Format::BedrockConverse | Format::BedrockCountTokens => Api::Bedrock,
         }
     }
 
@@ -99,6 +103,7 @@ impl Format {
             | Format::AnthropicCountTokens
             | Format::AnthropicModels
             | Format::GeminiCountTokens
+            | Format::BedrockCountTokens
             | Format::GeminiModels => Work::Free,
         }
     }
@@ -111,7 +116,10 @@ impl Format {
             | Format::OpenAiEmbeddings
             | Format::AnthropicMessages
             | Format::AnthropicCountTokens => ModelPlace::Body,
-            Format::GeminiGenerate | Format::GeminiCountTokens | Format::BedrockConverse => ModelPlace::Path,
+            Format::GeminiGenerate
+            | Format::GeminiCountTokens
+            | Format::BedrockConverse
+            | Format::BedrockCountTokens => ModelPlace::Path,
             Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => ModelPlace::Question,
         }
     }

@@ -231,9 +231,11 @@ fn members_of(format: Format) -> Members {
         Format::AnthropicMessages | Format::AnthropicCountTokens => MESSAGES,
         Format::GeminiGenerate | Format::GeminiCountTokens => CONTENTS,
         // Those have no body, and Bedrock's no client.
-        Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels | Format::BedrockConverse => {
-            &[]
-        }
+        Format::OpenAiModels
+        | Format::AnthropicModels
+        | Format::GeminiModels
+        | Format::BedrockConverse
+        | Format::BedrockCountTokens => &[],
     }
 }
 

@@ -68,10 +68,16 @@ mod tests {
             (true, OpenAiChat, Some(AnthropicMessages)),
             (true, OpenAiResponses, Some(AnthropicMessages)),
             (true, AnthropicCountTokens, Some(AnthropicCountTokens)),
-            (true, GeminiGenerate, None),
+            (true, GeminiGenerate, Some(AnthropicMessages)),
             (false, GeminiGenerate, Some(GeminiGenerate)),
             (false, GeminiCountTokens, Some(GeminiCountTokens)),
-            (false, AnthropicMessages, None),
+            (false, AnthropicMessages, Some(GeminiGenerate)),
+            (false, OpenAiChat, Some(GeminiGenerate)),
+            (false, OpenAiResponses, Some(GeminiGenerate)),
+            (false, OpenAiEmbeddings, None),
+            (false, AnthropicCountTokens, Some(GeminiCountTokens)),
+            (true, GeminiCountTokens, Some(AnthropicCountTokens)),
+            (true, OpenAiModels, None),
         ] {
             assert_eq!(Dialect::of_vertex(is_claude).speaks(vertex, client), upstream, "{client:?}");
         }
@@ -81,8 +87,9 @@ mod tests {
             (dated, OpenAiResponses, Some(OpenAiChat)),
             (v1, OpenAiResponses, Some(OpenAiResponses)),
             (v1, OpenAiEmbeddings, Some(OpenAiEmbeddings)),
-            (v1, GeminiGenerate, None),
-            (v1, AnthropicModels, None),
+            (v1, GeminiGenerate, Some(OpenAiChat)),
+            (v1, AnthropicModels, Some(OpenAiModels)),
+            (v1, AnthropicCountTokens, None),
         ];
         for (dialect, client, upstream) in rows {
             assert_eq!(dialect.speaks(azure, client), upstream, "{client:?} {dialect:?}");

@@ -12,6 +12,8 @@
 //! | a provider's error (status >= 400) | [`error`] | `error` is for all formats |
 //! | a provider's stream | [`StreamTranslator`] | `stream` |
 //!
+//! [`count`] and [`models`] are what formats say beside answers: counts of tokens, and lists of models.
+//!
 //! [`converse`] is a provider's format alone, so its room reads no request and writes no answer. What Claude models take,
 //! whoever hosts them, is in [`claude`].
 //!
@@ -22,12 +24,14 @@
 mod chat;
 mod claude;
 mod converse;
+mod count;
 pub(in crate::llm) mod emit;
 mod error;
 mod gemini;
 mod hub;
 mod lost;
 mod messages;
+mod models;
 pub(in crate::llm) mod read;
 mod responses;
 mod stream;
@@ -37,8 +41,8 @@ pub use error::error;
 pub use lost::{LOSSES, Lost};
 pub use stream::{StreamTerms, StreamTranslator};
 
-use super::Format;
 use super::refusal::{self, Refusal, RefusalKind};
+use super::{Api, Format, Meter};
 use emit::Emit;
 use read::{Decoder, Kept, Value};
 use std::fmt;
@@ -60,6 +64,8 @@ pub struct RequestTerms<'a> {
     pub says_max_tokens: bool,
     /// What a body of messages says of its version, and then no model, which stands in the path (Vertex AI).
     pub body_version: Option<&'static str>,
+    /// Whether contents go to Vertex AI, which lacks members that the Gemini API has.
+    pub at_vertex: bool,
     /// What Bedrock is to hold requests and answers to, whatever the client asks for.
     pub guardrail: Option<&'a Guardrail>,
 }
@@ -83,6 +89,7 @@ impl Default for RequestTerms<'_> {
             include_usage: true,
             says_max_tokens: false,
             body_version: None,
+            at_vertex: false,
             guardrail: None,
         }
     }
@@ -95,6 +102,8 @@ pub struct ReplyTerms<'a> {
     pub created_unix: u64,
     /// The model that was asked for, named in the answer when the provider does not name one.
     pub asked_model: Option<&'a str>,
+    /// The model that the provider was asked for. Bedrock's answers do not say whose thoughts they tell.
+    pub provider_model: Option<&'a str>,
 }
 
 /// The client sent a request that cannot be translated: a 400 in the client's format.
@@ -206,13 +215,14 @@ fn translated(
     terms: &RequestTerms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Lost, BadRequest> {
-    let mut made = if from == Format::GeminiGenerate { gemini::made_of_request(body) } else { Vec::new() };
+    let body = count::counted(from, body);
+    let mut made = if from.api() == Api::Gemini { gemini::made_of_request(body) } else { Vec::new() };
     let made = Kept::of(&mut made);
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
         Format::OpenAiResponses => responses::read_request(body),
-        Format::AnthropicMessages => messages::read_request(body),
-        Format::GeminiGenerate => gemini::read_request(body, made.value(), terms),
+        Format::AnthropicMessages | Format::AnthropicCountTokens => messages::read_request(body),
+        Format::GeminiGenerate | Format::GeminiCountTokens => gemini::read_request(body, made.value(), terms),
         _ => Err(unpaired()),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
@@ -226,7 +236,7 @@ fn translated(
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
         Format::GeminiGenerate => gemini::write_request(&request, terms, &mut lost, e),
         Format::BedrockConverse => converse::write_request(&request, terms, &mut lost, e),
-        _ => Err(unpaired()),
+        _ => count::write_request(to, &request, terms, &mut lost, e).unwrap_or_else(|| Err(unpaired())),
     }?;
     Ok(lost)
 }
@@ -253,17 +263,33 @@ pub fn reply(
     }
     out.reserve(body.len() + 256);
     let translated = |answer: Value<'_, '_>| {
+        match provider {
+            _ if provider.is_lookup() && client.is_lookup() => {
+                models::write_reply(provider, client, answer, &mut Emit::new(out))?;
+                return Ok(Lost::default());
+            }
+            Format::AnthropicCountTokens | Format::GeminiCountTokens | Format::BedrockCountTokens => {
+                count::write_reply(client, answer, &mut Emit::new(out))?;
+                return Ok(Lost::default());
+            }
+            _ => {}
+        }
         let mut made =
             if provider == Format::GeminiGenerate { gemini::made_of_reply(answer) } else { Vec::new() };
         let made = Kept::of(&mut made);
-        let reply = match provider {
+        let mut reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
             Format::OpenAiResponses => responses::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
             Format::GeminiGenerate => gemini::read_reply(answer, made.value()),
-            Format::BedrockConverse => converse::read_reply(answer),
+            Format::BedrockConverse => {
+                converse::read_reply(answer, converse::maker(terms.provider_model.unwrap_or_default()))
+            }
             _ => Err(BadReply::NotAnAnswer),
         }?;
+        let mut meter = Meter::new(provider, false);
+        meter.see(answer);
+        reply.usage = meter.usage().unwrap_or_default();
         let mut lost = reply.lost.clone();
         let e = &mut Emit::new(out);
         match client {

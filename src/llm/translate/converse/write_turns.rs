@@ -1,7 +1,6 @@
 use super::family::Family;
 use super::media::{Block, Names};
 use super::tools::{BAD_NAME, is_name};
-use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{At, Blocks, Part, Request, Role, Run, What, digest, write_plain_id};
 use crate::llm::translate::read::Value;
@@ -137,7 +136,9 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
                     let text = if end == Some(index) { text.trim_end() } else { text };
                     self.text("assistant", text, part)?
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if claude::knows(what) => {
+                what @ (What::Thinking { .. } | What::Redacted(_))
+                    if what.signed_by() == Some(self.family.maker()) =>
+                {
                     self.open("assistant", part.at)?;
                     write_thought(what, self.blocks.of("assistant"));
                     self.mark("assistant", part, false);
@@ -262,9 +263,9 @@ fn write_thought(what: &What<'_, '_>, e: &mut Emit<'_>) {
         e.key("reasoningContent").object(|e| match *what {
             What::Thinking { text, signature } => e.key("reasoningText").object(|e| {
                 e.key("text").str(text);
-                e.key("signature").str(signature);
+                e.key("signature").str(signature.text);
             }),
-            What::Redacted(data) => e.key("redactedContent").str(data),
+            What::Redacted(data) => e.key("redactedContent").str(data.text),
             _ => {}
         });
     });

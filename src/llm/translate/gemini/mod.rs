@@ -34,6 +34,7 @@ mod read_request;
 mod read_turns;
 mod reply;
 mod schema;
+mod signature;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -45,9 +46,9 @@ mod write_stream;
 mod write_turns;
 
 pub(super) use made::{of_reply as made_of_reply, of_request as made_of_request};
-pub(super) use read_request::request as read_request;
+pub(super) use read_request::{counted, request as read_request};
 pub(super) use reply::read as read_reply;
 pub(super) use stream::Reader;
 pub(super) use write_reply::write as write_reply;
-pub(super) use write_request::request as write_request;
+pub(super) use write_request::{count as write_count, request as write_request};
 pub(super) use write_stream::Writer;
