@@ -45,6 +45,8 @@ pub(crate) enum Route {
     Converse {
         streamed: bool,
     },
+    /// Bedrock's CountTokens.
+    ConverseCountTokens,
     /// A list of models, or one of them, in this shape.
     Models(Shape),
     /// `/plain`; a POST's body is counted and hashed, not kept.
@@ -112,6 +114,7 @@ impl Route {
             _ if posted && path.starts_with(b"/model/") => match path.rsplit(|&b| b == b'/').next() {
                 Some(b"converse") => Route::Converse { streamed: false },
                 Some(b"converse-stream") => Route::Converse { streamed: true },
+                Some(b"count-tokens") => Route::ConverseCountTokens,
                 _ => Route::Unknown(Shape::Bedrock),
             },
             _ if vertex::is_below(path) => vertex::route(method, path, target),
@@ -129,7 +132,7 @@ impl Route {
             Route::AnthropicMessages | Route::AnthropicCountTokens => Shape::Anthropic,
             Route::VertexMessages { .. } | Route::VertexCountTokens => Shape::Anthropic,
             Route::GeminiGenerate { .. } | Route::GeminiCountTokens => Shape::Gemini,
-            Route::Converse { .. } => Shape::Bedrock,
+            Route::Converse { .. } | Route::ConverseCountTokens => Shape::Bedrock,
             Route::Models(shape) | Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
             _ => Shape::OpenAi,
         }
@@ -188,6 +191,7 @@ fn answer_well(ask: &Ask<'_>) -> Result<Plan, Refusal> {
         Route::GeminiGenerate { streamed } => gemini::generate(ask, streamed),
         Route::GeminiCountTokens => gemini::count_tokens(ask),
         Route::Converse { streamed } => converse::converse(ask, streamed),
+        Route::ConverseCountTokens => converse::count_tokens(ask),
         Route::Models(shape) => models::models(ask, shape),
         Route::Plain => plain::plain(ask),
         Route::Echo => Ok(plain::echo(ask)),

@@ -19,7 +19,9 @@
 //!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
-//! Members that no table here knows pass through untouched, except to Gemini, which refuses what it does not know.
+//! Members that no table here knows pass through untouched, except to Gemini, which refuses what it does not know, and to
+//! Bedrock, whose models do: there those pass that the model's family has. **A signature goes only to who made it** (`hub`'s
+//! `Maker`): towards clients it is marked where the format is not its maker's own, and towards anybody else it is lost.
 
 mod chat;
 mod claude;

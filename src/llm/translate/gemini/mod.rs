@@ -17,7 +17,7 @@
 //!
 //! **Thought signatures** must come back unchanged with the part that had them. OpenAI's chat has
 //! `extra_content.google.thought_signature` for those of calls, as Google's own hosts have it. For other formats a
-//! signature is one of a thought that stands before its part, behind a [mark](super::hub::GEMINI_SIGNED): a `thinking`
+//! signature is one of a thought that stands before its part, behind the [mark](super::hub::Maker) of its maker: a `thinking`
 //! block of Anthropic's, which its clients give back with a tool loop. [`write_turns`] puts it back where it was. Where
 //! a model demands one and there is none, since another model made the call, Google's own word for it stands there.
 //!
