@@ -47,7 +47,7 @@ impl Report {
         let Report { prompt, tools, cached, candidates, thoughts, audio_prompt, audio_candidates, .. } =
             *self;
         prompt.or(candidates).or(thoughts)?;
-        Some(Usage {
+        let told = Usage {
             input: prompt.unwrap_or_default().saturating_add(tools.unwrap_or_default()),
             cached_input: cached.unwrap_or_default(),
             audio_input: audio_prompt,
@@ -55,8 +55,8 @@ impl Report {
             reasoning: thoughts.unwrap_or_default(),
             audio_output: audio_candidates,
             ..Usage::none()
-        })
-        .map(Usage::within_input)
+        };
+        Some(told.within_input())
     }
 }
 
