@@ -79,7 +79,12 @@ fn stream(provider: Format) -> Vec<Vec<u8>> {
 }
 
 fn terms() -> StreamTerms {
-    StreamTerms { created_unix: 1, asked_model: "model-1".into(), include_usage: true }
+    StreamTerms {
+        created_unix: 1,
+        asked_model: "model-1".into(),
+        include_usage: true,
+        ..StreamTerms::default()
+    }
 }
 
 fn pairs(criterion: &mut Criterion) {

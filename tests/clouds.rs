@@ -37,15 +37,9 @@ fn script() -> Script {
     }
 }
 
-/// A Backend `cloud` with this under `llm`, and a route `cloud` to it below `/cloud`, a prefix that is taken off.
+/// A Backend `cloud` with this under `llm`, and a route to it below `/cloud`.
 fn backend(llm: &str) -> String {
-    format!(
-        "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: Backend\nmetadata: {{name: cloud, namespace: llm}}\nspec:\n  \
-         type: AI\n  ai: {{llm: {{{llm}}}}}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: \
-         cloud, namespace: llm}}\nspec:\n  parentRefs: [{{name: edge}}]\n  rules:\n  - matches: [{{path: {{type: PathPrefix, \
-         value: /cloud}}}}]\n    filters: [{{type: URLRewrite, urlRewrite: {{path: {{type: ReplacePrefixMatch, \
-         replacePrefixMatch: /}}}}}}]\n    backendRefs: [{{group: gateway.kgateway.dev, kind: Backend, name: cloud}}]\n"
-    )
+    support::below("cloud", llm)
 }
 
 /// A gateway with [`backend`] and `policies`, one worker.

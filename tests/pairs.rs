@@ -5,7 +5,9 @@
 mod support;
 
 use serde_json::json;
-use support::{API_MODEL, Answer, ROUTES, Rig, Route, USER_TEXT, Wire, apis, limits, settings};
+use support::{
+    API_MODEL, Answer, CLOUD_MODELS, ROUTES, Rig, Route, USER_TEXT, Wire, apis, clouds, limits, settings,
+};
 use tollgate::llm::translate;
 use tollgate::telemetry::counters::LOSSES;
 use tollgate_loadtest::{Count, Script, reply_text};
@@ -22,7 +24,14 @@ enum Client {
 const CLIENTS: [Client; 4] = [Client::Chat, Client::Messages, Client::Responses, Client::Gemini];
 
 /// The prefixes of the routes to providers, with their names for policies.
-const PROVIDERS: [(&str, &str); 3] = [("/oa", "oa"), ("/an", "an"), ("/ge", "ge")];
+const PROVIDERS: [(&str, &str); 7] =
+    [("/oa", "oa"), ("/an", "an"), ("/ge", "ge"), ("/br", "br"), ("/vc", "vc"), ("/vg", "vg"), ("/az", "az")];
+
+/// The model that answers there: that of the Backend, else the client's.
+fn model(prefix: &str) -> &'static str {
+    let own = CLOUD_MODELS.into_iter().find(|(name, _)| prefix.strip_prefix('/') == Some(name));
+    own.map_or(API_MODEL, |(_, model)| model)
+}
 
 /// What an answer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +91,7 @@ impl Client {
 
 fn rig(script: Script, policies: &str) -> Rig {
     let quiet = "  records: {to: none}\n  workers: {cores: 2, pin: false}\n  timeouts: {drain: 2s}";
-    Rig::start_with(script, &apis(policies), &settings(quiet))
+    Rig::start_with(script, &apis(&(clouds() + policies)), &settings(quiet))
 }
 
 fn every_pair() -> impl Iterator<Item = (Client, &'static str, bool)> {
@@ -99,12 +108,12 @@ fn what_a_provider_says_arrives_in_the_clients_words() {
         let at = format!("{client:?} {prefix} streamed: {streamed}: {}", answer.text());
         assert_eq!(answer.status, 200, "{at}");
         let heard = client.read(&answer);
-        assert_eq!(heard.text, reply_text(API_MODEL, USER_TEXT, number, &script), "{at}");
+        assert_eq!(heard.text, reply_text(model(prefix), USER_TEXT, number, &script), "{at}");
         assert_eq!(heard.usage, Some((1_000, 100)), "{at}");
         let media = answer.header("content-type").unwrap_or_default();
         assert_eq!(media.starts_with("text/event-stream"), streamed, "{at}");
     }
-    assert_eq!(rig.assert_ledgers_agree().reported.input, 24_000);
+    assert_eq!(rig.assert_ledgers_agree().reported.input, 56_000);
 }
 
 #[test]
@@ -127,6 +136,31 @@ fn calls_of_tools_and_thoughts_arrive_in_the_clients_words() {
         let heard = client.read(&answer);
         assert!(!heard.thinking.is_empty() && !heard.text.is_empty(), "{at}");
         assert_eq!(heard.usage, Some((1_000, 100)), "{at}");
+    }
+    rig.assert_ledgers_agree();
+}
+
+#[test]
+fn streams_are_read_wherever_their_bytes_are_cut() {
+    let plain = Script { input_tokens: Count::Fixed(1_000), output_tokens: 100, ..Script::default() };
+    let gap = std::time::Duration::ZERO;
+    let scripts = [(1, plain.clone()), (7, Script { thinking: true, ..plain })]
+        .map(|(bytes, script)| Script { fault: tollgate_loadtest::Fault::SlowBody { bytes, gap }, ..script });
+    let rig = rig(scripts[0].clone(), "");
+    for script in scripts {
+        rig.simulator.set_script(script.clone());
+        for (client, prefix, _) in every_pair().filter(|(_, _, streamed)| *streamed) {
+            let answer = rig.client().ask(&client.path(prefix, true), "", &client.body(true));
+            let at = format!("{client:?} {prefix}: {}", answer.text());
+            let number = answer.header("x-sim-request").and_then(|number| number.parse().ok()).expect(&at);
+            let heard = client.read(&answer);
+            assert_eq!(heard.text, reply_text(model(prefix), USER_TEXT, number, &script), "{at}");
+            assert_eq!(
+                (heard.usage, heard.thinking.is_empty()),
+                (Some((1_000, 100)), !script.thinking),
+                "{at}"
+            );
+        }
     }
     rig.assert_ledgers_agree();
 }
@@ -203,6 +237,98 @@ fn a_stream_that_a_limit_cuts_ends_as_the_clients_format_says() {
             assert!((500..1_200).contains(&rig.settled().output), "{client:?} {prefix}");
         }
     }
+}
+
+#[test]
+fn tokens_are_counted_in_the_clients_words_and_cost_none() {
+    let rig = rig(Script { input_tokens: Count::Fixed(1_000), ..Script::default() }, "");
+    let messages = json!({
+        "model": API_MODEL, "system": "Be brief.", "messages": [{"role": "user", "content": USER_TEXT}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}], "tool_choice": {"type": "auto"},
+    });
+    let contents = json!({"contents": [{"parts": [{"text": USER_TEXT}]}]});
+    let whole = json!({"generateContentRequest": {
+        "model": "models/x", "contents": contents["contents"], "generationConfig": {"temperature": 1, "maxOutputTokens": 9},
+    }});
+    let google = format!("/v1beta/models/{API_MODEL}:countTokens");
+    let rows = [
+        ("/v1/messages/count_tokens", messages, "/input_tokens"),
+        (google.as_str(), contents, "/totalTokens"),
+        (google.as_str(), whole, "/totalTokens"),
+    ];
+    // Where they are counted; nobody else can be asked.
+    let targets = [
+        ("/an", "/v1/messages/count_tokens".to_owned()),
+        ("/ge", format!("/v1beta/models/{API_MODEL}:countTokens")),
+        ("/br", "/model/anthropic.claude-haiku-4-5-20251001-v1%3A0/count-tokens".to_owned()),
+        (
+            "/vc",
+            "/v1/projects/house-1/locations/europe-west1/publishers/anthropic/models/count-tokens:rawPredict".to_owned(),
+        ),
+        (
+            "/vg",
+            "/v1/projects/house-1/locations/europe-west1/publishers/google/models/gemini-2.5-flash:countTokens".to_owned(),
+        ),
+    ];
+    for (path, body, pointer) in &rows {
+        for (prefix, target) in &targets {
+            let answer = rig.client().ask(&format!("{prefix}{path}"), "", &body.to_string());
+            let at = format!("{prefix}{path}: {}", answer.text());
+            assert_eq!((answer.status, answer.json().pointer(pointer)), (200, Some(&json!(1_000))), "{at}");
+            let seen = rig.simulator.requests().pop().expect("it came");
+            assert_eq!(&seen.target, target, "{at}");
+        }
+        for prefix in ["/oa", "/az"] {
+            assert_eq!(rig.client().ask(&format!("{prefix}{path}"), "", &body.to_string()).status, 501);
+        }
+    }
+    assert_eq!(rig.settled(), support::Settled::default());
+    rig.simulator.set_script(Script { fault: tollgate_loadtest::Fault::Status(429), ..Script::default() });
+    for (path, body, pointer) in [
+        (rows[0].0, &rows[0].1, ("/error/type", "rate_limit_error")),
+        (rows[1].0, &rows[1].1, ("/error/status", "RESOURCE_EXHAUSTED")),
+    ] {
+        for (prefix, _) in &targets {
+            let answer = rig.client().ask(&format!("{prefix}{path}"), "", &body.to_string());
+            let told = answer.json().pointer(pointer.0).cloned();
+            assert_eq!((answer.status, told), (429, Some(pointer.1.into())), "{prefix}{path}");
+        }
+    }
+}
+
+#[test]
+fn models_are_listed_in_the_clients_words() {
+    let rig = rig(Script::default(), "");
+    let rows = [
+        ("/v1/models", "", "/data/1/id", "/id", "sim-small"),
+        ("/v1/models", "anthropic-version: 2023-06-01\r\n", "/data/1/id", "/id", "sim-small"),
+        ("/v1beta/models", "", "/models/1/name", "/name", "models/sim-small"),
+        ("/v1/models", "x-goog-api-key: AIza\r\n", "/models/1/name", "/name", "models/sim-small"),
+    ];
+    for (path, headers, in_list, alone, expected) in rows {
+        for (prefix, page) in [("/oa", ""), ("/an", "?limit=1000"), ("/ge", "?pageSize=1000"), ("/az", "")] {
+            let ask = |path: &str| {
+                let mut client = rig.client();
+                client.write(format!("GET {prefix}{path} HTTP/1.1\r\nHost: gateway.test\r\n{headers}\r\n"));
+                let answer = client.answer();
+                let at = format!("{prefix}{path} {headers}: {} {}", answer.status, answer.text());
+                (answer, rig.simulator.requests().pop().expect("it came").target, at)
+            };
+            let (answer, target, at) = ask(path);
+            assert_eq!(answer.json().pointer(in_list), Some(&json!(expected)), "{at}");
+            // The client's own list goes as it is asked for.
+            assert!(
+                target.ends_with("/models") || target.ends_with(&format!("/models{page}")),
+                "{at}: {target}"
+            );
+            let (answer, target, at) = ask(&format!("{path}/sim-small"));
+            assert_eq!(answer.json().pointer(alone), Some(&json!(expected)), "{at}");
+            assert!(target.ends_with("/models/sim-small"), "{at}: {target}");
+            let (answer, _, at) = ask(&format!("{path}/nobody"));
+            assert!(answer.status == 404 && answer.json()["error"]["message"].is_string(), "{at}");
+        }
+    }
+    assert_eq!(rig.settled(), support::Settled::default());
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn text<'a>(recording: &'a Value, side: &str) -> &'a str {
 fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
     let number = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     usage.as_object()?;
-    Some(match format {
+    let usage = match format {
         Format::OpenAiChat => Usage {
             input: number("/prompt_tokens"),
             cached_input: number("/prompt_tokens_details/cached_tokens"),
@@ -225,7 +225,9 @@ fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
             cache_write_1h: number("/cache_creation/ephemeral_1h_input_tokens"),
             ..Usage::default()
         },
-    })
+    };
+    // Azure's Grok tells more cached tokens than input.
+    Some(Usage { cached_input: usage.cached_input.min(usage.input), ..usage })
 }
 
 /// What a list of Gemini's by modality says of audio.

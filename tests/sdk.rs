@@ -15,7 +15,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
-use support::{Client, ROUTES, Rig, Route, USER_TEXT, apis, limits, read_to, settings, until};
+use support::{
+    CLOUD_MODELS, Client, ROUTES, Rig, Route, USER_TEXT, apis, clouds, limits, read_to, settings, until,
+};
 use tollgate::runtime::clock::unix_ms;
 use tollgate::telemetry::Outcome;
 use tollgate_loadtest::{Count, Script, reply_text};
@@ -429,7 +431,7 @@ const ANTHROPIC_WAYS: &[&str] = &["whole", "stream", "helper"];
 const GOOGLE_WAYS: &[&str] = &["whole", "stream"];
 
 /// SDK, where a provider's API is, the HTTPRoute, and the ways: each SDK with each provider, its own among them.
-const APIS: [(Sdk, &str, &str, &[&str]); 9] = [
+const APIS: [(Sdk, &str, &str, &[&str]); 14] = [
     (Sdk::OpenAi, "/oa/v1", "oa", OPENAI_WAYS),
     (Sdk::OpenAi, "/an/v1", "an", OPENAI_WAYS),
     (Sdk::OpenAi, "/ge/v1", "ge", OPENAI_WAYS),
@@ -439,6 +441,11 @@ const APIS: [(Sdk, &str, &str, &[&str]); 9] = [
     (Sdk::Google, "/oa", "oa", GOOGLE_WAYS),
     (Sdk::Google, "/an", "an", GOOGLE_WAYS),
     (Sdk::Google, "/ge", "ge", GOOGLE_WAYS),
+    (Sdk::Google, "/br", "br", GOOGLE_WAYS),
+    (Sdk::Google, "/az", "az", GOOGLE_WAYS),
+    (Sdk::Google, "/vc", "vc", GOOGLE_WAYS),
+    (Sdk::OpenAi, "/vg/v1", "vg", OPENAI_WAYS),
+    (Sdk::Anthropic, "/vg", "vg", ANTHROPIC_WAYS),
 ];
 
 /// A row of a test of `sdk`, with an order for each language that has that SDK.
@@ -450,7 +457,12 @@ fn each_language<R: Clone>(sdk: Sdk, row: R) -> impl Iterator<Item = (R, Order)>
 
 fn apis_rig(script: Script, policies: &str) -> Rig {
     let quiet = "  records: {to: none}\n  workers: {cores: 2, pin: false}";
-    Rig::start_with(script, &apis(policies), &settings(quiet))
+    Rig::start_with(script, &apis(&(clouds() + policies)), &settings(quiet))
+}
+
+/// The model that answers on a route: that of the Backend, else what the programs ask for.
+fn model_of(route: &str) -> &'static str {
+    CLOUD_MODELS.into_iter().find(|(name, _)| *name == route).map_or(MODEL, |(_, model)| model)
 }
 
 fn report(sdk: Sdk, rig: &Rig, base: &str, order: Order) -> Value {
@@ -464,7 +476,7 @@ fn every_sdk_reads_every_provider() {
         for (number, way) in (1..).zip(ways) {
             let report = report(sdk, &rig, base, Order { way, ..order });
             let at = format!("{sdk:?} {way}: {report}");
-            assert_eq!(report["text"], reply_text(MODEL, USER_TEXT, number, &script()), "{at}");
+            assert_eq!(report["text"], reply_text(model_of(route), USER_TEXT, number, &script()), "{at}");
             assert_eq!(report["usage"], json!([1_000, 100]), "{at}");
             let finish = ["stop", "end_turn", "completed", "STOP"];
             assert!(finish.contains(&report["finish"].as_str().expect("text")), "{at}");
@@ -497,7 +509,18 @@ fn every_sdk_reads_calls_of_tools_from_every_provider() {
 #[test]
 fn embeddings_models_and_counts_are_read() {
     let listed = json!("sim-large sim-small");
+    let (names, one) = (json!("sim-large sim-small"), json!("sim-small"));
     let rows = [
+        (Sdk::OpenAi, "/an/v1", "models", names.clone(), one.clone(), Value::Null),
+        (Sdk::OpenAi, "/ge/v1", "models", names.clone(), one.clone(), Value::Null),
+        (Sdk::Anthropic, "/oa", "models", names.clone(), one.clone(), Value::Null),
+        (Sdk::Anthropic, "/ge", "models", names.clone(), one, Value::Null),
+        (Sdk::Google, "/oa", "models", names.clone(), json!("models/sim-small"), Value::Null),
+        (Sdk::Google, "/an", "models", names, json!("models/sim-small"), Value::Null),
+        (Sdk::Anthropic, "/ge", "count", json!(""), Value::Null, json!([1_000, 0])),
+        (Sdk::Anthropic, "/br", "count", json!(""), Value::Null, json!([1_000, 0])),
+        (Sdk::Google, "/an", "count", json!(""), Value::Null, json!([1_000, 0])),
+        (Sdk::Google, "/br", "count", json!(""), Value::Null, json!([1_000, 0])),
         (Sdk::OpenAi, "/oa/v1", "embeddings", json!(""), json!([8, 8]), json!([1_000, 0])),
         (Sdk::OpenAi, "/oa/v1", "models", listed.clone(), json!("sim-small"), Value::Null),
         (Sdk::Anthropic, "/an", "count", json!(""), Value::Null, json!([1_000, 0])),

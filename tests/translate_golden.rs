@@ -2,7 +2,7 @@
 //!
 //! `<what>/<from>-to-<to>/<name>.json`, where `what` is `request`, `reply` or `stream`. A case holds `in` (the
 //! body; or `in_text`, for bodies that are no JSON; or `events`, the data of a stream's events, of Bedrock's each under
-//! its name), what the gateway knows (`model`, `path_model`, `path_stream`, `asked_model`, `include_usage`, `cut_after`),
+//! its name), what the gateway knows (`model`, `path_model`, `path_stream`, `at_vertex`, `asked_model`, `provider_model`, `include_usage`, `cut_after`),
 //! and what must come out: `out`, `lost`, `error`.
 //! Set `TOLLGATE_BLESS=1` to write what comes out into the files, and read the difference before keeping it.
 
@@ -12,7 +12,7 @@ use tollgate::llm::Format;
 use tollgate::llm::translate::{self, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
 
 /// The folders, which need not be there for every kind of case.
-const PAIRS: [(&str, Format, Format); 14] = [
+const PAIRS: [(&str, Format, Format); 20] = [
     ("openai-to-anthropic", Format::OpenAiChat, Format::AnthropicMessages),
     ("anthropic-to-openai", Format::AnthropicMessages, Format::OpenAiChat),
     ("responses-to-openai", Format::OpenAiResponses, Format::OpenAiChat),
@@ -27,6 +27,12 @@ const PAIRS: [(&str, Format, Format); 14] = [
     ("gemini-to-openai", Format::GeminiGenerate, Format::OpenAiChat),
     ("anthropic-to-gemini", Format::AnthropicMessages, Format::GeminiGenerate),
     ("gemini-to-anthropic", Format::GeminiGenerate, Format::AnthropicMessages),
+    ("gemini-to-converse", Format::GeminiGenerate, Format::BedrockConverse),
+    ("converse-to-gemini", Format::BedrockConverse, Format::GeminiGenerate),
+    ("responses-to-converse", Format::OpenAiResponses, Format::BedrockConverse),
+    ("converse-to-responses", Format::BedrockConverse, Format::OpenAiResponses),
+    ("responses-to-gemini", Format::OpenAiResponses, Format::GeminiGenerate),
+    ("gemini-to-responses", Format::GeminiGenerate, Format::OpenAiResponses),
 ];
 
 const CREATED: u64 = 1_700_000_000;
@@ -38,6 +44,7 @@ fn requests() {
             model: case["model"].as_str(),
             path_model: case["path_model"].as_str(),
             path_stream: case["path_stream"].as_bool(),
+            at_vertex: case["at_vertex"] == true,
             ..RequestTerms::default()
         };
         let mut out = Vec::new();
@@ -54,6 +61,7 @@ fn replies() {
         let terms = ReplyTerms {
             created_unix: CREATED,
             asked_model: case["asked_model"].as_str(),
+            provider_model: case["provider_model"].as_str(),
             ..ReplyTerms::default()
         };
         let mut out = Vec::new();
@@ -70,6 +78,7 @@ fn streams() {
         let terms = StreamTerms {
             created_unix: CREATED,
             asked_model: case["asked_model"].as_str().unwrap_or_default().to_owned(),
+            provider_model: case["provider_model"].as_str().unwrap_or_default().to_owned(),
             include_usage: case["include_usage"].as_bool().unwrap_or_default(),
         };
         let mut stream = StreamTranslator::new(provider, client, terms);

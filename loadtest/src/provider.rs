@@ -51,6 +51,8 @@ pub(crate) enum Route {
     Converse {
         streamed: bool,
     },
+    /// Bedrock's CountTokens.
+    ConverseCountTokens,
     /// A list of models, or one of them, in this shape.
     Models(Shape),
     /// `/plain`; a POST's body is counted and hashed, not kept.
@@ -119,6 +121,7 @@ impl Route {
                 Some(b"converse") => Route::Converse { streamed: false },
                 Some(b"converse-stream") => Route::Converse { streamed: true },
                 Some(b"invoke") => Route::Invoke,
+                Some(b"count-tokens") => Route::ConverseCountTokens,
                 _ => Route::Unknown(Shape::Bedrock),
             },
             _ if vertex::is_below(path) => vertex::route(method, path, target),
@@ -137,7 +140,7 @@ impl Route {
             Route::VertexMessages { .. } | Route::VertexCountTokens => Shape::Anthropic,
             Route::GeminiGenerate { .. } | Route::GeminiCountTokens => Shape::Gemini,
             Route::GeminiEmbed | Route::GeminiEmbedBatch | Route::GeminiPredict => Shape::Gemini,
-            Route::Converse { .. } | Route::Invoke => Shape::Bedrock,
+            Route::Converse { .. } | Route::Invoke | Route::ConverseCountTokens => Shape::Bedrock,
             Route::Models(shape) | Route::Unknown(shape) | Route::WrongMethod(shape) => shape,
             _ => Shape::OpenAi,
         }
@@ -200,6 +203,7 @@ fn answer_well(ask: &Ask<'_>) -> Result<Plan, Refusal> {
         Route::GeminiPredict => embeddings::predict(ask),
         Route::Invoke => embeddings::invoke(ask),
         Route::Converse { streamed } => converse::converse(ask, streamed),
+        Route::ConverseCountTokens => converse::count_tokens(ask),
         Route::Models(shape) => models::models(ask, shape),
         Route::Plain => plain::plain(ask),
         Route::Echo => Ok(plain::echo(ask)),

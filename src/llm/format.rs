@@ -31,6 +31,8 @@ pub enum Format {
     BedrockConverse,
     /// Amazon Bedrock `POST /model/{id}/invoke` of models that embed texts, whose maker decides the body: of providers alone.
     BedrockInvoke,
+    /// Amazon Bedrock `POST /model/{id}/count-tokens`: of providers alone.
+    BedrockCountTokens,
 }
 
 /// Whose API a format belongs to: what its errors and its headers look like.
@@ -48,7 +50,7 @@ pub enum Api {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 15] = [
+    pub const ALL: [Format; 16] = [
         Format::OpenAiChat,
         Format::OpenAiResponses,
         Format::OpenAiEmbeddings,
@@ -64,6 +66,7 @@ impl Format {
         Format::GeminiPredict,
         Format::BedrockConverse,
         Format::BedrockInvoke,
+        Format::BedrockCountTokens,
     ];
 
     /// The name used in configuration, records and metrics.
@@ -84,6 +87,7 @@ impl Format {
             Format::GeminiPredict => "gemini.predict",
             Format::BedrockConverse => "bedrock.converse",
             Format::BedrockInvoke => "bedrock.invoke",
+            Format::BedrockCountTokens => "bedrock.count_tokens",
         }
     }
 
@@ -103,7 +107,7 @@ impl Format {
             | Format::GeminiEmbed
             | Format::GeminiEmbedBatch
             | Format::GeminiPredict => Api::Gemini,
-            Format::BedrockConverse | Format::BedrockInvoke => Api::Bedrock,
+            Format::BedrockConverse | Format::BedrockInvoke | Format::BedrockCountTokens => Api::Bedrock,
         }
     }
 
@@ -124,6 +128,7 @@ impl Format {
             | Format::AnthropicCountTokens
             | Format::AnthropicModels
             | Format::GeminiCountTokens
+            | Format::BedrockCountTokens
             | Format::GeminiModels => Work::Free,
         }
     }
@@ -142,7 +147,8 @@ impl Format {
             | Format::GeminiEmbedBatch
             | Format::GeminiPredict
             | Format::BedrockConverse
-            | Format::BedrockInvoke => ModelPlace::Path,
+            | Format::BedrockInvoke
+            | Format::BedrockCountTokens => ModelPlace::Path,
             Format::OpenAiModels | Format::AnthropicModels | Format::GeminiModels => ModelPlace::Question,
         }
     }

@@ -252,7 +252,8 @@ fn members_of(format: Format) -> Members {
         | Format::GeminiModels
         | Format::GeminiPredict
         | Format::BedrockConverse
-        | Format::BedrockInvoke => &[],
+        | Format::BedrockInvoke
+        | Format::BedrockCountTokens => &[],
     }
 }
 

@@ -37,9 +37,10 @@ pub struct CredentialHeader {
 
 /// What is served: the client's format, the provider, the format that is spoken with it. Where the two formats are one,
 /// bodies pass with edits over spans; where they differ, they are translated. A pair that is not here is refused. Of a pair
-/// that stands here twice, the second row is for hosts that lack the first one's format: see [`Dialect::speaks`].
+/// that stands here twice, the second row is for hosts, or for publishers, that lack the first one's format: see
+/// [`Dialect::speaks`].
 #[rustfmt::skip]
-pub const SERVED: [(Format, Provider, Format); 50] = [
+pub const SERVED: [(Format, Provider, Format); 70] = [
     (Format::OpenAiChat,           Provider::OpenAi,    Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Anthropic, Format::AnthropicMessages),
     (Format::AnthropicMessages,    Provider::Anthropic, Format::AnthropicMessages),
@@ -65,15 +66,35 @@ pub const SERVED: [(Format, Provider, Format); 50] = [
     (Format::OpenAiResponses,      Provider::AzureOpenAi, Format::OpenAiChat),
     (Format::OpenAiEmbeddings,     Provider::AzureOpenAi, Format::OpenAiEmbeddings),
     (Format::OpenAiModels,         Provider::AzureOpenAi, Format::OpenAiModels),
+    (Format::GeminiGenerate,       Provider::AzureOpenAi, Format::OpenAiChat),
     (Format::OpenAiChat,           Provider::Bedrock,   Format::BedrockConverse),
     (Format::AnthropicMessages,    Provider::Bedrock,   Format::BedrockConverse),
     (Format::OpenAiResponses,      Provider::Bedrock,   Format::BedrockConverse),
+    (Format::GeminiGenerate,       Provider::Bedrock,   Format::BedrockConverse),
     (Format::AnthropicMessages,    Provider::VertexAi,  Format::AnthropicMessages),
     (Format::AnthropicCountTokens, Provider::VertexAi,  Format::AnthropicCountTokens),
     (Format::OpenAiChat,           Provider::VertexAi,  Format::AnthropicMessages),
     (Format::OpenAiResponses,      Provider::VertexAi,  Format::AnthropicMessages),
     (Format::GeminiGenerate,       Provider::VertexAi,  Format::GeminiGenerate),
+    (Format::GeminiGenerate,       Provider::VertexAi,  Format::AnthropicMessages),
+    (Format::OpenAiChat,           Provider::VertexAi,  Format::GeminiGenerate),
+    (Format::AnthropicMessages,    Provider::VertexAi,  Format::GeminiGenerate),
+    (Format::OpenAiResponses,      Provider::VertexAi,  Format::GeminiGenerate),
     (Format::GeminiCountTokens,    Provider::VertexAi,  Format::GeminiCountTokens),
+    (Format::GeminiCountTokens,    Provider::VertexAi,  Format::AnthropicCountTokens),
+    (Format::AnthropicCountTokens, Provider::VertexAi,  Format::GeminiCountTokens),
+    (Format::AnthropicCountTokens, Provider::Gemini,    Format::GeminiCountTokens),
+    (Format::AnthropicCountTokens, Provider::Bedrock,   Format::BedrockCountTokens),
+    (Format::GeminiCountTokens,    Provider::Anthropic, Format::AnthropicCountTokens),
+    (Format::GeminiCountTokens,    Provider::Bedrock,   Format::BedrockCountTokens),
+    (Format::OpenAiModels,         Provider::Anthropic, Format::AnthropicModels),
+    (Format::OpenAiModels,         Provider::Gemini,    Format::GeminiModels),
+    (Format::AnthropicModels,      Provider::OpenAi,    Format::OpenAiModels),
+    (Format::AnthropicModels,      Provider::Gemini,    Format::GeminiModels),
+    (Format::AnthropicModels,      Provider::AzureOpenAi, Format::OpenAiModels),
+    (Format::GeminiModels,         Provider::OpenAi,    Format::OpenAiModels),
+    (Format::GeminiModels,         Provider::Anthropic, Format::AnthropicModels),
+    (Format::GeminiModels,         Provider::AzureOpenAi, Format::OpenAiModels),
     // Embeddings.
     (Format::OpenAiEmbeddings,     Provider::Gemini,    Format::GeminiEmbedBatch),
     (Format::OpenAiEmbeddings,     Provider::VertexAi,  Format::GeminiPredict),
@@ -146,7 +167,9 @@ impl Provider {
             Format::OpenAiChat | Format::AnthropicMessages => {
                 return out.extend_from_slice(configured.as_bytes());
             }
-            Format::BedrockConverse | Format::BedrockInvoke => {
+            Format::BedrockConverse | Format::BedrockInvoke | Format::BedrockCountTokens => {
+                let counts = format == Format::BedrockCountTokens;
+                let model = if counts { foundation_model(model) } else { model };
                 for part in [configured.as_bytes(), b"/"] {
                     out.extend_from_slice(part);
                 }
@@ -154,6 +177,7 @@ impl Provider {
                 percent_encode(out, model);
                 return out.extend_from_slice(match (format, streamed) {
                     (Format::BedrockInvoke, _) => b"/invoke",
+                    (Format::BedrockCountTokens, _) => b"/count-tokens",
                     (_, true) => b"/converse-stream",
                     (_, false) => b"/converse",
                 });
@@ -269,6 +293,14 @@ impl Provider {
 pub fn is_credential(api: Api, field: &[u8]) -> bool {
     let name = field.split(|byte| *byte == b'=').next().unwrap_or_default();
     api == Api::Gemini && matches!(name, b"key" | b"$key" | b"%24key" | b"access_token" | b"oauth_token")
+}
+
+/// The id of the model that an inference profile across regions is of, `anthropic.claude...` of `eu.anthropic.claude...`:
+/// tokens are counted by it alone (Amazon Bedrock user guide, "Monitor your token usage by counting tokens").
+fn foundation_model(id: &[u8]) -> &[u8] {
+    let at = id.windows(b".anthropic.".len()).position(|part| part == b".anthropic.");
+    let is_arn = id.starts_with(b"arn:");
+    at.filter(|_| !is_arn).and_then(|at| id.get(at + 1..)).unwrap_or(id)
 }
 
 /// Appends a model's name to a path. What a target cannot hold is written in percent signs; a name of a client's path is
@@ -388,6 +420,15 @@ mod tests {
         let bedrock = |model, streamed| path(Bedrock, Format::BedrockConverse, "/model", model, streamed);
         assert_eq!(bedrock("amazon.nova-lite-v1:0", false), "/model/amazon.nova-lite-v1%3A0/converse");
         assert_eq!(bedrock("a:b/c", true), "/model/a%3Ab%2Fc/converse-stream");
+        let counted = |model| path(Bedrock, Format::BedrockCountTokens, "/model", model, false);
+        for (model, id) in [
+            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic.claude-haiku-4-5-20251001-v1%3A0"),
+            ("anthropic.claude-opus-4-6-v1", "anthropic.claude-opus-4-6-v1"),
+            ("arn:aws:b:i/us.anthropic.x", "arn%3Aaws%3Ab%3Ai%2Fus.anthropic.x"),
+            ("us.amazon.nova-2-lite-v1:0", "us.amazon.nova-2-lite-v1%3A0"),
+        ] {
+            assert_eq!(counted(model), format!("/model/{id}/count-tokens"));
+        }
         let streamed = path(Gemini, Format::GeminiGenerate, "/v1", "m", true);
         assert_eq!(streamed, "/v1/models/m:streamGenerateContent");
         let configured = [

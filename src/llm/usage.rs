@@ -41,6 +41,13 @@ impl Usage {
         }
     }
 
+    /// The same with the parts of the input held to what the whole allows: some compatible hosts report more cached
+    /// tokens than input.
+    pub(super) fn within_input(self) -> Usage {
+        let cached_input = self.cached_input.min(self.input);
+        Usage { cached_input, cache_write: self.cache_write.min(self.input - cached_input), ..self }
+    }
+
     /// Input and output together: what a limit on tokens counts.
     pub fn total(&self) -> Tokens {
         self.input.saturating_add(self.output)

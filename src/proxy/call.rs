@@ -133,7 +133,7 @@ pub(super) fn write(
     };
     let fetched = fetched.as_deref();
     let replayable = head.method.is_safe() || head.headers.get(&message.bytes, b"idempotency-key").is_some();
-    if call.translates() {
+    if call.translates() && !call.upstream.is_lookup() {
         let (bytes, body) = (&mut message.bytes, message.body.range());
         // What a path says is percent-encoded there, and not in a body.
         let path_model = url::percent_decode(call.path_model).unwrap_or(call.path_model.into());
@@ -146,6 +146,7 @@ pub(super) fn write(
             include_usage: call.dialect.takes_include_usage,
             says_max_tokens: call.dialect.says_max_tokens,
             body_version: call.provider.body_version(),
+            at_vertex: call.provider == Provider::VertexAi,
             guardrail: call.guardrail,
         };
         // The other way round the body's is needed when the body is used up.
@@ -246,6 +247,9 @@ fn request_head(
     if call.translates() && call.upstream == Format::GeminiGenerate && streamed {
         out.extend_from_slice(b"?alt=sse"); // else the stream is one array of JSON that grows
     }
+    if call.translates() && named.is_empty() {
+        out.extend_from_slice(largest_page(call.upstream));
+    }
     if let Some(query) = head.query.filter(|_| !call.translates()) {
         write_query(call, query.of(bytes), begin, out);
     }
@@ -277,6 +281,15 @@ fn request_head(
         write::header(out, b"accept", if streamed { EVENT_STREAM } else { b"application/json" });
     }
     target
+}
+
+/// The query for as many models as a list ever has, where it comes in pages ("Models" in the references of both).
+fn largest_page(upstream: Format) -> &'static [u8] {
+    match upstream {
+        Format::AnthropicModels => b"?limit=1000",
+        Format::GeminiModels => b"?pageSize=1000",
+        _ => b"",
+    }
 }
 
 /// The media type of AWS's event streams.

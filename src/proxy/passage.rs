@@ -58,6 +58,7 @@ pub(super) fn passage(call: &Call<'_>, head: &ResponseHead, streamed: bool, entr
     let terms = StreamTerms {
         created_unix: entry.record.time_unix_ms / 1000,
         asked_model: call.asked_model.to_string(),
+        provider_model: call.model.unwrap_or(&call.asked_model).to_owned(),
         include_usage: call.ask.include_usage == Some(true),
     };
     let reader = match call.upstream {
@@ -133,6 +134,7 @@ pub(super) fn translate_whole(
         asked_model: Some(call.asked_model.as_str()),
         input_tokens: entry.usage_of_answer().0.input,
         base64: call.ask.base64,
+        provider_model: Some(call.model.unwrap_or(&call.asked_model)),
     };
     let lost = translate::reply(provider, call.client, whole, &terms, out)
         .map_err(|_| Fault::ProviderMalformed("its body is not what its format promises"))?;

@@ -134,6 +134,30 @@ fn members_that_are_newer_than_the_version_are_not_sent() {
 }
 
 #[test]
+fn claude_on_foundry_is_anthropics_provider_at_a_host_of_azures() {
+    let key = "authToken: {kind: SecretRef, secretRef: {name: keys}}, model: claude";
+    let llm = format!(
+        "host: plain.example, port: 80, path: {{full: /anthropic/v1/messages}}, anthropic: {{{key}}}"
+    );
+    let rig = rig(script(), &llm, "");
+    let mut client = rig.client();
+    let contents = support::Wire::Gemini;
+    for (path, body, target) in [
+        ("/v1/messages", message("asked", true), "/anthropic/v1/messages"),
+        ("/v1/chat/completions", chat("asked", true), "/anthropic/v1/messages"),
+        ("/v1beta/models/m:generateContent", contents.body(false), "/anthropic/v1/messages"),
+        ("/v1/messages/count_tokens", message("asked", false), "/anthropic/v1/messages/count_tokens"),
+    ] {
+        let answer = client.ask(&format!("/cloud{path}"), "", &body);
+        assert_eq!((answer.status, answer.complete), (200, true), "{path}: {}", answer.text());
+        let seen = seen(&rig);
+        assert_eq!((seen.target.as_str(), seen.header("x-api-key")), (target, Some("sk-live-secret")));
+        assert_eq!(seen.header("anthropic-version"), Some("2023-06-01"), "{path}");
+    }
+    rig.assert_ledgers_agree();
+}
+
+#[test]
 fn a_backend_at_azure_answers_in_the_place_of_openai() {
     // The usual routes, but their OpenAI is Azure.
     let llm = azure("v1");

@@ -21,7 +21,7 @@ fn ask(rig: &Rig, path: &str, body: &str) -> support::Answer {
 }
 
 #[test]
-fn every_preset_serves_chat_messages_and_responses_where_it_has_them() {
+fn every_preset_serves_chat_messages_responses_and_contents_where_it_has_them() {
     for preset in &PRESETS {
         let (name, base) = (preset.dialect.name, preset.base);
         let rig = rig(script(), &llm(preset), "");
@@ -32,11 +32,17 @@ fn every_preset_serves_chat_messages_and_responses_where_it_has_them() {
         };
         let response =
             json!({"model": "asked", "input": support::USER_TEXT, "max_output_tokens": 500, "stream": true});
+        let contents = json!({
+            "contents": [{"parts": [{"text": support::USER_TEXT}]}], "generationConfig": {"maxOutputTokens": 500},
+        })
+        .to_string();
         for (path, body, target) in [
             ("/cloud/v1/chat/completions", chat("asked", false), &chats),
             ("/cloud/v1/chat/completions", chat("asked", true), &chats),
             ("/cloud/v1/messages", message("asked", true), &chats),
             ("/cloud/v1/responses", response.to_string(), &responses),
+            ("/cloud/v1beta/models/asked:generateContent", contents.clone(), &chats),
+            ("/cloud/v1beta/models/asked:streamGenerateContent?alt=sse", contents.clone(), &chats),
         ] {
             let answer = ask(&rig, path, &body);
             assert!(answer.text().contains("forced"), "{name}: {}", answer.text());

@@ -2,6 +2,7 @@
 
 use super::{Answer, USER_TEXT, manifests};
 use serde_json::{Value, json};
+use tollgate_loadtest::AWS_SECRET_KEY;
 
 /// The model that [`Wire`]s ask for.
 pub const API_MODEL: &str = "model-1";
@@ -24,6 +25,50 @@ pub fn apis(policies: &str) -> String {
     text += &route("an", "/an", "anthropic");
     text += &route("ge", "/ge", "gemini");
     manifests(&(text + policies))
+}
+
+/// A Backend `name` with this under `llm`, and a route `name` to it below `/name`, a prefix that is taken off.
+pub fn below(name: &str, llm: &str) -> String {
+    format!(
+        "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: Backend\nmetadata: {{name: {name}, namespace: llm}}\nspec:\n  \
+         type: AI\n  ai: {{llm: {{{llm}}}}}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: \
+         {name}, namespace: llm}}\nspec:\n  parentRefs: [{{name: edge}}]\n  rules:\n  - matches: [{{path: {{type: PathPrefix, \
+         value: /{name}}}}}]\n    filters: [{{type: URLRewrite, urlRewrite: {{path: {{type: ReplacePrefixMatch, \
+         replacePrefixMatch: /}}}}}}]\n    backendRefs: [{{group: gateway.kgateway.dev, kind: Backend, name: {name}}}]\n"
+    )
+}
+
+/// Claude at Bedrock and at Vertex AI, Gemini at Vertex AI, and a deployment of Azure's, as [`clouds`] has them.
+pub const CLOUD_MODELS: [(&str, &str); 4] = [
+    ("br", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+    ("vc", "claude-haiku-4-5@20251001"),
+    ("vg", "gemini-2.5-flash"),
+    ("az", "fast"),
+];
+
+/// The Backends of [`CLOUD_MODELS`] with routes below their names.
+pub fn clouds() -> String {
+    let secret = format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: aws, namespace: llm}}\nstringData: {{accessKey: AKIASIM, \
+         secretKey: {AWS_SECRET_KEY}}}\n"
+    );
+    let token = "authToken: {kind: Inline, inline: ya29.token}";
+    let backend = |(name, model): (&str, &str)| {
+        let llm = match name {
+            "br" => format!(
+                "bedrock: {{auth: {{type: Secret, secretRef: {{name: aws}}}}, region: eu-west-1, model: \"{model}\"}}"
+            ),
+            "az" => format!(
+                "azureopenai: {{authToken: {{kind: SecretRef, secretRef: {{name: keys}}}}, endpoint: \
+                 \"https://house.openai.azure.com\", deploymentName: {model}, apiVersion: v1}}"
+            ),
+            _ => format!(
+                "vertexai: {{{token}, projectId: house-1, location: europe-west1, apiVersion: v1, model: \"{model}\"}}"
+            ),
+        };
+        below(name, &llm)
+    };
+    secret + &CLOUD_MODELS.map(backend).concat()
 }
 
 /// A format that passes natively and answers with tokens.

@@ -4,7 +4,7 @@
 mod check;
 mod stream;
 
-use super::{Ask, Refusal, argument_pieces, escaped, quoted, signature};
+use super::{Ask, Refusal, argument_pieces, escaped, json_plan, quoted, signature};
 use crate::answer::{Plan, Sheet};
 use crate::ledger::Usage;
 use crate::script::{Fault, Framing, Script};
@@ -34,6 +34,16 @@ pub(super) fn converse(ask: &Ask<'_>, streamed: bool) -> Result<Plan, Refusal> {
     };
     plan.is_chat = true;
     Ok(plan)
+}
+
+/// The answer to `POST /model/{id}/count-tokens`. Only models of Anthropic's are counted, by their own ids.
+pub(super) fn count_tokens(ask: &Ask<'_>) -> Result<Plan, Refusal> {
+    if !model(ask).starts_with("anthropic.") {
+        return Err(Refusal::new(400, "The provided model doesn't support counting tokens."));
+    }
+    check::check_counted(ask.body, ask.script.strict)?;
+    let tokens = ask.script.input_tokens.of(ask.body.len());
+    Ok(json_plan(ask, 200, &format!("{{\"inputTokens\":{tokens}}}")))
 }
 
 /// The model that the path names.

@@ -3,7 +3,7 @@
 mod check;
 
 use super::error::overload;
-use super::{Ask, Refusal, Shape, argument_pieces, escaped, json_plan, models, quoted, share};
+use super::{Ask, Refusal, Shape, argument_pieces, escaped, json_plan, models, quoted, share, vertex};
 use crate::answer::{Plan, Sheet};
 use crate::ledger::Usage;
 use crate::script::{Fault, Framing, Script};
@@ -30,7 +30,7 @@ pub(super) fn check_head(ask: &Ask<'_>) -> Result<(), Refusal> {
 
 /// The answer to `POST :generateContent` and `:streamGenerateContent?alt=sse`.
 pub(super) fn generate(ask: &Ask<'_>, streamed: bool) -> Result<Plan, Refusal> {
-    let contents = Contents::read(ask.body, ask.script.strict)?;
+    let contents = Contents::read(ask.body, ask.script.strict, vertex::is_below(ask.path().as_bytes()))?;
     let reply = Reply::to(&contents, ask);
     let mut plan = match streamed {
         true => reply.stream(ask.fault).plan(&ask.stream_envelope()),

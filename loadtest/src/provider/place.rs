@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// What stands before `/v1` at hosts that are compatible with OpenAI.
-const PREFIXES: [&[u8]; 4] = [b"/openai", b"/inference", b"/api", b"/compatibility"];
+/// What stands before `/v1` at hosts that are compatible with OpenAI, and before Anthropic's at Azure.
+const PREFIXES: [&[u8]; 5] = [b"/openai", b"/inference", b"/api", b"/compatibility", b"/anthropic"];
 
 /// Whether the path is one that Azure could have.
 pub(super) fn is_azures(path: &[u8]) -> bool {

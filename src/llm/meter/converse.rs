@@ -2,6 +2,7 @@ use super::tally::Tally;
 use super::{Metered, Reading};
 use crate::base::Tokens;
 use crate::llm::Usage;
+use crate::llm::translate::read::Value;
 use crate::wire::eventstream::{Kind, Part, Parts};
 use crate::wire::json::{Container, Scalar, Visitor};
 use arrayvec::ArrayVec;
@@ -40,6 +41,10 @@ impl Answer {
             Some(_) => self.tally().ended,
             None => self.document.complete(),
         }
+    }
+
+    pub(super) fn see(&mut self, document: Value<'_, '_>) {
+        self.document.see(document);
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {

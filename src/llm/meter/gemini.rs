@@ -9,7 +9,8 @@ use arrayvec::ArrayVec;
 /// "GenerateContentResponse", "UsageMetadata").
 ///
 /// Usage stands on each chunk and is cumulative. What tools brought in is input beside the prompt's, thoughts are output
-/// beside the candidates'; cached content is a part of the prompt. What of both was audio is told by modality.
+/// beside the candidates'; cached content is a part of the prompt. What of both was audio is told by modality. Some hosts
+/// write the names of members as protobuf has them.
 #[derive(Debug, Default)]
 pub(super) struct Gemini {
     tally: Tally,
@@ -46,7 +47,7 @@ impl Report {
         let Report { prompt, tools, cached, candidates, thoughts, audio_prompt, audio_candidates, .. } =
             *self;
         prompt.or(candidates).or(thoughts)?;
-        Some(Usage {
+        let told = Usage {
             input: prompt.unwrap_or_default().saturating_add(tools.unwrap_or_default()),
             cached_input: cached.unwrap_or_default(),
             audio_input: audio_prompt,
@@ -54,7 +55,8 @@ impl Report {
             reasoning: thoughts.unwrap_or_default(),
             audio_output: audio_candidates,
             ..Usage::none()
-        })
+        };
+        Some(told.within_input())
     }
 }
 
@@ -121,28 +123,36 @@ impl Visitor for Gemini {
     fn member(&mut self, parent: Place, key: &[u8], _at: usize) -> Place {
         match (parent, key) {
             (Place::Top, b"candidates") => Place::Candidates,
-            (Place::Top, b"usageMetadata") => Place::Usage,
-            (Place::Top, b"modelVersion") => Place::Model,
-            (Place::Top, b"promptFeedback") => Place::Feedback,
+            (Place::Top, b"usageMetadata" | b"usage_metadata") => Place::Usage,
+            (Place::Top, b"modelVersion" | b"model_version") => Place::Model,
+            (Place::Top, b"promptFeedback" | b"prompt_feedback") => Place::Feedback,
             (Place::Top, b"error") => Place::Error,
 
             (Place::Candidate, b"content") => Place::Content,
-            (Place::Candidate, b"finishReason") => Place::FinishReason,
-            (Place::Feedback, b"blockReason") => Place::FinishReason,
+            (Place::Candidate, b"finishReason" | b"finish_reason") => Place::FinishReason,
+            (Place::Feedback, b"blockReason" | b"block_reason") => Place::FinishReason,
             (Place::Content, b"parts") => Place::Parts,
             (Place::Part, b"text" | b"name" | b"code") => Place::Output,
-            (Place::Part, b"functionCall" | b"executableCode") => Place::Part,
+            (Place::Part, b"functionCall" | b"function_call" | b"executableCode" | b"executable_code") => {
+                Place::Part
+            }
             (Place::Part, b"args") => Place::Arguments,
 
-            (Place::Usage, b"promptTokenCount") => Place::PromptTokens,
-            (Place::Usage, b"toolUsePromptTokenCount") => Place::ToolTokens,
-            (Place::Usage, b"cachedContentTokenCount") => Place::CachedTokens,
-            (Place::Usage, b"candidatesTokenCount") => Place::CandidatesTokens,
-            (Place::Usage, b"thoughtsTokenCount") => Place::ThoughtsTokens,
-            (Place::Usage, b"promptTokensDetails" | b"promptTokenDetails") => Place::PromptDetails,
-            (Place::Usage, b"candidatesTokensDetails") => Place::CandidatesDetails,
+            (Place::Usage, b"promptTokenCount" | b"prompt_token_count") => Place::PromptTokens,
+            (Place::Usage, b"toolUsePromptTokenCount" | b"tool_use_prompt_token_count") => Place::ToolTokens,
+            (Place::Usage, b"cachedContentTokenCount" | b"cached_content_token_count") => Place::CachedTokens,
+            (Place::Usage, b"candidatesTokenCount" | b"candidates_token_count") => Place::CandidatesTokens,
+            (Place::Usage, b"thoughtsTokenCount" | b"thoughts_token_count") => Place::ThoughtsTokens,
+            (Place::Usage, b"promptTokensDetails" | b"promptTokenDetails" | b"prompt_tokens_details") => {
+                Place::PromptDetails
+            }
+            (Place::Usage, b"candidatesTokensDetails" | b"candidates_tokens_details") => {
+                Place::CandidatesDetails
+            }
             (Place::PromptDetail | Place::CandidatesDetail, b"modality") => Place::ModalityName,
-            (Place::PromptDetail | Place::CandidatesDetail, b"tokenCount") => Place::ModalityTokens,
+            (Place::PromptDetail | Place::CandidatesDetail, b"tokenCount" | b"token_count") => {
+                Place::ModalityTokens
+            }
             _ => Place::Other,
         }
     }

@@ -10,9 +10,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use super::translate::read::{Kind, Value};
 use super::{Format, Usage};
 use crate::base::Tokens;
-use crate::wire::json::{Scanner, Visitor};
+use crate::wire::json::{Container, Scalar, Scanner, Visitor};
 use crate::wire::sse::{Part, Parts};
 use anthropic::Anthropic;
 use arrayvec::ArrayVec;
@@ -73,7 +74,9 @@ impl Meter {
             | Format::GeminiModels
             | Format::GeminiEmbed
             | Format::GeminiEmbedBatch => Inner::Gemini(Reading::new(streamed)),
-            Format::BedrockConverse => Inner::Converse(converse::Answer::new(streamed)),
+            Format::BedrockConverse | Format::BedrockCountTokens => {
+                Inner::Converse(converse::Answer::new(streamed))
+            }
         })
     }
 
@@ -88,6 +91,12 @@ impl Meter {
             let usage = &mut reading.visitor.tally_mut().usage;
             *usage = usage.or(Some(Usage { input, ..Usage::none() }));
         }
+    }
+
+    /// Looks at the next document of the answer where it is decoded already, in place of its bytes: so what is said of
+    /// usage in another format is what is metered.
+    pub(in crate::llm) fn see(&mut self, document: Value<'_, '_>) {
+        each!(&mut self.0, reading => reading.see(document));
     }
 
     /// What the provider has reported so far; `None` when nothing. Reports in a stream are cumulative, so that the
@@ -164,6 +173,11 @@ impl<V: Metered> Reading<V> {
         }
     }
 
+    fn see(&mut self, document: Value<'_, '_>) {
+        self.visitor.begin_document();
+        show(document, V::Place::default(), &mut self.visitor);
+    }
+
     fn tally(&self) -> &Tally {
         self.visitor.tally()
     }
@@ -174,6 +188,41 @@ impl<V: Metered> Reading<V> {
             None => self.scanner.is_done(),
         }
     }
+}
+
+/// Tells a visitor about a value as a scanner would, but for where its bytes are. Decoding has bounded its depth.
+fn show<V: Visitor>(value: Value<'_, '_>, place: V::Place, visitor: &mut V) {
+    let scalar = match value.kind() {
+        Kind::String(text) => {
+            visitor.text(place, text.as_bytes());
+            return visitor.string(place, 0, 0);
+        }
+        Kind::Object => {
+            visitor.open(place, Container::Object, 0);
+            let mut empty = true;
+            for (name, member) in value.members() {
+                let inner = visitor.member(place, name.as_bytes(), 0);
+                show(member, inner, visitor);
+                empty = false;
+            }
+            return visitor.close(place, Container::Object, 0, empty);
+        }
+        Kind::Array => {
+            visitor.open(place, Container::Array, 0);
+            let mut empty = true;
+            for element in value.elements() {
+                let inner = visitor.element(place);
+                show(element, inner, visitor);
+                empty = false;
+            }
+            return visitor.close(place, Container::Array, 0, empty);
+        }
+        Kind::Null => Scalar::Null,
+        Kind::Bool(is) => Scalar::Bool(is),
+        Kind::U64(number) => Scalar::Integer(number),
+        Kind::I64(_) | Kind::F64(_) => Scalar::Number,
+    };
+    visitor.scalar(place, scalar, 0, 0);
 }
 
 /// Where in a stream of events the bytes are.

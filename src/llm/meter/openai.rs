@@ -140,7 +140,7 @@ impl Visitor for OpenAi {
         let input = report.prompt.unwrap_or_default();
         let reasoning = report.reasoning.unwrap_or_default();
         let output = all_output(input, report.completion.unwrap_or_default(), reasoning, report.total);
-        self.tally.usage = Some(Usage {
+        let told = Usage {
             input,
             cached_input: report.cached.unwrap_or_default(),
             cache_write: report.cache_write.unwrap_or_default(),
@@ -149,7 +149,8 @@ impl Visitor for OpenAi {
             output,
             reasoning,
             audio_output: report.audio_output.unwrap_or_default(),
-        });
+        };
+        self.tally.usage = Some(told.within_input());
     }
 
     #[inline]

@@ -123,14 +123,15 @@ impl Visitor for Responses {
         {
             return;
         }
-        self.tally.usage = Some(Usage {
+        let told = Usage {
             input: report.input.unwrap_or_default(),
             cached_input: report.cached.unwrap_or_default(),
             cache_write: report.cache_write.unwrap_or_default(),
             output: report.output.unwrap_or_default(),
             reasoning: report.reasoning.unwrap_or_default(),
             ..Usage::none()
-        });
+        };
+        self.tally.usage = Some(told.within_input());
     }
 
     #[inline]

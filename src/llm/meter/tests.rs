@@ -1,4 +1,5 @@
 use super::*;
+use crate::llm::translate::read::Decoder;
 use crate::llm::translate::{StreamTerms, StreamTranslator};
 use Format::{
     AnthropicMessages, BedrockConverse, BedrockInvoke, GeminiEmbed, GeminiEmbedBatch, GeminiGenerate,
@@ -478,4 +479,57 @@ fn a_whole_answer_of_bedrocks_is_metered() {
     assert_eq!((said.complete, said.failed, said.events, said.malformed), (true, false, 0, 0));
     let refused = meter_every_way(BedrockConverse, false, r#"{"message":"no"}"#);
     assert_eq!((refused.usage, refused.complete), (None, true));
+}
+
+#[test]
+fn a_decoded_document_is_read_as_its_bytes_are() {
+    let openai = r#""prompt_tokens":9,"completion_tokens":8,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":40}"#;
+    let rows: [(Format, &str, [u64; 5]); 8] = [
+        (
+            Format::OpenAiChat,
+            &format!(
+                r#"{{"model":"m","choices":[{{"delta":{{"content":"x"}}}}],"x_groq":{{"usage":{{{openai}}}}}}}"#
+            ),
+            [9, 9, 0, 8, 0],
+        ),
+        (Format::OpenAiChat, &format!(r#"{{"choices":[{{"usage":{{{openai}}}}}]}}"#), [9, 9, 0, 8, 0]),
+        (
+            Format::OpenAiChat,
+            r#"{"usage":null,"usage":{"prompt_tokens":9,"prompt_cache_hit_tokens":5,"completion_tokens":1}}"#,
+            [9, 5, 0, 1, 0],
+        ),
+        (
+            Format::OpenAiResponses,
+            r#"{"type":"response.completed","response":{"model":"m","usage":{"input_tokens":9,"output_tokens":3,"output_tokens_details":{"reasoning_tokens":2}}}}"#,
+            [9, 0, 0, 3, 2],
+        ),
+        (
+            Format::AnthropicMessages,
+            r#"{"type":"message_start","message":{"model":"m","usage":{"input_tokens":3,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"output_tokens":1}}}"#,
+            [9, 4, 2, 1, 0],
+        ),
+        (
+            Format::GeminiGenerate,
+            r#"{"modelVersion":"m","candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":[1,null,true,"b"]}}}]}}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":3,"thoughtsTokenCount":5}}"#,
+            [9, 0, 0, 8, 5],
+        ),
+        (
+            Format::GeminiGenerate,
+            r#"{"model_version":"m","usage_metadata":{"prompt_token_count":9,"tool_use_prompt_token_count":1,"cached_content_token_count":2,"candidates_token_count":3}}"#,
+            [10, 2, 0, 3, 0],
+        ),
+        (
+            Format::BedrockConverse,
+            r#"{"metrics":{},"usage":{"inputTokens":3,"cacheReadInputTokens":4,"cacheWriteInputTokens":2,"outputTokens":1}}"#,
+            [9, 4, 2, 1, 0],
+        ),
+    ];
+    for (format, body, expected) in rows {
+        let (mut fed, mut seen) = (Meter::new(format, false), Meter::new(format, false));
+        fed.feed(body.as_bytes());
+        let decoded = Decoder::default().decode(&mut body.as_bytes().to_vec(), |document| seen.see(document));
+        assert!(decoded.is_some(), "{body}");
+        assert_eq!((seen.usage(), seen.model()), (fed.usage(), fed.model()), "{body}");
+        assert_eq!(seen.usage(), usage(expected), "{body}");
+    }
 }

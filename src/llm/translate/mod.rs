@@ -12,16 +12,21 @@
 //! | a provider's error (status >= 400) | [`error`] | `error` is for all formats |
 //! | a provider's stream | [`StreamTranslator`] | `stream` |
 //!
+//! [`count`] and [`models`] are what formats say beside answers: counts of tokens, and lists of models.
+//!
 //! [`converse`] is a provider's format alone, so its room reads no request and writes no answer. What Claude models take,
 //! whoever hosts them, is in [`claude`]. Embeddings are no conversations: all their formats are in [`embeddings`].
 //!
 //! What the target cannot carry is named in [`Lost`], so that a caller can count it; what would change the
 //! meaning of the conversation (a file that another provider keeps) is refused as [`BadRequest`] instead.
-//! Members that no table here knows pass through untouched, except to Gemini, which refuses what it does not know.
+//! Members that no table here knows pass through untouched, except to Gemini, which refuses what it does not know, and to
+//! Bedrock, whose models do: there those pass that the model's family has. **A signature goes only to who made it** (`hub`'s
+//! `Maker`): towards clients it is marked where the format is not its maker's own, and towards anybody else it is lost.
 
 mod chat;
 mod claude;
 mod converse;
+mod count;
 mod embeddings;
 pub(in crate::llm) mod emit;
 mod error;
@@ -29,6 +34,7 @@ mod gemini;
 mod hub;
 mod lost;
 mod messages;
+mod models;
 pub(in crate::llm) mod read;
 mod responses;
 mod stream;
@@ -39,7 +45,7 @@ pub use lost::{LOSSES, Lost};
 pub use stream::{StreamTerms, StreamTranslator};
 
 use super::refusal::{self, Refusal, RefusalKind};
-use super::{Format, Work};
+use super::{Api, Format, Meter, Work};
 use emit::Emit;
 use read::{Decoder, Kept, Value};
 use std::fmt;
@@ -61,6 +67,8 @@ pub struct RequestTerms<'a> {
     pub says_max_tokens: bool,
     /// What a body of messages says of its version, and then no model, which stands in the path (Vertex AI).
     pub body_version: Option<&'static str>,
+    /// Whether contents go to Vertex AI, which lacks members that the Gemini API has.
+    pub at_vertex: bool,
     /// What Bedrock is to hold requests and answers to, whatever the client asks for.
     pub guardrail: Option<&'a Guardrail>,
 }
@@ -84,6 +92,7 @@ impl Default for RequestTerms<'_> {
             include_usage: true,
             says_max_tokens: false,
             body_version: None,
+            at_vertex: false,
             guardrail: None,
         }
     }
@@ -100,6 +109,8 @@ pub struct ReplyTerms<'a> {
     pub input_tokens: u64,
     /// Whether the client wants its vectors as base64.
     pub base64: bool,
+    /// The model that the provider was asked for. Bedrock's answers do not say whose thoughts they tell.
+    pub provider_model: Option<&'a str>,
 }
 
 /// The client sent a request that cannot be translated: a 400 in the client's format.
@@ -215,13 +226,14 @@ fn translated(
     if from.work() == Work::Reads {
         return embeddings::request(from, to, body, terms, out);
     }
-    let mut made = if from == Format::GeminiGenerate { gemini::made_of_request(body) } else { Vec::new() };
+    let body = count::counted(from, body);
+    let mut made = if from.api() == Api::Gemini { gemini::made_of_request(body) } else { Vec::new() };
     let made = Kept::of(&mut made);
     let request = match from {
         Format::OpenAiChat => chat::read_request(body),
         Format::OpenAiResponses => responses::read_request(body),
-        Format::AnthropicMessages => messages::read_request(body),
-        Format::GeminiGenerate => gemini::read_request(body, made.value(), terms),
+        Format::AnthropicMessages | Format::AnthropicCountTokens => messages::read_request(body),
+        Format::GeminiGenerate | Format::GeminiCountTokens => gemini::read_request(body, made.value(), terms),
         _ => Err(unpaired()),
     }?;
     if terms.model.is_none() && request.model.is_empty() {
@@ -235,7 +247,7 @@ fn translated(
         Format::AnthropicMessages => messages::write_request(&request, terms, &mut lost, e),
         Format::GeminiGenerate => gemini::write_request(&request, terms, &mut lost, e),
         Format::BedrockConverse => converse::write_request(&request, terms, &mut lost, e),
-        _ => Err(unpaired()),
+        _ => count::write_request(to, &request, terms, &mut lost, e).unwrap_or_else(|| Err(unpaired())),
     }?;
     Ok(lost)
 }
@@ -265,17 +277,33 @@ pub fn reply(
         return embeddings::reply(provider, client, body, terms, out);
     }
     let translated = |answer: Value<'_, '_>| {
+        match provider {
+            _ if provider.is_lookup() && client.is_lookup() => {
+                models::write_reply(provider, client, answer, &mut Emit::new(out))?;
+                return Ok(Lost::default());
+            }
+            Format::AnthropicCountTokens | Format::GeminiCountTokens | Format::BedrockCountTokens => {
+                count::write_reply(client, answer, &mut Emit::new(out))?;
+                return Ok(Lost::default());
+            }
+            _ => {}
+        }
         let mut made =
             if provider == Format::GeminiGenerate { gemini::made_of_reply(answer) } else { Vec::new() };
         let made = Kept::of(&mut made);
-        let reply = match provider {
+        let mut reply = match provider {
             Format::OpenAiChat => chat::read_reply(answer),
             Format::OpenAiResponses => responses::read_reply(answer),
             Format::AnthropicMessages => messages::read_reply(answer),
             Format::GeminiGenerate => gemini::read_reply(answer, made.value()),
-            Format::BedrockConverse => converse::read_reply(answer),
+            Format::BedrockConverse => {
+                converse::read_reply(answer, converse::maker(terms.provider_model.unwrap_or_default()))
+            }
             _ => Err(BadReply::NotAnAnswer),
         }?;
+        let mut meter = Meter::new(provider, false);
+        meter.see(answer);
+        reply.usage = meter.usage().unwrap_or_default();
         let mut lost = reply.lost.clone();
         let e = &mut Emit::new(out);
         match client {

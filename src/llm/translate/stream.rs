@@ -4,7 +4,7 @@ use super::error::{stream_cut, stream_error, stream_failed};
 use super::hub::{Event, Finish};
 use super::read::{Decoder, Value};
 use super::{BadReply, chat, converse, gemini, messages, responses};
-use crate::llm::{Format, Usage};
+use crate::llm::{Format, Meter, Usage};
 use crate::wire::sse;
 
 /// What the gateway knows about a stream before its first event.
@@ -14,6 +14,9 @@ pub struct StreamTerms {
     pub created_unix: u64,
     /// The model that was asked for, named when the provider does not name one; empty when unknown.
     pub asked_model: String,
+    /// The model that the provider was asked for; empty when unknown. Bedrock's streams do not say whose thoughts they
+    /// tell.
+    pub provider_model: String,
     /// Whether an OpenAI client asked for the usage chunk (`stream_options.include_usage`).
     pub include_usage: bool,
 }
@@ -33,6 +36,8 @@ pub struct StreamTranslator(Option<Box<Crossing>>);
 struct Crossing {
     client: Format,
     decoder: Decoder,
+    /// Reads usage, for all formats: a client is told what is charged.
+    meter: Meter,
     reader: Box<dyn ReadEvents>,
     writer: Box<dyn WriteEvents>,
     state: State,
@@ -65,8 +70,8 @@ pub(super) trait ReadEvents {
 pub(super) trait WriteEvents {
     /// Once. Both may be empty.
     fn start(&mut self, id: &str, model: &str, out: &mut Vec<u8>);
-    /// What stands between start and end: anything but [`Event::Start`], [`Event::Usage`], [`Event::Finish`],
-    /// [`Event::Fail`], [`Event::Failed`] and [`Event::End`].
+    /// What stands between start and end: anything but [`Event::Start`], [`Event::Finish`], [`Event::Fail`],
+    /// [`Event::Failed`] and [`Event::End`].
     fn event(&mut self, event: Event<'_, '_>, out: &mut Vec<u8>) -> Result<(), BadReply>;
     /// Once, unless the stream ends with an error.
     fn end(&mut self, finish: Finish, usage: Usage, out: &mut Vec<u8>);
@@ -90,7 +95,9 @@ impl StreamTranslator {
             Format::OpenAiResponses => Box::new(responses::Reader::default()),
             Format::AnthropicMessages => Box::new(messages::Reader::default()),
             Format::GeminiGenerate => Box::new(gemini::Reader::default()),
-            Format::BedrockConverse => Box::new(converse::Reader::default()),
+            Format::BedrockConverse => {
+                Box::new(converse::Reader::new(converse::maker(&terms.provider_model)))
+            }
             _ => return StreamTranslator(None),
         };
         let writer: Box<dyn WriteEvents> = match client {
@@ -103,6 +110,7 @@ impl StreamTranslator {
         StreamTranslator(Some(Box::new(Crossing {
             client,
             decoder: Decoder::default(),
+            meter: Meter::new(provider, false),
             reader,
             writer,
             state,
@@ -123,14 +131,17 @@ impl StreamTranslator {
         if crossing.state.over || data.is_empty() {
             return Ok(());
         }
-        let Crossing { client, decoder, reader, writer, state } = &mut **crossing;
-        let mut sink = |event: Event<'_, '_>| state.take(event, *client, &mut **writer, out);
+        let Crossing { client, decoder, meter, reader, writer, state } = &mut **crossing;
         if data.trim_ascii() == b"[DONE]" {
-            return sink(Event::End); // which is not JSON
+            return state.take(Event::End, *client, &mut **writer, out); // which is not JSON
         }
-        decoder
-            .decode(data, |event| reader.read(event_name, event, &mut sink))
-            .unwrap_or(Err(BadReply::NotJson))
+        let read = |event: Value<'_, '_>| {
+            meter.see(event);
+            state.usage = meter.usage().or(state.usage);
+            let mut sink = |event: Event<'_, '_>| state.take(event, *client, &mut **writer, out);
+            reader.read(event_name, event, &mut sink)
+        };
+        decoder.decode(data, read).unwrap_or(Err(BadReply::NotJson))
     }
 
     /// The provider's body has ended. Appends the rest of a proper end if the answer was complete, an error
@@ -199,7 +210,6 @@ impl State {
         }
         match event {
             Event::Start { id, model } => self.start(id, model, writer, out),
-            Event::Usage(usage) => self.usage = Some(usage),
             Event::Finish(finish) => self.finish = Some(finish),
             Event::End => self.end(writer, out),
             Event::Fail(event) => {

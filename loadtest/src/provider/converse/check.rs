@@ -26,6 +26,22 @@ const FIELDS: &[&str] = &[
     "outputConfig",
 ];
 
+/// The members of a conversation that is counted.
+const COUNTED: &[&str] = &["messages", "system", "toolConfig", "additionalModelRequestFields"];
+
+/// Checks the body of a request to count tokens: a conversation within it.
+pub(super) fn check_counted(body: &[u8], strict: bool) -> Result<(), Refusal> {
+    let request: Option<Value> = serde_json::from_slice(body).ok();
+    let conversation =
+        request.as_ref().map(|request| &request["input"]["converse"]).filter(|one| one.is_object());
+    let conversation = conversation.ok_or_else(|| Refusal::new(400, "input: Field required"))?;
+    let unknown = |name: &&String| strict && !COUNTED.contains(&name.as_str());
+    match conversation.as_object().and_then(|members| members.keys().find(unknown)) {
+        Some(name) => Err(Refusal::new(400, format!("{name}: Extra inputs are not permitted"))),
+        None => Conversation::read(conversation.to_string().as_bytes(), strict).map(|_| ()),
+    }
+}
+
 impl Conversation {
     /// Reads and checks a body.
     pub(super) fn read(body: &[u8], strict: bool) -> Result<Conversation, Refusal> {

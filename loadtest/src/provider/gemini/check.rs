@@ -30,10 +30,12 @@ const FIELDS: &[&str] = &[
 ];
 
 impl Contents {
-    /// Reads and checks a body.
-    pub(super) fn read(body: &[u8], strict: bool) -> Result<Contents, Refusal> {
+    /// Reads and checks a body, of a request to Vertex AI or to the Gemini API, which has one member more.
+    pub(super) fn read(body: &[u8], strict: bool, at_vertex: bool) -> Result<Contents, Refusal> {
         let request = parse(body)?;
-        let unknown = |(name, _): &(&String, &Value)| !FIELDS.contains(&name.as_str());
+        let unknown = |(name, _): &(&String, &Value)| {
+            !FIELDS.contains(&name.as_str()) || (at_vertex && *name == "serviceTier")
+        };
         if let Some((name, _)) = request.as_object().filter(|_| strict).and_then(|r| r.iter().find(unknown)) {
             let text = format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot find field.");
             return Err(Refusal::new(400, text));
@@ -84,7 +86,7 @@ mod tests {
             ),
         ];
         for (body, start) in cases {
-            let refusal = Contents::read(body.as_bytes(), true).err().unwrap();
+            let refusal = Contents::read(body.as_bytes(), true, false).err().unwrap();
             assert!(
                 refusal.status == 400 && refusal.message.starts_with(start),
                 "{body}: {}",

@@ -1,4 +1,6 @@
-use crate::llm::translate::hub::{At, Json, Media, MediaKind, Part, Role, Source, Turn, What, openai};
+use crate::llm::translate::hub::{
+    At, Json, Maker, Media, MediaKind, Part, Role, Signature, Source, Turn, What, openai,
+};
 use crate::llm::translate::read::{Kind, Value};
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -137,18 +139,19 @@ fn assistant<'t, 'b>(
 fn thoughts<'t, 'b>(message: Value<'t, 'b>, at: At) -> Vec<Part<'t, 'b>> {
     let Some(blocks) = message.get("thinking_blocks") else {
         let text = super::reply::reasoning(message);
-        let thought = (!text.is_empty()).then_some(What::Thinking { text, signature: "" });
+        let thought = (!text.is_empty()).then_some(What::Thinking { text, signature: Signature::NONE });
         return thought.into_iter().map(|what| Part::new(what, at)).collect();
     };
     let thought = |block: Value<'t, 'b>| match block.text("type") {
-        "redacted_thinking" => What::Redacted(block.text("data")),
+        "redacted_thinking" => What::Redacted(Signature::marked(block.text("data"), Maker::Claude)),
         _ => thought(block),
     };
     blocks.elements().map(|block| Part::new(thought(block), at)).collect()
 }
 
 fn thought<'t, 'b>(block: Value<'t, 'b>) -> What<'t, 'b> {
-    What::Thinking { text: block.text("thinking"), signature: block.text("signature") }
+    let signature = Signature::marked(block.text("signature"), Maker::Claude);
+    What::Thinking { text: block.text("thinking"), signature }
 }
 
 fn tool_call<'t, 'b>(call: Value<'t, 'b>, at: At) -> Result<Part<'t, 'b>, BadRequest> {

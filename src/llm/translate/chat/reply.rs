@@ -1,7 +1,7 @@
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::openai::{citation, signature, write_citation, write_signature};
 use crate::llm::translate::hub::{
-    At, Citation, Finish, GEMINI_SIGNED, Json, Part, Reply, What, write_call_id,
+    At, Citation, Finish, Json, Maker, Part, Reply, Signature, What, write_call_id,
 };
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadReply, Lost, ReplyTerms, usage};
@@ -59,8 +59,8 @@ pub(crate) fn read<'t, 'b>(completion: Value<'t, 'b>) -> Result<Reply<'t, 'b>, B
         parts,
         finish: finish_of(choice.text("finish_reason")).given(called, refused),
         stop_sequence: None,
-        usage: completion.get("usage").map(usage::from_openai).unwrap_or_default(),
         lost,
+        ..Reply::default()
     })
 }
 
@@ -68,7 +68,7 @@ fn read_parts<'t, 'b>(message: Value<'t, 'b>, choice: Value<'t, 'b>, lost: &mut 
     let mut whats = Vec::new();
     let thought = reasoning(message);
     if !thought.is_empty() {
-        whats.push(What::Thinking { text: thought, signature: "" });
+        whats.push(What::Thinking { text: thought, signature: Signature::NONE });
     }
     whats.extend(Some(message.text("refusal")).filter(|words| !words.is_empty()).map(What::Refusal));
     let mut citations = read_citations(message, lost);
@@ -168,7 +168,7 @@ fn write_thinking(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {
     let thoughts = || {
         parts.iter().filter_map(|part| match part.what {
             // A mere signature of Gemini's is nothing to read.
-            What::Thinking { text: "", signature } if signature.starts_with(GEMINI_SIGNED) => None,
+            What::Thinking { text: "", signature } if signature.by == Maker::Gemini => None,
             What::Thinking { text, .. } => Some(text),
             _ => None,
         })
@@ -176,11 +176,11 @@ fn write_thinking(parts: &[Part<'_, '_>], e: &mut Emit<'_>) {
     if thoughts().next().is_some() {
         e.key("reasoning_content").text(thoughts());
     }
-    if parts.iter().any(|part| part.what.is_signed()) {
+    if parts.iter().any(|part| part.what.signed_by().is_some()) {
         e.key("thinking_blocks").array(|e| {
             parts
                 .iter()
-                .filter(|part| part.what.is_signed())
+                .filter(|part| part.what.signed_by().is_some())
                 .for_each(|part| crate::llm::translate::messages::thinking(&part.what, e));
         });
     }

@@ -2,7 +2,7 @@ use super::reply::{finish_of, finish_reason, reasoning, texts};
 use crate::llm::Usage;
 use crate::llm::translate::emit::{Emit, escape};
 use crate::llm::translate::hub::openai::{citation, signature, write_citation, write_signature};
-use crate::llm::translate::hub::{Event, Finish, write_call_id};
+use crate::llm::translate::hub::{Event, Finish, Maker, Signature, write_call_id};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::stream::{ReadEvents, Sink, StreamTerms, WriteEvents, clip};
 use crate::llm::translate::{BadReply, usage};
@@ -12,8 +12,6 @@ use arrayvec::{ArrayString, ArrayVec};
 const NO_INDEX: u64 = u64::MAX;
 
 /// Reads the chunks of a stream; of several choices the first.
-///
-/// Usage comes after the finish reason, in a chunk without choices, or cumulatively in every chunk.
 #[derive(Default)]
 pub(crate) struct Reader {
     /// The calls so far, in the order in which they began.
@@ -31,9 +29,6 @@ impl ReadEvents for Reader {
     fn read(&mut self, _: &str, chunk: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
         if chunk.get("error").is_some() {
             return to(Event::Fail(chunk));
-        }
-        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
-            to(Event::Usage(usage::from_openai(usage)))?;
         }
         let mut choices = chunk.get("choices").into_iter().flat_map(Value::elements);
         let first = choices.find(|choice| choice.get("index").is_none_or(|index| index.u64() == Some(0)));
@@ -75,7 +70,7 @@ impl Reader {
             self.call(index, call.text("id"), function, to)?;
             match signature(call) {
                 "" => {}
-                signature => to(Event::Signature(signature))?,
+                text => to(Event::Signature(Signature { by: Maker::Gemini, text }))?,
             }
         }
         match delta.get("function_call") {
@@ -227,9 +222,11 @@ impl WriteEvents for Writer {
                 }
                 self.arguments(call, piece, out);
             }
-            Event::Signature(signature) => {
+            Event::Signature(signature) if signature.by == Maker::Gemini => {
                 if let Some((call, _)) = self.open {
-                    self.chunk(out, None, None, |e| write_call(e, call, |e| write_signature(signature, e)));
+                    self.chunk(out, None, None, |e| {
+                        write_call(e, call, |e| write_signature(signature.text, e))
+                    });
                 }
             }
             Event::Citation(page) if !page.url.is_empty() => self.chunk(out, None, None, |e| {

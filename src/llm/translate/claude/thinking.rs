@@ -3,7 +3,7 @@
 use super::Claude;
 use crate::llm::translate::Lost;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Effort, GEMINI_SIGNED, Request, Role, What};
+use crate::llm::translate::hub::{Effort, Maker, Request, Role, What};
 
 /// The least `budget_tokens` that Anthropic accepts ("Building with extended thinking").
 const BUDGET_MIN: u64 = 1024;
@@ -101,8 +101,7 @@ fn is_tool_loop_without_thinking(request: &Request<'_, '_>) -> bool {
     })
 }
 
-/// Whether it is a thought that may be given to Claude for its own: signed, and not by Gemini.
+/// Whether it is a thought that may be given to Claude for its own.
 pub(in crate::llm::translate) fn knows(what: &What<'_, '_>) -> bool {
-    let of_gemini = |signature: &str| signature.starts_with(GEMINI_SIGNED);
-    what.is_signed() && !matches!(what, What::Thinking { signature, .. } if of_gemini(signature))
+    what.signed_by() == Some(Maker::Claude)
 }

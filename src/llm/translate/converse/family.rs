@@ -1,4 +1,5 @@
 use crate::llm::translate::claude::Claude;
+use crate::llm::translate::hub::Maker;
 
 /// Whose model a request is for, as far as Converse leaves differences to the models. Read off the id, with a region
 /// before it or not, or off an ARN that holds it.
@@ -44,6 +45,31 @@ impl Family {
 
     pub(super) fn is_claude(self) -> bool {
         matches!(self, Family::Claude(_))
+    }
+
+    /// Whose signatures it knows.
+    pub(super) fn maker(self) -> Maker {
+        if self.is_claude() { Maker::Claude } else { Maker::Bedrock }
+    }
+
+    /// Whether it has a field of that name beside what Converse itself says (Amazon Bedrock user guide, the pages of each
+    /// maker's models). A family that is not known has none: a client can give `additionalModelRequestFields`.
+    pub(super) fn knows(self, field: &str) -> bool {
+        let fields: &[&str] = match self {
+            Family::Claude(_) => &[
+                "anthropic_beta",
+                "context_management",
+                "output_config",
+                "reasoning_config",
+                "thinking",
+                "top_k",
+            ],
+            Family::Nova | Family::Nova2 => &["inferenceConfig", "reasoningConfig"],
+            Family::GptOss | Family::OpenAi => &["reasoning", "reasoning_effort"],
+            Family::Qwen => &["chat_template_kwargs", "enable_thinking", "reasoning_config"],
+            Family::Plain | Family::Other => &[],
+        };
+        fields.contains(&field)
     }
 
     /// Whether the prompt can be cached up to a place that the client marks ("Prompt caching", Supported models).

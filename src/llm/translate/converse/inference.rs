@@ -1,7 +1,7 @@
 //! How much a model is to say and think, and how it chooses its words.
 
 use super::family::Family;
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use crate::llm::translate::claude::{Claude, Sampling, Thinking};
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{Effort, Request};
@@ -16,9 +16,10 @@ pub(super) fn write<'b>(
     lost: &mut Lost,
     e: &mut Emit<'_>,
 ) {
+    let most = request.max_output.or_else(|| fields::maximum(request));
     let (sampling, max_tokens) = match family {
-        Family::Claude(claude) => of_claude(request, claude, terms, fields, lost),
-        _ => (of_others(request, family, fields, lost), request.max_output),
+        Family::Claude(claude) => of_claude(request, claude, most, terms, fields, lost),
+        _ => (of_others(request, family, most, fields, lost), most),
     };
     // Bedrock takes none that is empty, Anthropic none that is only white space.
     let is_taken = |one: &str| if family.is_claude() { !one.trim().is_empty() } else { !one.is_empty() };
@@ -50,11 +51,12 @@ pub(super) fn write<'b>(
 fn of_claude<'b>(
     request: &Request<'_, 'b>,
     claude: Claude,
+    most: Option<u64>,
     terms: &RequestTerms<'_>,
     fields: &mut Fields<'b>,
     lost: &mut Lost,
 ) -> (Sampling, Option<u64>) {
-    let thinking = Thinking::of(request, claude, request.max_output.unwrap_or(u64::MAX), lost);
+    let thinking = Thinking::of(request, claude, most.unwrap_or(u64::MAX), lost);
     if thinking.thinks() {
         fields.put("thinking", |e| thinking.write_value(e));
     }
@@ -66,17 +68,18 @@ fn of_claude<'b>(
         Thinking::Budget(budget) => Some(budget.saturating_add(terms.default_max_tokens)),
         Thinking::Adaptive { .. } | Thinking::Unasked => None,
     };
-    (sampling, request.max_output.or(room))
+    (sampling, most.or(room))
 }
 
 /// Both temperature and `topP` are at most 1 at Bedrock (`InferenceConfiguration`).
 fn of_others<'b>(
     request: &Request<'_, 'b>,
     family: Family,
+    most: Option<u64>,
     fields: &mut Fields<'b>,
     lost: &mut Lost,
 ) -> Sampling {
-    let samples = reason(request, family, fields, lost);
+    let samples = reason(request, family, most, fields, lost);
     let mut capped = |name, number: Option<f64>| {
         if number.is_some_and(|number| number > 1.0 || !samples) {
             lost.add(name);
@@ -93,7 +96,13 @@ fn of_others<'b>(
 }
 
 /// Asks for reasoning by the family's name for it. Whether the model then still takes temperature and the like.
-fn reason<'b>(request: &Request<'_, 'b>, family: Family, fields: &mut Fields<'b>, lost: &mut Lost) -> bool {
+fn reason<'b>(
+    request: &Request<'_, 'b>,
+    family: Family,
+    most: Option<u64>,
+    fields: &mut Fields<'b>,
+    lost: &mut Lost,
+) -> bool {
     let Some(effort) = request.reasoning.effort() else {
         if request.reasoning.adaptive {
             lost.add("thinking");
@@ -109,7 +118,7 @@ fn reason<'b>(request: &Request<'_, 'b>, family: Family, fields: &mut Fields<'b>
         (Family::GptOss, _) => fields.put("reasoning_effort", |e| e.str(of_three(effort))),
         (_, Effort::None) => {} // the others do not unless they are asked to
         (Family::Qwen, _) => fields.put("reasoning_config", |e| e.str(of_three(effort))),
-        (Family::Nova2, _) => return reason_of_nova(request, effort, fields, lost),
+        (Family::Nova2, _) => return reason_of_nova(most.is_some(), effort, fields, lost),
         _ => lost.add("reasoning_effort"),
     }
     true
@@ -117,17 +126,12 @@ fn reason<'b>(request: &Request<'_, 'b>, family: Family, fields: &mut Fields<'b>
 
 /// At high effort Nova 2 takes neither sampling nor a maximum of tokens. The maximum is money, the effort a wish: who
 /// gives both gets less effort.
-fn reason_of_nova<'b>(
-    request: &Request<'_, 'b>,
-    effort: Effort,
-    fields: &mut Fields<'b>,
-    lost: &mut Lost,
-) -> bool {
+fn reason_of_nova<'b>(is_bounded: bool, effort: Effort, fields: &mut Fields<'b>, lost: &mut Lost) -> bool {
     let is_high = of_three(effort) == "high";
-    if is_high && request.max_output.is_some() {
+    if is_high && is_bounded {
         lost.add("reasoning_effort");
     }
-    let word = if is_high && request.max_output.is_some() { "medium" } else { of_three(effort) };
+    let word = if is_high && is_bounded { "medium" } else { of_three(effort) };
     fields.put("reasoningConfig", |e| {
         e.object(|e| {
             e.key("type").str("enabled");

@@ -17,6 +17,13 @@ mod tools;
 mod write_request;
 mod write_turns;
 
+use super::hub::Maker;
+
 pub(super) use reply::read as read_reply;
 pub(super) use stream::Reader;
-pub(super) use write_request::request as write_request;
+pub(super) use write_request::{count as write_count, request as write_request};
+
+/// Who signs the thoughts of the model `model`.
+pub(super) fn maker(model: &str) -> Maker {
+    family::Family::of(model).maker()
+}

@@ -1,6 +1,8 @@
-use crate::llm::translate::hub::{At, Citation, Finish, Json, Media, MediaKind, Part, Reply, Source, What};
+use crate::llm::translate::hub::{
+    At, Citation, Finish, Json, Maker, Media, MediaKind, Part, Reply, Signature, Source, What,
+};
 use crate::llm::translate::read::Value;
-use crate::llm::translate::{BadReply, Lost, usage};
+use crate::llm::translate::{BadReply, Lost};
 
 /// What `stopReason` says.
 pub(super) fn finish_of(reason: &str) -> Finish {
@@ -13,14 +15,14 @@ pub(super) fn finish_of(reason: &str) -> Finish {
     }
 }
 
-/// Reads the answer to Converse. It says neither an id nor the model.
-pub(crate) fn read<'t, 'b>(answer: Value<'t, 'b>) -> Result<Reply<'t, 'b>, BadReply> {
+/// Reads the answer to Converse. It says neither an id nor the model, so that who asked must know whose signatures are in it.
+pub(crate) fn read<'t, 'b>(answer: Value<'t, 'b>, maker: Maker) -> Result<Reply<'t, 'b>, BadReply> {
     let message = answer.get("output").and_then(|output| output.get("message"));
     let content = message.and_then(|message| message.get("content")).filter(|content| content.is_array());
     let content = content.ok_or(BadReply::NotAnAnswer)?;
     let reason = answer.text("stopReason");
     let mut whats = Vec::new();
-    content.elements().for_each(|block| read_block(block, &mut whats));
+    content.elements().for_each(|block| read_block(block, maker, &mut whats));
     let called = whats.iter().any(|what| matches!(what, What::Call { .. }));
     let mut lost = Lost::default();
     if reason.starts_with("malformed_") {
@@ -33,13 +35,13 @@ pub(crate) fn read<'t, 'b>(answer: Value<'t, 'b>) -> Result<Reply<'t, 'b>, BadRe
         parts: whats.into_iter().map(|what| Part::new(what, At::default())).collect(),
         finish: finish_of(reason).given(called, false),
         stop_sequence: more.and_then(|more| more.get("stop_sequence")?.str()),
-        usage: answer.get("usage").map(usage::from_converse).unwrap_or_default(),
         lost,
+        ..Reply::default()
     })
 }
 
 /// What a block of the model's is; a block is an object with the one member that it is.
-fn read_block<'t, 'b>(block: Value<'t, 'b>, to: &mut Vec<What<'t, 'b>>) {
+fn read_block<'t, 'b>(block: Value<'t, 'b>, by: Maker, to: &mut Vec<What<'t, 'b>>) {
     let Some((kind, held)) = block.members().find(|(_, held)| !held.is_null()) else { return };
     match kind {
         "text" => to.push(text(held.str().unwrap_or_default(), Vec::new())),
@@ -50,10 +52,11 @@ fn read_block<'t, 'b>(block: Value<'t, 'b>, to: &mut Vec<What<'t, 'b>>) {
             signature: "",
         }),
         "reasoningContent" => match held.get("reasoningText") {
-            Some(thought) => {
-                to.push(What::Thinking { text: thought.text("text"), signature: thought.text("signature") })
-            }
-            None => to.push(What::Redacted(held.text("redactedContent"))),
+            Some(thought) => to.push(What::Thinking {
+                text: thought.text("text"),
+                signature: Signature { by, text: thought.text("signature") },
+            }),
+            None => to.push(What::Redacted(Signature { by, text: held.text("redactedContent") })),
         },
         "citationsContent" => {
             let texts = held.get("content").into_iter().flat_map(Value::elements);

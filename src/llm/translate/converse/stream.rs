@@ -1,8 +1,8 @@
 use super::reply::{citation, finish_of, is_clients};
-use crate::llm::translate::hub::{Citation, Event};
+use crate::llm::translate::BadReply;
+use crate::llm::translate::hub::{Citation, Event, Maker, Signature};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::stream::{ReadEvents, Sink};
-use crate::llm::translate::{BadReply, usage};
 use arrayvec::ArrayVec;
 
 /// At most so many citations wait for the text that they are of, each text of theirs cut at [`CITED_BYTES_MAX`].
@@ -12,8 +12,9 @@ const CITED_BYTES_MAX: usize = 2048;
 /// Reads the events of a stream, by their names: `messageStart`, then for each block `contentBlockStart` (only for
 /// calls), `contentBlockDelta`, `contentBlockStop`, then `messageStop` with the reason and `metadata` with the usage. The
 /// end of the body is the end of the stream. An error is an event whose name ends in `Exception`.
-#[derive(Default)]
 pub(crate) struct Reader {
+    /// Who signs: no event says it.
+    maker: Maker,
     /// The index of each call's block, by the call's number.
     calls: ArrayVec<u64, 128>,
     /// The block that is open has some text.
@@ -46,10 +47,6 @@ impl ReadEvents for Reader {
             }
             "messageStart" => to(Event::Start { id: "", model: "" }),
             "messageStop" => to(Event::Finish(finish_of(event.text("stopReason")))),
-            "metadata" => match event.get("usage") {
-                Some(usage) => to(Event::Usage(usage::from_converse(usage))),
-                None => Ok(()),
-            },
             _ if name.ends_with("Exception") => {
                 to(Event::Failed { kind: name, message: event.text("message") })
             }
@@ -59,6 +56,11 @@ impl ReadEvents for Reader {
 }
 
 impl Reader {
+    /// Of a stream in which `maker` signs.
+    pub(crate) fn new(maker: Maker) -> Reader {
+        Reader { maker, calls: ArrayVec::new(), in_text: false, cited: ArrayVec::new() }
+    }
+
     fn call(&mut self, block: u64, call: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
         if !is_clients(call) {
             return Ok(());
@@ -80,7 +82,7 @@ impl Reader {
                     (Some(call), piece) => to(Event::Arguments { call, piece }),
                 }
             }
-            "reasoningContent" => thought(held, to),
+            "reasoningContent" => thought(held, self.maker, to),
             "citation" if self.in_text => to(Event::Citation(citation(held))),
             "citation" => {
                 let _ = self.cited.try_push(Cited::of(citation(held))); // the bound is stated
@@ -120,15 +122,15 @@ fn index(event: Value<'_, '_>) -> u64 {
     event.get("contentBlockIndex").and_then(Value::u64).unwrap_or_default()
 }
 
-fn thought(held: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
+fn thought(held: Value<'_, '_>, by: Maker, to: &mut Sink<'_>) -> Result<(), BadReply> {
     let Some((kind, piece)) = held.members().find_map(|(kind, piece)| Some((kind, piece.str()?))) else {
         return Ok(());
     };
     match kind {
         _ if piece.is_empty() => Ok(()),
         "text" => to(Event::Thinking(piece)),
-        "signature" => to(Event::Signature(piece)),
-        "redactedContent" => to(Event::Redacted(piece)),
+        "signature" => to(Event::Signature(Signature { by, text: piece })),
+        "redactedContent" => to(Event::Redacted(Signature { by, text: piece })),
         _ => Ok(()),
     }
 }

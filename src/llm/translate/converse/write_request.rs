@@ -23,7 +23,7 @@ pub(crate) fn request(
 ) -> Result<(), BadRequest> {
     request.lose_all_but(HAS, lost);
     let family = Family::of(terms.model.unwrap_or(request.model));
-    let mut fields = Fields::given(request);
+    let mut fields = Fields::given(request, family, lost);
     e.open(b'{');
     fields::write_own(request, terms.guardrail, e);
     inference::write(request, family, terms, &mut fields, lost, e);
@@ -35,6 +35,27 @@ pub(crate) fn request(
     e.key("messages");
     write_turns::write(request, family, lost, e)?;
     e.close(b'}');
+    Ok(())
+}
+
+/// Writes a request to count the tokens of one: what is read, and nothing of how it is answered (`ConverseTokensRequest`).
+pub(crate) fn count(
+    request: &Request<'_, '_>,
+    terms: &RequestTerms<'_>,
+    lost: &mut Lost,
+    e: &mut Emit<'_>,
+) -> Result<(), BadRequest> {
+    let family = Family::of(terms.model.unwrap_or(request.model));
+    e.open(b'{');
+    e.key("input").open(b'{');
+    e.key("converse").open(b'{');
+    tools::write(request, family, &mut Fields::none(), lost, e)?;
+    write_turns::write_system(request, family, e)?;
+    e.key("messages");
+    write_turns::write(request, family, lost, e)?;
+    for _ in ["converse", "input", "body"] {
+        e.close(b'}');
+    }
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 use super::family::Family;
 use super::media::{Block, Names};
 use super::tools::{BAD_NAME, is_name};
-use crate::llm::translate::claude;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{At, Blocks, Part, Request, Role, Run, What, digest, write_plain_id};
 use crate::llm::translate::read::Value;
@@ -131,15 +130,35 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
     /// White space at the end of the last message, an answer to be continued, is cut off: Claude refuses it.
     fn assistant(&mut self, run: &Run<'_, 't, 'b>, is_last: bool) -> Result<(), BadRequest> {
         let end = run.last_text().filter(|_| is_last);
+        let maker = self.family.maker();
+        let mut pieces: Vec<&str> = Vec::new();
         for (index, part) in run.parts.iter().copied().enumerate() {
+            match &part.what {
+                // A client that keeps the pieces of a stream gives the signature with the last of them (Gemini's).
+                What::Thinking { text, signature } if signature.is_empty() => {
+                    pieces.push(text);
+                    continue;
+                }
+                What::Thinking { text, signature } if signature.by == maker => {
+                    pieces.push(text);
+                    self.open("assistant", part.at)?;
+                    write_thought(&pieces, signature.text, self.blocks.of("assistant"));
+                    pieces.clear();
+                    self.mark("assistant", part, false);
+                    continue;
+                }
+                _ => self.lose_thoughts(&mut pieces),
+            }
             match &part.what {
                 What::Text { text, .. } | What::Refusal(text) => {
                     let text = if end == Some(index) { text.trim_end() } else { text };
                     self.text("assistant", text, part)?
                 }
-                what @ (What::Thinking { .. } | What::Redacted(_)) if claude::knows(what) => {
+                What::Redacted(data) if data.by == maker => {
                     self.open("assistant", part.at)?;
-                    write_thought(what, self.blocks.of("assistant"));
+                    self.blocks.of("assistant").object(|e| {
+                        e.key("reasoningContent").object(|e| e.key("redactedContent").str(data.text));
+                    });
                     self.mark("assistant", part, false);
                 }
                 What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),
@@ -162,7 +181,16 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
                 What::Media(_) | What::Result { .. } | What::Foreign => self.lost.add("server_tools"),
             }
         }
+        self.lose_thoughts(&mut pieces);
         Ok(())
+    }
+
+    /// Thoughts that are not signed are refused.
+    fn lose_thoughts(&mut self, pieces: &mut Vec<&str>) {
+        if !pieces.is_empty() {
+            self.lost.add("thinking");
+            pieces.clear();
+        }
     }
 
     /// A result that failed says so in a text where the model knows no other way.
@@ -256,16 +284,14 @@ impl<'t, 'b, 'o> Turns<'t, 'b, '_, 'o, '_> {
     }
 }
 
-/// Writes a thought that is signed as a block; nothing for anything else.
-fn write_thought(what: &What<'_, '_>, e: &mut Emit<'_>) {
+/// Writes a thought of several pieces as a block.
+fn write_thought(pieces: &[&str], signature: &str, e: &mut Emit<'_>) {
     e.object(|e| {
-        e.key("reasoningContent").object(|e| match *what {
-            What::Thinking { text, signature } => e.key("reasoningText").object(|e| {
-                e.key("text").str(text);
+        e.key("reasoningContent").object(|e| {
+            e.key("reasoningText").object(|e| {
+                e.key("text").text(pieces.iter().copied());
                 e.key("signature").str(signature);
-            }),
-            What::Redacted(data) => e.key("redactedContent").str(data),
-            _ => {}
+            });
         });
     });
 }

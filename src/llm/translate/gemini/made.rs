@@ -5,7 +5,6 @@
 use super::read_turns::told;
 use super::{ids, logprobs, names, schema};
 use crate::llm::translate::emit::{Emit, compact};
-use crate::llm::translate::hub::GEMINI_SIGNED;
 use crate::llm::translate::read::Value;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -138,8 +137,7 @@ fn write_schema(openapi: Option<Value<'_, '_>>, e: &mut Emit<'_>) {
     }
 }
 
-/// `{parts: [part], logprobs}` beside the first candidate of an answer; a part may have `id` and `signature`, the
-/// latter marked.
+/// `{parts: [part], logprobs}` beside the first candidate of an answer; a part may have `id`.
 pub(in crate::llm::translate) fn of_reply(answer: Value<'_, '_>) -> Vec<u8> {
     let mut out = Vec::new();
     let candidate = super::reply::candidate(answer);
@@ -148,13 +146,9 @@ pub(in crate::llm::translate) fn of_reply(answer: Value<'_, '_>) -> Vec<u8> {
         e.key("parts").array(|e| {
             for (number, part) in super::reply::parts(candidate).enumerate() {
                 e.object(|e| {
-                    let signature = names::text(part, "thoughtSignature");
-                    match names::get(part, "functionCall") {
-                        Some(call) if names::text(call, "id").is_empty() => {
-                            e.key("id").str(&call_id(response, number, call));
-                        }
-                        None if !signature.is_empty() => e.key("signature").text([GEMINI_SIGNED, signature]),
-                        _ => {}
+                    let call = names::get(part, "functionCall");
+                    if let Some(call) = call.filter(|call| names::text(*call, "id").is_empty()) {
+                        e.key("id").str(&call_id(response, number, call));
                     }
                 });
             }

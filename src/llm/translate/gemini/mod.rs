@@ -17,7 +17,7 @@
 //!
 //! **Thought signatures** must come back unchanged with the part that had them. OpenAI's chat has
 //! `extra_content.google.thought_signature` for those of calls, as Google's own hosts have it. For other formats a
-//! signature is one of a thought that stands before its part, behind a [mark](super::hub::GEMINI_SIGNED): a `thinking`
+//! signature is one of a thought that stands before its part, behind the [mark](super::hub::Maker) of its maker: a `thinking`
 //! block of Anthropic's, which its clients give back with a tool loop. [`write_turns`] puts it back where it was. Where
 //! a model demands one and there is none, since another model made the call, Google's own word for it stands there.
 //!
@@ -34,6 +34,7 @@ mod read_request;
 mod read_turns;
 mod reply;
 mod schema;
+mod signature;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -45,9 +46,9 @@ mod write_stream;
 mod write_turns;
 
 pub(super) use made::{of_reply as made_of_reply, of_request as made_of_request};
-pub(super) use read_request::request as read_request;
+pub(super) use read_request::{counted, request as read_request};
 pub(super) use reply::read as read_reply;
 pub(super) use stream::Reader;
 pub(super) use write_reply::write as write_reply;
-pub(super) use write_request::request as write_request;
+pub(super) use write_request::{count as write_count, request as write_request};
 pub(super) use write_stream::Writer;

@@ -20,6 +20,11 @@ const WITHOUT_COUNTERPART: &[&str] = &[
     "translationConfig",
 ];
 
+/// The request that a request for a count is about: the one within it, or else itself.
+pub(in crate::llm::translate) fn counted<'t, 'b>(body: Value<'t, 'b>) -> Value<'t, 'b> {
+    names::get(body, "generateContentRequest").filter(|request| request.is_object()).unwrap_or(body)
+}
+
 /// Reads a request. `made` is what was made of it ([`super::made_of_request`]).
 pub(in crate::llm::translate) fn request<'t, 'b>(
     body: Value<'t, 'b>,

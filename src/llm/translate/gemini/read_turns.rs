@@ -1,5 +1,5 @@
-use super::{media, names};
-use crate::llm::translate::hub::{At, Json, Part, Role, Turn, What};
+use super::{media, names, signature};
+use crate::llm::translate::hub::{At, Json, Maker, Part, Role, Turn, What};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -80,7 +80,7 @@ fn read<'t, 'b>(
             lost.add(name);
         }
     }
-    let signature = of_made("signature", names::text(part, "thoughtSignature"));
+    let signature = signature::read(of_made("signature", names::text(part, "thoughtSignature")));
     if let Some(text) = names::get(part, "text").and_then(Value::str) {
         let thought = names::get(part, "thought").and_then(Value::bool) == Some(true);
         return Ok(match (thought, text) {
@@ -93,7 +93,8 @@ fn read<'t, 'b>(
         return Ok(Some(What::Media(media)));
     }
     if let Some(call) = names::get(part, "functionCall") {
-        return read_call(call, of_made("id", names::text(call, "id")), signature, role, at).map(Some);
+        let own = if signature.by == Maker::Gemini { signature.text } else { "" };
+        return read_call(call, of_made("id", names::text(call, "id")), own, role, at).map(Some);
     }
     if let Some(result) = names::get(part, "functionResponse") {
         return read_result(result, made, role, at).map(Some);

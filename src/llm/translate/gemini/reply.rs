@@ -1,8 +1,9 @@
 use super::grounding::{self, Ruler};
 use super::names;
-use crate::llm::translate::hub::{At, Citation, Finish, Json, Media, MediaKind, Part, Reply, Source, What};
+use crate::llm::translate::hub::{
+    At, Citation, Finish, Json, Maker, Media, MediaKind, Part, Reply, Signature, Source, What,
+};
 use crate::llm::translate::read::{Kind, Value};
-use crate::llm::translate::usage::GeminiUsage;
 use crate::llm::translate::{BadReply, Lost};
 
 /// What `finishReason` says; `None` when there is none yet.
@@ -115,18 +116,14 @@ pub(in crate::llm::translate) fn read<'t, 'b>(
     parts.extend(blocked.filter(|_| candidate.is_none()).map(What::Refusal));
     let called = parts.iter().any(|what| matches!(what, What::Call { .. }));
     let finish = candidate.map_or(Finish::Refused, |candidate| finish_of(candidate).unwrap_or_default());
-    let mut usage = GeminiUsage::default();
-    if let Some(reported) = names::get(answer, "usageMetadata") {
-        usage.update(reported, names::get);
-    }
     Ok(Reply {
         id: names::text(answer, "responseId"),
         model: names::text(answer, "modelVersion"),
         parts: parts.into_iter().map(|what| Part::new(what, At::default())).collect(),
         finish: finish.given(called, false),
         stop_sequence: None,
-        usage: usage.usage(),
         lost,
+        ..Reply::default()
     })
 }
 
@@ -138,17 +135,19 @@ fn read_part<'t, 'b>(
     lost: &mut Lost,
 ) {
     let of_made = |name: &str| made.map_or("", |made| made.text(name));
-    match (of_made("signature"), parts.last_mut()) {
-        ("", _) => {}
-        (marked, Some(What::Thinking { signature, .. })) if signature.is_empty() => *signature = marked,
-        (marked, _) => parts.push(What::Thinking { text: "", signature: marked }),
+    let call = names::get(part, "functionCall");
+    let own = Signature { by: Maker::Gemini, text: names::text(part, "thoughtSignature") };
+    match parts.last_mut() {
+        _ if own.is_empty() || call.is_some() => {}
+        Some(What::Thinking { signature, .. }) if signature.is_empty() => *signature = own,
+        _ => parts.push(What::Thinking { text: "", signature: own }),
     }
-    if let Some(call) = names::get(part, "functionCall") {
+    if let Some(call) = call {
         parts.push(What::Call {
             id: Some(names::text(call, "id")).filter(|id| !id.is_empty()).unwrap_or_else(|| of_made("id")),
             name: names::text(call, "name"),
             arguments: Json::of(names::get(call, "args")),
-            signature: names::text(part, "thoughtSignature"),
+            signature: own.text,
         });
     } else if let Some(data) = names::get(part, "inlineData") {
         let (media_type, data) = (names::text(data, "mimeType"), names::text(data, "data"));
@@ -157,7 +156,7 @@ fn read_part<'t, 'b>(
     } else {
         match text_of(part) {
             Some(("", _)) => {}
-            Some((text, true)) => parts.push(What::Thinking { text, signature: "" }),
+            Some((text, true)) => parts.push(What::Thinking { text, signature: Signature::NONE }),
             Some((text, false)) => {
                 parts.push(What::Text { text, citations: Vec::new(), logprobs: None });
             }

@@ -3,19 +3,17 @@ use super::reply::{blocked, candidate, finish_of, parts, refusal, text_of};
 use super::{logprobs, made, names};
 use crate::llm::translate::BadReply;
 use crate::llm::translate::emit::{Emit, compact};
-use crate::llm::translate::hub::{Event, Finish};
+use crate::llm::translate::hub::{Event, Finish, Maker, Signature};
 use crate::llm::translate::read::{Decoder, Value};
 use crate::llm::translate::stream::{ReadEvents, Sink};
-use crate::llm::translate::usage::GeminiUsage;
 
 /// The most calls of a stream, as in all formats.
 pub(super) const CALLS_MAX: u32 = 128;
 
-/// Reads the events of a stream, each a whole answer that holds a piece. Usage is cumulative; the finish reason comes
-/// with the last piece, and nothing after it says that the stream is over.
+/// Reads the events of a stream, each a whole answer that holds a piece. The finish reason comes with
+/// the last piece, and nothing after it says that the stream is over.
 #[derive(Default)]
 pub(crate) struct Reader {
-    usage: GeminiUsage,
     /// Parts so far, calls among them.
     parts: usize,
     calls: u32,
@@ -31,10 +29,6 @@ impl ReadEvents for Reader {
         // A stream that fails may also send a list with the error in it.
         if chunk.get("error").is_some() || chunk.is_array() {
             return to(Event::Fail(chunk));
-        }
-        if let Some(usage) = names::get(chunk, "usageMetadata") {
-            self.usage.update(usage, names::get);
-            to(Event::Usage(self.usage.usage()))?;
         }
         let (candidate, blocked) = (candidate(chunk), blocked(chunk));
         if candidate.is_none() && blocked.is_none() {
@@ -129,7 +123,7 @@ impl Reader {
         };
         to(Event::Call { call, id: &made, name: names::text(given, "name") })?;
         if let Some(signature) = signature {
-            to(Event::Signature(signature))?;
+            to(Event::Signature(Signature { by: Maker::Gemini, text: signature }))?;
         }
         let piece = names::get(given, "args").map_or_else(|| "{}".to_owned(), compact);
         to(Event::Arguments { call, piece: &piece })?;

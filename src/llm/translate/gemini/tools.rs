@@ -84,8 +84,16 @@ fn read_config<'t, 'b>(config: Value<'t, 'b>, request: &mut Request<'t, 'b>) -> 
     Ok(())
 }
 
-/// Writes `tools` and `toolConfig`. Of what is no function only the tools that run at Google pass, by their own names.
+/// Writes `tools` and `toolConfig`.
 pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
+    write_tools(request, lost, e);
+    if request.functions().next().is_some() {
+        write_config(request, lost, e);
+    }
+}
+
+/// Writes `tools`. Of what is no function only the tools that run at Google pass, by their own names.
+pub(super) fn write_tools(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
     let at_google = |tool: &Tool<'_, '_>| match tool {
         Tool::Foreign(tool) => {
             let known = |(given, _)| AT_GOOGLE.iter().any(|name| names::is(given, name));
@@ -112,9 +120,6 @@ pub(super) fn write(request: &Request<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>
             }
         }
     });
-    if request.functions().next().is_some() {
-        write_config(request, lost, e);
-    }
 }
 
 /// Several tools may always be called at once at Google.

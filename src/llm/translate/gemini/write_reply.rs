@@ -1,7 +1,10 @@
 use super::grounding::{self, CITATIONS_MAX, Cited, Ruler};
 use super::logprobs;
+use super::signature::{self, is_base64};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Citation, Finish, Json, Part, Reply, What, write_call_id};
+use crate::llm::translate::hub::{
+    Citation, Finish, Json, Maker, Part, Reply, Signature, What, write_call_id,
+};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::{Lost, ReplyTerms, usage};
 
@@ -65,10 +68,10 @@ impl<'p, 't, 'b> Written<'p, 't, 'b> {
             }
             What::Refusal(text) => e.object(|e| e.key("text").str(text)),
             What::Thinking { text, signature } => {
-                if !is_base64(signature) {
+                if !is_base64(signature.text) {
                     lost.add("thinking");
                 }
-                e.object(|e| write_thought(text, signature, e));
+                e.object(|e| write_thought(text, *signature, e));
             }
             What::Call { arguments, .. } if self.is_cut && arguments.object().is_none() => {
                 return lost.add("tool_calls.arguments");
@@ -159,31 +162,10 @@ fn place<'t, 'p>(span: Option<(u64, u64)>, texts: &'t [Text<'p>]) -> Option<(&'t
 }
 
 /// Writes the members of a thought.
-pub(super) fn write_thought(text: &str, signature: &str, e: &mut Emit<'_>) {
+pub(super) fn write_thought(text: &str, signed: Signature<'_>, e: &mut Emit<'_>) {
     e.key("text").str(text);
     e.key("thought").raw("true");
-    write_signature(signature, e);
-}
-
-/// Clients decode signatures, and refuse the answer where one is no base64; some hosts' are not.
-fn write_signature(signature: &str, e: &mut Emit<'_>) {
-    if !signature.is_empty() && is_base64(signature) {
-        e.key("thoughtSignature").str(signature);
-    }
-}
-
-/// Whether it is base64 with padding, in either alphabet (RFC 4648 sections 4 and 5), with no bits left over.
-pub(super) fn is_base64(text: &str) -> bool {
-    let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
-    let letters = text.get(..text.len() - padding).unwrap_or_default();
-    let whole = match (padding, letters.bytes().last()) {
-        (0, _) => true,
-        (1, Some(last)) => b"AEIMQUYcgkosw048".contains(&last),
-        (2, Some(last)) => b"AQgw".contains(&last),
-        _ => false,
-    };
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
-    whole && text.len().is_multiple_of(4) && letters.bytes().all(known)
+    signature::write(signed, e);
 }
 
 /// Writes a call, the `number`-th of its answer; false when its arguments were no object.
@@ -192,7 +174,7 @@ pub(super) fn write_call(
     number: u64,
     name: &str,
     arguments: Json<'_, '_>,
-    signature: &str,
+    signed: &str,
     e: &mut Emit<'_>,
 ) -> bool {
     let mut whole = true;
@@ -202,33 +184,7 @@ pub(super) fn write_call(
             e.key("name").str(name);
             whole = arguments.write_object(e.key("args"));
         });
-        write_signature(signature, e);
+        signature::write(Signature { by: Maker::Gemini, text: signed }, e);
     });
     whole
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_base64;
-
-    #[test]
-    fn base64_is_known() {
-        for (text, is) in [
-            ("", true),
-            ("EqQB", true),
-            ("Eq_-", true),
-            ("EqQ=", true),
-            ("EqR=", false),
-            ("Zg==", true),
-            ("Zz==", false),
-            ("EqQ", false),
-            ("E===", false),
-            ("====", false),
-            ("Eq=B", false),
-            ("Eq B", false),
-            ("é", false),
-        ] {
-            assert_eq!(is_base64(text), is, "{text}");
-        }
-    }
 }

@@ -42,14 +42,42 @@ pub(in crate::llm::translate) fn request(
     }
     write_turns::write_system(request, e)?;
     e.key("contents");
-    write_turns::write(request, gemini, lost, e)?;
+    write_turns::write(request, gemini, !terms.at_vertex, lost, e)?;
     tools::write(request, lost, e);
     write_config(request, gemini, lost, e);
     match request.tier {
+        // There a header says it, which belongs to a contract of its own.
+        Some("flex" | "priority") if terms.at_vertex => lost.add("service_tier"),
+        Some("default") if terms.at_vertex => {}
         Some("default") => e.key("serviceTier").str("standard"),
         Some(tier @ ("flex" | "priority")) => e.key("serviceTier").str(tier),
         Some("auto") | None => {}
         Some(_) => lost.add("service_tier"),
+    }
+    e.close(b'}');
+    Ok(())
+}
+
+/// Writes a request to count the tokens of one: what is read, and nothing of how it is answered. The Gemini API takes more
+/// than contents only within a whole request, which names its model; Vertex AI takes it beside them.
+pub(in crate::llm::translate) fn count(
+    request: &Request<'_, '_>,
+    terms: &RequestTerms<'_>,
+    lost: &mut Lost,
+    e: &mut Emit<'_>,
+) -> Result<(), BadRequest> {
+    let model = terms.model.unwrap_or(request.model);
+    e.open(b'{');
+    if !terms.at_vertex {
+        e.key("generateContentRequest").open(b'{');
+        e.key("model").text(["models/", model]);
+    }
+    write_turns::write_system(request, e)?;
+    e.key("contents");
+    write_turns::write(request, Gemini::of(model), !terms.at_vertex, lost, e)?;
+    tools::write_tools(request, lost, e);
+    if !terms.at_vertex {
+        e.close(b'}');
     }
     e.close(b'}');
     Ok(())

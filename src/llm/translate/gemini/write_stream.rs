@@ -1,11 +1,12 @@
 use super::grounding::{self, CITATIONS_MAX, Cited, Ruler};
 use super::logprobs;
+use super::signature::is_base64;
 use super::stream::CALLS_MAX;
-use super::write_reply::{finish_reason, is_base64, write_call, write_thought};
+use super::write_reply::{finish_reason, write_call, write_thought};
 use crate::llm::Usage;
 use crate::llm::translate::BadReply;
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Citation, Event, Finish, Json};
+use crate::llm::translate::hub::{Citation, Event, Finish, Json, Maker, Signature};
 use crate::llm::translate::stream::{WriteEvents, clip};
 use crate::llm::translate::usage;
 
@@ -29,6 +30,7 @@ pub(crate) struct Writer {
     /// Whether a thought came last, and its signature as far as it is known.
     in_thought: bool,
     signature: String,
+    signed_by: Option<Maker>,
     text: Ruler,
     /// Where the text that came last begins; `None` when something else came last.
     text_start: Option<u64>,
@@ -95,9 +97,10 @@ impl Writer {
     /// A thought is over; its signature comes behind it, in a part of its own.
     fn end_thought(&mut self, out: &mut Vec<u8>) {
         self.in_thought = false;
-        let signature = std::mem::take(&mut self.signature);
-        if !signature.is_empty() && is_base64(&signature) {
-            self.chunk(out, |e| e.object(|e| write_thought("", &signature, e)), |_| {});
+        let (text, by) = (std::mem::take(&mut self.signature), self.signed_by.take());
+        if let Some(by) = by.filter(|_| !text.is_empty() && is_base64(&text)) {
+            let signature = Signature { by, text: &text };
+            self.chunk(out, |e| e.object(|e| write_thought("", signature, e)), |_| {});
         }
     }
 
@@ -151,13 +154,16 @@ impl WriteEvents for Writer {
             Event::Text(text) | Event::Refusal(text) => self.text(text, out),
             Event::Thinking(text) => {
                 (self.in_thought, self.text_start) = (true, None);
-                self.chunk(out, |e| e.object(|e| write_thought(text, "", e)), |_| {});
+                self.chunk(out, |e| e.object(|e| write_thought(text, Signature::NONE, e)), |_| {});
             }
-            Event::Signature(piece) => {
+            Event::Signature(Signature { by, text: piece }) => {
                 let signature = match self.calls.last_mut() {
-                    _ if self.in_thought => &mut self.signature,
-                    Some(call) => &mut call.signature,
-                    None => return Ok(()),
+                    _ if self.in_thought => {
+                        self.signed_by = Some(by);
+                        &mut self.signature
+                    }
+                    Some(call) if by == Maker::Gemini => &mut call.signature,
+                    _ => return Ok(()),
                 };
                 if signature.len() + piece.len() <= SIGNATURE_MAX {
                     signature.push_str(piece);

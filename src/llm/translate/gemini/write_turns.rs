@@ -1,7 +1,7 @@
 use super::model::Gemini;
 use super::{ids, media};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{GEMINI_SIGNED, Json, Media, Part, Request, Role, What};
+use crate::llm::translate::hub::{Json, Maker, Media, Part, Request, Role, What};
 use crate::llm::translate::{BadRequest, Lost};
 use std::collections::HashMap;
 
@@ -12,32 +12,28 @@ const UNSIGNED: &str = "skip_thought_signature_validator";
 /// Writes `systemInstruction` from all system messages, a part each; nothing when there are none, or when they stand
 /// alone.
 pub(super) fn write_system(request: &Request<'_, '_>, e: &mut Emit<'_>) -> Result<(), BadRequest> {
-    let mut texts = Vec::new();
-    for part in request.system().flat_map(|turn| &turn.parts) {
-        let What::Text { text, .. } = part.what else {
-            return Err(BadRequest::new(part.at.to_string(), "a system message holds only text"));
-        };
-        texts.push(text);
-    }
-    texts.retain(|text| !text.is_empty());
-    if !request.has_system_alone() && !texts.is_empty() {
+    let texts = request.system_texts()?;
+    if !texts.is_empty() {
         e.key("systemInstruction").object(|e| {
-            e.key("parts").array(|e| texts.iter().for_each(|text| e.object(|e| e.key("text").str(text))));
+            e.key("parts")
+                .array(|e| texts.iter().for_each(|(text, _)| e.object(|e| e.key("text").str(text))));
         });
     }
     Ok(())
 }
 
 /// Writes the array of contents. Neighbours of one role become one content, as turns alternate at Gemini; so the
-/// results of parallel calls stand together in one, in the order of their calls.
+/// results of parallel calls stand together in one, in the order of their calls. `has_ids` says that calls have ids, which
+/// is not so in `v1` of Vertex AI (reference of its client libraries, `FunctionCall`): there the order is enough.
 pub(super) fn write(
     request: &Request<'_, '_>,
     gemini: Gemini,
+    has_ids: bool,
     lost: &mut Lost,
     e: &mut Emit<'_>,
 ) -> Result<(), BadRequest> {
     let mut contents =
-        Contents { e, open: None, gemini, calls: HashMap::new(), count: 0, called: false, lost };
+        Contents { e, open: None, gemini, has_ids, calls: HashMap::new(), count: 0, called: false, lost };
     contents.e.open(b'[');
     for run in request.runs() {
         match run.role {
@@ -58,6 +54,7 @@ struct Contents<'e, 'o, 'l, 'b> {
     e: &'e mut Emit<'o>,
     open: Option<&'static str>,
     gemini: Gemini,
+    has_ids: bool,
     /// The name of the tool that each call is of, by the call's id.
     calls: HashMap<&'b str, &'b str>,
     /// Contents so far.
@@ -101,9 +98,13 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
                             e.key("thought").raw("true");
                         });
                     }
-                    if let Some(own) = signature.strip_prefix(GEMINI_SIGNED) {
-                        let before = std::mem::replace(&mut pending, own);
-                        self.sealed(before);
+                    match part.what.signed_by() {
+                        Some(Maker::Gemini) => {
+                            let before = std::mem::replace(&mut pending, signature.text);
+                            self.sealed(before);
+                        }
+                        Some(_) => self.lost.add("thinking"),
+                        None => {}
                     }
                 }
                 What::Text { text: "", .. } => {}
@@ -152,6 +153,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
         })?;
         self.calls.insert(id, name);
         let is_first = self.open != Some("model") || !self.called;
+        let id = Some(id).filter(|_| self.has_ids).unwrap_or_default();
         let unsigned = signature.is_empty() && is_first && self.gemini.demands_signatures();
         self.part("model").object(|e| {
             e.key("functionCall").object(|e| {
@@ -191,6 +193,7 @@ impl<'o, 'b> Contents<'_, 'o, '_, 'b> {
                 _ => {}
             }
         }
+        let id = Some(*id).filter(|_| self.has_ids).unwrap_or_default();
         let e = self.part("user");
         e.open(b'{');
         e.key("functionResponse").open(b'{');

@@ -1,6 +1,6 @@
 use super::part::Citation;
 use super::reply::Finish;
-use crate::llm::Usage;
+use super::signature::Signature;
 use crate::llm::translate::read::Value;
 
 /// What one event of a provider's stream says; it may say several such things.
@@ -13,12 +13,12 @@ pub(crate) enum Event<'t, 'b> {
     /// More of what the model thinks, never empty.
     Thinking(&'b str),
     /// The signature of the thought, or of the call, that came last; it may come in pieces.
-    Signature(&'b str),
+    Signature(Signature<'b>),
     /// A signature of Gemini's that belongs to what comes next, or to the text before it when nothing does; for formats
     /// that tell it as a thought's. If a call comes next, [`Event::Signature`] follows that for all others.
     Seal(&'b str),
     /// A thought that the provider encrypted, whole.
-    Redacted(&'b str),
+    Redacted(Signature<'b>),
     /// More of why the model does not answer, never empty.
     Refusal(&'b str),
     /// A call begins. The reader numbers them from 0; id and name may be empty.
@@ -31,9 +31,7 @@ pub(crate) enum Event<'t, 'b> {
     Logprobs(Value<'t, 'b>),
     /// The text, thought or call that came last is complete. Formats that do not say so leave it out.
     Close,
-    /// What was used so far; each report replaces the one before.
-    Usage(Usage),
-    /// Why the answer ends; usage may still follow.
+    /// Why the answer ends.
     Finish(Finish),
     /// The provider tells an error in place of the rest: the event that does.
     Fail(Value<'t, 'b>),

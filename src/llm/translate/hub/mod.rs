@@ -14,12 +14,13 @@ mod part;
 mod reply;
 mod request;
 mod runs;
+mod signature;
 
 pub(super) use blocks::Blocks;
 pub(super) use event::Event;
 pub(super) use part::{
-    At, Citation, GEMINI_SIGNED, Json, Media, MediaKind, Part, Source, What, bare_type, digest, image_type,
-    write_call_id, write_plain_id,
+    At, Citation, Json, Media, MediaKind, Part, Source, What, bare_type, digest, image_type, write_call_id,
+    write_plain_id,
 };
 pub(super) use reply::{Finish, Reply};
 pub(super) use request::{
@@ -27,3 +28,4 @@ pub(super) use request::{
     number, positive, write_object_schema,
 };
 pub(super) use runs::{Run, runs};
+pub(super) use signature::{Maker, Signature};

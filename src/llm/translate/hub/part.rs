@@ -1,3 +1,4 @@
+use super::signature::{Maker, Signature};
 use crate::llm::translate::BadRequest;
 use crate::llm::translate::emit::{Emit, compact};
 use crate::llm::translate::read::{Decoder, Value};
@@ -45,11 +46,11 @@ pub(crate) enum What<'t, 'b> {
     /// What the model thought.
     Thinking {
         text: &'b str,
-        /// By which the provider knows its own thought again; empty when it gave none.
-        signature: &'b str,
+        /// Empty when the provider gave none.
+        signature: Signature<'b>,
     },
     /// What the model thought, encrypted by the provider.
-    Redacted(&'b str),
+    Redacted(Signature<'b>),
     /// Why the model does not answer.
     Refusal(&'b str),
     /// The model calls a tool of the client's.
@@ -77,19 +78,15 @@ pub(crate) enum What<'t, 'b> {
 }
 
 impl What<'_, '_> {
-    /// Whether it is a thought that its provider knows for its own.
-    pub(crate) fn is_signed(&self) -> bool {
+    /// Who knows it for a thought of its own; `None` when nobody does.
+    pub(crate) fn signed_by(&self) -> Option<Maker> {
         match self {
-            What::Thinking { signature, .. } => !signature.is_empty(),
-            What::Redacted(_) => true,
-            _ => false,
+            What::Thinking { signature, .. } => Some(signature.by).filter(|_| !signature.is_empty()),
+            What::Redacted(data) => Some(data.by),
+            _ => None,
         }
     }
 }
-
-/// What a signature of Gemini's begins with where a format has no place for it but a thought's: it belongs to what comes
-/// after the thought. No other provider is to be given it. The letters of base64, which signatures are, have no colon.
-pub(crate) const GEMINI_SIGNED: &str = "gemini:";
 
 /// An image, a document, a sound or a film.
 #[derive(Clone, Copy)]

@@ -13,6 +13,7 @@ pub(crate) struct Reply<'t, 'b> {
     pub(crate) finish: Finish,
     /// The stop sequence that ended it.
     pub(crate) stop_sequence: Option<&'b str>,
+    /// As the meter reads it; readers leave it to that.
     pub(crate) usage: Usage,
     /// What is lost already: what no other format has.
     pub(crate) lost: Lost,

@@ -13,4 +13,4 @@ mod write_turns;
 pub(super) use read_request::request as read_request;
 pub(super) use reply::{read as read_reply, thinking, write as write_reply};
 pub(super) use stream::{Reader, Writer};
-pub(super) use write_request::request as write_request;
+pub(super) use write_request::{count as write_count, request as write_request};

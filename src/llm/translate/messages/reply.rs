@@ -1,7 +1,7 @@
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Citation, Finish, GEMINI_SIGNED, Part, Reply, What, write_call_id};
+use crate::llm::translate::hub::{At, Citation, Finish, Maker, Part, Reply, Signature, What, write_call_id};
 use crate::llm::translate::read::Value;
-use crate::llm::translate::usage::{self, AnthropicUsage};
+use crate::llm::translate::usage;
 use crate::llm::translate::{BadReply, Lost, ReplyTerms};
 
 /// What `stop_reason` says.
@@ -36,8 +36,10 @@ pub(super) fn block<'t, 'b>(block: Value<'t, 'b>) -> What<'t, 'b> {
             citations: block.get("citations").into_iter().flat_map(Value::elements).map(citation).collect(),
             logprobs: None,
         },
-        "thinking" => What::Thinking { text: block.text("thinking"), signature: block.text("signature") },
-        "redacted_thinking" => What::Redacted(block.text("data")),
+        "thinking" => {
+            What::Thinking { text: block.text("thinking"), signature: marked(block.text("signature")) }
+        }
+        "redacted_thinking" => What::Redacted(marked(block.text("data"))),
         "tool_use" => What::Call {
             id: block.text("id"),
             name: block.text("name"),
@@ -46,6 +48,11 @@ pub(super) fn block<'t, 'b>(block: Value<'t, 'b>) -> What<'t, 'b> {
         },
         _ => What::Foreign, // calls and results of tools that ran at the provider
     }
+}
+
+/// A signature as its clients hold it: Claude's own bare.
+pub(super) fn marked(text: &str) -> Signature<'_> {
+    Signature::marked(text, Maker::Claude)
 }
 
 /// What is cited: a page that was found, or a place in a document of the client's.
@@ -65,10 +72,6 @@ pub(crate) fn read<'t, 'b>(message: Value<'t, 'b>) -> Result<Reply<'t, 'b>, BadR
     let Some(content) = content.filter(|_| message.text("type") == "message") else {
         return Err(BadReply::NotAnAnswer);
     };
-    let mut counted = AnthropicUsage::default();
-    if let Some(usage) = message.get("usage") {
-        counted.update(usage);
-    }
     let refusal = message.get("stop_details").and_then(|details| details.get("explanation")?.str());
     let whats = content.elements().map(block).chain(refusal.map(What::Refusal));
     Ok(Reply {
@@ -77,8 +80,7 @@ pub(crate) fn read<'t, 'b>(message: Value<'t, 'b>) -> Result<Reply<'t, 'b>, BadR
         parts: whats.map(|what| Part::new(what, At::default())).collect(),
         finish: finish_of(message.text("stop_reason")),
         stop_sequence: message.get("stop_sequence").and_then(Value::str),
-        usage: counted.usage(),
-        lost: Lost::default(),
+        ..Reply::default()
     })
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn write(reply: &Reply<'_, '_>, terms: &ReplyTerms<'_>, lost: &mut Lo
             for (at, part) in reply.parts.iter().enumerate() {
                 let next = reply.parts.get(at + 1).map_or("", |next| seal(&next.what));
                 match &part.what {
-                    What::Thinking { text, signature: "" } if !next.is_empty() => {
+                    What::Thinking { text, signature } if signature.is_empty() && !next.is_empty() => {
                         sealed(text, next, e);
                         told = next;
                         continue;
@@ -153,7 +155,8 @@ fn sealed(text: &str, signature: &str, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("type").str("thinking");
         e.key("thinking").str(text);
-        e.key("signature").text([GEMINI_SIGNED, signature]);
+        let signature = Signature { by: Maker::Gemini, text: signature };
+        e.key("signature").text(signature.with_mark(Maker::Claude));
     });
 }
 
@@ -179,11 +182,11 @@ pub(super) fn write_citation(citation: &Citation<'_>, e: &mut Emit<'_>) {
 }
 
 /// Writes a thought of several pieces as a block.
-pub(super) fn thought(pieces: &[&str], signature: &str, e: &mut Emit<'_>) {
+pub(super) fn thought(pieces: &[&str], signature: Signature<'_>, e: &mut Emit<'_>) {
     e.object(|e| {
         e.key("type").str("thinking");
         e.key("thinking").text(pieces.iter().copied());
-        e.key("signature").str(signature);
+        e.key("signature").text(signature.with_mark(Maker::Claude));
     });
 }
 
@@ -193,7 +196,7 @@ pub(crate) fn thinking(what: &What<'_, '_>, e: &mut Emit<'_>) {
         What::Thinking { text, signature } => thought(&[text], signature, e),
         What::Redacted(data) => e.object(|e| {
             e.key("type").str("redacted_thinking");
-            e.key("data").str(data);
+            e.key("data").text(data.with_mark(Maker::Claude));
         }),
         _ => {}
     }

@@ -1,11 +1,11 @@
-use super::reply::{citation, finish_of, stop_reason, write_citation};
+use super::reply::{citation, finish_of, marked, stop_reason, write_citation};
 use crate::llm::Usage;
 use crate::llm::translate::BadReply;
 use crate::llm::translate::emit::{Emit, compact, event};
-use crate::llm::translate::hub::{Event, Finish, GEMINI_SIGNED, write_call_id};
+use crate::llm::translate::hub::{Event, Finish, Maker, Signature, write_call_id};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::stream::{ReadEvents, Sink, WriteEvents, clip};
-use crate::llm::translate::usage::{self, AnthropicUsage};
+use crate::llm::translate::usage;
 use arrayvec::ArrayVec;
 
 /// Reads the events of a stream: `message_start`, then per content block `content_block_start`, deltas,
@@ -13,7 +13,6 @@ use arrayvec::ArrayVec;
 /// anywhere, `error` instead of the rest; unknown events are to be ignored.
 #[derive(Default)]
 pub(crate) struct Reader {
-    usage: AnthropicUsage,
     calls: u32,
     /// Whether the block that is open is a call of a tool of the client's; Anthropic opens one at a time.
     in_call: bool,
@@ -33,16 +32,12 @@ impl ReadEvents for Reader {
             "message_start" => {
                 let message = event.get("message");
                 let of = |name: &str| message.map_or("", |message| message.text(name));
-                to(Event::Start { id: of("id"), model: of("model") })?;
-                self.report(message, to)
+                to(Event::Start { id: of("id"), model: of("model") })
             }
-            "message_delta" => {
-                self.report(Some(event), to)?;
-                match event.get("delta").map_or("", |delta| delta.text("stop_reason")) {
-                    "" => Ok(()),
-                    reason => to(Event::Finish(finish_of(reason))),
-                }
-            }
+            "message_delta" => match event.get("delta").map_or("", |delta| delta.text("stop_reason")) {
+                "" => Ok(()),
+                reason => to(Event::Finish(finish_of(reason))),
+            },
             "message_stop" => to(Event::End),
             "error" => to(Event::Fail(event)),
             _ => Ok(()),
@@ -51,12 +46,6 @@ impl ReadEvents for Reader {
 }
 
 impl Reader {
-    fn report(&mut self, holder: Option<Value<'_, '_>>, to: &mut Sink<'_>) -> Result<(), BadReply> {
-        let Some(usage) = holder.and_then(|holder| holder.get("usage")) else { return Ok(()) };
-        self.usage.update(usage);
-        to(Event::Usage(self.usage.usage()))
-    }
-
     fn block_start(&mut self, block: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
         self.in_call = false;
         match block.text("type") {
@@ -73,7 +62,7 @@ impl Reader {
             }
             "text" => piece(Event::Text, block.text("text"), to),
             "thinking" => piece(Event::Thinking, block.text("thinking"), to),
-            "redacted_thinking" => piece(Event::Redacted, block.text("data"), to),
+            "redacted_thinking" => piece(|data| Event::Redacted(marked(data)), block.text("data"), to),
             _ => Ok(()),
         }
     }
@@ -82,7 +71,11 @@ impl Reader {
         match delta.text("type") {
             "text_delta" => piece(Event::Text, delta.text("text"), to),
             "thinking_delta" => piece(Event::Thinking, delta.text("thinking"), to),
-            "signature_delta" => piece(Event::Signature, delta.text("signature"), to),
+            "signature_delta" => piece(
+                |text| Event::Signature(Signature { by: Maker::Claude, text }),
+                delta.text("signature"),
+                to,
+            ),
             "input_json_delta" if self.in_call => {
                 let call = self.calls.saturating_sub(1);
                 piece(|piece| Event::Arguments { call, piece }, delta.text("partial_json"), to)
@@ -111,6 +104,8 @@ pub(crate) struct Writer {
     /// Blocks opened so far; the one that is open is the last.
     blocks: u64,
     open: Open,
+    /// A part of the signature of the thought that is open was told.
+    signed: bool,
     /// Block index of each call by its number.
     calls: ArrayVec<u64, 128>,
 }
@@ -148,20 +143,20 @@ impl WriteEvents for Writer {
                 block_delta(self.last(), "thinking_delta", "thinking", text, out);
             }
             Event::Signature(signature) if self.open == Open::Thinking => {
-                block_delta(self.last(), "signature_delta", "signature", signature, out);
+                let is_first = !std::mem::replace(&mut self.signed, true);
+                let bare = if is_first { Maker::Claude } else { signature.by }; // the mark stands once
+                self.sign(signature, bare, out);
             }
             Event::Seal(signature) => {
                 self.thought(out);
-                event_with_delta(self.last(), "signature_delta", out, |e| {
-                    e.key("signature").text([GEMINI_SIGNED, signature]);
-                });
+                self.sign(Signature { by: Maker::Gemini, text: signature }, Maker::Claude, out);
                 self.close_block(out);
             }
             Event::Redacted(data) => {
                 self.open_block(Open::Nothing, out, |e| {
                     e.object(|e| {
                         e.key("type").str("redacted_thinking");
-                        e.key("data").str(data);
+                        e.key("data").text(data.with_mark(Maker::Claude));
                     });
                 });
                 self.close_block(out);
@@ -219,6 +214,12 @@ impl Writer {
         }
     }
 
+    fn sign(&mut self, signature: Signature<'_>, bare: Maker, out: &mut Vec<u8>) {
+        event_with_delta(self.last(), "signature_delta", out, |e| {
+            e.key("signature").text(signature.with_mark(bare));
+        });
+    }
+
     fn call(&mut self, call: u32, id: &str, name: &str, out: &mut Vec<u8>) -> Result<(), BadReply> {
         debug_assert_eq!(call as usize, self.calls.len(), "readers number calls in their order");
         let made_up = self.blocks;
@@ -242,7 +243,7 @@ impl Writer {
             block(e.key("content_block"));
         });
         self.blocks += 1;
-        self.open = kind;
+        (self.open, self.signed) = (kind, false);
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {

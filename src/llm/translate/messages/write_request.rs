@@ -58,6 +58,28 @@ pub(crate) fn request(
     Ok(())
 }
 
+/// Writes a request to count the tokens of one: what is read, and nothing of how it is answered. At Vertex AI the model
+/// stands in the body beside the version.
+pub(crate) fn count(
+    request: &Request<'_, '_>,
+    terms: &RequestTerms<'_>,
+    lost: &mut Lost,
+    e: &mut Emit<'_>,
+) -> Result<(), BadRequest> {
+    let model = terms.model.unwrap_or(request.model);
+    e.open(b'{');
+    if let Some(version) = terms.body_version {
+        e.key("anthropic_version").str(version);
+    }
+    e.key("model").str(model);
+    tools::write(request, Claude::of(model), lost, e);
+    write_turns::write_system(request, e)?;
+    e.key("messages");
+    write_turns::write(request, lost, e)?;
+    e.close(b'}');
+    Ok(())
+}
+
 /// `top_p` and the like as the model's release takes them.
 fn write_sampling(sampling: Sampling, e: &mut Emit<'_>) {
     for (name, number) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {

@@ -77,13 +77,13 @@ impl Turns<'_, '_, '_> {
         for (index, part) in run.parts.iter().enumerate() {
             match &part.what {
                 // A client that keeps the pieces of a stream gives the signature with the last of them (Gemini's).
-                What::Thinking { text, signature: "" } => {
+                What::Thinking { text, signature } if signature.is_empty() => {
                     pieces.push(text);
                     continue;
                 }
                 What::Thinking { text, signature } if claude::knows(&part.what) => {
                     pieces.push(text);
-                    thought(&std::mem::take(&mut pieces), signature, self.blocks.of("assistant"));
+                    thought(&std::mem::take(&mut pieces), *signature, self.blocks.of("assistant"));
                     continue;
                 }
                 _ => self.lose_thoughts(&mut pieces),
@@ -93,8 +93,10 @@ impl Turns<'_, '_, '_> {
                     let text = if end == Some(index) { text.trim_end() } else { text };
                     self.text("assistant", text, part.cache);
                 }
-                what @ What::Redacted(_) => super::reply::thinking(what, self.blocks.of("assistant")),
-                What::Thinking { .. } => self.lost.add("thinking"),
+                what @ What::Redacted(_) if claude::knows(what) => {
+                    super::reply::thinking(what, self.blocks.of("assistant"))
+                }
+                What::Thinking { .. } | What::Redacted(_) => self.lost.add("thinking"),
                 What::Call { id, name, arguments, .. } => {
                     let input = arguments.demand_object(part.at)?;
                     self.blocks.of("assistant").object(|e| {

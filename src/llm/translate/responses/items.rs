@@ -91,6 +91,6 @@ pub(super) fn write_call(id: &str, status: Status, call: &Call<'_>, e: &mut Emit
 }
 
 /// Writes an item of type `reasoning`.
-pub(super) fn write_thought(id: &str, summary: &str, encrypted: [&str; 2], e: &mut Emit<'_>) {
+pub(super) fn write_thought(id: &str, summary: &str, encrypted: thought::Encrypted<'_>, e: &mut Emit<'_>) {
     thought::write(Some(id), &[summary], encrypted, e);
 }

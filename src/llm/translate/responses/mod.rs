@@ -8,9 +8,11 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | a thought and its signature | an item `reasoning`: `summary` is the thought, `encrypted_content` the signature |
-//! | a thought that its provider encrypted | an item `reasoning` without `summary`, whose `encrypted_content` is `redacted_thinking:` and what the provider gave |
+//! | a thought and its signature | an item `reasoning`: `summary` is the thought, `encrypted_content` the signature behind its maker (`claude:`) |
+//! | a thought that its provider encrypted | an item `reasoning` without `summary`, whose `encrypted_content` is `redacted_thinking:`, the maker, and what the provider gave |
 //! | the signature of a call (Gemini's) | the member `extra_content.google.thought_signature` of `function_call`, as in chat completions |
+//!
+//! What stands behind no maker is of OpenAI, or of who else speaks this format, and goes to nobody else.
 //!
 //! What OpenAI keeps at home (`previous_response_id`, `conversation`, `prompt`, item references, compacted items) is
 //! part of what is said, so that a request which points to it is refused towards every other provider. Towards a

@@ -236,7 +236,7 @@ const SUMMARY: Option<(&str, u64)> = Some(("summary_index", 0));
 
 impl Thought {
     pub(super) fn new(index: u64, id: String, events: &mut Events, out: &mut Vec<u8>) -> Thought {
-        let item = json(|e| items::write_thought(&id, "", ["", ""], e));
+        let item = json(|e| items::write_thought(&id, "", thought::UNSIGNED, e));
         events.item("response.output_item.added", index, &item, out);
         Thought { place: Place { index, id }, text: String::new(), encrypted: String::new() }
     }
@@ -253,9 +253,12 @@ impl Thought {
         });
     }
 
-    /// More of its signature.
-    pub(super) fn sign(&mut self, pieces: [&str; 2]) {
-        self.encrypted.extend(pieces);
+    /// More of what is encrypted; what stands before it stands there once.
+    pub(super) fn sign(&mut self, pieces: thought::Encrypted<'_>) {
+        match (self.encrypted.is_empty(), pieces) {
+            (true, pieces) => self.encrypted.extend(pieces),
+            (false, [.., more]) => self.encrypted.push_str(more),
+        }
     }
 
     /// Its place and its JSON.
@@ -269,7 +272,7 @@ impl Thought {
             });
         }
         let Place { index, id } = &self.place;
-        let item = json(|e| items::write_thought(id, &self.text, ["", &self.encrypted], e));
+        let item = json(|e| items::write_thought(id, &self.text, ["", "", "", &self.encrypted], e));
         events.item("response.output_item.done", *index, &item, out);
         (*index, item)
     }
@@ -323,8 +326,8 @@ impl Call {
     }
 
     /// More of its signature.
-    pub(super) fn sign(&mut self, pieces: [&str; 2]) {
-        self.signature.extend(pieces);
+    pub(super) fn sign(&mut self, piece: &str) {
+        self.signature.push_str(piece);
     }
 
     /// Its place and its JSON; `None` if it was closed already. A complete one without arguments has those of an empty

@@ -1,10 +1,10 @@
 use super::reply::{citation, logprobs};
 use super::response::finish_of;
 use super::thought;
-use crate::llm::translate::hub::{Event, What, openai};
+use crate::llm::translate::BadReply;
+use crate::llm::translate::hub::{Event, Maker, Signature, What, openai};
 use crate::llm::translate::read::Value;
 use crate::llm::translate::stream::{ReadEvents, Sink};
-use crate::llm::translate::{BadReply, usage};
 use arrayvec::ArrayVec;
 
 /// Reads the events of a stream. Items are opened and closed one after another; each tells its pieces in `.delta` events
@@ -150,7 +150,7 @@ impl Reader {
         }
         match openai::signature(item) {
             "" => Ok(()),
-            signature => to(Event::Signature(signature)),
+            text => to(Event::Signature(Signature { by: Maker::Gemini, text })),
         }
     }
 
@@ -194,9 +194,6 @@ fn start(event: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
 fn end(event: Value<'_, '_>, to: &mut Sink<'_>) -> Result<(), BadReply> {
     start(event, to)?; // where nothing came before
     let response = event.get("response");
-    if let Some(usage) = response.and_then(|response| response.get("usage")) {
-        to(Event::Usage(usage::from_responses(usage)))?;
-    }
     let details = response.and_then(|response| response.get("incomplete_details"));
     to(Event::Finish(finish_of(details.map_or("", |details| details.text("reason")))))?;
     to(Event::End)

@@ -4,7 +4,7 @@ use super::thought;
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{At, Citation, Json, Part, Reply, What, openai};
 use crate::llm::translate::read::Value;
-use crate::llm::translate::{BadReply, Lost, ReplyTerms, usage};
+use crate::llm::translate::{BadReply, Lost, ReplyTerms};
 
 /// Reads a response that is complete, or as complete as it will be.
 pub(crate) fn read<'t, 'b>(response: Value<'t, 'b>) -> Result<Reply<'t, 'b>, BadReply> {
@@ -23,8 +23,8 @@ pub(crate) fn read<'t, 'b>(response: Value<'t, 'b>) -> Result<Reply<'t, 'b>, Bad
         parts: whats.into_iter().map(|what| Part::new(what, At::default())).collect(),
         finish: finish_of(reason).given(called, refused),
         stop_sequence: None,
-        usage: response.get("usage").map(usage::from_responses).unwrap_or_default(),
         lost,
+        ..Reply::default()
     })
 }
 

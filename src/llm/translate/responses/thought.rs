@@ -1,21 +1,17 @@
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{At, Part, What};
+use crate::llm::translate::hub::{At, Maker, Part, Signature, What};
 use crate::llm::translate::read::Value;
 
 /// What stands before a thought that another provider encrypted, to tell it from a signature.
 const REDACTED: &str = "redacted_thinking:";
 
-/// What OpenAI's own encrypted thoughts begin with: they are Fernet tokens, whose first bytes are a version and the
-/// upper half of a time (Fernet specification, "Token Format"; it changes in 2106). No other provider reads them.
-const OPENAI: &str = "gAAAAA";
-
 /// Reads an item `reasoning` that a client gives back. One that holds nothing which a provider could read is an
 /// empty thought, for a writer to name as lost.
 pub(super) fn given_back<'t, 'b>(item: Value<'t, 'b>, at: At, parts: &mut Vec<Part<'t, 'b>>) {
     let encrypted = item.text("encrypted_content");
-    let signature = if encrypted.starts_with(OPENAI) { "" } else { encrypted };
+    let signature = Signature::marked(encrypted, Maker::OpenAi);
     let mut whats = match encrypted.strip_prefix(REDACTED) {
-        Some(data) => vec![What::Redacted(data)],
+        Some(data) => vec![What::Redacted(Signature::marked(data, Maker::OpenAi))],
         None => thoughts(item, signature),
     };
     if whats.is_empty() {
@@ -26,7 +22,7 @@ pub(super) fn given_back<'t, 'b>(item: Value<'t, 'b>, at: At, parts: &mut Vec<Pa
 
 /// Reads an item `reasoning` of a provider's answer.
 pub(super) fn told<'t, 'b>(item: Value<'t, 'b>) -> Vec<What<'t, 'b>> {
-    let encrypted = item.text("encrypted_content");
+    let encrypted = Signature { by: Maker::OpenAi, text: item.text("encrypted_content") };
     let mut whats = thoughts(item, encrypted);
     if whats.is_empty() && !encrypted.is_empty() {
         whats.push(What::Redacted(encrypted));
@@ -35,8 +31,8 @@ pub(super) fn told<'t, 'b>(item: Value<'t, 'b>) -> Vec<What<'t, 'b>> {
 }
 
 /// The thoughts of an item; the last has the signature.
-fn thoughts<'t, 'b>(item: Value<'t, 'b>, signature: &'b str) -> Vec<What<'t, 'b>> {
-    let thought = |text| What::Thinking { text, signature: "" };
+fn thoughts<'t, 'b>(item: Value<'t, 'b>, signature: Signature<'b>) -> Vec<What<'t, 'b>> {
+    let thought = |text| What::Thinking { text, signature: Signature::NONE };
     let mut whats: Vec<What<'t, 'b>> = texts(item).into_iter().map(thought).collect();
     if let Some(What::Thinking { signature: last, .. }) = whats.last_mut() {
         *last = signature;
@@ -55,21 +51,34 @@ fn texts<'b>(item: Value<'_, 'b>) -> Vec<&'b str> {
 }
 
 /// What a thought becomes in the items of a client: the summary and what is encrypted.
-pub(super) fn pieces<'b>(what: &What<'_, 'b>) -> Option<(&'b str, [&'b str; 2])> {
+pub(super) fn pieces<'b>(what: &What<'_, 'b>) -> Option<(&'b str, Encrypted<'b>)> {
     match *what {
-        What::Thinking { text, signature } => Some((text, ["", signature])),
+        What::Thinking { text, signature } => Some((text, signed(signature))),
         What::Redacted(data) => Some(("", redacted(data))),
         _ => None,
     }
 }
 
+/// The pieces of `encrypted_content`.
+pub(super) type Encrypted<'b> = [&'b str; 4];
+
+/// Nothing is encrypted.
+pub(super) const UNSIGNED: Encrypted<'static> = [""; 4];
+
+/// The `encrypted_content` of a thought that is signed, for a client.
+pub(super) fn signed(signature: Signature<'_>) -> Encrypted<'_> {
+    let [maker, colon, text] = signature.with_mark(Maker::OpenAi);
+    ["", maker, colon, text]
+}
+
 /// The `encrypted_content` of a thought that a provider encrypted, for a client.
-pub(super) fn redacted(data: &str) -> [&str; 2] {
-    [REDACTED, data]
+pub(super) fn redacted(data: Signature<'_>) -> Encrypted<'_> {
+    let [maker, colon, text] = data.with_mark(Maker::OpenAi);
+    [REDACTED, maker, colon, text]
 }
 
 /// Writes an item `reasoning`; without an id towards providers, which know their own thoughts by what is encrypted.
-pub(super) fn write(id: Option<&str>, summary: &[&str], encrypted: [&str; 2], e: &mut Emit<'_>) {
+pub(super) fn write(id: Option<&str>, summary: &[&str], encrypted: Encrypted<'_>, e: &mut Emit<'_>) {
     e.object(|e| {
         if let Some(id) = id {
             e.key("id").str(id);

@@ -1,7 +1,7 @@
 use super::{items, thought};
 use crate::llm::translate::emit::Emit;
 use crate::llm::translate::hub::{
-    Media, MediaKind, Part, Request, Role, Run, Source, Turn, What, openai, runs,
+    Maker, Media, MediaKind, Part, Request, Role, Run, Source, Turn, What, openai, runs,
 };
 use crate::llm::translate::{BadRequest, Lost};
 
@@ -102,16 +102,19 @@ fn write_assistant(turn: &Turn<'_, '_>, lost: &mut Lost, e: &mut Emit<'_>) {
     let is_said = |part: &Part<'_, '_>| matches!(part.what, What::Text { .. } | What::Refusal(_));
     for group in turn.parts.chunk_by(|one, next| is_said(one) && is_said(next)) {
         match group {
-            [Part { what: What::Thinking { text, signature: "" }, .. }] => {
+            [Part { what: What::Thinking { text, signature }, .. }] if signature.is_empty() => {
                 summary.push(*text);
                 continue;
             }
-            [Part { what: What::Thinking { text, signature }, .. }] => {
+            [Part { what: What::Thinking { text, signature }, .. }] if signature.by == Maker::OpenAi => {
                 summary.push(*text);
-                thought::write(None, &summary, ["", signature], e);
+                thought::write(None, &summary, ["", "", "", signature.text], e);
                 summary.clear();
             }
-            [Part { what: What::Redacted(data), .. }] => thought::write(None, &[], ["", data], e),
+            [Part { what: What::Redacted(data), .. }] if data.by == Maker::OpenAi => {
+                thought::write(None, &[], ["", "", "", data.text], e);
+            }
+            [Part { what: What::Thinking { .. } | What::Redacted(_), .. }] => lost.add("thinking"),
             [Part { what: What::Call { id, name, arguments, .. }, .. }] => e.object(|e| {
                 e.key("type").str("function_call");
                 e.key("call_id").str(id);

@@ -1,6 +1,6 @@
 use super::{tools, write_items};
 use crate::llm::translate::emit::Emit;
-use crate::llm::translate::hub::{Effort, Request, Role, Shape, Wish, openai};
+use crate::llm::translate::hub::{Effort, Maker, Request, Role, Shape, Wish, openai};
 use crate::llm::translate::{BadRequest, Lost, RequestTerms};
 
 /// The fewest tokens that `max_output_tokens` may be; OpenAI refuses less.
@@ -116,7 +116,7 @@ fn write_include(request: &Request<'_, '_>, e: &mut Emit<'_>) {
     let said = request.turns.iter().filter(|turn| turn.role == Role::Assistant);
     let thinks = asked.effort().is_some_and(|effort| effort != Effort::None)
         || asked.shown == Some(true)
-        || said.flat_map(|turn| &turn.parts).any(|part| part.what.is_signed());
+        || said.flat_map(|turn| &turn.parts).any(|part| part.what.signed_by() == Some(Maker::OpenAi));
     let logprobs = request.logprobs == Some(true);
     if thinks || logprobs {
         e.key("include").array(|e| {

@@ -5,7 +5,7 @@ use super::thought;
 use crate::llm::Usage;
 use crate::llm::translate::BadReply;
 use crate::llm::translate::emit::{Emit, compact};
-use crate::llm::translate::hub::{Event, Finish};
+use crate::llm::translate::hub::{Event, Finish, Maker, Signature};
 use crate::llm::translate::stream::{WriteEvents, clip};
 use arrayvec::ArrayVec;
 
@@ -107,11 +107,19 @@ impl Writer {
         Ok(())
     }
 
-    fn signature(&mut self, pieces: [&str; 2], out: &mut Vec<u8>) -> Result<(), BadReply> {
+    /// What is signed is the call that came last, or else the thought.
+    fn signature(&mut self, signature: Signature<'_>, out: &mut Vec<u8>) -> Result<(), BadReply> {
+        match self.last_call.and_then(|number| self.calls.get_mut(number)) {
+            Some(call) if signature.by == Maker::Gemini => call.sign(signature.text),
+            Some(_) => return Ok(()),
+            None => return self.encrypted(thought::signed(signature), out),
+        }
+        self.keep(signature.text.len())
+    }
+
+    fn encrypted(&mut self, pieces: thought::Encrypted<'_>, out: &mut Vec<u8>) -> Result<(), BadReply> {
         self.keep(pieces.iter().map(|piece| piece.len()).sum())?;
-        if let Some(call) = self.last_call.and_then(|number| self.calls.get_mut(number)) {
-            call.sign(pieces);
-        } else if let Some((thought, _)) = self.thought(out) {
+        if let Some((thought, _)) = self.thought(out) {
             thought.sign(pieces);
         }
         Ok(())
@@ -204,10 +212,10 @@ impl WriteEvents for Writer {
                 }
                 Ok(())
             }
-            Event::Signature(signature) => self.signature(["", signature], out),
+            Event::Signature(signature) => self.signature(signature, out),
             Event::Redacted(data) => {
                 self.close_item(Status::Completed, out);
-                self.signature(thought::redacted(data), out)?;
+                self.encrypted(thought::redacted(data), out)?;
                 self.close_item(Status::Completed, out);
                 Ok(())
             }
