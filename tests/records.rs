@@ -38,6 +38,7 @@ const MEMBERS: [&str; 25] = [
     "attempts",
     "outcome",
     "price",
+    "guard",
 ];
 
 const PROMPT: &str = "How long is a minute?";

@@ -186,6 +186,11 @@ impl Entry {
     pub(super) fn ended(&mut self, outcome: Outcome) {
         self.record.outcome = outcome;
     }
+
+    /// Says which guard rejected the request or its answer.
+    pub(super) fn rejected_by(&mut self, guard: &str) {
+        self.record.guard = bounded(guard.as_bytes());
+    }
 }
 
 fn micros(time: std::time::Duration) -> u64 {

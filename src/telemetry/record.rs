@@ -71,6 +71,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// By which price it was counted; `None` when there was nothing to price.
     pub price: Option<Priced>,
+    /// Which guard rejected the request or its answer, as `request/0 regex`: the first of the guards of requests, by an
+    /// expression. Empty when none did.
+    pub guard: ArrayString<24>,
 }
 
 /// By which price an exchange was counted.
@@ -112,6 +115,7 @@ impl Record {
             attempts: 0,
             outcome: Outcome::Fault,
             price: None,
+            guard: ArrayString::new_const(),
         }
     }
 
@@ -151,6 +155,7 @@ impl Record {
             attempts,
             outcome,
             price,
+            guard,
         } = self;
         (*time, *by, *from) = (time_unix_ms, worker, client);
         route.erase();
@@ -161,6 +166,7 @@ impl Record {
         path.clear();
         model_asked.clear();
         model_used.clear();
+        guard.clear();
         (*format, *provider, *first_byte_us) = (None, None, None);
         (*rule, *status, *streamed, *attempts) = (0, 0, false, 0);
         (*cost_nano_usd, *duration_us, *bytes_in, *bytes_out) = (0, 0, 0, 0);
@@ -181,7 +187,7 @@ impl Record {
     /// `format`, `provider`, `model_asked`, `model_used`, `status`, `streamed`, `usage` {`source`, `input`,
     /// `cached_input`, `cache_write`, `output`, `reasoning`, `cache_write_1h`, `audio_input`, `audio_output`},
     /// `cost_nano_usd`, `limits` [{`rule`, `unit`, `admitted`, `reserved`, `settled`, `balance_after`,
-    /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`.
+    /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`, `guard`.
     /// New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
@@ -210,6 +216,7 @@ impl Record {
         json.plain("attempts", self.attempts);
         json.word("outcome", self.outcome.name());
         json.text("price", self.price.map(|price| price.source.name()));
+        json.text("guard", non_empty(&self.guard));
         json.end();
         out.push(b'\n');
     }
@@ -321,6 +328,7 @@ mod tests {
         record.duration_us = 1_750_000;
         (record.bytes_in, record.bytes_out, record.attempts) = (2048, 65_536, 2);
         record.outcome = Outcome::Completed;
+        record.guard = bounded(b"response/1 webhook");
         record.price = Some(Priced { payee: Payee::named("anthropic"), source: PriceSource::Listed });
         record
     }
@@ -339,7 +347,7 @@ mod tests {
             r#""balance_after":19,"retry_after_ms":3},{"rule":"ns/p/\"tpm\"","unit":"tokens","#,
             r#""admitted":false,"reserved":1,"settled":2,"balance_after":-5,"retry_after_ms":3}],"#,
             r#""first_byte_us":250000,"duration_us":1750000,"bytes_in":2048,"bytes_out":65536,"#,
-            r#""attempts":2,"outcome":"completed","price":"listed"}"#,
+            r#""attempts":2,"outcome":"completed","price":"listed","guard":"response/1 webhook"}"#,
             "\n",
         );
         assert_eq!(line(&full()), expected);
@@ -354,7 +362,7 @@ mod tests {
             r#""usage":{"source":"none","input":0,"cached_input":0,"cache_write":0,"output":0,"#,
             r#""reasoning":0,"cache_write_1h":0,"audio_input":0,"audio_output":0},"cost_nano_usd":0,"#,
             r#""limits":[],"first_byte_us":null,"duration_us":0,"#,
-            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null}"#,
+            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null,"guard":null}"#,
             "\n",
         );
         assert_eq!(line(&Record::begun(0, 0, client())), expected);
