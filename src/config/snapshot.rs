@@ -242,7 +242,7 @@ pub struct GuardService {
     pub forward: Vec<(String, ValueMatch)>,
     /// Whether everything passes while it says nothing.
     pub fails_open: bool,
-    /// For what it rejects without words of its own; by its name records know the guard.
+    /// For what it rejects without words of its own; it says which guard it is, too.
     pub rejection: Arc<guard::Rejection>,
 }
 

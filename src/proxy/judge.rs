@@ -140,7 +140,7 @@ impl Judges {
                         Fault::Rejected(_) => count(Check::Reject),
                         _ => count(Check::FailClosed),
                     }
-                    entry.rejected_by(&service.rejection.by);
+                    entry.rejected_by(service.rejection.by);
                     return Err(fault);
                 }
             }
@@ -215,7 +215,7 @@ fn apply(verdict: Verdict, service: &GuardService, said: &mut [Said]) -> Result<
         Verdict::Pass => Ok(Check::Pass),
         Verdict::Flagged => reject(service.rejection.clone()),
         Verdict::Rejected { status, message } => {
-            reject(Arc::new(Rejection { by: service.rejection.by.clone(), status, message }))
+            reject(Arc::new(Rejection { by: service.rejection.by, status, message }))
         }
         Verdict::Masked(texts) => {
             // What is out already cannot be masked any more.

@@ -42,7 +42,7 @@ pub(super) async fn fault(
 ) -> Then {
     entry.ended(fault.outcome());
     if let Fault::Rejected(rejection) = fault {
-        entry.rejected_by(&rejection.by);
+        entry.rejected_by(rejection.by);
     }
     let Some(status) = fault.status() else { return Then::Close };
     entry.record.status = status;

@@ -3,6 +3,7 @@
 use super::cells::{Counter, Gauge};
 use super::record::Outcome;
 use crate::base::{self, Tokens};
+use std::fmt;
 
 /// What the label `status` says: statuses of which tollgate counts each, then the classes of all others.
 pub const STATUSES: [&str; 24] = [
@@ -183,6 +184,32 @@ impl GuardChecks {
 
     pub(super) fn add_to(&self, sums: &mut [u64; CHECK_SERIES]) {
         add_all(&self.0, sums);
+    }
+}
+
+/// A guard, as records call it: `request/0 regex` is the first of a policy's guards of requests, with an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardName {
+    phase: u8,
+    number: u8,
+    kind: u8,
+}
+
+impl GuardName {
+    /// The guard at that place of its list; names are those of [`PHASES`] and [`GUARDS`].
+    pub fn new(phase: &str, number: usize, kind: &str) -> GuardName {
+        let place =
+            |list: &[&str], name: &str| list.iter().position(|known| *known == name).unwrap_or_default();
+        let narrow = |place: usize| u8::try_from(place).unwrap_or(u8::MAX);
+        let (phase, kind) = (place(&PHASES, phase), place(&GUARDS, kind));
+        GuardName { phase: narrow(phase), number: narrow(number), kind: narrow(kind) }
+    }
+}
+
+impl fmt::Display for GuardName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |list: &[&'static str], place: u8| list.get(usize::from(place)).copied().unwrap_or_default();
+        write!(f, "{}/{} {}", of(&PHASES, self.phase), self.number, of(&GUARDS, self.kind))
     }
 }
 

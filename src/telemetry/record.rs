@@ -7,7 +7,7 @@
 
 use super::counters::UsageCounts;
 use super::json::Object;
-pub use super::lists::Payee;
+pub use super::lists::{GuardName, Payee};
 pub use super::outcome::{Outcome, PriceSource, UsageSource};
 use super::time::Utc;
 pub use super::verdicts::{DECISIONS_MAX, Decision, Decisions, Name, Verdict};
@@ -71,9 +71,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// By which price it was counted; `None` when there was nothing to price.
     pub price: Option<Priced>,
-    /// Which guard rejected the request or its answer, as `request/0 regex`: the first of the guards of requests, by an
-    /// expression. Empty when none did.
-    pub guard: ArrayString<24>,
+    /// Which guard rejected the request or its answer.
+    pub guard: Option<GuardName>,
 }
 
 /// By which price an exchange was counted.
@@ -115,7 +114,7 @@ impl Record {
             attempts: 0,
             outcome: Outcome::Fault,
             price: None,
-            guard: ArrayString::new_const(),
+            guard: None,
         }
     }
 
@@ -166,12 +165,11 @@ impl Record {
         path.clear();
         model_asked.clear();
         model_used.clear();
-        guard.clear();
         (*format, *provider, *first_byte_us) = (None, None, None);
         (*rule, *status, *streamed, *attempts) = (0, 0, false, 0);
         (*cost_nano_usd, *duration_us, *bytes_in, *bytes_out) = (0, 0, 0, 0);
         (*usage, *usage_source) = (UsageCounts::default(), UsageSource::None);
-        (*outcome, *price) = (Outcome::Fault, None);
+        (*outcome, *price, *guard) = (Outcome::Fault, None, None);
     }
 
     /// Keeps the path of `target`, without its query, as far as there is room.
@@ -216,7 +214,10 @@ impl Record {
         json.plain("attempts", self.attempts);
         json.word("outcome", self.outcome.name());
         json.text("price", self.price.map(|price| price.source.name()));
-        json.text("guard", non_empty(&self.guard));
+        match self.guard {
+            Some(guard) => json.quoted("guard", guard),
+            None => json.text("guard", None),
+        }
         json.end();
         out.push(b'\n');
     }
@@ -328,7 +329,7 @@ mod tests {
         record.duration_us = 1_750_000;
         (record.bytes_in, record.bytes_out, record.attempts) = (2048, 65_536, 2);
         record.outcome = Outcome::Completed;
-        record.guard = bounded(b"response/1 webhook");
+        record.guard = Some(GuardName::new("response", 1, "webhook"));
         record.price = Some(Priced { payee: Payee::named("anthropic"), source: PriceSource::Listed });
         record
     }

@@ -86,12 +86,23 @@ pub enum Action {
 /// What a client is told whose request, or whose answer, is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Which guard rejects it, as records say: `request/0 regex`.
-    pub by: Arc<str>,
+    /// Which guard rejects it.
+    pub by: By,
     /// The HTTP status, 200 to 599.
     pub status: u16,
     /// In words.
     pub message: String,
+}
+
+/// A guard among those of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By {
+    /// What it looks at.
+    pub phase: Phase,
+    /// Its place in the policy's list, from 0.
+    pub number: usize,
+    /// What kind of guard it is, as metrics say.
+    pub kind: &'static str,
 }
 
 /// Why an answer may not pass.

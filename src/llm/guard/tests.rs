@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 mod asked;
 
+const BY: By = By { phase: Phase::Request, number: 0, kind: "regex" };
 const FORMATS: [Format; 4] = [OpenAiChat, AnthropicMessages, OpenAiResponses, GeminiGenerate];
 
 fn masks(patterns: &[&str]) -> Arc<Guard> {
@@ -14,7 +15,7 @@ fn masks(patterns: &[&str]) -> Arc<Guard> {
 }
 
 fn rejects(pattern: &str) -> Action {
-    Action::Reject(Arc::new(Rejection { by: "test".into(), status: 451, message: pattern.to_owned() }))
+    Action::Reject(Arc::new(Rejection { by: BY, status: 451, message: pattern.to_owned() }))
 }
 
 fn custom(pattern: &str) -> Vec<Pattern> {

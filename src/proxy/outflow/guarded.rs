@@ -96,7 +96,7 @@ impl Outflow {
     /// and the provider generates no more.
     pub(in crate::proxy) fn end_rejected(&mut self, entry: &mut Entry, call: &Call<'_>) {
         if let Some(rejection) = self.sieve.as_ref().and_then(|sieve| sieve.rejected()) {
-            entry.rejected_by(&rejection.by);
+            entry.rejected_by(rejection.by);
         }
         self.note_patterns(entry);
         let (usage, _) = entry.usage();

@@ -3,7 +3,7 @@
 use super::service::{self, Service};
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
-use crate::llm::guard::{Action, Builtin, Guard, Pattern, Phase, Rejection};
+use crate::llm::guard::{Action, Builtin, By, Guard, Pattern, Phase, Rejection};
 use std::sync::Arc;
 
 // The first is kgateway's, the others are ours.
@@ -81,38 +81,49 @@ fn entry(
     services: &mut Vec<Service>,
 ) -> Option<(Vec<Pattern>, Action)> {
     fields.unsupported(&["scope"], "remove it: all texts of the conversation and of its tools are looked at");
-    let custom =
-        ["customResponse", "response"].map(|name| fields.get(name).map(|field| field.fields(rejection)));
+    let custom = ["customResponse", "response"].map(|name| fields.get(name).map(|field| field.fields(words)));
     let custom = custom.into_iter().flatten().next();
     let regex = if service::is_there(fields) { fields.get("regex") } else { fields.need("regex") };
     services.extend(service::read(fields, phase, number, custom.as_ref().and_then(Option::as_ref)));
     let (patterns, rejects) = regex?.fields(|fields| Some(regex_of(fields)))?;
     let custom = match custom {
         Some(custom) => custom?,
-        None => usual(),
+        None => Words::usual(),
     };
-    let rejection = Rejection { by: format!("{}/{number} regex", phase.name()).into(), ..custom };
-    let action = if rejects { Action::Reject(Arc::new(rejection)) } else { Action::Mask };
+    let by = By { phase, number, kind: "regex" };
+    let action = if rejects { Action::Reject(custom.said_by(by)) } else { Action::Mask };
     Some((patterns, action))
 }
 
-/// What a client is told unless the guard says otherwise (kgateway).
-pub(super) fn usual() -> Rejection {
-    let message = "The request was rejected due to inappropriate content".to_owned();
-    Rejection { by: "".into(), status: 403, message }
+/// What a client is told whose request is rejected.
+#[derive(Clone)]
+pub(super) struct Words {
+    status: u16,
+    message: String,
 }
 
-fn rejection(fields: &mut Fields<'_>) -> Option<Rejection> {
+impl Words {
+    /// Unless the guard says otherwise (kgateway).
+    pub(super) fn usual() -> Words {
+        Words { status: 403, message: "The request was rejected due to inappropriate content".to_owned() }
+    }
+
+    pub(super) fn said_by(self, by: By) -> Arc<Rejection> {
+        Arc::new(Rejection { by, status: self.status, message: self.message })
+    }
+}
+
+fn words(fields: &mut Fields<'_>) -> Option<Words> {
     let message = fields.get("message").map(|field| field.word());
     let status = fields.get("statusCode").map(|field| field.integer(200..=599));
-    let mut rejection = usual();
+    let mut words = Words::usual();
     if let Some(message) = message {
-        rejection.message = message?.value;
+        words.message = message?.value;
     }
     if let Some(status) = status {
-        rejection.status = u16::try_from(status?.value).ok()?;
+        words.status = u16::try_from(status?.value).ok()?;
     }
-    Some(rejection)
+    Some(words)
 }
 
 fn regex_of(fields: &mut Fields<'_>) -> (Vec<Pattern>, bool) {

@@ -1,13 +1,13 @@
 //! Guards that ask a service: webhooks, and OpenAI's moderation.
 
-use super::guard::usual;
+use super::guard::Words;
 use crate::config::diagnostic::Place;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::resources::Reference;
 use crate::config::resources::backend::provider::token;
 use crate::config::resources::backend::{Host, Token, host_and_port};
 use crate::config::resources::httproute::{backend_reference, value_matches};
-use crate::llm::guard::{self, Phase, Rejection};
+use crate::llm::guard::{self, By, Phase, Rejection};
 use crate::route::matches::ValueMatch;
 use std::sync::Arc;
 
@@ -20,7 +20,6 @@ pub(crate) struct Service {
     pub(crate) fails_open: bool,
     /// For what it rejects without words of its own; which guard it is too.
     pub(crate) rejection: Arc<Rejection>,
-    pub(crate) at: Place,
 }
 
 /// Who is asked.
@@ -50,7 +49,7 @@ pub(super) fn read(
     fields: &mut Fields<'_>,
     phase: Phase,
     number: usize,
-    custom: Option<&Rejection>,
+    custom: Option<&Words>,
 ) -> Vec<Service> {
     fields.unsupported(&OTHERS, "use regex, webhook or openAIModeration");
     let webhook = fields.get("webhook").and_then(|field| field.fields(webhook));
@@ -61,9 +60,9 @@ pub(super) fn read(
         moderation(&within, phase)
     });
     let service = |Parts { asks, addressee, forward, fails_open }: Parts| {
-        let by = format!("{}/{number} {}", phase.name(), asks.name()).into();
-        let words = custom.cloned().unwrap_or_else(usual);
-        Service { asks, addressee, forward, fails_open, rejection: Arc::new(Rejection { by, ..words }) }
+        let words = custom.cloned().unwrap_or_else(Words::usual);
+        let rejection = words.said_by(By { phase, number, kind: asks.name() });
+        Service { asks, addressee, forward, fails_open, rejection }
     };
     [webhook, newer, older].into_iter().flatten().map(service).collect()
 }
