@@ -1,7 +1,6 @@
 //! Guards that ask a service: webhooks, and OpenAI's moderation.
 
 use super::guard::Words;
-use crate::config::diagnostic::Place;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::resources::Reference;
 use crate::config::resources::backend::provider::token;
@@ -67,6 +66,7 @@ pub(super) fn read(
     [webhook, newer, older].into_iter().flatten().map(service).collect()
 }
 
+/// What the fields of a service say.
 struct Parts {
     asks: guard::Service,
     addressee: Addressee,
@@ -81,7 +81,7 @@ fn webhook(fields: &mut Fields<'_>) -> Option<Parts> {
     let host = fields.get("host").map(|field| (field.clone(), field.fields(host_and_port)));
     let forward =
         fields.get("forwardHeaderMatches").map_or_else(Vec::new, |field| value_matches(&field, true));
-    let fails_open = fields.get("failureMode").map(|field| field.one_of(&MODES));
+    let fails_open = fields.get("failureMode").and_then(|field| field.one_of(&MODES));
     // What agentgateway calls Audit would ask and let everything pass.
     fields.get("action").and_then(|field| field.one_of(&[("Reject", ())]));
     let addressee = match (reference, host) {
@@ -97,10 +97,7 @@ fn webhook(fields: &mut Fields<'_>) -> Option<Parts> {
             return None;
         }
     };
-    let fails_open = match fails_open {
-        Some(mode) => mode?.value,
-        None => false,
-    };
+    let fails_open = fails_open.is_some_and(|mode| mode.value);
     Some(Parts { asks: guard::Service::Webhook, addressee, forward, fails_open })
 }
 
@@ -118,18 +115,19 @@ fn moderation(field: &Cursor<'_>, phase: Phase) -> Option<Parts> {
             })
         });
         fields.get("action").and_then(|field| field.one_of(&[("Reject", ())]));
-        let model = match model {
-            Some(model) => model?.value,
-            None => MODEL.to_owned(),
-        };
-        match newer.or(older) {
-            Some(token) => Some((model, own(fields.at(), fields, token?)?)),
+        let token = match newer.or(older) {
+            Some(token) => token.and_then(|token| own(fields, token)),
             None => {
                 let help = "write policies: {auth: {secretRef: {name: ...}}}, or authToken as in a Backend";
                 fields.faults().fault_with_help(fields.at(), "api.openai.com wants a credential", help);
                 None
             }
-        }
+        };
+        let model = match model {
+            Some(model) => model?.value,
+            None => MODEL.to_owned(),
+        };
+        Some((model, token?))
     });
     let (model, token) = read.filter(|_| phase == Phase::Request)?;
     let asks = guard::Service::Moderation { model: model.into() };
@@ -137,10 +135,10 @@ fn moderation(field: &Cursor<'_>, phase: Phase) -> Option<Parts> {
 }
 
 /// A credential of the guard's own: the client's is for its provider.
-fn own(at: Place, fields: &Fields<'_>, token: Token) -> Option<Token> {
+fn own(fields: &Fields<'_>, token: Token) -> Option<Token> {
     if matches!(token, Token::Passthrough) {
         let help = "write kind: SecretRef with secretRef";
-        fields.faults().fault_with_help(at, "a guard asks with a credential of its own", help);
+        fields.faults().fault_with_help(fields.at(), "a guard asks with a credential of its own", help);
         return None;
     }
     Some(token)

@@ -14,7 +14,8 @@ fn said(format: Format, body: &str) -> Vec<(&'static str, String)> {
 
 #[test]
 fn every_format_says_who_says_what() {
-    let rows: [(Format, &str, &[(&str, &str)]); 7] = [
+    type Row<'a> = (Format, &'a str, &'a [(&'a str, &'a str)]);
+    let rows: [Row<'_>; 7] = [
         (
             OpenAiChat,
             r#"{"messages":[{"role":"developer","content":"a"},{"content":[{"type":"text","text":"b"},{"type":"text","text":"c"}],"role":"user"},{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"t","content":"d\u0021"},{"role":"user","content":""}],"tools":[{"function":{"description":"e"}}]}"#,
