@@ -5,7 +5,8 @@ mod support;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::{
-    API_MODEL, Answer, ROUTES, Rig, Settled, USER_TEXT, Wire, apis, chat, limits, message, settings,
+    API_MODEL, Rig, Settled, USER_TEXT, Wire, agentgateway, apis, chat, heard, limits, message, ok, seen,
+    settings, traffic, ways,
 };
 use tollgate::telemetry::Outcome;
 use tollgate_loadtest::coding::{Coding, encode};
@@ -19,33 +20,6 @@ fn rig(script: Script, policies: &str) -> Rig {
 
 fn script() -> Script {
     Script { input_tokens: Count::Fixed(1_000), output_tokens: 77, ..Script::default() }
-}
-
-/// A TrafficPolicy whose `ai` is this, in YAML's flow style, on a route.
-fn traffic(route: &str, ai: &str) -> String {
-    format!(
-        "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: {route}-ai, namespace: llm}}\n\
-         spec:\n  targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: {route}}}]\n  ai: {ai}\n"
-    )
-}
-
-/// An AgentgatewayPolicy whose `backend.ai` is this, on the whole Gateway.
-fn agentgateway(ai: &str) -> String {
-    format!(
-        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: ai, namespace: llm}}\n\
-         spec:\n  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: edge}}]\n  backend: {{ai: {ai}}}\n"
-    )
-}
-
-/// What the provider saw last: its target, and its body.
-fn seen(rig: &Rig) -> (String, Value) {
-    let seen = rig.simulator.requests().pop().expect("it came");
-    (seen.target.clone(), serde_json::from_slice(&seen.body).expect("JSON"))
-}
-
-fn ok(answer: Answer) -> Answer {
-    assert_eq!((answer.status, answer.complete), (200, true), "{}", answer.text());
-    answer
 }
 
 // === what is made of requests ===
@@ -227,32 +201,6 @@ fn paths_have_the_formats_that_they_are_given() {
 }
 
 // === guards ===
-
-/// Every way in which text is generated: the name of the HTTPRoute, the path, the body, whether it streams.
-fn ways(said: &str) -> Vec<(&'static str, String, String, bool)> {
-    let said = |body: String| body.replace(USER_TEXT, said);
-    let mut ways = Vec::new();
-    for streamed in [false, true] {
-        for route in ROUTES {
-            ways.push((route.name, route.path.to_owned(), said(route.body(API_MODEL, streamed)), streamed));
-        }
-        for wire in Wire::STREAMED {
-            ways.push((wire.route(), wire.path(streamed), said(wire.body(streamed)), streamed));
-        }
-    }
-    ways
-}
-
-/// The text of an answer to the request of that path, and why it ended.
-fn heard(path: &str, answer: &Answer) -> (String, String) {
-    if let Some(route) = ROUTES.iter().find(|route| route.path == path) {
-        let said = route.read(answer);
-        return (said.text, said.finish);
-    }
-    let wire = if path.starts_with("/ge") { Wire::Gemini } else { Wire::Responses };
-    let heard = wire.read(answer);
-    (heard.text, heard.finish)
-}
 
 fn saying(text: &str) -> Script {
     Script { reply: Reply::Text(text.to_owned()), chunks: 17, ..script() }

@@ -12,7 +12,7 @@ use support::{Client, Rig, bucket, chat, manifests, message, settings, until};
 use tollgate_loadtest::{Count, Ending, Fault, Script, Simulator};
 
 /// Every member of a record, in order: what `Record::json_line` documents.
-const MEMBERS: [&str; 26] = [
+const MEMBERS: [&str; 27] = [
     "time",
     "worker",
     "route",
@@ -39,6 +39,7 @@ const MEMBERS: [&str; 26] = [
     "outcome",
     "price",
     "headers",
+    "guard",
 ];
 
 const PROMPT: &str = "How long is a minute?";

@@ -40,8 +40,8 @@ pub use settings::{
     UnknownModel, Upstream, Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Retry,
-    Rule, RuleTimeouts, Signs, Snapshot, Target,
+    Backend, BackendChoice, BackendFilters, BackendKind, Credential, GuardService, HttpsListener, Listener,
+    Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
 
 use diagnostic::Faults;

@@ -6,11 +6,13 @@ use crate::limit::{self, LIMITS_MAX};
 use crate::llm::Tokenizer;
 use crate::llm::auth::Origin;
 use crate::llm::auth::aws::Credentials;
+use crate::llm::guard;
 use crate::llm::policy::Policy;
 use crate::llm::price::{Catalogue, PriceId, Rates};
 use crate::llm::provider::{Dialect, Provider};
 use crate::llm::translate::Guardrail;
 use crate::route::filters::{Filters, HeaderEdits};
+use crate::route::matches::ValueMatch;
 use crate::route::narrowest;
 use crate::route::table::Table;
 use crate::route::weighted::Weighted;
@@ -34,6 +36,8 @@ pub struct Snapshot {
     pub limits: Vec<limit::Rule>,
     /// Distinct addressees of connections: a worker keeps one pool for each.
     pub targets: Vec<Target>,
+    /// Whom guards ask; guards name them by their index.
+    pub services: Vec<GuardService>,
     /// Process settings.
     pub settings: Settings,
     /// What tokens cost; empty when no source held a price.
@@ -274,6 +278,24 @@ impl Credential {
             _ => None,
         }
     }
+}
+
+/// A service that judges texts for a guard.
+pub struct GuardService {
+    /// What it is, and so how it is asked.
+    pub asks: guard::Service,
+    /// An index of [`Snapshot::targets`].
+    pub target: u32,
+    /// The value of `Host`.
+    pub host_header: Arc<str>,
+    /// The value of `Authorization`, for who wants one.
+    pub credential: Option<Secret>,
+    /// Header lines that are sent on, by name and value: of a request its own, of an answer the answer's.
+    pub forward: Vec<(String, ValueMatch)>,
+    /// Whether everything passes while it says nothing.
+    pub fails_open: bool,
+    /// For what it rejects without words of its own; it says which guard it is, too.
+    pub rejection: Arc<guard::Rejection>,
 }
 
 /// Where connections go. Names are resolved by the coordinator.

@@ -491,7 +491,7 @@ async fn attempt(
 
 /// A request on its way.
 #[derive(Default)]
-struct Sending {
+pub(super) struct Sending {
     /// The request when its send is over.
     request: Option<Gather>,
     /// Some of it was not taken.
@@ -499,8 +499,13 @@ struct Sending {
 }
 
 impl Sending {
+    /// Whether all of the request has left, so that the connection can be used again.
+    pub(super) fn is_sent(&self) -> bool {
+        self.request.is_some() && !self.unsent
+    }
+
     /// The answer's head and what came with it; `None` when the connection broke before any byte of one.
-    async fn until_answered(
+    pub(super) async fn until_answered(
         &mut self,
         upstream: &Upstream,
         client: &Stream,

@@ -5,11 +5,12 @@ use super::pricing::Pricing;
 use super::worker::{Serving, Worker};
 use crate::base::{Money, Tick, Tokens};
 use crate::llm::estimate::output_tokens;
+use crate::llm::guard::By;
 use crate::llm::translate::Lost;
 use crate::llm::{Meter, Usage, Work};
 use crate::mail::Sheet;
 use crate::runtime::clock;
-use crate::telemetry::record::bounded;
+use crate::telemetry::record::{GuardName, bounded};
 use crate::telemetry::{Outcome, UsageCounts, UsageSource};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -185,6 +186,11 @@ impl Entry {
     /// Says how the exchange ended.
     pub(super) fn ended(&mut self, outcome: Outcome) {
         self.record.outcome = outcome;
+    }
+
+    /// Says which guard rejected the request or its answer.
+    pub(super) fn rejected_by(&mut self, By { phase, number, kind }: By) {
+        self.record.guard = Some(GuardName::new(phase.name(), number, kind));
     }
 }
 

@@ -7,7 +7,7 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{attempts, handshake, plain, policy, relay, reply};
+use super::{attempts, handshake, judge, plain, policy, relay, reply};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
@@ -161,7 +161,10 @@ async fn serve(
             Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
         }
     };
-    let renamed = policy::apply(rule, format, message, &mut ask, path_model)?;
+    let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
+    if judge::is_asked(rule, format) {
+        Box::pin(judge::request(client, entry, (rule, head, format), message, &mut ask)).await?;
+    }
     let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
     ask.stream = endpoint.streamed.or(ask.stream);
     entry.record.bytes_in = message.received;

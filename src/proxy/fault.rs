@@ -40,6 +40,12 @@ pub(super) enum Fault {
     BadRequest { param: String, message: String },
     /// A guard rejects it, or its answer.
     Rejected(Arc<Rejection>),
+    /// It has more texts than a guard's service may be asked about.
+    Unaskable,
+    /// A guard's service said nothing, for this reason, and what is not judged does not pass.
+    Unjudged(&'static str),
+    /// The time of the whole exchange was over before a guard's service said anything.
+    JudgedLate,
     /// The model of that name has no price at the vendor, and such models are refused.
     Unpriced { model: String, vendor: &'static str },
     /// A limit does not admit it.
@@ -89,6 +95,9 @@ impl Fault {
             Fault::Endpoint(Mismatch::Unserved(_)) | Fault::Unpaired(..) => 501,
             Fault::UnknownCoding => 415,
             Fault::Rejected(rejection) => rejection.status,
+            Fault::Unaskable => 413,
+            // As agentgateway answers when a webhook fails.
+            Fault::Unjudged(_) => 503,
             Fault::Refused(_) => 429,
             Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
             Fault::MissingKey(..) => 400,
@@ -99,7 +108,7 @@ impl Fault {
             Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => {
                 503
             }
-            Fault::ProviderSlow => 504,
+            Fault::ProviderSlow | Fault::JudgedLate => 504,
         })
     }
 
@@ -158,6 +167,9 @@ impl Fault {
             )
             .into(),
             Fault::Rejected(rejection) => rejection.message.as_str().into(),
+            Fault::Unaskable => "there is more text than the guard here can be asked about".into(),
+            Fault::Unjudged(why) => format!("a guard has to judge this, and cannot: {why}").into(),
+            Fault::JudgedLate => "a guard has to judge this, and did not in time".into(),
             Fault::Refused(refused) => refusal(refused).into(),
             Fault::MissingKey(limit, part) => {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
@@ -202,9 +214,9 @@ impl Fault {
             Fault::Head(_) | Fault::Body(_) | Fault::Path(_) => Outcome::BadRequest,
             Fault::UnknownCoding | Fault::BadRequest { .. } => Outcome::BadRequest,
             Fault::Endpoint(_) | Fault::Unpaired(..) => Outcome::BadRequest,
-            Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow => Outcome::Timeout,
+            Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow | Fault::JudgedLate => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
-            Fault::Rejected(_) => Outcome::Rejected,
+            Fault::Rejected(_) | Fault::Unaskable | Fault::Unjudged(_) => Outcome::Rejected,
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
             Fault::Blocked(_) | Fault::Busy => Outcome::Refused,

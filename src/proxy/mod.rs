@@ -5,7 +5,7 @@
 //! [`tls`], as those of clients are after their [`handshake`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
 //! that we make ourselves, `caller` who asks, `fault` what can go wrong, `policy` what
-//! operators make of requests and answers, `pricing` what they cost, and `entry` the books: whatever
+//! operators make of requests and answers, `judge` whom guards ask about them, `pricing` what they cost, and `entry` the books: whatever
 //! happens, it settles.
 
 mod attempts;
@@ -18,6 +18,7 @@ mod entry;
 mod exchange;
 mod fault;
 pub mod handshake;
+mod judge;
 mod outflow;
 mod passage;
 mod plain;

@@ -9,17 +9,18 @@ use super::credit::Standings;
 use super::entry::Entry;
 use super::exchange::Then;
 use super::fault::Fault;
+use super::judge::Judges;
 use super::passage::{Passage, WHOLE_BYTES_MAX, passage, translate_whole};
 use super::policy;
 use super::reply::{LIMIT_HEADERS, connection, limit_headers};
 use crate::base::Span;
 use crate::config::Timeouts;
-use crate::llm::guard::{Guard, Masker};
+use crate::llm::guard::{Guard, Phase};
 use crate::llm::{Cutter, Format, Work};
 use crate::runtime::{Gather, PIECES_MAX};
 use crate::wire::http1::{BodyFault, BodyReader, Framing, Known, Progress, ResponseHead, Version, write};
 use coded::Decoding;
-use guarded::mask;
+use guarded::{Sieve, sift};
 use std::sync::Arc;
 
 /// Bytes of a stream that may be cut that are taken at once: a few events.
@@ -54,9 +55,11 @@ pub(super) struct Outflow {
     /// Watches what passes of a stream that may be cut.
     cutter: Option<Box<Cutter>>,
     /// Guards the stream, in the client's format.
-    masker: Option<Box<Masker>>,
+    sieve: Option<Box<Sieve>>,
     /// Guards the answer when it is whole.
     guard: Option<Arc<Guard>>,
+    /// Who is asked about what is said.
+    judges: Option<Box<Judges>>,
     /// Nothing covers more of the stream: it ends where its next event would begin.
     is_exhausted: bool,
     first_byte_noted: bool,
@@ -86,17 +89,17 @@ impl Outflow {
         keep_alive: bool,
         entry: &Entry,
     ) -> Outflow {
-        let guard = policy::guard_of(call, head.status, streamed);
-        let passage = match (passage(call, head, streamed, entry), guard) {
+        let guards = policy::guards_of(call, head.status, streamed);
+        let passage = match (passage(call, head, streamed, entry), guards) {
             (Passage::AsIs, Some(_)) if streamed => Passage::Decoded,
             (Passage::AsIs, Some(_)) => Passage::Whole(Vec::new()),
             (passage, _) => passage,
         };
-        let may_be_rejected = streamed && guard.is_some_and(|guard| guard.rejects());
+        let may_be_rejected = streamed && guards.is_some_and(|guards| guards.reject_answers());
         let may_be_cut = streamed && entry.may_be_cut() && call.client.work() == Work::Generates;
         let cutter = (may_be_cut || may_be_rejected).then(|| Box::new(Cutter::new(call.client)));
-        let masker =
-            guard.filter(|_| streamed).map(|guard| Box::new(Masker::new(call.client, guard.clone())));
+        let asked = guards.filter(|guards| !guards.response_services.is_empty());
+        let judges = |services| Box::new(Judges::new(Phase::Response, services, call.rule, entry));
         // What may end early has no length.
         let unchanged = matches!(passage, Passage::AsIs) && cutter.is_none();
         let delimiter = match head.framing {
@@ -114,8 +117,9 @@ impl Outflow {
             head_len: 0,
             spans: client.spare_spans(),
             cutter,
-            masker,
-            guard: guard.filter(|_| !streamed).cloned(),
+            sieve: guards.filter(|_| streamed).map(|guards| Sieve::new(call, guards)),
+            guard: guards.filter(|_| !streamed).map(|guards| guards.response.clone()),
+            judges: asked.map(|guards| judges(guards.response_services.clone())),
             is_exhausted: false,
             first_byte_noted: false,
             standings: Standings::new(),
@@ -127,6 +131,9 @@ impl Outflow {
     pub(super) fn begin(&mut self, entry: &Entry, call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) {
         self.standings = entry.standings();
         self.unix_ms = entry.worker.moment().unix_ms;
+        if let Some(judges) = &mut self.judges {
+            judges.read_lines(&head.headers, bytes, entry);
+        }
         if call.http10 && self.delimiter == Delimiter::Chunks {
             (self.delimiter, self.keep_alive) = (Delimiter::Close, false);
         }
@@ -199,7 +206,7 @@ impl Outflow {
         if self.decoding.is_some() {
             return self.take_coded(read, bytes, first, entry);
         }
-        let Outflow { gather, passage, spans, cutter, masker, is_exhausted, .. } = self;
+        let Outflow { gather, passage, spans, cutter, sieve, is_exhausted, .. } = self;
         // Of a stream that ends at its next event, what comes after that is neither passed nor charged.
         if let (Passage::AsIs, Some(cutter)) = (&passage, &mut *cutter) {
             watch(cutter, spans, first, bytes, *is_exhausted);
@@ -209,7 +216,7 @@ impl Outflow {
             if let Some(meter) = &mut entry.meter {
                 meter.feed(data);
             }
-            pass(passage, cutter, masker, data, &mut gather.ours)?;
+            pass(passage, cutter, sieve, data, &mut gather.ours)?;
         }
         if !matches!(passage, Passage::AsIs) {
             spans.clear();
@@ -217,41 +224,62 @@ impl Outflow {
         progress(read).map(Taken::from)
     }
 
-    /// The provider's answer is complete: writes what only its end brings.
-    pub(super) fn finish(
-        &mut self,
-        entry: &mut Entry,
-        call: &Call<'_>,
-        head: &ResponseHead,
-    ) -> Result<(), Fault> {
-        let ours = &mut self.gather.ours;
-        let before = ours.len();
-        match &mut self.passage {
-            Passage::AsIs | Passage::Decoded => {}
-            Passage::Strip(stripper) => stripper.finish(ours),
-            Passage::Stream(translation) => translation.translator.finish(ours),
-            Passage::Whole(whole) => {
-                let mut translated = Vec::new();
-                let status = translate_whole(call, head.status, whole, entry, &mut translated)?;
-                if let Some(guard) = &self.guard
-                    && let Some(masked) = policy::guarded(guard, call.client, &translated)?
-                {
-                    translated = masked;
-                }
-                if status != head.status {
-                    replace_status(ours, status);
-                    entry.record.status = status;
-                }
-                write::content_length(ours, translated.len() as u64);
-                write::end(ours);
-                ours.extend_from_slice(&translated);
-                self.delimiter = Delimiter::Length;
-            }
+    /// The provider's answer is complete: writes what only its end brings. Services are not asked: see
+    /// [`finish_judged`](Outflow::finish_judged).
+    pub(super) fn finish(&mut self, entry: &mut Entry, call: &Call<'_>, status: u16) -> Result<(), Fault> {
+        if let Some((status, answer)) = self.whole(entry, call, status)? {
+            self.write_whole(entry, status, &answer);
+            return Ok(());
         }
-        self.mask_last(before)?;
+        self.finish_stream(entry)?;
         if self.is_rejected() {
             self.end_rejected(entry, call);
         }
+        Ok(())
+    }
+
+    /// The answer that was collected, in the client's format and guarded by patterns, and its status; `None` of one that was not
+    /// collected.
+    fn whole(
+        &mut self,
+        entry: &Entry,
+        call: &Call<'_>,
+        status: u16,
+    ) -> Result<Option<(u16, Vec<u8>)>, Fault> {
+        let Passage::Whole(whole) = &mut self.passage else { return Ok(None) };
+        let mut translated = Vec::new();
+        let status = translate_whole(call, status, whole, entry, &mut translated)?;
+        if let Some(guard) = &self.guard
+            && let Some(masked) = policy::guarded(guard, call.client, &translated, entry)?
+        {
+            translated = masked;
+        }
+        Ok(Some((status, translated)))
+    }
+
+    fn write_whole(&mut self, entry: &mut Entry, status: u16, answer: &[u8]) {
+        let ours = &mut self.gather.ours;
+        if status != entry.record.status {
+            replace_status(ours, status);
+            entry.record.status = status;
+        }
+        write::content_length(ours, answer.len() as u64);
+        write::end(ours);
+        ours.extend_from_slice(answer);
+        self.delimiter = Delimiter::Length;
+    }
+
+    /// Writes what only the end of a stream brings.
+    fn finish_stream(&mut self, entry: &Entry) -> Result<(), Fault> {
+        let ours = &mut self.gather.ours;
+        let before = ours.len();
+        match &mut self.passage {
+            Passage::Strip(stripper) => stripper.finish(ours),
+            Passage::Stream(translation) => translation.translator.finish(ours),
+            Passage::AsIs | Passage::Decoded | Passage::Whole(_) => {}
+        }
+        self.sift_last(before)?;
+        self.note_patterns(entry);
         Ok(())
     }
 
@@ -267,10 +295,15 @@ impl Outflow {
         let ours = &mut self.gather.ours;
         let before = ours.len();
         match (&mut self.passage, &self.cutter) {
+            // Only whole events have passed; what nobody has judged does not any more.
+            (_, Some(cutter)) if self.judges.is_some() => {
+                cutter.finish(&usage, include_usage, ours);
+                return false;
+            }
             (Passage::Stream(translation), _) => {
                 translation.translator.cut(Some(usage), ours);
                 // The events of the end are short, and what was rejected has an end of its own.
-                let _ = self.mask_last(before);
+                let _ = self.sift_last(before);
             }
             (_, Some(cutter)) if cutter.at_boundary() => {
                 // What is ours goes out before what is theirs, and this must come after it.
@@ -278,7 +311,7 @@ impl Outflow {
                     ours.extend_from_slice(span.of(bytes));
                 }
                 let before = ours.len();
-                let _ = self.mask_last(before);
+                let _ = self.sift_last(before);
                 if let Some(cutter) = self.cutter.as_ref().filter(|_| !self.is_rejected()) {
                     cutter.finish(&usage, include_usage, &mut self.gather.ours);
                 }
@@ -304,7 +337,8 @@ impl Outflow {
                 let before = self.gather.ours.len();
                 translation.translator.finish(&mut self.gather.ours);
                 // What follows is an end, which is short.
-                let _ = self.mask_last(before);
+                let _ = self.sift_last(before);
+                self.drop_unjudged();
                 true
             }
             _ => false,
@@ -408,7 +442,7 @@ impl Outflow {
 fn pass(
     passage: &mut Passage,
     cutter: &mut Option<Box<Cutter>>,
-    masker: &mut Option<Box<Masker>>,
+    sieve: &mut Option<Box<Sieve>>,
     data: &[u8],
     ours: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -423,8 +457,8 @@ fn pass(
         }
         Passage::Whole(whole) => whole.extend_from_slice(data),
     }
-    if let Some(masker) = masker {
-        return mask(masker, cutter, ours, before, false);
+    if let Some(sieve) = sieve {
+        return sift(sieve, cutter, ours, before, false);
     }
     if let (Passage::Decoded | Passage::Strip(_), Some(cutter)) = (passage, cutter) {
         cutter.feed(&ours[before..]);

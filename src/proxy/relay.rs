@@ -59,6 +59,9 @@ pub(super) async fn answer(
             Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
         };
         at += progress.consumed;
+        if out.is_due() {
+            Box::pin(out.judge(client, entry)).await?;
+        }
         if out.is_rejected() {
             // The provider's connection closes with `upstream`, so that it generates no more.
             out.end_rejected(entry, call);
@@ -82,7 +85,11 @@ pub(super) async fn answer(
             let rest = bytes.len() - at;
             let reusable =
                 sent.is_some() && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
-            if let Err(fault) = out.finish(entry, call, &head) {
+            let finished = match out.is_judged() {
+                true => Box::pin(out.finish_judged(client, entry, call, head.status)).await,
+                false => out.finish(entry, call, head.status),
+            };
+            if let Err(fault) = finished {
                 return broken_off(worker, out, client, entry, fault, timeouts).await;
             }
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
@@ -156,7 +163,8 @@ async fn broken_off(
     fault: Fault,
     timeouts: &Timeouts,
 ) -> Result<Then, Fault> {
-    if matches!(fault, Fault::ClientGone | Fault::Rejected(_)) {
+    let is_ours = matches!(fault, Fault::Unaskable | Fault::Unjudged(_) | Fault::JudgedLate);
+    if is_ours || matches!(fault, Fault::ClientGone | Fault::Rejected(_)) {
         return Err(fault);
     }
     worker.desk.counters.upstream_failures.add(1);

@@ -41,6 +41,9 @@ pub(super) async fn fault(
     manner: &Manner<'_>,
 ) -> Then {
     entry.ended(fault.outcome());
+    if let Fault::Rejected(rejection) = fault {
+        entry.rejected_by(rejection.by);
+    }
     let Some(status) = fault.status() else { return Then::Close };
     entry.record.status = status;
     let keep_alive = manner.keep_alive && fault.keeps_connection();
@@ -69,7 +72,7 @@ pub(super) async fn fault(
     if let Fault::Endpoint(Mismatch::Method { allow, .. }) = fault {
         write::header(out, b"allow", allow.name().as_bytes());
     }
-    if refusal.kind == RefusalKind::Unserved || matches!(fault, Fault::Rejected(_)) {
+    if refusal.kind == RefusalKind::Unserved || matches!(fault, Fault::Rejected(_) | Fault::Unaskable) {
         // SDKs come back after every status from 500 on, if they are not told that it will be the same.
         write::header(out, b"x-should-retry", b"false");
     }

@@ -7,7 +7,10 @@
 //! all come from them.
 
 pub use super::cells::{Counter, Gauge};
-use super::lists::{Generation, Lost, LostTotals, Outcomes, SizeTotals, Statuses, TokenSizes, Unpriced};
+use super::lists::{
+    CHECKS, GUARDS, Generation, GuardChecks, Lost, LostTotals, Outcomes, PHASES, SizeTotals, Statuses,
+    TokenSizes, Unpriced,
+};
 pub use super::lists::{LOSSES, PAID, STATUSES, TOKEN_TYPES};
 use super::record::Outcome;
 use crate::base::Tokens;
@@ -164,6 +167,8 @@ numbers! {
     unpriced: Unpriced => [u64; PAID.len()],
     /// What translated requests lost: see [`LOSSES`].
     lost: Lost => LostTotals,
+    /// Looks of guards: see [`GuardChecks`].
+    guard_checks: GuardChecks => [u64; GUARDS.len() * PHASES.len() * CHECKS.len()],
     /// Sizes of input, output, cached input and cache write per answer: see [`TOKEN_TYPES`].
     token_sizes: TokenSizes => [SizeTotals; TOKEN_TYPES.len()],
     /// Which configuration the worker serves, counted from 1; in sums, the oldest that is still served.

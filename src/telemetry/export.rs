@@ -9,7 +9,7 @@ use super::histogram::{
     Buckets, CONNECT_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, Latencies, Latency, PER_OUTPUT_TOKEN_BOUNDS_US,
     PROCESSING_BOUNDS_US, REQUEST_BOUNDS_US,
 };
-use super::lists::{LOSSES, PAID, STATUSES, SizeTotals, TOKEN_TYPES};
+use super::lists::{LOSSES, PAID, STATUSES, SizeTotals, TOKEN_TYPES, check_labels};
 use super::prometheus::{Exposition, Family, Kind, Labels};
 use super::record::Outcome;
 
@@ -135,6 +135,11 @@ fn requests(totals: &Totals, exposition: &mut Exposition<'_>) {
     let mut family = exposition.family("tollgate_translation_lost_total", Kind::Counter, help);
     for (what, count) in LOSSES.iter().zip(&totals.lost.0).filter(|(_, count)| **count > 0) {
         family.sample(&[("what", what)], *count);
+    }
+    let help = "Looks of guards at requests and answers, by what came of them.";
+    let mut family = exposition.family("tollgate_guard_checks_total", Kind::Counter, help);
+    for (place, count) in totals.guard_checks.iter().enumerate().filter(|(_, count)| **count > 0) {
+        family.sample(&check_labels(place), *count);
     }
 }
 

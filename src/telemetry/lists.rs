@@ -3,6 +3,7 @@
 use super::cells::{Counter, Gauge};
 use super::record::Outcome;
 use crate::base::{self, Tokens};
+use std::fmt;
 
 /// What the label `status` says: statuses of which tollgate counts each, then the classes of all others.
 pub const STATUSES: [&str; 24] = [
@@ -143,6 +144,86 @@ impl Lost {
     }
 }
 
+/// What the label `guard` says: what kinds of guards there are.
+pub const GUARDS: [&str; 3] = ["regex", "webhook", "moderation"];
+
+/// What the label `phase` says of what a guard looked at.
+pub const PHASES: [&str; 2] = ["request", "response"];
+
+/// What came of a guard's look at a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// All may pass.
+    Pass,
+    /// Something is masked.
+    Mask,
+    /// Nothing may pass.
+    Reject,
+    /// A service said nothing, and all may pass.
+    FailOpen,
+    /// A service said nothing, so nothing may pass.
+    FailClosed,
+}
+
+/// What the label `verdict` says: the names of [`Check`], in its order.
+pub const CHECKS: [&str; 5] = ["pass", "mask", "reject", "fail_open", "fail_closed"];
+
+const CHECK_SERIES: usize = GUARDS.len() * PHASES.len() * CHECKS.len();
+
+/// Looks of guards, by kind, by what they looked at, and by what came of it.
+#[derive(Debug, Default)]
+pub struct GuardChecks([Counter; CHECK_SERIES]);
+
+impl GuardChecks {
+    /// Counts one look of a guard of that kind; names are those of [`GUARDS`] and [`PHASES`].
+    pub fn count(&self, guard: &str, phase: &str, check: Check) {
+        let guard = GUARDS.iter().position(|known| *known == guard).unwrap_or_default();
+        let phase = PHASES.iter().position(|known| *known == phase).unwrap_or_default();
+        self.0[(guard * PHASES.len() + phase) * CHECKS.len() + check as usize].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [u64; CHECK_SERIES]) {
+        add_all(&self.0, sums);
+    }
+}
+
+/// A guard, as records call it: `request/0 regex` is the first of a policy's guards of requests, with an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardName {
+    phase: u8,
+    number: u8,
+    kind: u8,
+}
+
+impl GuardName {
+    /// The guard at that place of its list; names are those of [`PHASES`] and [`GUARDS`].
+    pub fn new(phase: &str, number: usize, kind: &str) -> GuardName {
+        let place =
+            |list: &[&str], name: &str| list.iter().position(|known| *known == name).unwrap_or_default();
+        let narrow = |place: usize| u8::try_from(place).unwrap_or(u8::MAX);
+        let (phase, kind) = (place(&PHASES, phase), place(&GUARDS, kind));
+        GuardName { phase: narrow(phase), number: narrow(number), kind: narrow(kind) }
+    }
+}
+
+impl fmt::Display for GuardName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |list: &[&'static str], place: u8| list.get(usize::from(place)).copied().unwrap_or_default();
+        write!(f, "{}/{} {}", of(&PHASES, self.phase), self.number, of(&GUARDS, self.kind))
+    }
+}
+
+/// The labels of a sum of [`GuardChecks`] by its place.
+pub(super) fn check_labels(place: usize) -> [(&'static str, &'static str); 3] {
+    let of = |list: &[&'static str], place: usize| list.get(place % list.len()).copied().unwrap_or_default();
+    let (of_verdict, of_phase) = (CHECKS.len(), CHECKS.len() * PHASES.len());
+    [
+        ("guard", of(&GUARDS, place / of_phase)),
+        ("phase", of(&PHASES, place / of_verdict)),
+        ("verdict", of(&CHECKS, place)),
+    ]
+}
+
 /// What the label `gen_ai_token_type` says.
 pub const TOKEN_TYPES: [&str; 4] = ["input", "output", "input_cache_read", "input_cache_write"];
 
@@ -256,6 +337,22 @@ mod tests {
         unpriced.add_to(&mut sums);
         let counted: Vec<(&str, u64)> = PAID.into_iter().zip(sums).filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [("groq", 2), ("other", 2)]);
+    }
+
+    #[test]
+    fn every_check_of_a_guard_has_labels_of_its_own() {
+        let checks = [Check::Pass, Check::Mask, Check::Reject, Check::FailOpen, Check::FailClosed];
+        for guard in GUARDS {
+            for phase in PHASES {
+                for (check, verdict) in checks.into_iter().zip(CHECKS) {
+                    let counted = GuardChecks::default();
+                    counted.count(guard, phase, check);
+                    let place = counted.0.iter().position(|counter| counter.get() == 1).expect("one");
+                    let labels = check_labels(place).map(|(_, value)| value);
+                    assert_eq!(labels, [guard, phase, verdict]);
+                }
+            }
+        }
     }
 
     #[test]

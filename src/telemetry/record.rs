@@ -8,7 +8,7 @@
 use super::counters::UsageCounts;
 pub use super::headers::{HEADERS_MAX, Header, Headers};
 use super::json::Object;
-pub use super::lists::Payee;
+pub use super::lists::{GuardName, Payee};
 pub use super::outcome::{Outcome, PriceSource, UsageSource};
 use super::time::Utc;
 pub use super::verdicts::{DECISIONS_MAX, Decision, Decisions, Name, Verdict};
@@ -74,6 +74,8 @@ pub struct Record {
     pub price: Option<Priced>,
     /// The headers that `records.headers` of the settings names.
     pub headers: Headers,
+    /// Which guard rejected the request or its answer.
+    pub guard: Option<GuardName>,
 }
 
 /// By which price an exchange was counted.
@@ -116,6 +118,7 @@ impl Record {
             outcome: Outcome::Fault,
             price: None,
             headers: Headers::none(),
+            guard: None,
         }
     }
 
@@ -156,6 +159,7 @@ impl Record {
             outcome,
             price,
             headers,
+            guard,
         } = self;
         (*time, *by, *from) = (time_unix_ms, worker, client);
         route.erase();
@@ -171,7 +175,7 @@ impl Record {
         (*rule, *status, *streamed, *attempts) = (0, 0, false, 0);
         (*cost_nano_usd, *duration_us, *bytes_in, *bytes_out) = (0, 0, 0, 0);
         (*usage, *usage_source) = (UsageCounts::default(), UsageSource::None);
-        (*outcome, *price) = (Outcome::Fault, None);
+        (*outcome, *price, *guard) = (Outcome::Fault, None, None);
     }
 
     /// Keeps the path of `target`, without its query, as far as there is room.
@@ -188,7 +192,7 @@ impl Record {
     /// `cached_input`, `cache_write`, `output`, `reasoning`, `cache_write_1h`, `audio_input`, `audio_output`},
     /// `cost_nano_usd`, `limits` [{`rule`, `unit`, `admitted`, `reserved`, `settled`, `balance_after`,
     /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`,
-    /// `headers`.
+    /// `headers`, `guard`.
     /// New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
@@ -218,6 +222,10 @@ impl Record {
         json.word("outcome", self.outcome.name());
         json.text("price", self.price.map(|price| price.source.name()));
         self.header_members(json.member("headers"));
+        match self.guard {
+            Some(guard) => json.quoted("guard", guard),
+            None => json.text("guard", None),
+        }
         json.end();
         out.push(b'\n');
     }
@@ -338,6 +346,7 @@ mod tests {
         record.duration_us = 1_750_000;
         (record.bytes_in, record.bytes_out, record.attempts) = (2048, 65_536, 2);
         record.outcome = Outcome::Completed;
+        record.guard = Some(GuardName::new("response", 1, "webhook"));
         record.price = Some(Priced { payee: Payee::named("anthropic"), source: PriceSource::Listed });
         record.headers.note(&"x-team".into(), Some(b"red"));
         record.headers.note(&"x-none".into(), None);
@@ -358,7 +367,7 @@ mod tests {
             r#""balance_after":19,"retry_after_ms":3},{"rule":"ns/p/\"tpm\"","unit":"tokens","#,
             r#""admitted":false,"reserved":1,"settled":2,"balance_after":-5,"retry_after_ms":3}],"#,
             r#""first_byte_us":250000,"duration_us":1750000,"bytes_in":2048,"bytes_out":65536,"#,
-            r#""attempts":2,"outcome":"completed","price":"listed","headers":{"x-team":"red","x-none":null}}"#,
+            r#""attempts":2,"outcome":"completed","price":"listed","headers":{"x-team":"red","x-none":null},"guard":"response/1 webhook"}"#,
             "\n",
         );
         assert_eq!(line(&full()), expected);
@@ -373,7 +382,7 @@ mod tests {
             r#""usage":{"source":"none","input":0,"cached_input":0,"cache_write":0,"output":0,"#,
             r#""reasoning":0,"cache_write_1h":0,"audio_input":0,"audio_output":0},"cost_nano_usd":0,"#,
             r#""limits":[],"first_byte_us":null,"duration_us":0,"#,
-            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null,"headers":{}}"#,
+            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null,"headers":{},"guard":null}"#,
             "\n",
         );
         assert_eq!(line(&Record::begun(0, 0, client())), expected);

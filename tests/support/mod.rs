@@ -1,12 +1,14 @@
 //! What the live tests share: a gateway and a simulated provider in this process, and a raw client.
 #![allow(dead_code, unreachable_pub, unused_imports)] // every test binary includes it and uses a part of it
 
+mod ai;
 mod apis;
 mod embedders;
 mod hosts;
 pub mod process;
 pub mod secure;
 
+pub use ai::*;
 pub use apis::*;
 pub use embedders::*;
 pub use hosts::*;

@@ -23,24 +23,40 @@ pub(super) struct Backends {
     pub(super) list: Vec<Backend>,
     pub(super) targets: Vec<Target>,
     indices: HashMap<(String, String), u32>,
+    /// Where each target stands.
+    known: HashMap<Target, u32>,
 }
 
 impl Backends {
+    /// The index of where `origin` is, which is put to the others when it is new.
+    pub(super) fn target(&mut self, origin: &Origin) -> u32 {
+        let target = Target {
+            tls: origin.tls.then(|| origin.host.clone()),
+            host: origin.host.clone(),
+            port: origin.port,
+        };
+        let targets = &mut self.targets;
+        *self.known.entry(target).or_insert_with_key(|target| {
+            targets.push(target.clone());
+            index_of_last(targets.len())
+        })
+    }
+
     /// The index of a backend; `None` when it does not exist or had a fault.
     pub(super) fn index(&self, namespace: &str, name: &str) -> Option<u32> {
         self.indices.get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 }
 
-/// Compiles every Backend, referred to or not. Hosts that nobody connects to but an override names are
-/// reported as warnings.
+/// Compiles every Backend, referred to or not.
 pub(super) fn compile(
     world: &World<'_>,
     secrets: &Secrets,
     hosts: &Replacements<String, Origin>,
 ) -> Backends {
-    let mut backends = Backends { list: Vec::new(), targets: Vec::new(), indices: HashMap::new() };
-    let (mut known, clouds) = (HashMap::new(), Clouds::default());
+    let (list, targets) = (Vec::new(), Vec::new());
+    let mut backends = Backends { list, targets, indices: HashMap::new(), known: HashMap::new() };
+    let clouds = Clouds::default();
     for resource in &world.all.backends {
         let resource_name: Arc<str> = resource.meta.to_string().into();
         let first = backends.list.len();
@@ -63,16 +79,7 @@ pub(super) fn compile(
                 };
                 refuse_sharing(world, &mut shared, (at, &kind, vendor));
                 let origin = hosts.get(&origin.host).unwrap_or(origin);
-                let target = Target {
-                    tls: origin.tls.then(|| origin.host.clone()),
-                    host: origin.host.clone(),
-                    port: origin.port,
-                };
-                let targets = &mut backends.targets;
-                let target = *known.entry(target).or_insert_with_key(|target| {
-                    targets.push(target.clone());
-                    index_of_last(targets.len())
-                });
+                let target = backends.target(&origin);
                 backends.list.push(Backend {
                     name: name.map_or(resource_name.clone(), |name| format!("{resource_name}/{name}").into()),
                     resource: resource_name.clone(),
@@ -93,12 +100,16 @@ pub(super) fn compile(
         let key = (resource.meta.namespace.clone(), resource.meta.name.value.clone());
         backends.indices.insert(key, index_of_last(first + 1));
     }
+    backends
+}
+
+/// Warns of overrides of hosts to which neither a Backend nor a guard connects.
+pub(super) fn warn_of_unused(world: &World<'_>, hosts: &Replacements<String, Origin>) {
     for host in hosts.unused() {
         world
             .faults
             .warn(host.at, format!("no Backend connects to {:?}: its override has no effect", host.value));
     }
-    backends
 }
 
 /// What one addressee of a Backend is.
@@ -190,7 +201,7 @@ fn bare_model(provider: Provider, model: &str) -> &str {
 }
 
 /// A host with the environment substituted. Port 443 is spoken to over TLS, every other in plain text.
-fn origin(world: &World<'_>, host: &Host) -> Option<Origin> {
+pub(super) fn origin(world: &World<'_>, host: &Host) -> Option<Origin> {
     let text = Located { value: host.host.value.as_str(), at: host.host.at };
     match values::host(&substitute(world, text)?) {
         Ok(name) => Some(Origin { host: name, port: host.port, tls: host.port == 443 }),
@@ -202,7 +213,7 @@ fn origin(world: &World<'_>, host: &Host) -> Option<Origin> {
 }
 
 /// The value of `Host` (RFC 9110 section 7.2): no port where it is the scheme's own.
-fn authority(origin: &Origin) -> String {
+pub(super) fn authority(origin: &Origin) -> String {
     let host = match origin.host.contains(':') {
         true => format!("[{}]", origin.host),
         false => origin.host.clone(),
@@ -258,7 +269,12 @@ fn credential(
 }
 
 /// The bytes of the key `Authorization` of a Secret in the Backend's namespace.
-fn from_secret(world: &World<'_>, secrets: &Secrets, meta: &Meta, name: &Located<String>) -> Option<Vec<u8>> {
+pub(super) fn from_secret(
+    world: &World<'_>,
+    secrets: &Secrets,
+    meta: &Meta,
+    name: &Located<String>,
+) -> Option<Vec<u8>> {
     let wanted = (meta.namespace.as_str(), name.value.as_str());
     let secret = world.find(&world.all.secrets, "Secret", wanted, name.at)?;
     if let Some(value) = secrets.value(&meta.namespace, &name.value, SECRET_KEY) {

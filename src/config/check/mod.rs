@@ -12,6 +12,7 @@ mod policies;
 mod prices;
 mod report;
 mod rules;
+mod services;
 
 pub use overrides::Overrides;
 
@@ -45,7 +46,15 @@ pub(crate) fn compile(
     let mut backends = backends::compile(&world, &credentials, &effective.hosts);
     let catalogue = prices::compile(&world, built_in);
     let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
-    let policies = policies::compile(&world, &effective.settings, unpriced);
+    let mut services = services::Services {
+        secrets: &credentials,
+        hosts: &effective.hosts,
+        backends: &mut backends,
+        list: Vec::new(),
+    };
+    let policies = policies::compile(&world, &effective.settings, unpriced, &mut services);
+    let services = services.list;
+    backends::warn_of_unused(&world, &effective.hosts);
     for backend in &mut backends.list {
         backend.limits = policies.on_backend(&backend.resource);
     }
@@ -56,6 +65,7 @@ pub(crate) fn compile(
         backends: backends.list,
         limits: policies.limits,
         targets: backends.targets,
+        services,
         settings: effective.settings,
         catalogue,
         report: Default::default(),

@@ -24,7 +24,7 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &
                 None => String::new(),
             };
             let matches = matches(&way.matches);
-            let policy = rule.policy.as_ref().map_or(String::new(), |policy| policy_part(policy));
+            let policy = rule.policy.as_ref().map_or(String::new(), |policy| policy_part(snapshot, policy));
             lines.push(format!("  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}", rule.name));
         }
     }
@@ -89,7 +89,7 @@ fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
 }
 
 /// `; overrides model; defaults temperature; 2 aliases; 1 turn before and 0 behind`
-fn policy_part(policy: &Policy) -> String {
+fn policy_part(snapshot: &Snapshot, policy: &Policy) -> String {
     let mut parts = String::new();
     for (what, fields) in [("overrides", &policy.overrides), ("defaults", &policy.defaults)] {
         if !fields.is_empty() {
@@ -117,6 +117,13 @@ fn policy_part(policy: &Policy) -> String {
             0 => {}
             1 => parts.push_str(&format!("; {what} guarded by 1 pattern")),
             many => parts.push_str(&format!("; {what} guarded by {many} patterns")),
+        }
+    }
+    let guards = &policy.guards;
+    for (what, services) in [("requests", &guards.request_services), ("answers", &guards.response_services)] {
+        for service in services.iter().filter_map(|index| snapshot.services.get(*index as usize)) {
+            let at = snapshot.targets.get(service.target as usize).map(show_target).unwrap_or_default();
+            parts.push_str(&format!("; {what} judged by {} at {at}", service.asks.name()));
         }
     }
     parts

@@ -1,4 +1,4 @@
-mod provider;
+pub(crate) mod provider;
 
 use crate::config::diagnostic::{Located, Place, quoted};
 use crate::config::reader::{Cursor, Fields};
@@ -292,7 +292,7 @@ fn api_path(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     fields.need(name)?.parsed(path).map(|path| path.value)
 }
 
-fn host_and_port(fields: &mut Fields<'_>) -> Option<Host> {
+pub(crate) fn host_and_port(fields: &mut Fields<'_>) -> Option<Host> {
     let host = fields.need("host").and_then(|field| field.word());
     let port = fields.need("port").and_then(|field| field.port());
     Some(Host { host: host?, port: port?.value })

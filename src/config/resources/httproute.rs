@@ -206,7 +206,7 @@ fn path_match(fields: &mut Fields<'_>) -> Option<PathMatch> {
 }
 
 /// Header or query matches. Of several entries of one name only the first counts (Gateway API).
-fn value_matches(field: &Cursor<'_>, is_header: bool) -> Vec<(String, ValueMatch)> {
+pub(crate) fn value_matches(field: &Cursor<'_>, is_header: bool) -> Vec<(String, ValueMatch)> {
     let mut matches: Vec<(String, ValueMatch)> = Vec::new();
     let read = |item: Cursor<'_>| {
         let at = item.at();
@@ -263,14 +263,24 @@ fn regex(field: &Cursor<'_>) -> Option<Regex> {
 }
 
 fn backend(fields: &mut Fields<'_>) -> Option<BackendRef> {
+    let backend = backend_reference(fields);
+    let weight = fields.get("weight").map(|field| field.integer(0..=WEIGHT_MAX));
+    let filters = fields.get("filters").map_or_else(Vec::new, |field| filters::read_for_backend(&field));
+    let weight = match weight {
+        Some(weight) => u32::try_from(weight?.value).ok()?,
+        None => 1,
+    };
+    Some(BackendRef { backend: backend?, weight, filters })
+}
+
+/// What names a Backend; Gateway API's default would be a Service.
+pub(crate) fn backend_reference(fields: &mut Fields<'_>) -> Option<Reference> {
     let group = fields.get("group").map(|field| (field.clone(), field.text()));
     let kind = fields.get("kind").map(|field| (field.clone(), field.text()));
     let backend = reference(fields);
-    let weight = fields.get("weight").map(|field| field.integer(0..=WEIGHT_MAX));
     fields.get("port").inspect(|field| {
         field.port(); // means something for a Service only; a Backend has its own
     });
-    let filters = fields.get("filters").map_or_else(Vec::new, |field| filters::read_for_backend(&field));
     let is = |field: &Option<(Cursor<'_>, Option<Located<String>>)>, default: &str, wanted: &str| match field
     {
         None => default == wanted,
@@ -283,11 +293,7 @@ fn backend(fields: &mut Fields<'_>) -> Option<BackendRef> {
         );
         fields.faults().fault_with_help(at, "only a Backend can be referred to", help);
     }
-    let weight = match weight {
-        Some(weight) => u32::try_from(weight?.value).ok()?,
-        None => 1,
-    };
-    Some(BackendRef { backend: backend?, weight, filters })
+    backend
 }
 
 fn timeouts(fields: &mut Fields<'_>) -> Option<Timeouts> {

@@ -6,17 +6,25 @@
 //!
 //! * [`Guard::request`] and [`Guard::answer`] are for bodies that are whole, [`Masker`] is for streams.
 //! * [`Builtin`] are patterns of ours; [`Pattern::custom`] compiles an operator's.
+//! * [`Service`] is somebody else who judges: what is asked and what the answer says. [`Texts`] are those of a body that is
+//!   whole, [`Window`] is for streams. Who asks, over a connection, stands above this room.
 
 mod answer;
 mod builtin;
 mod open;
 mod request;
+mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod window;
 
 pub use builtin::Builtin;
+pub use service::{Garbage, Phase, QUESTION_BYTES_MAX, Service, TEXTS_MAX, Verdict};
 pub use stream::{Masker, WINDOW_BYTES};
+pub use texts::{Role, Said, Texts};
+pub use window::{CONTEXT_BYTES, JUDGED_BYTES, Window};
 
 use super::Format;
 use super::policy::Patch;
@@ -27,15 +35,31 @@ use regex::{Regex, RegexBuilder};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The guards of a rule.
-#[derive(Debug, Default)]
+/// The guards of a rule. Patterns are looked for first, then services are asked.
+#[derive(Clone, Debug, Default)]
 pub struct Guards {
     /// For what clients send.
     pub request: Arc<Guard>,
+    /// Who is asked about that, in order: indices of a list that the configuration has.
+    pub request_services: Arc<[u32]>,
     /// For what providers answer.
     pub response: Arc<Guard>,
+    /// Who is asked about that, likewise.
+    pub response_services: Arc<[u32]>,
     /// Whether answers that come as streams are let through unguarded.
     pub streams_pass: bool,
+}
+
+impl Guards {
+    /// Whether answers are guarded.
+    pub fn guard_answers(&self) -> bool {
+        !self.response.is_empty() || !self.response_services.is_empty()
+    }
+
+    /// Whether an answer may be rejected. Services always can.
+    pub fn reject_answers(&self) -> bool {
+        self.response.rejects() || !self.response_services.is_empty()
+    }
 }
 
 /// Patterns in the order in which they are looked for.
@@ -60,12 +84,25 @@ pub enum Action {
 }
 
 /// What a client is told whose request, or whose answer, is rejected.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
+    /// Which guard rejects it.
+    pub by: By,
     /// The HTTP status, 200 to 599.
     pub status: u16,
     /// In words.
     pub message: String,
+}
+
+/// A guard among those of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By {
+    /// What it looks at.
+    pub phase: Phase,
+    /// Its place in the policy's list, from 0.
+    pub number: usize,
+    /// What kind of guard it is, as metrics say.
+    pub kind: &'static str,
 }
 
 /// Why an answer may not pass.
@@ -288,7 +325,7 @@ impl Guard {
             return Ok(None);
         }
         let mut patch = Patch::default();
-        for span in request::texts(format, body) {
+        for (span, _) in request::texts(format, body) {
             self.whole_text(body, span, &mut patch)?;
         }
         Ok((!patch.is_empty()).then(|| patch.applied(body, Default::default())))

@@ -51,6 +51,8 @@ struct Held {
     /// How many events went before the first of them.
     gone: u64,
     bytes: usize,
+    /// Whether anything was masked yet.
+    masked: bool,
 }
 
 #[derive(Debug)]
@@ -109,9 +111,14 @@ impl Masker {
         }
     }
 
-    /// Whether something rejects the stream: what was before it has passed, the rest does not.
-    pub fn is_rejected(&self) -> bool {
-        self.rejected.is_some()
+    /// What rejects the stream, if anything does: what was before it has passed, the rest does not.
+    pub fn rejected(&self) -> Option<&Arc<Rejection>> {
+        self.rejected.as_ref()
+    }
+
+    /// Whether anything was masked.
+    pub fn has_masked(&self) -> bool {
+        self.held.masked
     }
 
     /// Appends to `out` the events that may pass, with what is masked.
@@ -140,7 +147,7 @@ impl Masker {
         }
         self.judge(&|_| true, true);
         self.held.release(out);
-        self.held = Held::default();
+        self.held = Held { masked: self.held.masked, ..Held::default() };
     }
 
     /// Takes an event in.
@@ -159,6 +166,7 @@ impl Masker {
                 match self.guard.masked(&said) {
                     Ok(None) => {}
                     Ok(Some(masked)) => {
+                        self.held.masked = true;
                         self.held.change(number, Change { span, to: To::Text(masked, true) });
                     }
                     Err(rejection) => {
@@ -262,6 +270,7 @@ impl Running {
             let part: Range<usize> = at..end.min(at + piece.left);
             at = part.end;
             piece.left -= part.len();
+            held.masked |= !judged.masks.is_empty();
             if let Some(event) = held.event(piece.event) {
                 if let Some(Change { to: To::Text(out, changed), .. }) = event.changes.get_mut(piece.change) {
                     *changed |= guard.render(&self.text, part, &judged, &mut self.nesting, out);

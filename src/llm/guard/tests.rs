@@ -3,6 +3,9 @@ use Format::{AnthropicMessages, GeminiGenerate, OpenAiChat, OpenAiEmbeddings, Op
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod asked;
+
+const BY: By = By { phase: Phase::Request, number: 0, kind: "regex" };
 const FORMATS: [Format; 4] = [OpenAiChat, AnthropicMessages, OpenAiResponses, GeminiGenerate];
 
 fn masks(patterns: &[&str]) -> Arc<Guard> {
@@ -12,7 +15,7 @@ fn masks(patterns: &[&str]) -> Arc<Guard> {
 }
 
 fn rejects(pattern: &str) -> Action {
-    Action::Reject(Arc::new(Rejection { status: 451, message: pattern.to_owned() }))
+    Action::Reject(Arc::new(Rejection { by: BY, status: 451, message: pattern.to_owned() }))
 }
 
 fn custom(pattern: &str) -> Vec<Pattern> {
@@ -235,7 +238,7 @@ fn guarded(format: Format, guard: &Arc<Guard>, stream: &str, size: usize) -> (St
     let mut out = Vec::new();
     stream.as_bytes().chunks(size).for_each(|bytes| masker.feed(bytes, &mut out).unwrap());
     masker.finish(&mut out);
-    (String::from_utf8(out).unwrap(), masker.is_rejected())
+    (String::from_utf8(out).unwrap(), masker.rejected().is_some())
 }
 
 #[test]

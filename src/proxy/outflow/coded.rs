@@ -126,7 +126,7 @@ impl Outflow {
         first: usize,
         entry: &mut Entry,
     ) -> Result<Taken, Fault> {
-        let Outflow { gather, passage, spans, cutter, masker, is_exhausted, decoding, .. } = self;
+        let Outflow { gather, passage, spans, cutter, sieve, is_exhausted, decoding, .. } = self;
         let Some(decoding) = decoding else { return progress(read).map(Taken::from) };
         decoding.receive(&spans[first..], bytes);
         if !matches!(passage, Passage::AsIs) {
@@ -149,7 +149,7 @@ impl Outflow {
             if let Some(meter) = &mut entry.meter {
                 meter.feed(data);
             }
-            pass(passage, cutter, masker, data, &mut gather.ours)?;
+            pass(passage, cutter, sieve, data, &mut gather.ours)?;
         };
         let Progress { consumed, done } = progress(read)?;
         let done = done && !decoding.is_behind;

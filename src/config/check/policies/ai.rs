@@ -59,15 +59,15 @@ impl Part {
 }
 
 impl Parts {
-    /// Adds what a policy says on its targets.
-    pub(super) fn add(&mut self, scopes: &[Scope], ai: &Ai) {
+    /// Adds what a policy says on its targets; `guards` are its guards.
+    pub(super) fn add(&mut self, scopes: &[Scope], ai: &Ai, guards: Option<Guards>) {
         let fields = |fields: &Vec<Field>| -> Arc<[Field]> { fields.clone().into() };
         let parts = [
             ai.overrides.as_ref().map(|given| (given.at, Part::Overrides(fields(&given.value)))),
             ai.defaults.as_ref().map(|given| (given.at, Part::Defaults(fields(&given.value)))),
             ai.aliases.as_ref().map(|given| (given.at, Part::Aliases(Arc::new(given.value.clone())))),
             ai.prompt.as_ref().map(|given| (given.at, Part::Prompt(Arc::new(given.value.clone())))),
-            ai.guards.as_ref().map(|given| (given.at, Part::Guards(given.value.clone()))),
+            ai.guards.as_ref().zip(guards).map(|(given, guards)| (given.at, Part::Guards(Arc::new(guards)))),
             ai.routes.as_ref().map(|given| (given.at, Part::Routes(Arc::new(given.value.clone())))),
         ];
         for part in parts.into_iter().flatten() {

@@ -9,12 +9,15 @@ pub(super) use scope::Way;
 
 use super::World;
 use super::backends::index_of_last;
+use super::services::Services;
 use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::resources::Meta;
+use crate::config::resources::ai::{Ai, PromptGuard};
 use crate::config::resources::target::Target;
 use crate::config::settings::Settings;
 use crate::limit::{Rule, Unit};
 use crate::llm::Tokenizer;
+use crate::llm::guard::Guards;
 use rules::Placed;
 use scope::Scope;
 
@@ -144,19 +147,30 @@ fn ascending(limits: impl Iterator<Item = u32>) -> Vec<u32> {
 }
 
 /// Compiles every policy to limits. `unpriced` says that nothing has a price.
-pub(super) fn compile(world: &World<'_>, settings: &Settings, unpriced: bool) -> Policies {
+pub(super) fn compile(
+    world: &World<'_>,
+    settings: &Settings,
+    unpriced: bool,
+    services: &mut Services<'_>,
+) -> Policies {
     let mut policies = Policies::default();
     for resource in &world.all.policies {
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::traffic(world, resource, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
-        policy.ai.iter().for_each(|ai| policies.ai.add(&scopes, ai));
+        policy
+            .ai
+            .iter()
+            .for_each(|ai| policies.ai.add(&scopes, ai, guards(world, &resource.meta, ai, services)));
     }
     for resource in &world.all.agentgateway_policies {
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::agentgateway(&resource.meta, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Agentgateway, rules);
-        policy.ai.iter().for_each(|ai| policies.ai.add(&scopes, ai));
+        policy
+            .ai
+            .iter()
+            .for_each(|ai| policies.ai.add(&scopes, ai, guards(world, &resource.meta, ai, services)));
     }
     for resource in &world.all.limit_policies {
         let Some(policy) = &resource.spec else { continue };
@@ -169,6 +183,18 @@ pub(super) fn compile(world: &World<'_>, settings: &Settings, unpriced: bool) ->
     rules::refuse_twins(world, policies.limits.iter().zip(policies.places.iter().copied()));
     warn(world, settings, &policies, unpriced);
     policies
+}
+
+/// The guards of a policy, with the services that they ask.
+fn guards(world: &World<'_>, policy: &Meta, ai: &Ai, services: &mut Services<'_>) -> Option<Guards> {
+    let PromptGuard { request, response, streams_pass } = &ai.guards.as_ref()?.value;
+    Some(Guards {
+        request: request.patterns.clone(),
+        request_services: services.add(world, policy, &request.services),
+        response: response.patterns.clone(),
+        response_services: services.add(world, policy, &response.services),
+        streams_pass: *streams_pass,
+    })
 }
 
 /// Limits that would not do what is probably meant.

@@ -1,8 +1,9 @@
-//! `promptGuard`: patterns for texts of requests and answers, compiled where they are read.
+//! `promptGuard`: patterns for texts of requests and answers, compiled where they are read, and services that are asked.
 
+use super::service::{self, Service};
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
-use crate::llm::guard::{Action, Builtin, Guard, Guards, Pattern, Rejection};
+use crate::llm::guard::{Action, Builtin, By, Guard, Pattern, Phase, Rejection};
 use std::sync::Arc;
 
 // The first is kgateway's, the others are ours.
@@ -27,79 +28,102 @@ const BUILTINS: [(&str, Builtin); 9] = [
     ("CaSin", Builtin::CaSin),
 ];
 
-/// Guards that ask somebody else while a request waits.
-const SERVICES: [&str; 6] = [
-    "webhook",
-    "moderation",
-    "openAIModeration",
-    "bedrockGuardrails",
-    "googleModelArmor",
-    "azureContentSafety",
-];
+/// What `promptGuard` says.
+pub(crate) struct PromptGuard {
+    pub(crate) request: Side,
+    pub(crate) response: Side,
+    pub(crate) streams_pass: bool,
+}
+
+/// What guards requests, or answers.
+#[derive(Default)]
+pub(crate) struct Side {
+    pub(crate) patterns: Arc<Guard>,
+    pub(crate) services: Vec<Service>,
+}
 
 /// Reads `promptGuard`.
-pub(super) fn read(field: &Cursor<'_>) -> Option<Located<Arc<Guards>>> {
+pub(super) fn read(field: &Cursor<'_>) -> Option<Located<PromptGuard>> {
     let at = field.at();
     field.fields(|fields| {
-        let [request, response] =
-            ["request", "response"].map(|side| fields.get(side).map(|list| guard(&list)));
+        let [request, response] = [Phase::Request, Phase::Response]
+            .map(|phase| fields.get(phase.name()).map(|list| side(&list, phase)));
         let streaming =
             fields.get("streaming").map(|field| field.one_of(&[("Enabled", false), ("Disabled", true)]));
         if request.is_none() && response.is_none() {
             fields.faults().fault(at, "the guard guards nothing: write request or response");
         }
-        let or_none = |guard: Option<Arc<Guard>>| guard.unwrap_or_default();
         let streams_pass = streaming.flatten().is_some_and(|streaming| streaming.value);
-        let guards = Guards { request: or_none(request), response: or_none(response), streams_pass };
-        Some(Located { value: Arc::new(guards), at })
+        let (request, response) = (request.unwrap_or_default(), response.unwrap_or_default());
+        Some(Located { value: PromptGuard { request, response, streams_pass }, at })
     })
 }
 
 /// A list of guards, or one, as it was written before there were lists.
-fn guard(field: &Cursor<'_>) -> Arc<Guard> {
-    let one = |item: &Cursor<'_>| item.fields(entry);
+fn side(field: &Cursor<'_>, phase: Phase) -> Side {
+    let mut number = 0;
+    let mut services = Vec::new();
+    let mut one = |item: &Cursor<'_>| {
+        number += 1;
+        item.fields(|fields| entry(fields, (phase, number - 1), &mut services))
+    };
     let lists = match field.is_list() {
         true => field.list(GUARDS_MAX, |item| one(&item)),
         false => one(field).into_iter().collect(),
     };
-    Arc::new(Guard::new(lists))
+    Side { patterns: Arc::new(Guard::new(lists)), services }
 }
 
-/// Patterns, and what is done where one matches.
-fn entry(fields: &mut Fields<'_>) -> Option<(Vec<Pattern>, Action)> {
-    fields.unsupported(&SERVICES, "it would ask another service while the request waits; use regex");
+/// Patterns, and what is done where one matches; none where the entry has services alone, which come to the others.
+fn entry(
+    fields: &mut Fields<'_>,
+    (phase, number): (Phase, usize),
+    services: &mut Vec<Service>,
+) -> Option<(Vec<Pattern>, Action)> {
     fields.unsupported(&["scope"], "remove it: all texts of the conversation and of its tools are looked at");
-    let custom =
-        ["customResponse", "response"].map(|name| fields.get(name).map(|field| field.fields(rejection)));
-    let regex = match SERVICES.iter().any(|name| fields.has(name)) {
-        true => fields.get("regex"),
-        false => fields.need("regex"),
-    };
+    let custom = ["customResponse", "response"].map(|name| fields.get(name).map(|field| field.fields(words)));
+    let custom = custom.into_iter().flatten().next();
+    let regex = if service::is_there(fields) { fields.get("regex") } else { fields.need("regex") };
+    services.extend(service::read(fields, phase, number, custom.as_ref().and_then(Option::as_ref)));
     let (patterns, rejects) = regex?.fields(|fields| Some(regex_of(fields)))?;
-    let custom = match custom.into_iter().flatten().next() {
+    let custom = match custom {
         Some(custom) => custom?,
-        None => usual(),
+        None => Words::usual(),
     };
-    let action = if rejects { Action::Reject(Arc::new(custom)) } else { Action::Mask };
+    let by = By { phase, number, kind: "regex" };
+    let action = if rejects { Action::Reject(custom.said_by(by)) } else { Action::Mask };
     Some((patterns, action))
 }
 
-/// What a client is told unless the guard says otherwise (kgateway).
-fn usual() -> Rejection {
-    Rejection { status: 403, message: "The request was rejected due to inappropriate content".to_owned() }
+/// What a client is told whose request is rejected.
+#[derive(Clone)]
+pub(super) struct Words {
+    status: u16,
+    message: String,
 }
 
-fn rejection(fields: &mut Fields<'_>) -> Option<Rejection> {
+impl Words {
+    /// Unless the guard says otherwise (kgateway).
+    pub(super) fn usual() -> Words {
+        Words { status: 403, message: "The request was rejected due to inappropriate content".to_owned() }
+    }
+
+    pub(super) fn said_by(self, by: By) -> Arc<Rejection> {
+        Arc::new(Rejection { by, status: self.status, message: self.message })
+    }
+}
+
+fn words(fields: &mut Fields<'_>) -> Option<Words> {
     let message = fields.get("message").map(|field| field.word());
     let status = fields.get("statusCode").map(|field| field.integer(200..=599));
-    let mut rejection = usual();
+    let mut words = Words::usual();
     if let Some(message) = message {
-        rejection.message = message?.value;
+        words.message = message?.value;
     }
     if let Some(status) = status {
-        rejection.status = u16::try_from(status?.value).ok()?;
+        words.status = u16::try_from(status?.value).ok()?;
     }
-    Some(rejection)
+    Some(words)
 }
 
 fn regex_of(fields: &mut Fields<'_>) -> (Vec<Pattern>, bool) {

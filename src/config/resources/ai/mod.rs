@@ -2,14 +2,16 @@
 
 mod guard;
 mod json;
+mod service;
+
+pub(crate) use guard::PromptGuard;
+pub(crate) use service::{Addressee, Service};
 
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
 use crate::llm::Format;
-use crate::llm::guard::Guards;
 use crate::llm::policy::{Aliases, Field, Prompt, Role, Routes, Turn};
 use crate::wire::json::KEY_BYTES_MAX;
-use std::sync::Arc;
 
 /// What one policy says; each part takes the place of the same part of a more general policy.
 pub(crate) struct Ai {
@@ -17,7 +19,7 @@ pub(crate) struct Ai {
     pub(crate) defaults: Option<Located<Vec<Field>>>,
     pub(crate) aliases: Option<Located<Aliases>>,
     pub(crate) prompt: Option<Located<Prompt>>,
-    pub(crate) guards: Option<Located<Arc<Guards>>>,
+    pub(crate) guards: Option<Located<PromptGuard>>,
     pub(crate) routes: Option<Located<Routes>>,
 }
 

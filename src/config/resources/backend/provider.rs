@@ -288,7 +288,7 @@ fn guardrail(fields: &mut Fields<'_>) -> Option<Guardrail> {
     Some(Guardrail { identifier: identifier?.value, version: version?.value })
 }
 
-fn token(fields: &mut Fields<'_>) -> Option<Token> {
+pub(crate) fn token(fields: &mut Fields<'_>) -> Option<Token> {
     const KINDS: [(&str, &str); 3] = [("SecretRef", "secretRef"), ("Inline", "inline"), ("Passthrough", "")];
     let kind = fields.need("kind").and_then(|field| field.one_of(&KINDS));
     let secret = fields.get("secretRef");
