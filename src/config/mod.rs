@@ -39,7 +39,7 @@ pub use settings::{
     UnknownModel, Upstream, Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Retry,
+    Backend, BackendChoice, BackendKind, Credential, HttpListener, HttpsListener, Listener, Report, Retry,
     Rule, RuleTimeouts, Snapshot, Target,
 };
 

@@ -67,6 +67,8 @@ pub(super) struct Worker {
     pub(super) grants: Changes,
     /// The wall's time at tick 0, in milliseconds since 1970; set anew every second.
     wall: Cell<i64>,
+    /// Bytes of bodies that copies of requests hold.
+    pub(super) copied_bytes: Cell<usize>,
     /// Connections in all pools.
     pub(super) idle_upstreams: Cell<u32>,
     serving: RefCell<Rc<Serving>>,
@@ -102,6 +104,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         grants: Changes::default(),
         wall: Cell::new(wall()),
         board: board.clone(),
+        copied_bytes: Cell::new(0),
         idle_upstreams: Cell::new(0),
         serving: RefCell::new(Rc::new(serving)),
         draining: Cell::new(false),

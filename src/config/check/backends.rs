@@ -1,6 +1,7 @@
 use super::World;
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
+use super::refs;
 use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
@@ -34,68 +35,99 @@ impl Backends {
     }
 }
 
-/// Compiles every Backend, referred to or not. Hosts that nobody connects to but an override names are
-/// reported as warnings.
+/// Backends in the making.
+pub(super) struct Making<'a> {
+    pub(super) backends: Backends,
+    targets: HashMap<Target, u32>,
+    hosts: &'a Replacements<String, Origin>,
+}
+
+impl Backends {
+    /// Gives the backend of an index a name that references find it by.
+    pub(super) fn name(&mut self, namespace: &str, name: &str, index: u32) {
+        self.indices.insert((namespace.to_owned(), name.to_owned()), index);
+    }
+}
+
+impl Making<'_> {
+    /// Adds one addressee, under the name of its own and of its resource; its index.
+    pub(super) fn push(
+        &mut self,
+        name: Arc<str>,
+        resource: &Arc<str>,
+        kind: BackendKind,
+        origin: Origin,
+    ) -> u32 {
+        let vendor = match &kind {
+            // A host that was named is paid wherever it is reached.
+            BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => {
+                Some(dialect.name)
+            }
+            BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
+            BackendKind::Static => None,
+        };
+        let origin = self.hosts.get(&origin.host).unwrap_or(origin);
+        let target = Target {
+            tls: origin.tls.then(|| origin.host.clone()),
+            host: origin.host.clone(),
+            port: origin.port,
+        };
+        let targets = &mut self.backends.targets;
+        let target = *self.targets.entry(target).or_insert_with_key(|target| {
+            targets.push(target.clone());
+            index_of_last(targets.len())
+        });
+        self.backends.list.push(Backend {
+            name,
+            resource: resource.clone(),
+            groups: Vec::new(),
+            kind,
+            target,
+            host_header: authority(&origin).into(),
+            vendor,
+            limits: Vec::new(),
+        });
+        index_of_last(self.backends.list.len())
+    }
+}
+
+/// Compiles every Backend and every Service that says where it is, referred to or not. Hosts that nobody connects to but
+/// an override names are reported as warnings.
 pub(super) fn compile(
     world: &World<'_>,
     secrets: &Secrets,
     hosts: &Replacements<String, Origin>,
 ) -> Backends {
-    let mut backends = Backends { list: Vec::new(), targets: Vec::new(), indices: HashMap::new() };
-    let mut known = HashMap::new();
+    let backends = Backends { list: Vec::new(), targets: Vec::new(), indices: HashMap::new() };
+    let mut making = Making { backends, targets: HashMap::new(), hosts };
     for resource in &world.all.backends {
         let resource_name: Arc<str> = resource.meta.to_string().into();
-        let first = backends.list.len();
+        let first = making.backends.list.len();
         let mut groups: Vec<Box<[u32]>> = Vec::new();
         for group in resource.spec.as_ref().map(members).unwrap_or_default() {
-            let start = backends.list.len();
+            let start = making.backends.list.len();
             for (name, spec) in group {
                 let Some((kind, origin)) = one(world, secrets, &resource.meta, spec) else { continue };
-                let vendor = match &kind {
-                    // A host that was named is paid wherever it is reached.
-                    BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => {
-                        Some(dialect.name)
-                    }
-                    BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
-                    BackendKind::Static => None,
-                };
-                let origin = hosts.get(&origin.host).unwrap_or(origin);
-                let target = Target {
-                    tls: origin.tls.then(|| origin.host.clone()),
-                    host: origin.host.clone(),
-                    port: origin.port,
-                };
-                let targets = &mut backends.targets;
-                let target = *known.entry(target).or_insert_with_key(|target| {
-                    targets.push(target.clone());
-                    index_of_last(targets.len())
-                });
-                backends.list.push(Backend {
-                    name: name.map_or(resource_name.clone(), |name| format!("{resource_name}/{name}").into()),
-                    resource: resource_name.clone(),
-                    groups: Vec::new(),
-                    kind,
-                    target,
-                    host_header: authority(&origin).into(),
-                    vendor,
-                    limits: Vec::new(),
-                });
+                let name =
+                    name.map_or(resource_name.clone(), |name| format!("{resource_name}/{name}").into());
+                making.push(name, &resource_name, kind, origin);
             }
-            groups.push((start..backends.list.len()).map(|index| index_of_last(index + 1)).collect());
+            groups.push((start..making.backends.list.len()).map(|index| index_of_last(index + 1)).collect());
         }
-        let Some(stands_for_all) = backends.list.get_mut(first) else { continue };
+        let Some(stands_for_all) = making.backends.list.get_mut(first) else { continue };
         if groups.iter().map(|group| group.len()).sum::<usize>() > 1 {
             stands_for_all.groups = groups;
         }
-        let key = (resource.meta.namespace.clone(), resource.meta.name.value.clone());
-        backends.indices.insert(key, index_of_last(first + 1));
+        let meta = &resource.meta;
+        making.backends.name(&meta.namespace, &meta.name.value, index_of_last(first + 1));
     }
+    refs::services(world, &mut making);
     for host in hosts.unused() {
         world
             .faults
             .warn(host.at, format!("no Backend connects to {:?}: its override has no effect", host.value));
     }
-    backends
+    making.backends
 }
 
 /// What one addressee of a Backend is.

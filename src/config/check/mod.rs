@@ -9,6 +9,7 @@ mod environment;
 mod overrides;
 mod policies;
 mod prices;
+mod refs;
 mod report;
 mod rules;
 
