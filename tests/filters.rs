@@ -255,6 +255,22 @@ fn copies_beyond_their_room_are_skipped_and_counted() {
 }
 
 #[test]
+fn bodies_that_have_no_room_are_not_copied_and_their_requests_are_served() {
+    let (first, first_at) = Shadow::start(OK);
+    let (served, served_at) = Shadow::start(OK);
+    let three = mirror(0, "").repeat(3);
+    let rig = start(&[shadows(&[first_at, served_at]), route("files", "/", "shadow1", &three)].concat());
+    let body = "x".repeat(24 << 20); // three times that is more than a worker's copies may hold
+    let answer = rig.client().ask("/files/x", "", &body);
+    assert_eq!((answer.status, served.seen()[0].1.len()), (200, body.len()));
+    assert_eq!((copies(&rig), first.seen().len()), ([0, 0, 3], 0));
+    // The room is free again.
+    assert_eq!(rig.client().ask("/files/x", "", "hello").status, 200);
+    until("all three are answered", || copies(&rig) == [3, 0, 3]);
+    assert!(first.seen().iter().all(|(_, body)| body == b"hello"));
+}
+
+#[test]
 fn every_kind_of_answer_tells_what_the_origin_may_read() {
     let limited = [bucket("limited", 1, 1, "1h", "requests")].concat();
     let rig = start(
@@ -285,7 +301,7 @@ fn every_kind_of_answer_tells_what_the_origin_may_read() {
         ("/chat/completions", "{}".to_owned(), 501, "an endpoint that is not served"),
         ("/limited/chat/completions", chat("gpt-4o-mini", false), 200, "the last that a limit admits"),
         ("/limited/chat/completions", chat("gpt-4o-mini", false), 429, "one that a limit refuses"),
-        ("/files/x", "hello".to_owned(), 200, "a plain host"),
+        ("/files/x", "hello".to_owned(), 404, "a plain host, whatever it says"),
     ] {
         let answer = rig.client().ask(path, origin, &body);
         assert_eq!(answer.status, status, "{what}: {}", answer.text());

@@ -98,9 +98,7 @@ async fn serve(
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
-    if worker.desk.counters.requests_in_flight.get()
-        > u64::from(snapshot.settings.limits.in_flight_per_worker)
-    {
+    if worker.is_busy(snapshot.settings.limits.in_flight_per_worker) {
         return Err(Fault::Busy);
     }
 
@@ -111,22 +109,18 @@ async fn serve(
     let (rule_index, rule) = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule_index;
-    let asked = filters::Asked {
-        listener,
-        head,
-        bytes: &message.bytes,
-        manner: manner(worker, head, message, timeouts),
-    };
+    let manner = manner(worker, head, message, timeouts);
+    let asked = filters::Asked { listener, head, bytes: &message.bytes, manner };
     if let Some(then) = filters::answer(client, entry, &rule.filters, &asked).await {
         return Ok(then);
     }
 
     // 7, its first half: which backend; it decides what the bytes of the body mean.
-    let (whole, edits) = choose(worker, rule)?;
+    let (at, edits) = choose(worker, rule)?;
     if let Some(then) = filters::answer(client, entry, edits, &asked).await {
         return Ok(then);
     }
-    let (at, whole) = (whole, backend_at(serving, whole)?);
+    let whole = backend_at(serving, at)?;
     entry.record.backend.write(&whole.name);
     let limits = limits_of(rule, whole);
     let target = plain::rewritten((&rule.filters, edits), head, &message.bytes, client.spare_text());
@@ -159,16 +153,13 @@ async fn serve(
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
     let bytes_max = snapshot.settings.requests.body_bytes;
     let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
-    let (decoder, inspector) = (Decoder::new(&codings), Inspector::new(format));
-    let is_coded = decoder.is_some();
-    let mut ask = match decoder {
+    let inspector = Inspector::new(format);
+    let mut ask = match Decoder::new(&codings) {
         _ if format.is_lookup() => no_body(message)?,
         None => client.body(message, head, inspector, bytes_max, timeouts).await?,
-        Some(decoder) => {
-            Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
-        }
+        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, bytes_max, timeouts)).await?,
     };
-    let copies = Copies::whole(serving, (rule, edits), client, (head, message), is_coded, entry);
+    let copies = Copies::whole(serving, (rule, edits), client, (head, message), entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model)?;
     let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
     ask.stream = endpoint.streamed.or(ask.stream);

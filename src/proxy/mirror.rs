@@ -90,16 +90,15 @@ impl Copies {
         (!list.is_empty()).then_some(Copies { list, method: head.method, body: Vec::new(), has_body })
     }
 
-    /// The same of a request whose body is here.
+    /// The same of a request whose body is here, its coding undone.
     pub(super) fn whole(
         serving: &Serving,
         share: (&Rule, &Filters),
         client: &Client,
         (head, message): (&RequestHead, &Message),
-        decoded: bool,
         entry: &Entry,
     ) -> Option<Copies> {
-        let mut copies = Copies::of(serving, share, client, (head, &message.bytes), decoded, entry)?;
+        let mut copies = Copies::of(serving, share, client, (head, &message.bytes), true, entry)?;
         copies.push(message.body.of(&message.bytes));
         Some(copies)
     }

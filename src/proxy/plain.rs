@@ -86,8 +86,8 @@ pub(super) async fn serve(
                 return passing.answer(worker, client, entry, upstream, began).await;
             }
             (None, Err(fault)) => return Err(fault),
-            // What came of this attempt goes, and its connection with it.
-            (Some(pause), _) => {
+            (Some(pause), tried) => {
+                drop(tried); // what came of it, and its connection
                 worker.desk.counters.retries.add(1);
                 reuse = !was_idle;
                 if !pause.is_zero() {

@@ -314,6 +314,11 @@ impl Worker {
         }
     }
 
+    /// Whether more requests are under way than may be, the one that asks among them.
+    pub(super) fn is_busy(&self, most: u32) -> bool {
+        self.desk.counters.requests_in_flight.get() > u64::from(most)
+    }
+
     fn is_full(&self) -> bool {
         let most = self.serving().in_force.snapshot.settings.connections.per_worker;
         self.desk.counters.connections_open.get() >= u64::from(most)

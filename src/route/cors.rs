@@ -90,17 +90,8 @@ impl Cors {
             return;
         }
         self.allow(origin, out);
-        let lists: [(&[u8], &Names, Option<&[u8]>); 2] = [
-            (b"access-control-allow-methods", &self.methods, Some(asked.method)),
-            (b"access-control-allow-headers", &self.headers, asked.headers),
-        ];
-        for (name, allowed, asked) in lists {
-            let told = match allowed {
-                Names::Any => asked,
-                Names::These(names) => Some(names.as_bytes()),
-            };
-            told.into_iter().filter(|told| !told.is_empty()).for_each(|told| write::header(out, name, told));
-        }
+        allow_names(b"access-control-allow-methods", &self.methods, Some(asked.method), out);
+        allow_names(b"access-control-allow-headers", &self.headers, asked.headers, out);
         out.extend_from_slice(b"access-control-max-age: ");
         write::number(out, self.max_age.into());
         out.extend_from_slice(b"\r\n");
@@ -125,6 +116,17 @@ impl Cors {
         if !exposed.is_empty() {
             write::header(out, b"access-control-expose-headers", exposed.as_bytes());
         }
+    }
+}
+
+/// Writes which names are allowed, if anything is to be said of them.
+fn allow_names(header: &[u8], allowed: &Names, asked: Option<&[u8]>, out: &mut Vec<u8>) {
+    let told = match allowed {
+        Names::Any => asked.unwrap_or_default(),
+        Names::These(names) => names.as_bytes(),
+    };
+    if !told.is_empty() {
+        write::header(out, header, told);
     }
 }
 

@@ -84,9 +84,11 @@ fn origin(text: &str) -> Result<AllowedOrigin, String> {
         _ => return Err(wrong().into()),
     };
     let name_end = rest.rfind(']').map_or(0, |bracket| bracket + 1);
-    let (host, port) = match rest[name_end..].find(':').map(|colon| rest.split_at(name_end + colon)) {
+    let colon = rest.get(name_end..).and_then(|rest| rest.find(':'));
+    let (host, port) = match colon.and_then(|colon| rest.split_at_checked(name_end + colon)) {
         Some((host, port)) => {
-            (host, ascii::decimal(port[1..].as_bytes()).and_then(|p| u16::try_from(p).ok()))
+            let digits = port.strip_prefix(':').unwrap_or_default();
+            (host, ascii::decimal(digits.as_bytes()).and_then(|port| u16::try_from(port).ok()))
         }
         None => (rest, Some(own_port)),
     };

@@ -270,7 +270,7 @@ fn value_match(fields: &mut Fields<'_>, is_header: bool) -> Option<(String, Valu
     };
     let value = match is_regex {
         true => ValueMatch::Regex(regex(&value?)?),
-        false => ValueMatch::Exact(value?.text()?.value),
+        false => ValueMatch::Exact(value?.word()?.value),
     };
     Some((name?.value, value))
 }

@@ -60,11 +60,11 @@ impl Selector {
 pub(crate) fn selector(field: &Cursor<'_>) -> Option<Selector> {
     field.fields(|fields| {
         let labels = fields.get("matchLabels").map(|field| field.entries()).unwrap_or_default();
-        let mut terms: Vec<Term> = Vec::new();
-        for (Located { value: key, .. }, value) in labels {
+        let term = |(key, value): (Located<String>, Cursor<'_>)| {
             let values = vec![value.text()?.value];
-            terms.push(Term { key, operator: Operator::In, values });
-        }
+            Some(Term { key: key.value, operator: Operator::In, values })
+        };
+        let mut terms: Vec<Term> = labels.into_iter().filter_map(term).collect();
         terms.extend(fields.list("matchExpressions", TERMS_MAX, |item| item.fields(expression)));
         Some(Selector { terms })
     })
