@@ -141,7 +141,7 @@ fn every_row_of(file: &str) {
             let asks = line.starts_with(['?', '!']) || line.starts_with("share ");
             if asks {
                 rows += 1;
-                let expected = block(|line| is_detail(line));
+                let expected = block(is_detail);
                 if let Err(why) = world.ask(line, &expected) {
                     let _ = writeln!(wrong, "== {title}\n{line}\n{}\n   {why}\n", expected.join("\n"));
                 }

@@ -29,6 +29,8 @@ pub(super) fn backend(
     };
     let service = match given.port {
         Some(_) => Some(service(world, wanted, at)?),
+        // One that was compiled is there: all of them are looked through only for a fault.
+        None if backends.index(wanted.0, wanted.1).is_some() => None,
         None => {
             world.find(&world.all.backends, kind, wanted, at)?;
             None
