@@ -37,7 +37,7 @@ const ROOMS: [Room; 13] = [
     Room { layer: 3, pure: true,  name: "route",       may: &["base", "wire"] },
     Room { layer: 3, pure: true,  name: "limit",       may: &["base"] },
     Room { layer: 3, pure: true,  name: "telemetry",   may: &["base"] },
-    Room { layer: 4, pure: true,  name: "config",      may: &["base", "wire", "llm", "route", "limit"] },
+    Room { layer: 4, pure: true,  name: "config",      may: &["base", "wire", "llm", "route", "limit", "telemetry"] },
     Room { layer: 5, pure: true,  name: "mail",        may: &["base", "limit", "telemetry", "config"] },
     Room { layer: 6, pure: false, name: "proxy",       may: &[
         "base", "wire", "runtime", "llm", "route", "limit", "telemetry", "config", "mail"] },

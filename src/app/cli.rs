@@ -16,6 +16,8 @@ pub enum Command {
     Run(Options),
     /// Say whether a configuration is sound and what it means.
     Check(Options),
+    /// Let access records pass another configuration's limits.
+    Replay(Replay),
     /// Show the main job on loopback.
     Demo {
         /// Keep running afterwards.
@@ -32,13 +34,29 @@ pub struct Options {
     pub overrides: Overrides,
 }
 
+/// What is replayed, and how it is told.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// Files of access records; `-` is standard input.
+    pub logs: Vec<PathBuf>,
+    /// The configuration whose limits apply.
+    pub options: Options,
+    /// For programs: a line for each refusal, then one for the whole.
+    pub json: bool,
+}
+
 const HELP: &str = "\
 tollgate: an LLM gateway whose limits on tokens and money hold exactly
 
 usage:
   tollgate run [OPTIONS] DIR-or-FILE...     serve
   tollgate check [OPTIONS] DIR-or-FILE...   validate, and print what is in force
+  tollgate replay LOG... --config DIR       let access records pass the limits of DIR: who would be refused, and when
   tollgate demo [--serve]                   the walkthrough on loopback: no API key, nothing to install
+
+options of replay:
+  --config DIR        the configuration, a directory or a file (repeatable); a LOG of - is standard input
+  -o table|json       for people, or a line for each refusal and one for the whole
 
 options of run and check:
   --host NAME=URL     send what goes to the provider NAME to URL, http:// or https:// (repeatable)
@@ -75,9 +93,10 @@ fn read(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             Some(options) => Command::Check(options),
             None => Command::Help(HELP),
         }),
+        "replay" => replay(parser),
         "demo" => demo(parser),
         "help" => Ok(Command::Help(HELP)),
-        other => Err(format!("there is no command {other:?}: write run, check or demo").into()),
+        other => Err(format!("there is no command {other:?}: write run, check, replay or demo").into()),
     }
 }
 
@@ -107,6 +126,30 @@ fn options(parser: &mut lexopt::Parser) -> Result<Option<Options>, lexopt::Error
         return Err("no configuration: name a directory or files, `tollgate run config/walkthrough`".into());
     }
     Ok(Some(options))
+}
+
+fn replay(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut wanted = Replay::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(Command::Help(HELP)),
+            Long("config") => wanted.options.paths.push(parser.value()?.into()),
+            Short('o') | Long("output") => {
+                wanted.json = match parser.value()?.string()?.as_str() {
+                    "json" => true,
+                    "table" => false,
+                    other => return Err(format!("-o: {other:?} is neither table nor json").into()),
+                }
+            }
+            Value(path) => wanted.logs.push(path.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    match (wanted.logs.is_empty(), wanted.options.paths.is_empty()) {
+        (false, false) => Ok(Command::Replay(wanted)),
+        (true, _) => Err("no records: name a log, `tollgate replay access.log --config DIR`".into()),
+        (_, true) => Err("no configuration: `tollgate replay access.log --config DIR`".into()),
+    }
 }
 
 fn demo(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -156,7 +199,7 @@ mod tests {
     fn mistakes_are_answered_with_what_to_write() {
         for (line, part) in [
             ("run", "no configuration"),
-            ("walk dir", "write run, check or demo"),
+            ("walk dir", "write run, check, replay or demo"),
             ("run --host api.anthropic.com dir", "--host wants NAME=VALUE"),
             ("run --listen http=x dir", "is no port"),
             ("demo --port 1", "invalid option"),

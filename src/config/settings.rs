@@ -133,6 +133,8 @@ pub struct Records {
     pub to: RecordsTo,
     /// The most records that wait to be written, per worker, 16 to 1048576; more are dropped and counted.
     pub queue: u32,
+    /// Names, in lower case, of at most 4 headers of requests that they hold. None holds a credential.
+    pub headers: Vec<Arc<str>>,
 }
 
 /// Where records go.
@@ -274,7 +276,7 @@ impl Default for Admin {
 
 impl Default for Records {
     fn default() -> Records {
-        Records { to: RecordsTo::Stdout, queue: 8192 }
+        Records { to: RecordsTo::Stdout, queue: 8192, headers: Vec::new() }
     }
 }
 

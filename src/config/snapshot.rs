@@ -1,19 +1,20 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
-use super::settings::Settings;
-use crate::base::Secret;
-use crate::limit;
+use super::settings::{Settings, UnknownModel};
+use crate::base::{Secret, Tokens};
+use crate::limit::{self, LIMITS_MAX};
 use crate::llm::Tokenizer;
 use crate::llm::auth::aws::Credentials;
 use crate::llm::auth::google;
 use crate::llm::policy::Policy;
-use crate::llm::price::Catalogue;
+use crate::llm::price::{Catalogue, PriceId, Rates};
 use crate::llm::provider::{Dialect, Provider};
 use crate::llm::translate::Guardrail;
 use crate::route::filters::Filters;
 use crate::route::narrowest;
 use crate::route::table::Table;
 use crate::route::weighted::Weighted;
+use arrayvec::ArrayVec;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,17 @@ pub struct Snapshot {
     pub report: Report,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Snapshot {
+    /// The rates of a price for so much input; without a price those that the settings have for models that have none.
+    pub fn rates(&self, listed: Option<PriceId>, input: Tokens) -> Option<&Rates> {
+        match (listed.and_then(|id| self.catalogue.get(id)), &self.settings.prices.unknown_model) {
+            (Some(listed), _) => Some(listed.price.rates(input)),
+            (None, UnknownModel::At(rates)) => Some(rates),
+            (None, UnknownModel::Free | UnknownModel::Deny) => None,
+        }
+    }
 }
 
 /// A socket and its routes. Listeners of one port share one; they all speak HTTP, or all HTTPS.
@@ -109,8 +121,10 @@ impl Listener {
 pub struct Rule {
     /// `namespace/name` of the route.
     pub route: Arc<str>,
-    /// `namespace/name/number`, the number from 0.
+    /// `namespace/name/number`.
     pub name: Arc<str>,
+    /// Which rule of its route, from 0.
+    pub number: u32,
     /// What to change on the way, or the answer of our own. Targets of mirrors are indices of [`Snapshot::backends`], of
     /// plain hosts.
     pub filters: Filters,
@@ -128,6 +142,18 @@ pub struct Rule {
     pub strict: bool,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
     pub retry: Option<Retry>,
+}
+
+impl Rule {
+    /// The limits of the rule and of the backend that a request of it goes to, ascending, none twice.
+    pub fn limits_with(&self, backend: &Backend) -> ArrayVec<u32, LIMITS_MAX> {
+        let of_backend = backend.limits.iter().filter(|limit| !self.limits.contains(limit));
+        // Configuration holds both together to LIMITS_MAX.
+        let mut limits: ArrayVec<u32, LIMITS_MAX> =
+            self.limits.iter().chain(of_backend).copied().take(LIMITS_MAX).collect();
+        limits.sort_unstable();
+        limits
+    }
 }
 
 /// When a request is made again (Gateway API, `HTTPRouteRetry`).

@@ -309,7 +309,7 @@ fn count(counts: &LimitCounters, note: Note) {
 }
 
 /// Usage and its cost, as limits count them.
-pub(super) fn spend(usage: &Usage, cost: Money) -> Spend {
+pub(crate) fn spend(usage: &Usage, cost: Money) -> Spend {
     Spend {
         input: usage.input,
         cached_input: usage.cached_input,

@@ -24,6 +24,7 @@ use crate::wire::url;
 use arrayvec::{ArrayString, ArrayVec};
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,8 @@ async fn settled(
     let mut entry = Entry::begin(worker, serving, client.peer);
     let api_key = client.memo.get_mut().api_key(head, &message.bytes);
     let mut known = Known { api_key, ..Known::default() };
-    note_request(&mut entry.record, head, &message.bytes, known.api_key);
+    let named = &serving.in_force.snapshot.settings.records.headers;
+    note_request(&mut entry.record, head, &message.bytes, known.api_key, named);
 
     let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
@@ -106,9 +108,9 @@ async fn serve(
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
     let host = head.host.map_or(&[][..], |host| host.of(&message.bytes));
     let routes = handshake::routes(&client.socket, listener, host)?;
-    let (rule_index, rule) = find_rule(serving, routes, head, &message.bytes)?;
+    let rule = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
-    entry.record.rule = rule_index;
+    entry.record.rule = rule.number;
     let manner = manner(worker, head, message, timeouts);
     let asked = filters::Asked { listener, head, bytes: &message.bytes, manner };
     if let Some(then) = filters::answer(client, entry, &rule.filters, &asked).await {
@@ -122,7 +124,7 @@ async fn serve(
     }
     let whole = backend_at(serving, at)?;
     entry.record.backend.write(&whole.name);
-    let limits = limits_of(rule, whole);
+    let limits = rule.limits_with(whole);
     let target = plain::rewritten((&rule.filters, edits), head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
         let asked = ArrayString::new();
@@ -287,7 +289,7 @@ fn find_rule<'a>(
     routes: &Table,
     head: &RequestHead,
     bytes: &[u8],
-) -> Result<(u32, &'a Rule), Fault> {
+) -> Result<&'a Rule, Fault> {
     let path = head.path_of(bytes);
     url::check_path(path).map_err(|fault| Fault::Path(fault.reason()))?;
     let request = Request {
@@ -297,14 +299,14 @@ fn find_rule<'a>(
         query: head.query.map(|query| query.of(bytes)),
         headers: &Fields { head, bytes },
     };
-    let rule = |index: u32| Some((index, serving.in_force.snapshot.rules.get(index as usize)?));
+    let rule = |index: u32| serving.in_force.snapshot.rules.get(index as usize);
     if let Some(found) = routes.find(&request).and_then(rule) {
         return Ok(found);
     }
     // Browsers ask about a request of another method, which is the one that a rule may be for.
     let (_, asked) = filters::preflight(head, bytes).ok_or(Fault::NoRoute)?;
     let announced = routes.find(&Request { method: asked.method, ..request }).and_then(rule);
-    announced.filter(|(_, rule)| rule.filters.cors.is_some()).ok_or(Fault::NoRoute)
+    announced.filter(|rule| rule.filters.cors.is_some()).ok_or(Fault::NoRoute)
 }
 
 /// The headers of a request, as routing looks them up.
@@ -328,16 +330,6 @@ fn choose<'a>(worker: &Worker, rule: &'a Rule) -> Result<(u32, &'a Filters), Fau
 
 fn backend_at(serving: &Serving, index: u32) -> Result<&Backend, Fault> {
     serving.in_force.snapshot.backends.get(index as usize).ok_or(Fault::NoBackend)
-}
-
-/// The limits of a rule and of the backend that it goes to, ascending, none twice.
-fn limits_of(rule: &Rule, backend: &Backend) -> ArrayVec<u32, LIMITS_MAX> {
-    let of_backend = backend.limits.iter().filter(|limit| !rule.limits.contains(limit));
-    // Configuration holds both together to LIMITS_MAX.
-    let mut limits: ArrayVec<u32, LIMITS_MAX> =
-        rule.limits.iter().chain(of_backend).copied().take(LIMITS_MAX).collect();
-    limits.sort_unstable();
-    limits
 }
 
 /// The model that the body names, or else the path, without escapes: a model has one spelling for limits and prices, as it
@@ -372,11 +364,21 @@ fn asking<'a>(
     Asking { head, bytes, peer: *peer, api_key: known.api_key, model, route: &rule.route, memo }
 }
 
-fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8], api_key: Option<u128>) {
+fn note_request(
+    record: &mut Record,
+    head: &RequestHead,
+    bytes: &[u8],
+    api_key: Option<u128>,
+    named: &[Arc<str>],
+) {
     record.method = bounded(head.method_text.of(bytes));
     record.set_path(head.path_of(bytes));
     record.bytes_in = head.len as u64;
     record.key = caller::key_id(api_key);
+    for name in named {
+        // Configuration holds them to what has room.
+        record.headers.note(name, head.headers.get(bytes, name.as_bytes()).map(|span| span.of(bytes)));
+    }
 }
 
 /// Answers a head that could not be read. There is nothing to settle and no next request.

@@ -32,4 +32,5 @@ pub mod tls;
 mod upstream;
 mod worker;
 
+pub(crate) use credit::spend;
 pub use worker::{WorkerSeed, run};

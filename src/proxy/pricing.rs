@@ -67,12 +67,7 @@ impl Entry {
 
     /// The rates of a price for so much input; without a price those of the configuration for models that have none.
     fn rates(&self, listed: Option<PriceId>, input: Tokens) -> Option<&Rates> {
-        let snapshot = &self.serving.in_force.snapshot;
-        match (listed.and_then(|id| snapshot.catalogue.get(id)), &snapshot.settings.prices.unknown_model) {
-            (Some(listed), _) => Some(listed.price.rates(input)),
-            (None, UnknownModel::At(rates)) => Some(rates),
-            (None, UnknownModel::Free | UnknownModel::Deny) => None,
-        }
+        self.serving.in_force.snapshot.rates(listed, input)
     }
 
     fn note_price(&mut self, vendor: &'static str, source: PriceSource) {

@@ -11,6 +11,7 @@ mod cells;
 pub mod counters;
 pub mod estimates;
 pub mod export;
+mod headers;
 pub mod histogram;
 mod json;
 pub mod lists;

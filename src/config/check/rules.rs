@@ -47,6 +47,7 @@ pub(super) fn compile(
     Rule {
         route: route.to_string().into(),
         name: format!("{route}/{number}").into(),
+        number: u32::try_from(number).unwrap_or(u32::MAX),
         filters,
         backends: Weighted::new(choices),
         limits: in_force.limits,

@@ -1,10 +1,13 @@
+use super::limitpolicy::key::header;
 use super::prices::unknown_model;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::settings::{Limits, RecordsTo, Ring, Roots, Settings, Timeouts, Workers};
 use crate::config::values::{self, show_duration};
+use crate::telemetry::record::HEADERS_MAX;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A Settings resource of tollgate.dev: the settings, and what takes the place of hosts and ports.
@@ -84,6 +87,9 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
                 };
             }
             number(fields, "queue", 16..=1 << 20, &mut settings.records.queue);
+            let help = "remove it: the member `key` of a record tells credentials apart";
+            let headers = fields.list("headers", HEADERS_MAX, |field| header(&field, help));
+            settings.records.headers = headers.into_iter().map(Arc::from).collect();
         });
         section(fields, "tls", |fields| {
             if let Some(roots) = fields.get("roots").and_then(|field| roots(&field)) {

@@ -11,7 +11,8 @@ const PARTS_MAX: usize = 8;
 /// The longest value of a part and the longest name of a claim, in bytes.
 const VALUE_MAX: usize = 1024;
 /// Headers whose values are credentials; they would stand in reports and records.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "x-api-key", "cookie"];
+const CREDENTIALS: [&str; 6] =
+    ["authorization", "proxy-authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie"];
 /// The name under which the hash of an API key stands.
 const SHA256: &str = "apiKeySha256";
 
@@ -58,7 +59,8 @@ pub(crate) fn read(field: &Cursor<'_>) -> Option<Vec<KeyPart>> {
             let Some(field) = fields.get(name) else { continue };
             parts.push(empty(&field).map(|()| Located { value: part, at: field.at() }));
         }
-        let header = |field: &Cursor<'_>| header(field).map(|name| KeyPart::Header(name.into()));
+        let header =
+            |field: &Cursor<'_>| header(field, "write apiKey: {}").map(|name| KeyPart::Header(name.into()));
         named(fields, "header", &mut parts, header);
         let claim = |field: &Cursor<'_>| claim(field).map(|name| KeyPart::Claim(name.into()));
         named(fields, "claim", &mut parts, claim);
@@ -119,10 +121,11 @@ fn named<'a>(
     }
 }
 
-fn header(field: &Cursor<'_>) -> Option<String> {
+/// The name, in lower case, of a header whose value may be shown; `help` says what to write in place of another one.
+pub(crate) fn header(field: &Cursor<'_>, help: &str) -> Option<String> {
     let name = field.parsed(header_name)?.value;
     if CREDENTIALS.contains(&name.as_str()) {
-        field.fault_with_help("must not be a header that holds a credential", "write apiKey: {}");
+        field.fault_with_help("must not be a header that holds a credential", help);
         return None;
     }
     Some(name)
