@@ -12,7 +12,10 @@ use tollgate_loadtest::coding::{Coding, encode};
 
 /// A host that keeps what it is asked, head and body, and answers with these bytes.
 #[derive(Clone, Default)]
-struct Shadow(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+struct Shadow(Arc<Mutex<Vec<Seen>>>);
+
+/// The head and the body of a request.
+type Seen = (String, Vec<u8>);
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno";
 
@@ -43,7 +46,7 @@ impl Shadow {
         }
     }
 
-    fn seen(&self) -> Vec<(String, Vec<u8>)> {
+    fn seen(&self) -> Vec<Seen> {
         self.0.lock().unwrap().clone()
     }
 }
