@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::explain::Explain;
 use crate::config::Overrides;
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -16,6 +17,8 @@ pub enum Command {
     Run(Options),
     /// Say whether a configuration is sound and what it means.
     Check(Options),
+    /// Say what would become of a request.
+    Explain(Explain),
     /// Let access records pass another configuration's limits.
     Replay(Replay),
     /// Show the main job on loopback.
@@ -32,6 +35,8 @@ pub struct Options {
     pub paths: Vec<PathBuf>,
     /// What replaces values of the Settings resource.
     pub overrides: Overrides,
+    /// Whether files that change are read again without being asked.
+    pub watch: bool,
 }
 
 /// What is replayed, and how it is told.
@@ -51,17 +56,26 @@ tollgate: an LLM gateway whose limits on tokens and money hold exactly
 usage:
   tollgate run [OPTIONS] DIR-or-FILE...     serve
   tollgate check [OPTIONS] DIR-or-FILE...   validate, and print what is in force
+  tollgate explain 'METHOD /path' --config DIR   say what would become of a request, without sending it to anybody
   tollgate replay LOG... --config DIR       let access records pass the limits of DIR: who would be refused, and when
   tollgate demo [--serve]                   the walkthrough on loopback: no API key, nothing to install
 
-options of replay:
-  --config DIR        the configuration, a directory or a file (repeatable); a LOG of - is standard input
+options of explain and replay:
+  --config DIR        the configuration, a directory or a file (repeatable)
+options of explain:
+  -H 'name: value'    a header of the request (repeatable)
+  -d BODY, -d @FILE   its body
+  --port PORT         the listener, where there are several
+  --admin URL         a running gateway that is asked how accounts stand (token in TOLLGATE_ADMIN_TOKEN)
+  --all               tell of every rule that does not take it
+options of replay (a LOG of - is standard input):
   -o table|json       for people, or a line for each refusal and one for the whole
 
 options of run and check:
   --host NAME=URL     send what goes to the provider NAME to URL, http:// or https:// (repeatable)
   --listen PORT=ADDR  open ADDR:PORT in place of the Gateway's port PORT (repeatable)
   --roots FILE        verify providers against the certificates in this PEM file (repeatable)
+  --no-watch          read files again when SIGHUP says so, and not when they change
   --admin ADDR        where /healthz, /readyz and /metrics are (default 127.0.0.1:15000), or none
 
 signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration again
@@ -93,16 +107,19 @@ fn read(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             Some(options) => Command::Check(options),
             None => Command::Help(HELP),
         }),
+        "explain" => explain(parser),
         "replay" => replay(parser),
         "demo" => demo(parser),
         "help" => Ok(Command::Help(HELP)),
-        other => Err(format!("there is no command {other:?}: write run, check, replay or demo").into()),
+        other => {
+            Err(format!("there is no command {other:?}: write run, check, explain, replay or demo").into())
+        }
     }
 }
 
 /// Options and paths up to the end; `None` when help is wanted.
 fn options(parser: &mut lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
-    let mut options = Options::default();
+    let mut options = Options { watch: true, ..Options::default() };
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(None),
@@ -117,6 +134,7 @@ fn options(parser: &mut lexopt::Parser) -> Result<Option<Options>, lexopt::Error
                 options.overrides.listeners.push((port, address));
             }
             Long("roots") => options.overrides.roots.push(parser.value()?.string()?),
+            Long("no-watch") => options.watch = false,
             Long("admin") => options.overrides.admin = Some(parser.value()?.string()?),
             Value(path) => options.paths.push(path.into()),
             other => return Err(other.unexpected()),
@@ -126,6 +144,30 @@ fn options(parser: &mut lexopt::Parser) -> Result<Option<Options>, lexopt::Error
         return Err("no configuration: name a directory or files, `tollgate run config/walkthrough`".into());
     }
     Ok(Some(options))
+}
+
+fn explain(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut wanted = Explain::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(Command::Help(HELP)),
+            Long("config") => wanted.options.paths.push(parser.value()?.into()),
+            Short('H') | Long("header") => wanted.asked.headers.push(parser.value()?.string()?),
+            Short('d') | Long("data") => wanted.asked.body = Some(parser.value()?.string()?),
+            Long("port") => wanted.port = Some(parser.value()?.parse()?),
+            Long("admin") => wanted.admin = Some(parser.value()?.string()?),
+            Long("all") => wanted.all = true,
+            Value(line) if wanted.asked.line.is_empty() => wanted.asked.line = line.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    match (wanted.asked.line.is_empty(), wanted.options.paths.is_empty()) {
+        (false, false) => Ok(Command::Explain(wanted)),
+        (true, _) => {
+            Err("no request: `tollgate explain 'POST /anthropic' -d @body.json --config DIR`".into())
+        }
+        (_, true) => Err("no configuration: add --config DIR".into()),
+    }
 }
 
 fn replay(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -199,7 +241,7 @@ mod tests {
     fn mistakes_are_answered_with_what_to_write() {
         for (line, part) in [
             ("run", "no configuration"),
-            ("walk dir", "write run, check, replay or demo"),
+            ("walk dir", "write run, check, explain, replay or demo"),
             ("run --host api.anthropic.com dir", "--host wants NAME=VALUE"),
             ("run --listen http=x dir", "is no port"),
             ("demo --port 1", "invalid option"),

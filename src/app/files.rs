@@ -56,7 +56,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
 }
 
 /// The file itself, or a directory's `.yaml`, `.yml` and `.json` files by name.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
     let shown = path.display();
     let kind = fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
     if kind.is_file() {

@@ -2,7 +2,7 @@
 
 use crate::admin::{self, AdminServer};
 use crate::config::{Limits, Roots, Secret, Settings, Snapshot};
-use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals};
+use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals, Watch};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::handshake::TlsServer;
@@ -35,6 +35,8 @@ pub struct Gateway {
 pub struct Life {
     /// What SIGHUP does.
     pub reload: Option<Reload>,
+    /// What does the same without being asked, when files have changed.
+    pub watch: Option<Watch>,
     /// Whether it listens to the signals of the process.
     pub signals: bool,
 }
@@ -89,7 +91,7 @@ impl Gateway {
         wait_for_workers(&board, workers.len())?;
 
         let pulses = workers.iter().map(WorkerThread::pulse).collect();
-        let seed = Seed { pulses, reload: life.reload, signals };
+        let seed = Seed { pulses, reload: life.reload, watch: life.watch, signals };
         let coordinator = Coordinator::start(seed, helpers).map_err(told("the coordinator"))?;
         board.health.set_ready();
         let admin = admin_address.map(|address| start_admin(address, &board, admin_token)).transpose()?;

@@ -1,17 +1,19 @@
 //! Layer 7: assembly and command line. The one place that names everything, and that speaks to a person.
 //!
 //! * [`gateway`] puts the threads together and takes them apart; tests and benches start it too.
-//! * [`run`] is `tollgate run`, [`check`] is `tollgate check`, [`demo`] is `tollgate demo`, [`replay`] is
-//!   `tollgate replay`.
+//! * [`run`] is `tollgate run`, [`check`] is `tollgate check`, [`demo`] is `tollgate demo`, [`explain`] is
+//!   `tollgate explain`, [`replay`] is `tollgate replay`.
 
 pub mod check;
 pub mod cli;
 pub mod demo;
+pub mod explain;
 pub mod files;
 pub mod gateway;
 pub mod replay;
 pub mod run;
 mod screen;
+mod watch;
 
 use crate::runtime::probe;
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
         }
         Ok(cli::Command::Run(options)) => run::run(&options),
         Ok(cli::Command::Check(options)) => check::check(&options),
+        Ok(cli::Command::Explain(wanted)) => explain::explain(&wanted),
         Ok(cli::Command::Replay(wanted)) => replay::replay(&wanted),
         Ok(cli::Command::Demo { serve }) => demo::demo(serve),
         Err(error) => {

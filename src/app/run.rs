@@ -3,8 +3,10 @@
 use super::cli::Options;
 use super::gateway::{Gateway, Life};
 use super::screen::tell;
+use super::watch::Seen;
 use super::{EXIT_UNUSABLE, VERSION, files};
 use crate::config::Snapshot;
+use crate::coordinator::Watch;
 use crate::runtime::{cores, probe};
 use std::process::ExitCode;
 
@@ -23,8 +25,14 @@ pub fn run(options: &Options) -> ExitCode {
     if let Some(warning) = too_few_files(&snapshot) {
         tell(format_args!("warning: {warning}"));
     }
-    let again = options.clone();
-    let life = Life { reload: Some(Box::new(move || files::load(&again))), signals: true };
+    let seen = Seen::of(&options.paths);
+    let (again, read) = (options.clone(), seen.clone());
+    let reload = move || {
+        read.look(); // before reading, so that what changes meanwhile is a change
+        files::load(&again)
+    };
+    let watch: Option<Watch> = options.watch.then(|| Box::new(move || seen.has_changed()) as Watch);
+    let life = Life { reload: Some(Box::new(reload)), watch, signals: true };
     let gateway = match Gateway::start(snapshot, life) {
         Ok(gateway) => gateway,
         Err(error) => {

@@ -97,17 +97,16 @@ impl Listener {
         if self.https.is_empty() { "http" } else { "https" }
     }
 
-    /// The routes of the listener in the clear that owns `host`: a request "SHOULD match at most one Listener", so that one
+    /// The listener in the clear that owns `host`: a request "SHOULD match at most one Listener", so that one
     /// which is not served there is served nowhere (Gateway API, listener isolation).
-    pub fn http_for(&self, host: &[u8]) -> Option<&Table> {
-        let owner = match self.http.as_slice() {
+    pub fn http_for(&self, host: &[u8]) -> Option<&HttpListener> {
+        match self.http.as_slice() {
             [only] if only.hostname.is_none() => Some(only),
             several => {
                 let hostnames = several.iter().map(|listener| listener.hostname.as_deref());
                 narrowest(hostnames, host).and_then(|place| several.get(place))
             }
-        };
-        owner.map(|owner| &owner.table)
+        }
     }
 
     /// The place in `https` of the listener that owns `host`, which may be the name of a handshake or the authority of a
@@ -276,6 +275,16 @@ pub struct Target {
     /// The name to verify in the server's certificate, and for SNI when it is no IP address; `None` is
     /// plain TCP.
     pub tls: Option<String>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// What is in force, a line each: listeners with their routes, limits with their unit.

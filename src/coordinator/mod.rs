@@ -3,10 +3,11 @@
 //! It hears the signals (SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads), watches over the
 //! workers' executors, and gathers their latencies. Two helpers of its own do what blocks: [`journal`] writes
 //! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`]. [`Store`]
-//! keeps budgets on disk.
+//! keeps budgets on disk. [`reload`] is how another configuration comes in force.
 
 mod journal;
 mod keeper;
+mod reload;
 mod resolve;
 mod store;
 mod tokens;
@@ -17,8 +18,9 @@ pub use store::{
     StoreFault, TEXT_MAX, WINDOWS_KEPT,
 };
 
-use crate::config::{Limits, Settings, Snapshot};
-use crate::mail::{Board, InForce, Resolved, ToWorker};
+use crate::base::Tick;
+use crate::config::Snapshot;
+use crate::mail::{Board, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
 use journal::Journal;
@@ -39,12 +41,20 @@ const BEAT: Duration = Duration::from_millis(200);
 /// Reads the configuration again and checks it; the error is for the operator.
 pub type Reload = Box<dyn FnMut() -> Result<Snapshot, String> + Send>;
 
+/// Whether what the configuration is read from has changed since it was read, and is not being written any more.
+pub type Watch = Box<dyn FnMut() -> bool + Send>;
+
+/// How often the files of the configuration are looked at.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// What a coordinator is started with.
 pub struct Seed {
     /// The executor of each worker.
     pub pulses: Vec<Pulse>,
     /// What SIGHUP does; `None` where there is nothing to read again.
     pub reload: Option<Reload>,
+    /// What does the same by itself; `None` where nobody watches.
+    pub watch: Option<Watch>,
     /// What it is asked by.
     pub signals: Signals,
 }
@@ -148,18 +158,29 @@ impl Ending {
 
 fn run(mut seed: Seed, mut helpers: Helpers) -> (Journal, Keeper) {
     let stop = seed.signals.stop.clone();
+    let mut watched = clock::now();
     while stop.asked() == 0 {
         std::thread::sleep(BEAT);
         beat(&seed, &helpers.board);
-        if stop.hangup.swap(false, Ordering::AcqRel) {
+        let hung_up = stop.hangup.swap(false, Ordering::AcqRel);
+        if hung_up {
             helpers.journal.reopen();
-            reload(&mut seed, &helpers);
+        }
+        if hung_up || has_changed(&mut seed.watch, &mut watched) {
+            reload::reload(&mut seed, &helpers);
         }
         helpers.resolver.tick(&helpers.board);
     }
     drain(&seed, &helpers, &stop);
     tell_all(&helpers.mail, &ToWorker::Stop);
     (helpers.journal, helpers.keeper)
+}
+
+fn has_changed(watch: &mut Option<Watch>, watched: &mut Tick) -> bool {
+    let now = clock::now();
+    let Some(watch) = watch.as_mut().filter(|_| now.since(*watched) >= WATCH) else { return false };
+    *watched = now;
+    watch()
 }
 
 fn beat(seed: &Seed, board: &Board) {
@@ -178,80 +199,6 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
         std::thread::sleep(Duration::from_millis(5));
         beat(seed, board);
     }
-}
-
-/// Adopts a configuration that was read again, if it is sound; a bad one changes nothing.
-fn reload(seed: &mut Seed, helpers: &Helpers) {
-    let Some(read) = &mut seed.reload else { return };
-    let board = &helpers.board;
-    let before = board.in_force();
-    match read().and_then(|snapshot| next_in_force(&before, snapshot, board.desks.len())) {
-        Ok(next) => {
-            let next = Arc::new(next);
-            let resolved = helpers.resolver.look_up(&next);
-            board.adopt(next.clone());
-            tell_all(&helpers.mail, &ToWorker::Adopt(next.clone()));
-            match resolved {
-                Some(resolved) => publish(board, &helpers.mail, resolved),
-                None => helpers.resolver.wake(),
-            }
-            helpers.fetcher.wake();
-            tell(&adopted(&before, &next));
-        }
-        Err(faults) => {
-            tell(&format!("reload: configuration {} stays in force\n{faults}", before.generation));
-        }
-    }
-}
-
-/// What the operator is told of a configuration that took the place of `before`.
-fn adopted(before: &InForce, next: &InForce) -> String {
-    let mut text = format!("reload: configuration {} is in force\n{}", next.generation, next.snapshot.report);
-    for ready in &next.rules.rules {
-        let balance = match before.rules.named(&ready.rule.name) {
-            Some((_, old)) if old.rule == ready.rule => "is unchanged and keeps its balance",
-            Some((_, old)) if old.rule.unit == ready.rule.unit => "has changed; what was used stays used",
-            _ => "is new and begins full",
-        };
-        text += &format!("limit {} {balance}\n", ready.rule.name);
-    }
-    for warning in &next.snapshot.warnings {
-        text += &format!("warning: {warning}\n");
-    }
-    let fixed = fixed_changes(&before.snapshot.settings, &next.snapshot.settings);
-    if !fixed.is_empty() {
-        text += &format!("warning: changed, but read at the start only: {}; restart\n", fixed.join(", "));
-    }
-    text.truncate(text.trim_end().len());
-    text
-}
-
-/// Settings that differ and take a restart.
-fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
-    let fixed = |limits: &Limits| Limits {
-        in_flight_per_worker: 0,
-        output_reserve: 0,
-        stream_chunk: 0,
-        ..limits.clone()
-    };
-    let sections = [
-        ("workers", before.workers == next.workers),
-        ("ring", before.ring == next.ring),
-        ("admin", before.admin == next.admin),
-        ("records", before.records == next.records),
-        ("tls", before.tls == next.tls),
-        ("limits (all but reserve and inFlightPerWorker)", fixed(&before.limits) == fixed(&next.limits)),
-    ];
-    sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
-}
-
-/// What `snapshot` becomes after `before`: limits whose rule is unchanged keep their balance.
-fn next_in_force(before: &InForce, snapshot: Snapshot, workers: usize) -> Result<InForce, String> {
-    let addresses = |snapshot: &Snapshot| snapshot.listeners.iter().map(|l| l.bind).collect::<Vec<_>>();
-    if addresses(&before.snapshot) != addresses(&snapshot) {
-        return Err("listeners were added, removed or moved, which takes a restart".to_owned());
-    }
-    Ok(InForce::after(Some(before), snapshot, workers))
 }
 
 /// A full mailbox means that the worker does not run; the pulse is what helps it then, not more mail.

@@ -54,6 +54,7 @@ pub struct Desk {
     pub latencies: ArrayQueue<Box<Latencies>>,
     /// What the worker has learned so far, on its way to the board; the newest takes the place of the last.
     pub estimates: ArrayQueue<Box<Estimates>>,
+    ready: AtomicU64,
 }
 
 impl Desk {
@@ -61,7 +62,18 @@ impl Desk {
     pub fn new(worker: u16, records: usize) -> Arc<Desk> {
         let latencies = ArrayQueue::new(4);
         let (counters, records) = (Counters::default(), Records::new(records));
-        Arc::new(Desk { worker, counters, records, latencies, estimates: ArrayQueue::new(1) })
+        let (estimates, ready) = (ArrayQueue::new(1), AtomicU64::new(0));
+        Arc::new(Desk { worker, counters, records, latencies, estimates, ready })
+    }
+
+    /// The worker says that it could serve the configuration of that generation at once.
+    pub fn set_ready(&self, generation: u64) {
+        self.ready.store(generation, Ordering::Release);
+    }
+
+    /// The generation of the last configuration that the worker has made ready.
+    pub fn ready(&self) -> u64 {
+        self.ready.load(Ordering::Acquire)
     }
 }
 

@@ -21,8 +21,11 @@ use std::sync::Arc;
 /// What a worker is told.
 #[derive(Clone)]
 pub enum ToWorker {
-    /// Serve this from the next request on; requests under way end on what they began with.
-    Adopt(Arc<InForce>),
+    /// Make this ready to be served, and say on the desk that it is.
+    Prepare(Arc<InForce>),
+    /// Serve what was made ready, if it is of this generation, from the next request on; requests under way end on what they
+    /// began with.
+    Adopt(u64),
     /// Where each of `InForce::snapshot.targets` is, by position; empty when its name does not resolve.
     Resolved(Arc<Resolved>),
     /// The access tokens of backends whose credential has to be fetched.

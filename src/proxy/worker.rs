@@ -72,6 +72,8 @@ pub(super) struct Worker {
     /// Connections in all pools.
     pub(super) idle_upstreams: Cell<u32>,
     serving: RefCell<Rc<Serving>>,
+    /// What it is to serve next, once all workers could.
+    ready: RefCell<Option<Serving>>,
     draining: Cell<bool>,
     stopping: Cell<bool>,
     random: Cell<u64>,
@@ -107,6 +109,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         copied_bytes: Cell::new(0),
         idle_upstreams: Cell::new(0),
         serving: RefCell::new(Rc::new(serving)),
+        ready: RefCell::new(None),
         draining: Cell::new(false),
         stopping: Cell::new(false),
         ring: ring.clone(),
@@ -129,7 +132,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     board.health.worker_adopted();
     loop {
         match mail.receive(&ring).await {
-            ToWorker::Adopt(in_force) => worker.adopt(in_force),
+            ToWorker::Prepare(in_force) => worker.prepare(in_force),
+            ToWorker::Adopt(generation) => worker.adopt(generation),
             ToWorker::Resolved(resolved) => worker.learn(&resolved),
             ToWorker::Tokens(tokens) => worker.take_tokens(&tokens),
             ToWorker::Granted => worker.grants.change(),
@@ -324,10 +328,19 @@ impl Worker {
         self.desk.counters.connections_open.get() >= u64::from(most)
     }
 
-    /// Serves `in_force` from the next exchange on. Pools of targets that stay keep their connections.
-    fn adopt(&self, in_force: Arc<InForce>) {
+    /// Makes `in_force` ready to be served, in place of what was made ready before and is not to be.
+    fn prepare(&self, in_force: Arc<InForce>) {
+        let generation = in_force.generation;
+        let next = Serving::of(in_force, Some(&self.serving()), &self.tls_server);
+        *self.ready.borrow_mut() = Some(next);
+        self.desk.set_ready(generation);
+    }
+
+    /// Serves what is ready from the next exchange on. Pools of targets that stay keep their connections.
+    fn adopt(&self, generation: u64) {
+        let ready = self.ready.borrow_mut().take();
+        let Some(next) = ready.filter(|next| next.in_force.generation == generation) else { return };
         let before = self.serving();
-        let next = Serving::of(in_force, Some(&before), &self.tls_server);
         let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
         let closed: u32 = gone.map(|pool| pool.retire()).sum();
         self.idle_upstreams.set(self.idle_upstreams.get() - closed);

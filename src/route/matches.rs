@@ -166,6 +166,12 @@ pub fn full_regex(pattern: &str) -> Result<Regex, regex::Error> {
     compile(&format!(r"\A(?:{pattern})\z"))
 }
 
+/// An expression of [`full_regex`] as it was written.
+pub(super) fn written(regex: &Regex) -> &str {
+    let text = regex.as_str();
+    text.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z")).unwrap_or(text)
+}
+
 /// The most memory that one compiled expression may take, in bytes; its lazy automaton may take as much
 /// again.
 pub const REGEX_BYTES_MAX: usize = 1 << 20;

@@ -8,6 +8,7 @@
 //! * [`table`] finds that match among many without trying them all; `paths` is its index within a hostname.
 //! * [`filters`] holds what a rule does to heads: header edits, rewrites, redirects, answers of its own; [`cors`] what
 //!   pages of other origins are allowed.
+//! * [`why`] says of each match what a request lacks for it, for who asks.
 //! * [`weighted`] chooses one of several backends in proportion to their weights, [`failover`] one of a backend's
 //!   endpoints by their health.
 
@@ -21,6 +22,7 @@ mod query;
 mod rank;
 pub mod table;
 pub mod weighted;
+pub mod why;
 
 #[cfg(test)]
 mod tests;

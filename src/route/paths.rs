@@ -64,6 +64,13 @@ impl Paths {
             .map(|entry| entry.target)
     }
 
+    /// Shows every match with its target.
+    pub(super) fn for_each(&self, see: &mut dyn FnMut(&RouteMatch, u32)) {
+        let exact = self.exact.values().flatten();
+        let prefixes = self.nodes.iter().flat_map(|node| &node.entries);
+        exact.chain(prefixes).chain(&self.regexes).for_each(|entry| see(&entry.matches, entry.target));
+    }
+
     /// The nodes whose prefix covers `path`, the longest first.
     fn prefixes_of(&self, path: &[u8]) -> impl Iterator<Item = &Node> {
         let deepest = path.strip_prefix(b"/").map(|elements| self.deepest(elements));

@@ -61,6 +61,20 @@ impl Table {
         host.and_then(|host| self.find_by_host(&host, request)).or_else(|| self.any.find(request))
     }
 
+    /// Shows every match with its hostname, which is empty where it takes every host, and its target.
+    pub(super) fn for_each(&self, see: &mut dyn FnMut(&str, &RouteMatch, u32)) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        for (name, paths) in &self.exact {
+            let name = text(name);
+            paths.for_each(&mut |matches, target| see(&name, matches, target));
+        }
+        for (suffix, paths) in &self.wildcards {
+            let name = format!("*{}", text(suffix));
+            paths.for_each(&mut |matches, target| see(&name, matches, target));
+        }
+        self.any.for_each(&mut |matches, target| see("", matches, target));
+    }
+
     /// Adds a candidate that ranks behind all that were added before.
     fn push(&mut self, candidate: &Candidate) {
         let hostname = candidate.hostname.as_deref().unwrap_or_default();

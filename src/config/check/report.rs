@@ -9,7 +9,7 @@ use crate::config::snapshot::{
 use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
 use crate::llm::policy::Policy;
 use crate::route::cors::AllowedOrigin;
-use crate::route::matches::{PathMatch, RouteMatch};
+use crate::route::matches::RouteMatch;
 
 /// What is in force: listeners with the ways through them, then limits.
 pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &[Told]) -> Vec<String> {
@@ -57,11 +57,7 @@ fn listener_lines(listener: &Listener) -> Vec<String> {
 }
 
 fn matches(matches: &RouteMatch) -> String {
-    let mut line = match &matches.path {
-        PathMatch::Exact(path) => format!("path {path}"),
-        PathMatch::Prefix(prefix) => format!("path prefix {prefix}"),
-        PathMatch::Regex(regex) => format!("path like {}", regex.as_str()),
-    };
+    let mut line = format!("path {}", matches.path);
     if let Some(method) = &matches.method {
         line = format!("{method} {line}");
     }
@@ -117,21 +113,13 @@ fn filters_part(snapshot: &Snapshot, rule: &Rule) -> String {
 }
 
 fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
-    let origin = snapshot.targets.get(backend.target as usize).map(show_target).unwrap_or_default();
+    let origin = snapshot.targets.get(backend.target as usize).map(Target::to_string).unwrap_or_default();
     match &backend.kind {
         BackendKind::Static => format!("Backend {} at {origin}", backend.name),
         BackendKind::Ai { dialect, model, path, .. } => {
             let model = model.as_deref().unwrap_or("the client's model");
             format!("Backend {} ({}, {model}) at {origin}{path}", backend.name, dialect.name)
         }
-    }
-}
-
-fn show_target(target: &Target) -> String {
-    let scheme = if target.tls.is_some() { "https" } else { "http" };
-    match target.host.contains(':') {
-        true => format!("{scheme}://[{}]:{}", target.host, target.port),
-        false => format!("{scheme}://{}:{}", target.host, target.port),
     }
 }
 
