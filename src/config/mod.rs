@@ -40,7 +40,7 @@ pub use settings::{
     UnknownModel, Upstream, Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendFilters, BackendKind, Credential, GuardService, HttpsListener, Listener,
+    Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, Listener,
     Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
 

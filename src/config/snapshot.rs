@@ -11,7 +11,7 @@ use crate::llm::policy::Policy;
 use crate::llm::price::{Catalogue, PriceId, Rates};
 use crate::llm::provider::{Dialect, Provider};
 use crate::llm::translate::Guardrail;
-use crate::route::filters::{Filters, HeaderEdits};
+use crate::route::filters::Filters;
 use crate::route::matches::ValueMatch;
 use crate::route::narrowest;
 use crate::route::table::Table;
@@ -67,10 +67,20 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// The port as the Gateway says it, which redirects name.
     pub port: u16,
-    /// Which rule takes a request; its targets are indices of [`Snapshot::rules`]. Empty on a port of HTTPS.
-    pub table: Table,
+    /// The HTTP listeners of the port, told apart by the host of a request; none on a port of HTTPS.
+    pub http: Vec<HttpListener>,
     /// The HTTPS listeners of the port, told apart by the name in the handshake; none on a port of HTTP.
     pub https: Vec<HttpsListener>,
+}
+
+/// One HTTP listener of a port.
+pub struct HttpListener {
+    /// `namespace/gateway/listener`.
+    pub name: Arc<str>,
+    /// In lower case, perhaps with `*.` in front; `None` takes every host that no other listener of the port covers.
+    pub hostname: Option<Arc<str>>,
+    /// Which rule takes a request; its targets are indices of [`Snapshot::rules`].
+    pub table: Table,
 }
 
 /// One HTTPS listener of a port.
@@ -81,7 +91,7 @@ pub struct HttpsListener {
     pub hostname: Option<Arc<str>>,
     /// At least one, the preferred one first.
     pub certificates: Vec<Arc<Certificate>>,
-    /// As [`Listener::table`].
+    /// As [`HttpListener::table`].
     pub table: Table,
 }
 
@@ -89,6 +99,18 @@ impl Listener {
     /// What a URL for it begins with.
     pub fn scheme(&self) -> &'static str {
         if self.https.is_empty() { "http" } else { "https" }
+    }
+
+    /// The listener in the clear that owns `host`: a request "SHOULD match at most one Listener", so that one
+    /// which is not served there is served nowhere (Gateway API, listener isolation).
+    pub fn http_for(&self, host: &[u8]) -> Option<&HttpListener> {
+        match self.http.as_slice() {
+            [only] if only.hostname.is_none() => Some(only),
+            several => {
+                let hostnames = several.iter().map(|listener| listener.hostname.as_deref());
+                narrowest(hostnames, host).and_then(|place| several.get(place))
+            }
+        }
     }
 
     /// The place in `https` of the listener that owns `host`, which may be the name of a handshake or the authority of a
@@ -106,7 +128,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// Which rule of its route, from 0.
     pub number: u32,
-    /// What to change on the way, or the redirect to answer with.
+    /// What to change on the way, or the answer of our own. Targets of mirrors are indices of [`Snapshot::backends`], of
+    /// plain hosts.
     pub filters: Filters,
     /// Who answers. Nobody (no entry, or all weights 0) is 500, as Gateway API says.
     pub backends: Weighted<BackendChoice>,
@@ -162,20 +185,12 @@ pub enum BackendChoice {
     Backend {
         /// The index.
         index: u32,
-        /// Edits that concern this share only, applied after the rule's.
-        filters: BackendFilters,
+        /// What concerns this share only, done after the rule's.
+        filters: Box<Filters>,
     },
-    /// A reference that is not permitted (no ReferenceGrant): this share is answered with 500.
+    /// A reference that is not permitted (no ReferenceGrant), or to a Service of another protocol: this share is answered
+    /// with 500.
     Invalid,
-}
-
-/// Header edits of one `backendRef`.
-#[derive(Default)]
-pub struct BackendFilters {
-    /// On the request.
-    pub request_headers: HeaderEdits,
-    /// On the answer.
-    pub response_headers: HeaderEdits,
 }
 
 /// Who answers. A Backend resource of several providers is one entry for each, of which the first stands for all in

@@ -101,6 +101,15 @@ pub(super) async fn until_answered<'a>(
     }
 }
 
+/// The pause before an attempt after `again` others: the least one, and by chance up to as long again, doubled with each
+/// attempt, so that those who failed together do not come back together.
+pub(super) fn pause(worker: &Worker, least: Duration, again: u32) -> Duration {
+    let most = least.saturating_mul(BACKOFF_MAX);
+    let spread = least.saturating_mul(1 << again.min(16)).min(most.saturating_sub(least));
+    let share = (u128::from(worker.random() >> 32) * spread.as_nanos()) >> 32;
+    least + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
+}
+
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -256,19 +265,15 @@ impl<'a> Attempts<'_, 'a> {
         }
     }
 
-    /// The pause before the next attempt on the same endpoint: the least one, and by chance up to as long again, doubled
-    /// with each attempt, so that those who failed together do not come back together. `None` when the provider wants a
-    /// longer one than is ever made.
+    /// The pause before the next attempt on the same endpoint; `None` when the provider wants a longer one than is ever
+    /// made.
     fn pause(&self, least: Duration, again: u32, verdict: Verdict) -> Option<Duration> {
-        let most = least.saturating_mul(BACKOFF_MAX);
         let told = match verdict {
             Verdict::Busy(time) => time.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        let spread = least.saturating_mul(1 << again.min(16)).min(most.saturating_sub(least));
-        let share = (u128::from(self.worker.random() >> 32) * spread.as_nanos()) >> 32;
-        let by_chance = Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
-        (told <= most).then(|| (least + by_chance).max(told))
+        let pause = pause(self.worker, least, again).max(told);
+        (told <= least.saturating_mul(BACKOFF_MAX)).then_some(pause)
     }
 
     /// The same call to another endpoint; `None` where it cannot be.

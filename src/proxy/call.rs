@@ -9,10 +9,11 @@ use super::stream::Stream;
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick, ascii};
-use crate::config::{Backend, BackendFilters, Credential, Fetched, Rule};
+use crate::config::{Backend, Credential, Fetched, Rule};
 use crate::llm::provider::{Dialect, Provider, is_credential};
 use crate::llm::translate::{self, Guardrail, Lost, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
+use crate::route::filters::Filters;
 use crate::runtime::Gather;
 use crate::wire::http1::{
     HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
@@ -30,7 +31,8 @@ pub(super) struct Call<'a> {
     /// The index of `backend`.
     pub(super) index: u32,
     pub(super) backend: &'a Backend,
-    pub(super) edits: &'a BackendFilters,
+    /// The filters of the backend's share.
+    pub(super) edits: &'a Filters,
     pub(super) provider: Provider,
     pub(super) dialect: &'a Dialect,
     /// The backend's model, which goes before the client's, or the one that a limit fell back to.
@@ -96,8 +98,7 @@ impl Call<'_> {
 
     /// The value of `Host`.
     pub(super) fn host(&self) -> &str {
-        let rewrite = self.rule.filters.rewrite.as_ref();
-        rewrite.and_then(|rewrite| rewrite.hostname.as_deref()).unwrap_or(&self.backend.host_header)
+        self.rule.filters.hostname(self.edits).unwrap_or(&self.backend.host_header)
     }
 
     /// Whether we ask an OpenAI provider for the usage of a stream that the client did not ask for.
@@ -332,7 +333,7 @@ fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
 }
 
 /// Whether a name begins so, in whatever case.
-fn starts_with(name: &[u8], prefix: &[u8]) -> bool {
+pub(super) fn starts_with(name: &[u8], prefix: &[u8]) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 

@@ -1,5 +1,6 @@
 //! The books of one exchange: its record, its reservation, its meter. What ends here is settled, once.
 
+use super::call::starts_with;
 use super::credit::{Credit, Foreseen, spend};
 use super::pricing::Pricing;
 use super::worker::{Serving, Worker};
@@ -9,6 +10,7 @@ use crate::llm::guard::By;
 use crate::llm::translate::Lost;
 use crate::llm::{Meter, Usage, Work};
 use crate::mail::Sheet;
+use crate::route::cors::CORS_HEADERS;
 use crate::runtime::clock;
 use crate::telemetry::record::{GuardName, bounded};
 use crate::telemetry::{Outcome, UsageCounts, UsageSource};
@@ -36,6 +38,8 @@ pub(super) struct Entry {
     pub(super) reached: Reached,
     /// What it has reserved and how that is used up.
     pub(super) credit: Credit,
+    /// The header lines that CORS has in whatever answer goes out; empty where no filter speaks of it.
+    pub(super) cors: Vec<u8>,
     pub(super) worker: Rc<Worker>,
     pub(super) serving: Rc<Serving>,
 }
@@ -66,6 +70,7 @@ impl Entry {
             given_up_cost: Money::ZERO,
             reached: Reached::Nobody,
             credit: Credit::default(),
+            cors: Vec::new(),
             worker: worker.clone(),
             serving: serving.clone(),
         }
@@ -76,6 +81,11 @@ impl Entry {
         let after = self.worker.ring.now().since(self.started);
         self.worker.latencies.borrow_mut().first_token.record(after);
         self.record.first_byte_us = Some(micros(after));
+    }
+
+    /// Whether a header of the backend's answer gives way to what CORS says here.
+    pub(super) fn replaces(&self, name: &[u8]) -> bool {
+        !self.cors.is_empty() && starts_with(name, CORS_HEADERS.as_bytes())
     }
 
     /// What the exchange used and who says so.

@@ -5,14 +5,15 @@ use super::caller::{self, Asking};
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
+use super::mirror::Copies;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{attempts, handshake, judge, plain, policy, relay, reply};
-use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
+use super::{attempts, filters, handshake, judge, plain, policy, relay, reply};
+use crate::config::{Backend, BackendChoice, BackendKind, Rule, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Api, Ask, Format, Inspector, Work};
-use crate::route::filters::{Origin, rewritten_target};
+use crate::route::filters::Filters;
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
 use crate::telemetry::record::bounded;
@@ -99,9 +100,7 @@ async fn serve(
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
-    if worker.desk.counters.requests_in_flight.get()
-        > u64::from(snapshot.settings.limits.in_flight_per_worker)
-    {
+    if worker.is_busy(snapshot.settings.limits.in_flight_per_worker) {
         return Err(Fault::Busy);
     }
 
@@ -112,18 +111,21 @@ async fn serve(
     let rule = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule.number;
-    if let Some(redirect) = &rule.filters.redirect {
-        let location = location(redirect, listener, head, &message.bytes);
-        let manner = manner(worker, head, message, timeouts);
-        return Ok(reply::redirect(client, entry, redirect.status, &location, &manner).await);
+    let manner = manner(worker, head, message, timeouts);
+    let asked = filters::Asked { listener, head, bytes: &message.bytes, manner };
+    if let Some(then) = filters::answer(client, entry, &rule.filters, &asked).await {
+        return Ok(then);
     }
 
     // 7, its first half: which backend; it decides what the bytes of the body mean.
-    let (whole, edits) = choose(worker, rule)?;
-    let (at, whole) = (whole, backend_at(serving, whole)?);
+    let (at, edits) = choose(worker, rule)?;
+    if let Some(then) = filters::answer(client, entry, edits, &asked).await {
+        return Ok(then);
+    }
+    let whole = backend_at(serving, at)?;
     entry.record.backend.write(&whole.name);
     let limits = rule.limits_with(whole);
-    let target = rewritten(rule, head, &message.bytes, client.spare_text());
+    let target = plain::rewritten((&rule.filters, edits), head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
@@ -157,10 +159,9 @@ async fn serve(
     let mut ask = match Decoder::new(&codings) {
         _ if format.is_lookup() => no_body(message)?,
         None => client.body(message, head, inspector, bytes_max, timeouts).await?,
-        Some(decoder) => {
-            Box::pin(client.coded_body(message, head, decoder, inspector, bytes_max, timeouts)).await?
-        }
+        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, bytes_max, timeouts)).await?,
     };
+    let copies = Copies::whole(serving, (rule, edits), client, (head, message), entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     if judge::is_asked(rule, format) {
         Box::pin(judge::request(client, entry, (rule, head, format), message, &mut ask)).await?;
@@ -175,6 +176,7 @@ async fn serve(
     // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
     let fallback = reserve(entry, serving, client, known, &wanted, limits).await?;
+    copies.into_iter().for_each(Copies::send);
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
@@ -301,8 +303,14 @@ fn find_rule<'a>(
         query: head.query.map(|query| query.of(bytes)),
         headers: &Fields { head, bytes },
     };
-    let index = routes.find(&request).ok_or(Fault::NoRoute)?;
-    serving.in_force.snapshot.rules.get(index as usize).ok_or(Fault::NoRoute)
+    let rule = |index: u32| serving.in_force.snapshot.rules.get(index as usize);
+    if let Some(found) = routes.find(&request).and_then(rule) {
+        return Ok(found);
+    }
+    // Browsers ask about a request of another method, which is the one that a rule may be for.
+    let (_, asked) = filters::preflight(head, bytes).ok_or(Fault::NoRoute)?;
+    let announced = routes.find(&Request { method: asked.method, ..request }).and_then(rule);
+    announced.filter(|rule| rule.filters.cors.is_some()).ok_or(Fault::NoRoute)
 }
 
 /// The headers of a request, as routing looks them up.
@@ -317,7 +325,7 @@ impl HeaderLookup for Fields<'_> {
     }
 }
 
-fn choose<'a>(worker: &Worker, rule: &'a Rule) -> Result<(u32, &'a BackendFilters), Fault> {
+fn choose<'a>(worker: &Worker, rule: &'a Rule) -> Result<(u32, &'a Filters), Fault> {
     match rule.backends.pick(worker.random()) {
         Some(BackendChoice::Backend { index, filters }) => Ok((*index, filters)),
         Some(BackendChoice::Invalid) | None => Err(Fault::NoBackend),
@@ -326,35 +334,6 @@ fn choose<'a>(worker: &Worker, rule: &'a Rule) -> Result<(u32, &'a BackendFilter
 
 fn backend_at(serving: &Serving, index: u32) -> Result<&Backend, Fault> {
     serving.in_force.snapshot.backends.get(index as usize).ok_or(Fault::NoBackend)
-}
-
-/// The target after the rule's rewrite: path and query, in `target`, which is empty.
-fn rewritten(rule: &Rule, head: &RequestHead, bytes: &[u8], mut target: Vec<u8>) -> Vec<u8> {
-    let (path, query) = (head.path_of(bytes), head.query.map(|query| query.of(bytes)));
-    match rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref()) {
-        Some(rewrite) => rewritten_target(rewrite, path, query, &mut target),
-        None => {
-            target.extend_from_slice(path);
-            if let Some(query) = query {
-                target.push(b'?');
-                target.extend_from_slice(query);
-            }
-        }
-    }
-    target
-}
-
-fn location(
-    redirect: &crate::route::filters::Redirect,
-    listener: &Listener,
-    head: &RequestHead,
-    bytes: &[u8],
-) -> Vec<u8> {
-    let host = head.host.map_or(&[][..], |host| host.of(bytes));
-    let origin = Origin { scheme: listener.scheme(), host, port: listener.port };
-    let mut location = Vec::new();
-    redirect.location(&origin, head.path_of(bytes), head.query.map(|query| query.of(bytes)), &mut location);
-    location
 }
 
 /// The model that the body names, or else the path, without escapes: a model has one spelling for limits and prices, as it

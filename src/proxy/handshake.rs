@@ -121,7 +121,9 @@ impl ResolvesServerCert for Certificates {
 /// On HTTPS they are those of the listener that the handshake chose. A host that another listener of the port covers
 /// more closely has come the wrong way (Gateway API, Listener.hostname): certificate and limits would be another's.
 pub(super) fn routes<'a>(stream: &Stream, listener: &'a Listener, host: &[u8]) -> Result<&'a Table, Fault> {
-    let Stream::Tls(tls) = stream else { return Ok(&listener.table) };
+    let Stream::Tls(tls) = stream else {
+        return listener.http_for(host).map(|own| &own.table).ok_or(Fault::NoRoute);
+    };
     // Looked for again with each request: a reload may have changed the listeners since the handshake.
     let place = tls.with_name(|name| listener.https_for(name.unwrap_or_default().as_bytes()));
     let own = place.and_then(|place| listener.https.get(place)).ok_or(Fault::Misdirected)?;

@@ -4,7 +4,7 @@
 //! chooses who is asked, and asks again, `call` writes to them and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
 //! [`tls`], as those of clients are after their [`handshake`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
-//! that we make ourselves, `caller` who asks, `fault` what can go wrong, `policy` what
+//! that we make ourselves, `filters` those that a route asks for, `mirror` sends copies, `caller` who asks, `fault` what can go wrong, `policy` what
 //! operators make of requests and answers, `judge` whom guards ask about them, `pricing` what they cost, and `entry` the books: whatever
 //! happens, it settles.
 
@@ -17,8 +17,10 @@ mod credit;
 mod entry;
 mod exchange;
 mod fault;
+mod filters;
 pub mod handshake;
 mod judge;
+mod mirror;
 mod outflow;
 mod passage;
 mod plain;

@@ -139,7 +139,7 @@ impl Outflow {
         }
         let content_length =
             (self.delimiter == Delimiter::Length).then(|| head.content_length(bytes)).flatten();
-        self.write_head(call, head, bytes, head.status);
+        self.write_head(entry, call, head, bytes);
         match self.delimiter {
             Delimiter::Chunks if !matches!(self.passage, Passage::Whole(_)) => {
                 self.gather.ours.extend_from_slice(write::TRANSFER_ENCODING_CHUNKED);
@@ -155,10 +155,10 @@ impl Outflow {
         self.head_len = self.gather.ours.len();
     }
 
-    fn write_head(&mut self, call: &Call<'_>, head: &ResponseHead, bytes: &[u8], status: u16) {
+    fn write_head(&mut self, entry: &Entry, call: &Call<'_>, head: &ResponseHead, bytes: &[u8]) {
         let Outflow { gather, standings, passage, keep_alive, unix_ms, .. } = self;
         let out = &mut gather.ours;
-        write::status_line(out, status);
+        write::status_line(out, head.status);
         let (rule, share) = (&call.rule.filters.response_headers, &call.edits.response_headers);
         let translated = matches!(passage, Passage::Whole(_));
         // The streams of all clients are events as browsers know them.
@@ -168,7 +168,7 @@ impl Outflow {
             let ours = !standings.is_empty() && is_limit_header(name);
             let retyped = (translated || unframed) && header.known == Known::ContentType;
             let decoded = !unchanged && header.known == Known::ContentEncoding;
-            ours || retyped || decoded || !rule.keeps(name) || !share.keeps(name)
+            ours || retyped || decoded || !rule.keeps(name) || !share.keeps(name) || entry.replaces(name)
         });
         if translated {
             write::header(out, b"content-type", b"application/json");
@@ -179,6 +179,7 @@ impl Outflow {
         for (name, value) in rule.written().chain(share.written()) {
             write::header(out, name.as_bytes(), value.as_bytes());
         }
+        out.extend_from_slice(&entry.cors);
         limit_headers(out, standings, Some(call.client), *unix_ms);
         connection(out, *keep_alive, if call.http10 { Version::Http10 } else { Version::Http11 });
     }

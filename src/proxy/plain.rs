@@ -1,16 +1,19 @@
 //! Plain hosts: bytes pass both ways as they are, streamed, with backpressure; nothing is inspected.
 
+use super::attempts;
 use super::call::Heads;
 use super::client::{Client, Message, arrival, whole_deadline};
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
 use super::fault::Fault;
+use super::mirror::Copies;
 use super::reply::{connection, limit_headers};
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
 use crate::base::{Span, Tick};
-use crate::config::{Backend, BackendFilters, Rule, Timeouts};
-use crate::runtime::{Gather, PIECES_MAX, Ring};
+use crate::config::{Backend, Retry, Rule, Timeouts};
+use crate::route::filters::{Filters, rewritten_target};
+use crate::runtime::{Gather, PIECES_MAX, Ring, sleep};
 use crate::telemetry::Outcome;
 use crate::wire::http1::{BodyReader, Framing, Known, Method, RequestHead, ResponseHead, Version, write};
 use std::future::poll_fn;
@@ -22,8 +25,9 @@ use std::time::Duration;
 pub(super) struct To<'a> {
     pub(super) rule: &'a Rule,
     pub(super) backend: &'a Backend,
-    pub(super) edits: &'a BackendFilters,
-    /// Path and query after the rule's rewrite.
+    /// The filters of the backend's share.
+    pub(super) edits: &'a Filters,
+    /// Path and query after the rewrite.
     pub(super) target: &'a [u8],
 }
 
@@ -43,41 +47,87 @@ pub(super) async fn serve(
     let settings = &serving.in_force.snapshot.settings;
     let body = BodyReader::new(head.framing, settings.requests.body_bytes).map_err(Fault::Body)?;
     let pool = serving.pools.get(to.backend.target as usize).ok_or(Fault::NoBackend)?;
-    let times = Times {
-        ring: &worker.ring,
-        whole: whole_deadline(entry.started, to.rule.timeouts.request),
-        timeouts: &settings.timeouts,
-    };
-    let mut upload = Upload { body, framing: head.framing, at: head.len, spans: client.spare_spans() };
-    let mut reuse = true;
+    let copies = Copies::of(serving, (to.rule, to.edits), client, (head, &message.bytes), false, entry);
+    let (framing, at, spans) = (head.framing, head.len, client.spare_spans());
+    let mut upload = Upload { body, framing, at, spans, copies };
+    let last = whole_deadline(entry.started, to.rule.timeouts.request);
+    let (mut reuse, mut again) = (true, 0);
     loop {
         entry.record.attempts += 1;
-        let upstream = Upstream::checkout(worker, pool, reuse).await?;
-        // Only a request without a body can be sent again: a body that left is gone.
-        let again = upstream.is_reused() && head.framing == Framing::None && head.method.is_idempotent();
-        let mut request = client.spare_request();
-        request_head(&to, client, head, &message.bytes, &mut request.ours);
-        match upload.run(&upstream, client, head, message, request, entry, &times).await {
-            Ok(began) => {
+        let one = whole_deadline(worker.ring.now(), to.rule.timeouts.backend_request);
+        let times = Times { ring: &worker.ring, whole: last.min(one), timeouts: &settings.timeouts };
+        let mut was_idle = false;
+        let tried = match Upstream::checkout(worker, pool, reuse).await {
+            Ok(upstream) => {
+                was_idle = upstream.is_reused();
+                let mut request = client.spare_request();
+                request_head(&to, client, head, &message.bytes, &mut request.ours);
+                let began = upload.run(&upstream, client, head, message, request, entry, &times).await;
+                began.map(|began| (upstream, began)).inspect_err(|fault| {
+                    let theirs = matches!(fault.outcome(), Outcome::UpstreamFailed)
+                        || matches!(fault, Fault::ProviderSlow);
+                    worker.desk.counters.upstream_failures.add(u64::from(theirs));
+                })
+            }
+            Err(fault) => Err(fault),
+        };
+        let pause = match may_repeat(&tried, to.rule.retry.as_ref(), head, was_idle) {
+            Repeat::Never => None,
+            Repeat::AtOnce => Some(Duration::ZERO),
+            Repeat::ByRule(retry) => {
+                again += 1;
+                Some(attempts::pause(worker, retry.backoff, again - 1)).filter(|_| again <= retry.attempts)
+            }
+        };
+        match (pause.filter(|pause| worker.ring.now() + *pause < last), tried) {
+            (None, Ok((upstream, began))) => {
                 client.keep_spans(std::mem::take(&mut upload.spans));
                 let passing = Passing { to: &to, head, keep: message.complete, times: &times };
                 return passing.answer(worker, client, entry, upstream, began).await;
             }
-            Err(fault) => {
-                let theirs = matches!(fault.outcome(), Outcome::UpstreamFailed)
-                    || matches!(fault, Fault::ProviderSlow);
-                worker.desk.counters.upstream_failures.add(u64::from(theirs));
-                if !(again && matches!(fault, Fault::Broken)) {
-                    return Err(fault);
-                }
+            (None, Err(fault)) => return Err(fault),
+            (Some(pause), tried) => {
+                drop(tried); // what came of it, and its connection
                 worker.desk.counters.retries.add(1);
-                reuse = false;
+                reuse = !was_idle;
+                if !pause.is_zero() {
+                    sleep(&worker.ring, pause).await;
+                }
             }
         }
     }
 }
 
-/// How long each wait of an exchange may last; none longer than the whole.
+/// Whether a request may be sent once more.
+enum Repeat<'a> {
+    Never,
+    /// On another connection: the idle one that was taken had ended.
+    AtOnce,
+    /// After a pause, as often as the rule says.
+    ByRule(&'a Retry),
+}
+
+/// A body that left is gone, so that only a request without one can be sent again once anything of it has left; and who
+/// may have worked on it is asked again only for what is idempotent, or said itself by a status that it did not.
+fn may_repeat<'a>(
+    tried: &Result<(Upstream, Began), Fault>,
+    retry: Option<&'a Retry>,
+    head: &RequestHead,
+    was_idle: bool,
+) -> Repeat<'a> {
+    let is_here = head.framing == Framing::None;
+    let is_harmless = is_here && head.method.is_idempotent();
+    let asks_for_it = match tried {
+        Ok((_, began)) => is_here && retry.is_some_and(|retry| retry.codes.contains(&began.head.status)),
+        Err(Fault::Broken) if is_harmless && was_idle => return Repeat::AtOnce,
+        Err(Fault::Unresolved | Fault::Connect(_)) => true,
+        Err(Fault::Broken | Fault::ProviderMalformed(_) | Fault::ProviderSlow) => is_harmless,
+        Err(_) => false,
+    };
+    retry.filter(|_| asks_for_it).map_or(Repeat::Never, Repeat::ByRule)
+}
+
+/// How long each wait of an attempt may last; none longer than the whole.
 ///
 /// A body and an answer pass piece by piece, at the speed of the slower side, so their times are those of one
 /// piece; only the whole exchange bounds their sum.
@@ -93,9 +143,47 @@ impl Times<'_> {
     }
 }
 
+/// The target after the rewrite of a rule and of a share of it: path and query, in `target`, which is empty.
+pub(super) fn rewritten(
+    (rule, share): (&Filters, &Filters),
+    head: &RequestHead,
+    bytes: &[u8],
+    mut target: Vec<u8>,
+) -> Vec<u8> {
+    let (path, query) = (head.path_of(bytes), head.query.map(|query| query.of(bytes)));
+    match rule.path(share) {
+        Some(rewrite) => rewritten_target(rewrite, path, query, &mut target),
+        None => {
+            target.extend_from_slice(path);
+            if let Some(query) = query {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+        }
+    }
+    target
+}
+
 fn request_head(to: &To<'_>, client: &Client, head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
+    head_lines(to, client, (head, bytes), false, out);
+    match head.framing {
+        Framing::Length(length) => write::content_length(out, length),
+        Framing::Chunked => out.extend_from_slice(write::TRANSFER_ENCODING_CHUNKED),
+        Framing::None | Framing::UntilClose => {}
+    }
+    write::end(out);
+}
+
+/// Writes a head but for its framing and its end. `decoded` says that its body goes without the coding it came in.
+pub(super) fn head_lines(
+    to: &To<'_>,
+    client: &Client,
+    (head, bytes): (&RequestHead, &[u8]),
+    decoded: bool,
+    out: &mut Vec<u8>,
+) {
     write::request_line(out, head.method_text.of(bytes), to.target);
-    let rewritten = to.rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_deref());
+    let rewritten = to.rule.filters.hostname(to.edits);
     let host = rewritten.map(str::as_bytes).or(head.host.map(|host| host.of(bytes)));
     write::header(out, b"host", host.unwrap_or(to.backend.host_header.as_bytes()));
     let (rule, share) = (&to.rule.filters.request_headers, &to.edits.request_headers);
@@ -108,7 +196,8 @@ fn request_head(to: &To<'_>, client: &Client, head: &RequestHead, bytes: &[u8], 
                 | Known::XForwardedProto
                 | Known::XForwardedHost
         );
-        ours || !rule.keeps(name) || !share.keeps(name)
+        let undone = decoded && header.known == Known::ContentEncoding;
+        ours || undone || !rule.keeps(name) || !share.keeps(name)
     });
     for (name, value) in rule.written().chain(share.written()) {
         write::header(out, name.as_bytes(), value.as_bytes());
@@ -119,12 +208,6 @@ fn request_head(to: &To<'_>, client: &Client, head: &RequestHead, bytes: &[u8], 
         write::header(out, b"x-forwarded-host", host.of(bytes));
     }
     write::via(out, head.version, PSEUDONYM);
-    match head.framing {
-        Framing::Length(length) => write::content_length(out, length),
-        Framing::Chunked => out.extend_from_slice(write::TRANSFER_ENCODING_CHUNKED),
-        Framing::None | Framing::UntilClose => {}
-    }
-    write::end(out);
 }
 
 /// The body on its way to the host.
@@ -134,6 +217,8 @@ struct Upload {
     /// Where what is not read yet begins in the message's bytes.
     at: usize,
     spans: Vec<Span>,
+    /// What goes to other hosts too, until the body is whole.
+    copies: Option<Copies>,
 }
 
 struct Began {
@@ -216,6 +301,12 @@ impl Upload {
         if progress.done && !message.complete {
             client.put_back(&message.bytes[self.at..]);
             message.complete = true;
+        }
+        if let Some(copies) = &mut self.copies {
+            self.spans.iter().for_each(|span| copies.push(span.of(&message.bytes)));
+        }
+        if let Some(copies) = self.copies.take_if(|_| progress.done) {
+            copies.send();
         }
         entry.record.bytes_in += self.spans.iter().map(|span| span.len() as u64).sum::<u64>();
         let bytes = if self.spans.is_empty() { Vec::new() } else { std::mem::take(&mut message.bytes) };
@@ -430,10 +521,13 @@ impl Passing<'_> {
     ) {
         write::status_line(out, head.status);
         let (rule, share) = (&self.to.rule.filters.response_headers, &self.to.edits.response_headers);
-        write::copy_end_to_end(out, bytes, &head.headers, |_, name| !rule.keeps(name) || !share.keeps(name));
+        write::copy_end_to_end(out, bytes, &head.headers, |_, name| {
+            !rule.keeps(name) || !share.keeps(name) || entry.replaces(name)
+        });
         for (name, value) in rule.written().chain(share.written()) {
             write::header(out, name.as_bytes(), value.as_bytes());
         }
+        out.extend_from_slice(&entry.cors);
         limit_headers(out, &entry.standings(), None, entry.worker.moment().unix_ms);
         write::via(out, head.version, PSEUDONYM);
         connection(out, keep_alive, self.head.version);

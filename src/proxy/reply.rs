@@ -1,4 +1,4 @@
-//! Answers that tollgate makes itself: refusals in the client's format, redirects; and the headers that tell
+//! Answers that tollgate makes itself: refusals in the client's format, what a route asks for; and the headers that tell
 //! how limits stand.
 
 use super::client::Client;
@@ -81,6 +81,7 @@ pub(super) async fn fault(
         write::header(out, b"accept-encoding", coding::SUPPORTED.as_bytes());
     }
     limit_headers(out, standings, format, entry.worker.moment().unix_ms);
+    out.extend_from_slice(&entry.cors);
     connection(out, keep_alive, manner.version);
     write::content_length(out, body.len() as u64);
     write::end(out);
@@ -104,23 +105,32 @@ fn wait(fault: &Fault) -> Option<Duration> {
     }
 }
 
-/// Answers with a redirect to `location`.
-pub(super) async fn redirect(
-    client: &mut Client,
-    entry: &mut Entry,
-    status: u16,
-    location: &[u8],
-    manner: &Manner<'_>,
-) -> Then {
+/// An answer that the configuration asks for.
+pub(super) struct Own<'a> {
+    pub(super) status: u16,
+    /// Header lines, beside those that every answer has.
+    pub(super) lines: &'a [u8],
+    pub(super) body: &'a [u8],
+}
+
+/// Answers with what the configuration says.
+pub(super) async fn own(client: &mut Client, entry: &mut Entry, own: &Own<'_>, manner: &Manner<'_>) -> Then {
     entry.ended(Outcome::Answered);
-    entry.record.status = status;
+    entry.record.status = own.status;
     let mut gather = client.spare();
     let out = &mut gather.ours;
-    write::status_line(out, status);
-    write::header(out, b"location", location);
+    write::status_line(out, own.status);
+    out.extend_from_slice(own.lines);
+    out.extend_from_slice(&entry.cors);
     connection(out, manner.keep_alive, manner.version);
-    write::content_length(out, 0);
+    // Those two have no body by their status (RFC 9110 section 6.4.1).
+    if !matches!(own.status, 204 | 304) {
+        write::content_length(out, own.body.len() as u64);
+    }
     write::end(out);
+    if !manner.head_only {
+        out.extend_from_slice(own.body);
+    }
     entry.record.bytes_out = gather.ours.len() as u64;
     gather.whole();
     finish(client, gather, manner.keep_alive, manner.timeouts).await

@@ -67,6 +67,8 @@ pub(super) struct Worker {
     pub(super) grants: Changes,
     /// The wall's time at tick 0, in milliseconds since 1970; set anew every second.
     wall: Cell<i64>,
+    /// Bytes of bodies that copies of requests hold.
+    pub(super) copied_bytes: Cell<usize>,
     /// Connections in all pools.
     pub(super) idle_upstreams: Cell<u32>,
     serving: RefCell<Rc<Serving>>,
@@ -104,6 +106,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         grants: Changes::default(),
         wall: Cell::new(wall()),
         board: board.clone(),
+        copied_bytes: Cell::new(0),
         idle_upstreams: Cell::new(0),
         serving: RefCell::new(Rc::new(serving)),
         ready: RefCell::new(None),
@@ -313,6 +316,11 @@ impl Worker {
             true => self.board.journal.wake(),
             false => self.desk.counters.records_dropped.add(1),
         }
+    }
+
+    /// Whether more requests are under way than may be, the one that asks among them.
+    pub(super) fn is_busy(&self, most: u32) -> bool {
+        self.desk.counters.requests_in_flight.get() > u64::from(most)
     }
 
     fn is_full(&self) -> bool {

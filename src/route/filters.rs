@@ -1,11 +1,17 @@
-//! What a rule does to heads on their way: edits header fields, rewrites the target, redirects.
+//! What a rule, or one of its backends, does to requests on their way: edits header fields, rewrites the target,
+//! answers itself, sends copies.
 //!
 //! Everything here writes into a buffer of the caller's; nothing is parsed or allocated per request.
 
+use super::cors::Cors;
 use super::host::without_port;
 use super::matches::after_prefix;
+use std::sync::Arc;
 
-/// The filters of one rule; the default does nothing.
+/// The filters of one rule, or of one of its backends; the default does nothing.
+///
+/// Those of a backend concern requests that go to it alone, and come after the rule's: header edits are done to what
+/// the rule's have left, a rewrite takes the place of the rule's part by part, and so does CORS.
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
     /// `RequestHeaderModifier`.
@@ -16,6 +22,59 @@ pub struct Filters {
     pub rewrite: Option<Rewrite>,
     /// `RequestRedirect`; it answers the request, which then goes nowhere.
     pub redirect: Option<Redirect>,
+    /// An answer that stands in the configuration; the request goes nowhere either.
+    pub direct: Option<Arc<DirectResponse>>,
+    /// `CORS`.
+    pub cors: Option<Arc<Cors>>,
+    /// `RequestMirror`, each of them.
+    pub mirrors: Vec<Mirror>,
+}
+
+impl Filters {
+    /// Whether a request may be answered by these alone, or its answer told more than its backend says.
+    pub fn speak(&self) -> bool {
+        self.cors.is_some() || self.direct.is_some() || self.redirect.is_some()
+    }
+
+    /// The `Host` that these filters of a rule, or rather those of its backend, `share`, want upstream.
+    pub fn hostname<'a>(&'a self, share: &'a Filters) -> Option<&'a str> {
+        let of = |filters: &'a Filters| filters.rewrite.as_ref()?.hostname.as_deref();
+        of(share).or_else(|| of(self))
+    }
+
+    /// What becomes of the path, said in the same way.
+    pub fn path<'a>(&'a self, share: &'a Filters) -> Option<&'a PathRewrite> {
+        let of = |filters: &'a Filters| filters.rewrite.as_ref()?.path.as_ref();
+        of(share).or_else(|| of(self))
+    }
+}
+
+/// kgateway's `DirectResponse`, which an `ExtensionRef` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// Of `text/plain`, unless `ResponseHeaderModifier` sets another type; at most 4,096 characters.
+    pub body: String,
+}
+
+/// `HTTPRequestMirrorFilter`: a share of requests is sent to another backend too, whose answers nobody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where copies go, as who configured it counts its backends.
+    pub target: u32,
+    /// Of `out_of` requests so many are copied.
+    pub numerator: u32,
+    /// At least 1.
+    pub out_of: u32,
+}
+
+impl Mirror {
+    /// Whether a request is one of those that are copied; `random` is even over all its bits.
+    pub fn takes(&self, random: u64) -> bool {
+        let scaled = (u128::from(random) * u128::from(self.out_of)) >> 64;
+        scaled < u128::from(self.numerator)
+    }
 }
 
 /// `HTTPHeaderFilter`: edits applied in the order add, set, remove.
@@ -294,6 +353,21 @@ mod tests {
             let origin = Origin { scheme: "http", host: host.as_bytes(), port: 80 };
             redirect.location(&origin, from.as_bytes(), None, &mut out);
             assert_eq!(String::from_utf8_lossy(&out), location);
+        }
+    }
+
+    #[test]
+    fn a_mirror_takes_its_share() {
+        for (numerator, out_of) in [(0, 100), (1, 100), (50, 100), (100, 100), (1, 3), (7, 1_000_000)] {
+            let mirror = Mirror { target: 0, numerator, out_of };
+            let taken = (0..u64::from(out_of))
+                .filter(|n| {
+                    mirror.takes(
+                        u64::try_from(((u128::from(*n) << 64) + (1 << 63)) / u128::from(out_of)).unwrap(),
+                    )
+                })
+                .count();
+            assert_eq!(taken, numerator as usize, "{numerator} of {out_of}");
         }
     }
 

@@ -6,11 +6,13 @@
 //!   `query` reads the parameters, `host` compares hostnames and intersects a listener's with a route's.
 //! * `rank` is the Gateway API's precedence as `Ord`: of the matches that accept, the smallest rank wins.
 //! * [`table`] finds that match among many without trying them all; `paths` is its index within a hostname.
-//! * [`filters`] holds what a rule does to heads: header edits, rewrites, redirects.
+//! * [`filters`] holds what a rule does to heads: header edits, rewrites, redirects, answers of its own; [`cors`] what
+//!   pages of other origins are allowed.
 //! * [`why`] says of each match what a request lacks for it, for who asks.
 //! * [`weighted`] chooses one of several backends in proportion to their weights, [`failover`] one of a backend's
 //!   endpoints by their health.
 
+pub mod cors;
 pub mod failover;
 pub mod filters;
 mod host;
@@ -25,7 +27,10 @@ pub mod why;
 #[cfg(test)]
 mod tests;
 
-pub use filters::{Filters, HeaderEdits, Origin, PathRewrite, Redirect, Rewrite, rewritten_target};
+pub use cors::{AllowedOrigin, Cors, Names, Preflight};
+pub use filters::{
+    DirectResponse, Filters, HeaderEdits, Mirror, Origin, PathRewrite, Redirect, Rewrite, rewritten_target,
+};
 pub use host::{intersect, narrowest};
 pub use matches::{HeaderLookup, PathMatch, Request, RouteMatch, ValueMatch, full_regex};
 pub use table::{Candidate, Table};

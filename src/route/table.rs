@@ -12,8 +12,8 @@ pub use super::matches::{HeaderLookup, Request};
 /// One match of one rule under one hostname; a rule with two matches and three hostnames makes six.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The hostname in lower case, as it came out of [`intersect`]; it may begin with
-    /// `*.`. `None` takes every host.
+    /// The hostname in lower case, as the route has it; it may begin with `*.`. `None` takes every host. That a request's
+    /// host is one of the listener's is seen to before.
     pub hostname: Option<String>,
     /// When it takes a request.
     pub matches: RouteMatch,

@@ -123,6 +123,14 @@ numbers! {
         "Attempts at a provider that ended without a whole answer."
     retries: Counter Counter "retries_total"
         "Attempts after the first of a request."
+    mirrors_answered: Counter Counter "mirrors_total" ["result" = "answered"]
+        "Copies of requests for RequestMirror; skipped were those for which there was no room."
+    mirrors_failed: Counter Counter "mirrors_total" ["result" = "failed"]
+        "Copies of requests for RequestMirror; skipped were those for which there was no room."
+    mirrors_skipped: Counter Counter "mirrors_total" ["result" = "skipped"]
+        "Copies of requests for RequestMirror; skipped were those for which there was no room."
+    mirrors_open: Gauge Gauge "mirrors_open"
+        "Copies of requests in the making or under way."
     tokens_input: Counter Counter "tokens_total" ["kind" = "input"]
         "Tokens settled; cached_input, cache_write, cache_write_1h and audio_input are parts of input, the others of output."
     tokens_cached_input: Counter Counter "tokens_total" ["kind" = "cached_input"]

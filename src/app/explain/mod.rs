@@ -91,13 +91,16 @@ fn by_scheme(listeners: &[Listener], request: &Request) -> Option<usize> {
 /// Why each match of the listener takes the request or does not.
 fn judge(snapshot: &Snapshot, place: usize, request: &Request) -> Result<Known, String> {
     let listener = snapshot.listeners.get(place).ok_or("the configuration has no listener")?;
-    let (name, table): (_, Option<&Table>) = match listener.https.is_empty() {
-        true => (listener.name.to_string(), Some(&listener.table)),
-        false => match listener.https_for(request.host.as_bytes()).and_then(|own| listener.https.get(own)) {
-            Some(own) => (own.name.to_string(), Some(&own.table)),
-            None => (listener.name.to_string(), None),
-        },
+    let host = request.host.as_bytes();
+    let own: Option<(&str, &Table)> = match listener.https.is_empty() {
+        true => listener.http_for(host).map(|own| (&*own.name, &own.table)),
+        false => listener
+            .https_for(host)
+            .and_then(|own| listener.https.get(own))
+            .map(|own| (&*own.name, &own.table)),
     };
+    let (name, table) =
+        own.map_or((listener.name.to_string(), None), |(name, table)| (name.to_owned(), Some(table)));
     let (path, query) =
         request.target.split_once('?').map_or((&*request.target, None), |(path, query)| (path, Some(query)));
     let request = crate::route::Request {

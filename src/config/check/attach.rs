@@ -8,7 +8,7 @@ use crate::config::diagnostic::{Place, listing, nearest, quoted};
 use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
 use crate::config::resources::{Meta, Resource};
-use crate::config::snapshot::{Backend, BackendChoice, HttpsListener, Listener, Rule};
+use crate::config::snapshot::{Backend, BackendChoice, HttpListener, HttpsListener, Listener, Rule};
 use crate::limit::LIMITS_MAX;
 use crate::route::intersect;
 use crate::route::matches::RouteMatch;
@@ -50,7 +50,7 @@ impl Door<'_> {
 #[derive(Default)]
 struct Port<'a> {
     doors: Vec<Door<'a>>,
-    /// On a port of HTTPS one for each door: there the handshake chooses. Else all in the first.
+    /// One for each door: the handshake chooses among those of HTTPS, the host of a request among the others.
     ways: Vec<Ways>,
 }
 
@@ -64,10 +64,20 @@ struct Ways {
 /// A route's way in: a listener, and the hosts under which the route is reached through it.
 struct Entrance<'a> {
     door: Door<'a>,
-    hostnames: Vec<Option<String>>,
+    hosts: Vec<Host>,
 }
 
-/// Attaches every route to its listeners and builds one table per port.
+/// A host under which a route is reached; `None` is every one.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Host {
+    /// As the route has it. It is what decides between routes, "not the calculated Listener/Route hostname
+    /// intersection": that the host is one of the listener's is seen to before its table is asked.
+    of_route: Option<String>,
+    /// Where it meets the listener's.
+    met: Option<String>,
+}
+
+/// Attaches every route to its listeners and builds a table for each.
 pub(super) fn compile(
     world: &World<'_>,
     backends: &Backends,
@@ -90,7 +100,7 @@ pub(super) fn compile(
             }
             // Listeners under the same limits share one compiled rule.
             let mut shared: Vec<(InForce, u32)> = Vec::new();
-            for Entrance { door, hostnames } in &entrances {
+            for Entrance { door, hosts } in &entrances {
                 let listener = door.listener.name.value.as_str();
                 let way = Way { gateway: door.gateway, listener, route: &route.meta, rule: name };
                 let in_force = policies.on(world, &way);
@@ -104,7 +114,7 @@ pub(super) fn compile(
                     target
                 });
                 if let Some(port) = ports.get_mut(&door.listener.port.value) {
-                    port.ways_of(door).add(&route.meta, (number, &rule.matches), hostnames, target);
+                    port.ways_of(door).add(&route.meta, (number, &rule.matches), hosts, target);
                 }
             }
         }
@@ -136,15 +146,8 @@ fn refuse_too_many(world: &World<'_>, backends: &Backends, route: &Meta, rule: &
 }
 
 impl Port<'_> {
-    fn is_https(&self) -> bool {
-        self.doors.first().is_some_and(|door| is_https(door.listener))
-    }
-
     fn ways_of(&mut self, door: &Door<'_>) -> &mut Ways {
-        let place = match self.is_https() {
-            true => self.doors.iter().position(|known| std::ptr::eq(known.listener, door.listener)),
-            false => None,
-        };
+        let place = self.doors.iter().position(|known| std::ptr::eq(known.listener, door.listener));
         let place = place.unwrap_or_default();
         if self.ways.len() <= place {
             self.ways.resize_with(place + 1, Ways::default);
@@ -154,24 +157,18 @@ impl Port<'_> {
 }
 
 impl Ways {
-    fn add(
-        &mut self,
-        route: &Meta,
-        (number, matches): (usize, &[RouteMatch]),
-        hostnames: &[Option<String>],
-        target: u32,
-    ) {
-        for hostname in hostnames {
+    fn add(&mut self, route: &Meta, (number, matches): (usize, &[RouteMatch]), hosts: &[Host], target: u32) {
+        for Host { of_route, met } in hosts {
             for matches in matches {
                 self.candidates.push(Candidate {
-                    hostname: hostname.clone(),
+                    hostname: of_route.clone(),
                     matches: matches.clone(),
                     created: route.created.clone(),
                     route: route.to_string(),
                     rule: u32::try_from(number).unwrap_or(u32::MAX),
                     target,
                 });
-                self.told.push(Told { hostname: hostname.clone(), matches: matches.clone(), target });
+                self.told.push(Told { hostname: met.clone(), matches: matches.clone(), target });
             }
         }
     }
@@ -252,9 +249,10 @@ fn through<'a>(
 ) -> Vec<Entrance<'a>> {
     let Some(named) = named(world, parent, gateway, spec) else { return Vec::new() };
     let is_same = gateway.meta.namespace == meta.namespace;
-    let admits = |listener: &gateway::Listener| match listener.admits {
+    let admits = |listener: &gateway::Listener| match &listener.admits {
         Admits::All => true,
         Admits::Same => is_same,
+        Admits::Selector(selector) => selector.takes(&meta.namespace, labels(world, &meta.namespace)),
         Admits::None => false,
     };
     let open: Vec<_> = named.into_iter().filter(|listener| admits(listener)).collect();
@@ -273,6 +271,13 @@ fn through<'a>(
         world.faults.fault_with_help(first.at, message, format!("its listeners have: {}", listing(names)));
     }
     found
+}
+
+/// The labels of a namespace; none when it is in no file.
+fn labels<'a>(world: &World<'a>, namespace: &str) -> &'a [(String, String)] {
+    let mut namespaces = world.all.namespaces.iter();
+    let found = namespaces.find(|found| found.meta.name.value == namespace);
+    found.map_or(&[], |found| &found.meta.labels)
 }
 
 /// The listeners that a parentRef means; `None` after a fault.
@@ -313,17 +318,22 @@ fn named<'a>(
 
 /// The hosts under which the route is reached through a listener; `None` when there are none.
 fn entrance<'a>(world: &World<'a>, door: Door<'a>, route: &HttpRoute) -> Option<Entrance<'a>> {
-    let mut hostnames: Vec<Option<String>> = match route.hostnames.as_slice() {
-        [] => vec![hostname(&door).map(str::to_owned)],
-        given => given.iter().filter_map(|host| intersect(hostname(&door), &host.value)).map(Some).collect(),
+    let own = hostname(&door);
+    let mut hosts: Vec<Host> = match route.hostnames.as_slice() {
+        [] => vec![Host { of_route: None, met: own.map(str::to_owned) }],
+        given => {
+            let met =
+                |host: &str| Some(Host { met: Some(intersect(own, host)?), of_route: Some(host.into()) });
+            given.iter().filter_map(|host| met(&host.value)).collect()
+        }
     };
-    if hostnames.is_empty() {
+    if hosts.is_empty() {
         return None;
     }
-    hostnames.sort();
-    hostnames.dedup();
-    hostnames.retain(|host| is_owner(world, &door, host.as_deref()));
-    Some(Entrance { door, hostnames })
+    hosts.sort();
+    hosts.dedup();
+    hosts.retain(|host| is_owner(world, &door, host.met.as_deref()));
+    Some(Entrance { door, hosts })
 }
 
 /// Whether no other listener of the port has a hostname that covers `host` more closely: requests for a
@@ -353,7 +363,7 @@ fn open(
         let bind = effective.listeners.get(&port).unwrap_or(everywhere);
         let names: Vec<String> = doors.iter().map(Door::name).collect();
         let mut listener =
-            Listener { name: names.join("+").into(), bind, port, table: Table::default(), https: Vec::new() };
+            Listener { name: names.join("+").into(), bind, port, http: Vec::new(), https: Vec::new() };
         ways.resize_with(doors.len(), Ways::default);
         let mut of_door = ways.into_iter();
         let mut table = |what: &str, at| {
@@ -365,16 +375,23 @@ fn open(
             attached.told.push(told);
             Table::new(candidates)
         };
-        match doors.first() {
-            Some(first) if !is_https(first.listener) => {
-                listener.table = table(&format!("port {port}"), first.listener.at);
+        let is_only = doors.len() == 1;
+        let is_secure = doors.first().is_some_and(|door| is_https(door.listener));
+        for door in &doors {
+            let what = match (is_secure, is_only) {
+                (false, true) => format!("port {port}"),
+                (false, false) => format!("HTTP listener {:?}", door.listener.name.value),
+                (true, _) => format!("HTTPS listener {:?}", door.listener.name.value),
+            };
+            let table = table(&what, door.listener.at);
+            let (name, hostname) = (door.name().into(), hostname(door).map(Arc::from));
+            match is_secure {
+                false => listener.http.push(HttpListener { name, hostname, table }),
+                true => {
+                    let certificates = certificates.of_listener(world, door.gateway, door.listener);
+                    listener.https.push(HttpsListener { name, hostname, certificates, table });
+                }
             }
-            _ => listener.https.extend(doors.iter().map(|door| HttpsListener {
-                name: door.name().into(),
-                hostname: hostname(door).map(Arc::from),
-                certificates: certificates.of_listener(world, door.gateway, door.listener),
-                table: table(&format!("HTTPS listener {:?}", door.listener.name.value), door.listener.at),
-            })),
         }
         attached.listeners.push(listener);
     }

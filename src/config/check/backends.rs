@@ -2,6 +2,7 @@ use super::World;
 use super::clouds::{self, Clouds};
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
+use super::refs;
 use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
@@ -48,59 +49,93 @@ impl Backends {
     }
 }
 
-/// Compiles every Backend, referred to or not.
+/// Backends in the making.
+pub(super) struct Making<'a> {
+    pub(super) backends: Backends,
+    hosts: &'a Replacements<String, Origin>,
+}
+
+impl Backends {
+    /// Gives the backend of an index a name that references find it by.
+    pub(super) fn name(&mut self, namespace: &str, name: &str, index: u32) {
+        self.indices.insert((namespace.to_owned(), name.to_owned()), index);
+    }
+}
+
+impl Making<'_> {
+    /// Adds one addressee, under the name of its own and of its resource; its index.
+    pub(super) fn push(
+        &mut self,
+        name: Arc<str>,
+        resource: &Arc<str>,
+        kind: BackendKind,
+        origin: Origin,
+    ) -> u32 {
+        let vendor = vendor_of(&kind, &origin);
+        let origin = self.hosts.get(&origin.host).unwrap_or(origin);
+        let target = self.backends.target(&origin);
+        self.backends.list.push(Backend {
+            name,
+            resource: resource.clone(),
+            groups: Vec::new(),
+            kind,
+            target,
+            host_header: authority(&origin).into(),
+            vendor,
+            limits: Vec::new(),
+        });
+        index_of_last(self.backends.list.len())
+    }
+}
+
+/// Whose prices apply there.
+fn vendor_of(kind: &BackendKind, origin: &Origin) -> Option<&'static str> {
+    match kind {
+        // A host that was named is paid wherever it is reached.
+        BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => Some(dialect.name),
+        BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
+        BackendKind::Static => None,
+    }
+}
+
+/// Compiles every Backend and every Service that says where it is, referred to or not.
 pub(super) fn compile(
     world: &World<'_>,
     secrets: &Secrets,
     hosts: &Replacements<String, Origin>,
 ) -> Backends {
     let (list, targets) = (Vec::new(), Vec::new());
-    let mut backends = Backends { list, targets, indices: HashMap::new(), known: HashMap::new() };
+    let backends = Backends { list, targets, indices: HashMap::new(), known: HashMap::new() };
+    let mut making = Making { backends, hosts };
     let clouds = Clouds::default();
     for resource in &world.all.backends {
         let resource_name: Arc<str> = resource.meta.to_string().into();
-        let first = backends.list.len();
+        let first = making.backends.list.len();
         let mut groups: Vec<Box<[u32]>> = Vec::new();
         let mut shared = None;
         for group in resource.spec.as_ref().map(members).unwrap_or_default() {
-            let start = backends.list.len();
+            let start = making.backends.list.len();
             for (name, spec) in group {
                 let at = spec.at();
                 let Some((kind, origin)) = one(world, secrets, &clouds, &resource.meta, spec) else {
                     continue;
                 };
-                let vendor = match &kind {
-                    // A host that was named is paid wherever it is reached.
-                    BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => {
-                        Some(dialect.name)
-                    }
-                    BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
-                    BackendKind::Static => None,
-                };
-                refuse_sharing(world, &mut shared, (at, &kind, vendor));
-                let origin = hosts.get(&origin.host).unwrap_or(origin);
-                let target = backends.target(&origin);
-                backends.list.push(Backend {
-                    name: name.map_or(resource_name.clone(), |name| format!("{resource_name}/{name}").into()),
-                    resource: resource_name.clone(),
-                    groups: Vec::new(),
-                    kind,
-                    target,
-                    host_header: authority(&origin).into(),
-                    vendor,
-                    limits: Vec::new(),
-                });
+                refuse_sharing(world, &mut shared, (at, &kind, vendor_of(&kind, &origin)));
+                let name =
+                    name.map_or(resource_name.clone(), |name| format!("{resource_name}/{name}").into());
+                making.push(name, &resource_name, kind, origin);
             }
-            groups.push((start..backends.list.len()).map(|index| index_of_last(index + 1)).collect());
+            groups.push((start..making.backends.list.len()).map(|index| index_of_last(index + 1)).collect());
         }
-        let Some(stands_for_all) = backends.list.get_mut(first) else { continue };
+        let Some(stands_for_all) = making.backends.list.get_mut(first) else { continue };
         if groups.iter().map(|group| group.len()).sum::<usize>() > 1 {
             stands_for_all.groups = groups;
         }
-        let key = (resource.meta.namespace.clone(), resource.meta.name.value.clone());
-        backends.indices.insert(key, index_of_last(first + 1));
+        let meta = &resource.meta;
+        making.backends.name(&meta.namespace, &meta.name.value, index_of_last(first + 1));
     }
-    backends
+    refs::services(world, &mut making);
+    making.backends
 }
 
 /// Warns of overrides of hosts to which neither a Backend nor a guard connects.

@@ -10,6 +10,7 @@ mod environment;
 mod overrides;
 mod policies;
 mod prices;
+mod refs;
 mod report;
 mod rules;
 mod services;

@@ -8,6 +8,7 @@ use crate::config::snapshot::{
 };
 use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
 use crate::llm::policy::Policy;
+use crate::route::cors::AllowedOrigin;
 use crate::route::matches::RouteMatch;
 
 /// What is in force: listeners with the ways through them, then limits.
@@ -25,7 +26,11 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &
             };
             let matches = matches(&way.matches);
             let policy = rule.policy.as_ref().map_or(String::new(), |policy| policy_part(snapshot, policy));
-            lines.push(format!("  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}", rule.name));
+            let filters = filters_part(snapshot, rule);
+            lines.push(format!(
+                "  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}{filters}",
+                rule.name
+            ));
         }
     }
     let chunk = snapshot.settings.limits.stream_chunk;
@@ -35,16 +40,20 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &
 
 /// One line for each table.
 fn listener_lines(listener: &Listener) -> Vec<String> {
-    if listener.https.is_empty() {
-        return vec![format!("listener {}: http://{}", listener.name, listener.bind)];
+    if let [only] = listener.http.as_slice() {
+        return vec![format!("listener {}: http://{}", only.name, listener.bind)];
     }
+    let in_the_clear = listener.http.iter().map(|http| {
+        let host = http.hostname.as_deref().unwrap_or("every other host");
+        format!("listener {}: http://{} for {host}", http.name, listener.bind)
+    });
     let line = |https: &HttpsListener| {
         let host = https.hostname.as_deref().unwrap_or("any host");
         let secrets: Vec<&str> = https.certificates.iter().map(|certificate| &*certificate.name).collect();
         let certificates = format!("certificate of Secret {}", secrets.join(", "));
         format!("listener {}: https://{} for {host}, {certificates}", https.name, listener.bind)
     };
-    listener.https.iter().map(line).collect()
+    in_the_clear.chain(listener.https.iter().map(line)).collect()
 }
 
 fn matches(matches: &RouteMatch) -> String {
@@ -62,6 +71,9 @@ fn answer(snapshot: &Snapshot, rule: &Rule) -> String {
     if let Some(redirect) = &rule.filters.redirect {
         return format!("redirect {}", redirect.status);
     }
+    if let Some(direct) = &rule.filters.direct {
+        return format!("answer {}", direct.status);
+    }
     let choice = |(weight, choice): (u32, &BackendChoice)| match choice {
         BackendChoice::Invalid => format!("500 (weight {weight})"),
         BackendChoice::Backend { index, .. } => match snapshot.backends.get(*index as usize) {
@@ -75,6 +87,29 @@ fn answer(snapshot: &Snapshot, rule: &Rule) -> String {
         true => "500, no backend".into(),
         false => choices.join(" | "),
     }
+}
+
+/// `; copies of 10 in 100 to Backend llm/shadow at http://shadow:80; cors for 2 origins`
+fn filters_part(snapshot: &Snapshot, rule: &Rule) -> String {
+    let mut parts = String::new();
+    for mirror in &rule.filters.mirrors {
+        if let Some(backend) = snapshot.backends.get(mirror.target as usize) {
+            let share = match mirror.numerator == mirror.out_of {
+                true => "all".to_owned(),
+                false => format!("{} in {}", mirror.numerator, mirror.out_of),
+            };
+            parts.push_str(&format!("; copies of {share} to {}", backend_line(snapshot, backend)));
+        }
+    }
+    if let Some(cors) = &rule.filters.cors {
+        let origins = match cors.origins.as_slice() {
+            origins if origins.contains(&AllowedOrigin::Any) => "every origin".to_owned(),
+            [_] => "1 origin".to_owned(),
+            many => format!("{} origins", many.len()),
+        };
+        parts.push_str(&format!("; cors for {origins}"));
+    }
+    parts
 }
 
 fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {

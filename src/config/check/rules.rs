@@ -1,15 +1,17 @@
 use super::World;
 use super::backends::Backends;
 use super::policies::InForce;
+use super::refs;
 use crate::config::diagnostic::Located;
-use crate::config::resources::filters::{Filter, PathModifier};
+use crate::config::resources::Meta;
+use crate::config::resources::filters::{self, Filter, PathModifier};
 use crate::config::resources::httproute::{self, BackendRef, Timeouts};
-use crate::config::resources::{KGATEWAY, Meta};
 use crate::config::settings::Settings;
-use crate::config::snapshot::{BackendChoice, BackendFilters, Retry, Rule, RuleTimeouts};
-use crate::route::filters::{Filters, PathRewrite, Redirect, Rewrite};
+use crate::config::snapshot::{Backend, BackendChoice, BackendKind, Retry, Rule, RuleTimeouts};
+use crate::route::filters::{Filters, Mirror, PathRewrite, Redirect, Rewrite};
 use crate::route::matches::PathMatch;
 use crate::route::weighted::Weighted;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Compiles rule `number` of a route under what is in force on it.
@@ -21,21 +23,27 @@ pub(super) fn compile(
     (number, rule): (usize, &httproute::Rule),
     in_force: InForce,
 ) -> Rule {
-    let filters = filters(world, rule);
-    if let (Some(_), Some(first)) = (&filters.redirect, rule.backends.first()) {
-        let help = "remove backendRefs: the redirect is the whole answer";
-        world.faults.fault_with_help(first.backend.at(), "a rule with RequestRedirect has no backend", help);
+    let mut filters = filters(world, backends, route, rule, &rule.filters);
+    let own_answer = match (&filters.redirect, &filters.direct) {
+        (Some(_), _) => Some(("RequestRedirect", "redirect")),
+        (None, Some(_)) => Some(("a DirectResponse", "DirectResponse")),
+        (None, None) => None,
+    };
+    if let (Some((with, what)), Some(first)) = (own_answer, rule.backends.first()) {
+        let message = format!("a rule with {with} has no backend");
+        let help = format!("remove backendRefs: the {what} is the whole answer");
+        world.faults.fault_with_help(first.backend.to.at(), message, help);
     }
-    if filters.redirect.is_none() && rule.backends.iter().all(|backend| backend.weight == 0) {
-        world
-            .faults
-            .warn(rule.at, "the rule has no backend with a weight: its requests are answered with 500");
-    }
-    let choices = rule
+    filters.cors = filters.cors.or(in_force.cors);
+    filters.direct = filters.direct.or(in_force.direct);
+    let choices: Vec<(u32, BackendChoice)> = rule
         .backends
         .iter()
-        .map(|backend| (backend.weight, choice(world, backends, route, backend)))
+        .map(|backend| (backend.weight, choice(world, backends, route, rule, backend)))
         .collect();
+    if filters.redirect.is_none() && filters.direct.is_none() {
+        warn_of_500(world, rule, &choices);
+    }
     Rule {
         route: route.to_string().into(),
         name: format!("{route}/{number}").into(),
@@ -49,6 +57,20 @@ pub(super) fn compile(
         strict: strict(world, route),
         retry: rule.retry.as_ref().map(retry),
     }
+}
+
+/// "If all entries in BackendRefs are invalid [...] all traffic which matches this rule MUST receive a 500": what a
+/// cluster would say in the condition `ResolvedRefs`.
+fn warn_of_500(world: &World<'_>, rule: &httproute::Rule, choices: &[(u32, BackendChoice)]) {
+    let mut weighted = choices.iter().filter(|(weight, _)| *weight > 0);
+    let why = match weighted.clone().count() {
+        0 => "the rule has no backend with a weight",
+        _ if weighted.all(|(_, choice)| matches!(choice, BackendChoice::Invalid)) => {
+            "no backendRef of the rule is valid"
+        }
+        _ => return,
+    };
+    world.faults.warn(rule.at, format!("{why}: its requests are answered with 500"));
 }
 
 /// `tollgate.dev/translation`: whether a route refuses what a translation would lose.
@@ -84,63 +106,71 @@ fn timeouts(given: &Timeouts, settings: &Settings) -> RuleTimeouts {
     }
 }
 
-fn choice(world: &World<'_>, backends: &Backends, route: &Meta, given: &BackendRef) -> BackendChoice {
-    let namespace = given.backend.namespace.as_deref().unwrap_or(&route.namespace);
-    let name = given.backend.name.value.as_str();
-    let at = given.backend.at();
-    if world.find(&world.all.backends, "Backend", (namespace, name), at).is_none() {
-        return BackendChoice::Invalid;
-    }
-    if namespace != route.namespace
-        && !world.is_granted(("HTTPRoute", &route.namespace), (KGATEWAY, "Backend"), (namespace, name))
-    {
-        let message = format!(
-            "HTTPRoute {route} may not refer to Backend {namespace}/{name}: namespace {namespace:?} has no \
-             ReferenceGrant for it, so this share of requests is answered with 500"
-        );
-        world.faults.warn(at, message);
-        return BackendChoice::Invalid;
-    }
-    match backends.index(namespace, name) {
-        Some(index) => BackendChoice::Backend { index, filters: backend_filters(&given.filters) },
+fn choice(
+    world: &World<'_>,
+    backends: &Backends,
+    route: &Meta,
+    rule: &httproute::Rule,
+    given: &BackendRef,
+) -> BackendChoice {
+    let then = "this share of requests is answered with 500";
+    let found = refs::backend(world, backends, route, &given.backend, then);
+    let filters = filters(world, backends, route, rule, &given.filters);
+    match found {
+        Some(index) => BackendChoice::Backend { index, filters: Box::new(filters) },
         None => BackendChoice::Invalid,
     }
 }
 
-fn backend_filters(given: &[Located<Filter>]) -> BackendFilters {
-    let mut filters = BackendFilters::default();
+/// The filters of a rule, or of one of its backends.
+fn filters(
+    world: &World<'_>,
+    backends: &Backends,
+    route: &Meta,
+    rule: &httproute::Rule,
+    given: &[Located<Filter>],
+) -> Filters {
+    let mut filters = Filters::default();
+    let rewritten =
+        |path: &Option<PathModifier>| path.as_ref().and_then(|path| path_rewrite(world, rule, path));
     for filter in given {
         match &filter.value {
             Filter::RequestHeaders(edits) => filters.request_headers = edits.clone(),
             Filter::ResponseHeaders(edits) => filters.response_headers = edits.clone(),
-            Filter::Rewrite { .. } | Filter::Redirect(_) => {} // refused by the reader
-        }
-    }
-    filters
-}
-
-fn filters(world: &World<'_>, rule: &httproute::Rule) -> Filters {
-    let mut filters = Filters::default();
-    for filter in &rule.filters {
-        match &filter.value {
-            Filter::RequestHeaders(edits) => filters.request_headers = edits.clone(),
-            Filter::ResponseHeaders(edits) => filters.response_headers = edits.clone(),
             Filter::Rewrite { hostname, path } => {
-                let path = path.as_ref().and_then(|path| path_rewrite(world, rule, path));
-                filters.rewrite = Some(Rewrite { hostname: hostname.clone(), path });
+                filters.rewrite = Some(Rewrite { hostname: hostname.clone(), path: rewritten(path) });
             }
             Filter::Redirect(redirect) => {
                 filters.redirect = Some(Redirect {
                     scheme: redirect.scheme.clone(),
                     hostname: redirect.hostname.clone(),
                     port: redirect.port,
-                    path: redirect.path.as_ref().and_then(|path| path_rewrite(world, rule, path)),
+                    path: rewritten(&redirect.path),
                     status: redirect.status,
                 });
+            }
+            Filter::Cors(cors) => filters.cors = Some(Arc::new(cors.clone())),
+            Filter::Mirror(mirror) => filters.mirrors.extend(self::mirror(world, backends, route, mirror)),
+            Filter::Direct(name) => {
+                let wanted = (route.namespace.as_str(), name.name.value.as_str());
+                let found = world.find(&world.all.direct_responses, "DirectResponse", wanted, name.at());
+                filters.direct = found.and_then(|found| found.spec.clone()).map(Arc::new);
             }
         }
     }
     filters
+}
+
+/// An invalid mirror "must be dropped" (Gateway API, HTTPRequestMirrorFilter).
+fn mirror(world: &World<'_>, backends: &Backends, route: &Meta, given: &filters::Mirror) -> Option<Mirror> {
+    let target = refs::backend(world, backends, route, &given.backend, "nothing is mirrored")?;
+    if let Some(Backend { kind: BackendKind::Ai { .. }, name, .. }) = backends.list.get(target as usize) {
+        let message = format!("Backend {name} is a provider, which would have to be paid for copies");
+        let help = "refer to a Backend of type Static, or to a Service";
+        world.faults.fault_with_help(given.backend.to.at(), message, help);
+        return None;
+    }
+    Some(Mirror { target, numerator: given.numerator, out_of: given.out_of })
 }
 
 /// A prefix can be replaced only where it is clear which: exactly one match, a PathPrefix (Gateway API).

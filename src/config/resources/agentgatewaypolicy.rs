@@ -1,10 +1,16 @@
-//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local` and `backend.ai` are understood.
+//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse` and
+//! `backend.ai` are understood.
 
 use super::ai::{self, Ai};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
+use super::trafficpolicy::located;
+use super::{cors, directresponse};
+use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::limit::{KeyPart, Unit};
+use crate::route::cors::Cors;
+use crate::route::filters::DirectResponse;
 use std::time::Duration;
 
 /// The policy: every entry is a limit of its own, and all must admit.
@@ -12,6 +18,8 @@ pub(crate) struct AgentgatewayPolicy {
     pub(crate) targets: Vec<Target>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) ai: Option<Ai>,
+    pub(crate) cors: Option<Located<Cors>>,
+    pub(crate) direct: Option<Located<DirectResponse>>,
 }
 
 /// An entry of `local`.
@@ -32,12 +40,11 @@ const ENTRIES_MAX: usize = 16;
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// Every other field of `traffic`; each changes what happens to a request.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 15] = [
     "phase",
     "transformation",
     "extProc",
     "extAuth",
-    "cors",
     "csrf",
     "headerModifiers",
     "hostRewrite",
@@ -47,7 +54,6 @@ const OTHERS: [&str; 17] = [
     "jwtAuthentication",
     "basicAuthentication",
     "apiKeyAuthentication",
-    "directResponse",
     "buffer",
     "delay",
 ];
@@ -65,14 +71,30 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
             Some(_) => fields.get("traffic"),
             None => fields.need("traffic"),
         };
-        let entries = traffic.and_then(|field| {
-            field.fields(|fields| {
-                fields.unsupported(&OTHERS, "remove it");
-                fields.need("rateLimit")?.fields(rate_limit)
-            })
-        });
-        Some(AgentgatewayPolicy { targets, entries: entries.unwrap_or_default(), ai: ai.flatten() })
+        let traffic = traffic.and_then(|field| field.fields(self::traffic)).unwrap_or_default();
+        let Traffic { entries, cors, direct } = traffic;
+        Some(AgentgatewayPolicy { targets, entries, ai: ai.flatten(), cors, direct })
     })
+}
+
+/// What is understood of `traffic`.
+#[derive(Default)]
+struct Traffic {
+    entries: Vec<Entry>,
+    cors: Option<Located<Cors>>,
+    direct: Option<Located<DirectResponse>>,
+}
+
+fn traffic(fields: &mut Fields<'_>) -> Option<Traffic> {
+    fields.unsupported(&OTHERS, "remove it");
+    let cors = fields.get("cors").map(|field| located(&field, field.fields(cors::read)));
+    let direct = fields.get("directResponse").map(|field| located(&field, directresponse::read(&field)));
+    let limit = match cors.is_some() || direct.is_some() {
+        true => fields.get("rateLimit"),
+        false => fields.need("rateLimit"),
+    };
+    let entries = limit.and_then(|field| field.fields(rate_limit)).unwrap_or_default();
+    Some(Traffic { entries, cors: cors.flatten(), direct: direct.flatten() })
 }
 
 fn backend(fields: &mut Fields<'_>) -> Option<Ai> {

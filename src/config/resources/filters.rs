@@ -1,16 +1,34 @@
-use super::httproute::header_name;
+use super::KGATEWAY;
+use super::cors;
+use super::httproute::{Referent, header_name, referent};
+use super::meta::{Reference, name};
 use crate::base::ascii;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
+use crate::route::cors::Cors;
 use crate::route::filters::HeaderEdits;
 
 /// A filter of an HTTPRoute.
 pub(crate) enum Filter {
     RequestHeaders(HeaderEdits),
     ResponseHeaders(HeaderEdits),
-    Rewrite { hostname: Option<String>, path: Option<PathModifier> },
+    Rewrite {
+        hostname: Option<String>,
+        path: Option<PathModifier>,
+    },
     Redirect(Redirect),
+    Cors(Cors),
+    Mirror(Mirror),
+    /// An `ExtensionRef` to a DirectResponse of the route's namespace.
+    Direct(Reference),
+}
+
+/// Where copies of requests go, and of how many: `numerator` of `out_of`.
+pub(crate) struct Mirror {
+    pub(crate) backend: Referent,
+    pub(crate) numerator: u32,
+    pub(crate) out_of: u32,
 }
 
 /// A new path: the whole, or in place of the prefix that matched.
@@ -51,6 +69,9 @@ enum Kind {
     ResponseHeaders,
     Rewrite,
     Redirect,
+    Mirror,
+    Cors,
+    Extension,
     /// Known to Gateway API, not to us.
     Foreign,
 }
@@ -61,32 +82,16 @@ const KINDS: [(&str, &str, Kind); 8] = [
     ("ResponseHeaderModifier", "responseHeaderModifier", Kind::ResponseHeaders),
     ("URLRewrite", "urlRewrite", Kind::Rewrite),
     ("RequestRedirect", "requestRedirect", Kind::Redirect),
-    ("RequestMirror", "requestMirror", Kind::Foreign),
-    ("CORS", "cors", Kind::Foreign),
+    ("RequestMirror", "requestMirror", Kind::Mirror),
+    ("CORS", "cors", Kind::Cors),
     ("ExternalAuth", "externalAuth", Kind::Foreign),
-    ("ExtensionRef", "extensionRef", Kind::Foreign),
+    ("ExtensionRef", "extensionRef", Kind::Extension),
 ];
 
-/// The filters of a rule.
+/// The filters of a rule, or of one of its backends.
 pub(crate) fn read(field: &Cursor<'_>) -> Vec<Located<Filter>> {
     let filters = field.list(FILTERS_MAX, |item| filter(&item));
     refuse_repeated(field, &filters);
-    filters
-}
-
-/// The filters of one backend: those that edit headers.
-pub(crate) fn read_for_backend(field: &Cursor<'_>) -> Vec<Located<Filter>> {
-    let filters = read(field);
-    for filter in &filters {
-        if matches!(filter.value, Filter::Rewrite { .. } | Filter::Redirect(_)) {
-            let help = "move it to the filters of the rule";
-            field.faults().fault_with_help(
-                filter.at,
-                "this filter is not supported on a single backend",
-                help,
-            );
-        }
-    }
     filters
 }
 
@@ -115,6 +120,9 @@ fn filter(item: &Cursor<'_>) -> Option<Located<Filter>> {
             Kind::ResponseHeaders => body.fields(header_edits).map(Filter::ResponseHeaders),
             Kind::Rewrite => body.fields(rewrite),
             Kind::Redirect => body.fields(redirect).map(Filter::Redirect),
+            Kind::Mirror => body.fields(mirror).map(Filter::Mirror),
+            Kind::Cors => body.fields(cors::read).map(Filter::Cors),
+            Kind::Extension => body.fields(extension).map(Filter::Direct),
             Kind::Foreign => None,
         }
     });
@@ -126,22 +134,21 @@ fn kind(field: &Cursor<'_>) -> Option<(&'static str, &'static str, Kind)> {
     let rows = KINDS.map(|row| (row.0, row));
     let row = field.one_of(&rows)?.value;
     if row.2 == Kind::Foreign {
-        let help =
-            "supported are RequestHeaderModifier, ResponseHeaderModifier, URLRewrite and RequestRedirect";
+        let help = "remove it; who may call is said by policies of the route";
         field.fault_with_help(format!("is {}, which is not supported yet", row.0), help);
     }
     Some(row)
 }
 
-/// A filter of each type may be given once (Gateway API, core and extended filters), and a redirect
-/// leaves nothing to rewrite.
+/// A filter of each type may be given once, but for mirrors (Gateway API, core and extended filters), and an answer of
+/// our own leaves nothing to rewrite and no other answer.
 fn refuse_repeated(field: &Cursor<'_>, filters: &[Located<Filter>]) {
     for (index, filter) in filters.iter().enumerate() {
         let earlier = || filters.iter().take(index);
         let same = |other: &Located<Filter>| {
             std::mem::discriminant(&other.value) == std::mem::discriminant(&filter.value)
         };
-        if earlier().any(same) {
+        if !matches!(filter.value, Filter::Mirror(_)) && earlier().any(same) {
             let help = "put both into one filter";
             field.faults().fault_with_help(
                 filter.at,
@@ -156,13 +163,36 @@ fn refuse_repeated(field: &Cursor<'_>, filters: &[Located<Filter>]) {
     {
         field.faults().fault(redirect.at, "RequestRedirect and URLRewrite exclude each other");
     }
+    if let (Some(direct), Some(_)) =
+        (is(|f| matches!(f, Filter::Direct(_))), is(|f| matches!(f, Filter::Redirect(_))))
+    {
+        field.faults().fault(direct.at, "RequestRedirect and a DirectResponse exclude each other");
+    }
 }
 
 fn header_edits(fields: &mut Fields<'_>) -> Option<HeaderEdits> {
     let set = fields.list("set", EDITS_MAX, |item| item.fields(header));
     let add = fields.list("add", EDITS_MAX, |item| item.fields(header));
     let remove = fields.list("remove", EDITS_MAX, |item| editable(&item));
+    refuse_two_actions(&set, &add, &remove, fields);
     Some(HeaderEdits { set, add, remove })
+}
+
+/// "Only one action for a given header name is permitted". Of a name that comes twice in one list the first counts.
+fn refuse_two_actions(
+    set: &[(String, String)],
+    add: &[(String, String)],
+    remove: &[String],
+    fields: &Fields<'_>,
+) {
+    let is_in = |list: &[(String, String)], name: &str| list.iter().any(|(known, _)| known == name);
+    let added = add.iter().map(|(name, _)| name).filter(|name| is_in(set, name));
+    let removed = remove.iter().filter(|name| is_in(set, name) || is_in(add, name));
+    if let Some(name) = added.chain(removed).next() {
+        let message = format!("the header {name:?} is edited in two ways");
+        let help = "keep one of set, add and remove for it (Gateway API, HTTPHeaderFilter)";
+        fields.faults().fault_with_help(fields.at(), message, help);
+    }
 }
 
 fn header(fields: &mut Fields<'_>) -> Option<(String, String)> {
@@ -244,4 +274,47 @@ fn redirect(fields: &mut Fields<'_>) -> Option<Redirect> {
         path,
         status: status.unwrap_or(302),
     })
+}
+
+fn mirror(fields: &mut Fields<'_>) -> Option<Mirror> {
+    let backend = fields.need("backendRef").and_then(|field| field.fields(referent));
+    let percent =
+        fields.get("percent").map(|field| field.integer(0..=100).map(|percent| (percent.value, 100)));
+    let fraction = fields.get("fraction").map(|field| field.fields(fraction));
+    if let (Some(field), Some(_)) = (fields.get("fraction"), &percent) {
+        field.fault_with_help("stands beside percent", "keep one of them (Gateway API)");
+    }
+    let (numerator, out_of) = match percent.or(fraction) {
+        Some(share) => share?,
+        None => (1, 1),
+    };
+    let bounded = |number| u32::try_from(number).ok();
+    Some(Mirror { backend: backend?, numerator: bounded(numerator)?, out_of: bounded(out_of)? })
+}
+
+/// Gateway API's `Fraction`: 0 to 1.
+fn fraction(fields: &mut Fields<'_>) -> Option<(u64, u64)> {
+    const HUNDRED: u64 = 100;
+    let numerator = fields.need("numerator").and_then(|field| field.integer(0..=i32::MAX as u64));
+    let denominator = fields.get("denominator").map(|field| field.integer(1..=i32::MAX as u64));
+    let numerator = numerator?;
+    let denominator = match denominator {
+        Some(denominator) => denominator?.value,
+        None => HUNDRED,
+    };
+    if numerator.value > denominator {
+        let message = format!("\"numerator\" is above the denominator, which is {denominator}");
+        fields.faults().fault(numerator.at, message);
+    }
+    Some((numerator.value, denominator))
+}
+
+/// What a filter of our own kind refers to: only a DirectResponse is one. A reference to another kind must not be passed
+/// over (Gateway API, HTTPRouteFilter.type).
+fn extension(fields: &mut Fields<'_>) -> Option<Reference> {
+    let group = fields.need("group").and_then(|field| field.one_of(&[(KGATEWAY, ())]));
+    let kind = fields.need("kind").and_then(|field| field.one_of(&[("DirectResponse", ())]));
+    let target = fields.need("name").and_then(|field| field.parsed(name));
+    group.and(kind)?;
+    Some(Reference { name: target?, namespace: None })
 }

@@ -1,6 +1,7 @@
 use super::GATEWAY_API;
 use super::listenertls::{self, ListenerTls};
 use super::meta::name;
+use super::namespace::{Selector, selector};
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
@@ -25,11 +26,13 @@ pub(crate) struct Listener {
 }
 
 /// Whose routes may attach (`allowedRoutes.namespaces.from`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Admits {
     All,
     /// Those of the Gateway's own namespace.
     Same,
+    /// Those of namespaces with these labels.
+    Selector(Selector),
     None,
 }
 
@@ -121,40 +124,55 @@ fn protocol(field: &Cursor<'_>) -> Option<Protocol> {
 }
 
 fn allowed_routes(fields: &mut Fields<'_>) -> Option<Admits> {
-    fields.list("kinds", 8, |item| item.fields(|fields| route_kind(fields)));
+    let kinds = fields.list("kinds", KINDS_MAX, |item| item.fields(route_kind));
     let namespaces = fields.get("namespaces");
-    namespaces.map_or(Some(Admits::Same), |field| field.fields(allowed_namespaces))
+    let admits = namespaces.map_or(Some(Admits::Same), |field| field.fields(allowed_namespaces))?;
+    // Of the kinds that a listener may admit, only HTTPRoute is served here.
+    let admits_http = kinds.is_empty() || kinds.contains(&HTTP_ROUTE);
+    Some(if admits_http { admits } else { Admits::None })
 }
 
 fn allowed_namespaces(fields: &mut Fields<'_>) -> Option<Admits> {
-    let from = fields.get("from").map(|field| (field.clone(), field.one_of(&FROM)));
-    fields.pass_over(&["selector"]);
-    match from {
-        None => Some(Admits::Same),
-        Some((field, from)) => {
-            let from = from?.value;
-            if from.is_none() {
-                let help = "write All or Same: labels of namespaces are known only inside a cluster";
-                field.fault_with_help("is Selector, which is not supported", help);
-            }
-            from
-        }
+    #[derive(Clone, Copy)]
+    enum From {
+        All,
+        Same,
+        Selector,
+        None,
     }
+    const FROM: [(&str, From); 4] =
+        [("All", From::All), ("Same", From::Same), ("Selector", From::Selector), ("None", From::None)];
+    let from = match fields.get("from") {
+        Some(field) => field.one_of(&FROM)?.value,
+        None => From::Same,
+    };
+    // "This field is ignored for other values of From" than Selector.
+    let chosen = fields.get("selector").map(|field| selector(&field));
+    Some(match from {
+        From::All => Admits::All,
+        From::Same => Admits::Same,
+        From::None => Admits::None,
+        From::Selector => {
+            if chosen.is_none() {
+                let help = "write selector: {matchLabels: {NAME: VALUE}}";
+                fields.faults().fault_with_help(fields.at(), "from: Selector lacks a selector", help);
+            }
+            Admits::Selector(chosen??)
+        }
+    })
 }
 
-const FROM: [(&str, Option<Admits>); 4] = [
-    ("All", Some(Admits::All)),
-    ("Same", Some(Admits::Same)),
-    ("None", Some(Admits::None)),
-    ("Selector", None),
-];
+/// The most kinds that a listener lists (Gateway API).
+const KINDS_MAX: usize = 8;
+const HTTP_ROUTE: &str = "HTTPRoute";
 
-/// Only HTTPRoute attaches to an HTTP listener here.
-fn route_kind(fields: &mut Fields<'_>) -> Option<()> {
+/// A kind of route that a listener of HTTP may admit.
+fn route_kind(fields: &mut Fields<'_>) -> Option<&'static str> {
     if let Some(group) = fields.get("group") {
         group.one_of(&[(GATEWAY_API, ())]);
     }
-    fields.need("kind")?.one_of(&[("HTTPRoute", ())]).map(|_| ())
+    let kinds = [(HTTP_ROUTE, HTTP_ROUTE), ("GRPCRoute", "GRPCRoute")];
+    fields.need("kind")?.one_of(&kinds).map(|kind| kind.value)
 }
 
 /// Names of listeners must differ, since routes and policies refer to them.

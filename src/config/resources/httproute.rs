@@ -36,9 +36,16 @@ pub(crate) struct Rule {
     pub(crate) at: Place,
 }
 
+/// What a `backendRef` refers to.
+pub(crate) struct Referent {
+    pub(crate) to: Reference,
+    /// The port of a Service; `None` is a Backend, which has its own.
+    pub(crate) port: Option<Located<u16>>,
+}
+
 /// A backend of a rule and its share.
 pub(crate) struct BackendRef {
-    pub(crate) backend: Reference,
+    pub(crate) backend: Referent,
     pub(crate) weight: u32,
     pub(crate) filters: Vec<Located<Filter>>,
 }
@@ -65,6 +72,7 @@ const MATCHES_PER_RULE_MAX: usize = 64;
 const MATCHES_MAX: usize = 128;
 const VALUES_MAX: usize = 16;
 const BACKENDS_MAX: usize = 16;
+const PATH_MAX: usize = 1024;
 const WEIGHT_MAX: u64 = 1_000_000;
 /// The most statuses of a retry, and the most attempts; ours.
 const CODES_MAX: usize = 64;
@@ -92,8 +100,21 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<HttpRoute> {
             fields.faults().fault(fields.at(), format!("the route has more than {MATCHES_MAX} matches"));
         }
         fields.unsupported(&["useDefaultGateways"], "remove it");
+        refuse_twins(&rules, fields);
         Some(HttpRoute { parents, hostnames, rules })
     })
+}
+
+/// "This name MUST be unique within a Route if it is set": policies refer to it.
+fn refuse_twins(rules: &[Rule], fields: &Fields<'_>) {
+    for (index, rule) in rules.iter().enumerate() {
+        let Some(name) = &rule.name else { continue };
+        let earlier = rules.iter().take(index).filter_map(|rule| rule.name.as_ref());
+        if earlier.into_iter().any(|other| other.value == name.value) {
+            let message = format!("two rules are named {:?}", name.value);
+            fields.faults().fault_with_help(name.at, message, "give each rule its own name");
+        }
+    }
 }
 
 impl Rule {
@@ -162,7 +183,8 @@ fn route_match(fields: &mut Fields<'_>) -> Option<RouteMatch> {
     Some(RouteMatch { path, method: method.map(|method| method.value.into()), headers, query })
 }
 
-const METHODS: [(&str, &str); 9] = [
+/// Methods, as Gateway API lists them.
+pub(super) const METHODS: [(&str, &str); 9] = [
     ("GET", "GET"),
     ("HEAD", "HEAD"),
     ("POST", "POST"),
@@ -195,13 +217,26 @@ fn path_match(fields: &mut Fields<'_>) -> Option<PathMatch> {
     };
     let Some(value) = value else { return Some(PathMatch::Prefix("/".into())) };
     match kind {
-        PathType::Exact => Some(PathMatch::Exact(value.parsed(values::path)?.value)),
+        PathType::Exact => Some(PathMatch::Exact(value.parsed(matched_path)?.value)),
         PathType::Regex => regex(&value).map(PathMatch::Regex),
         PathType::Prefix => {
-            let prefix = value.parsed(values::path)?.value;
+            let prefix = value.parsed(matched_path)?.value;
             let bare = prefix.trim_end_matches('/');
             Some(PathMatch::Prefix(if bare.is_empty() { "/" } else { bare }.into()))
         }
+    }
+}
+
+/// A path of an `Exact` or `PathPrefix` match (Gateway API, HTTPPathMatch): none that no request could have here, since
+/// those with dot segments and hidden slashes are refused.
+fn matched_path(text: &str) -> Result<String, String> {
+    let path = values::path(text)?;
+    let has_escaped_slash = path.to_ascii_lowercase().contains("%2f");
+    match path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        _ if path.len() > PATH_MAX => Err(format!("must have at most {PATH_MAX} characters")),
+        true => Err("must not contain dot segments (Gateway API, HTTPPathMatch)".into()),
+        false if has_escaped_slash => Err("must not contain \"%2f\" (Gateway API, HTTPPathMatch)".into()),
+        false => Ok(path),
     }
 }
 
@@ -235,7 +270,7 @@ fn value_match(fields: &mut Fields<'_>, is_header: bool) -> Option<(String, Valu
     };
     let value = match is_regex {
         true => ValueMatch::Regex(regex(&value?)?),
-        false => ValueMatch::Exact(value?.text()?.value),
+        false => ValueMatch::Exact(value?.word()?.value),
     };
     Some((name?.value, value))
 }
@@ -263,9 +298,9 @@ fn regex(field: &Cursor<'_>) -> Option<Regex> {
 }
 
 fn backend(fields: &mut Fields<'_>) -> Option<BackendRef> {
-    let backend = backend_reference(fields);
+    let backend = referent(fields);
     let weight = fields.get("weight").map(|field| field.integer(0..=WEIGHT_MAX));
-    let filters = fields.get("filters").map_or_else(Vec::new, |field| filters::read_for_backend(&field));
+    let filters = fields.get("filters").map_or_else(Vec::new, |field| filters::read(&field));
     let weight = match weight {
         Some(weight) => u32::try_from(weight?.value).ok()?,
         None => 1,
@@ -273,27 +308,44 @@ fn backend(fields: &mut Fields<'_>) -> Option<BackendRef> {
     Some(BackendRef { backend: backend?, weight, filters })
 }
 
-/// What names a Backend; Gateway API's default would be a Service.
+/// What names a Backend.
 pub(crate) fn backend_reference(fields: &mut Fields<'_>) -> Option<Reference> {
+    let at = fields.at();
+    let Referent { to, port } = referent(fields)?;
+    if port.is_some() {
+        let help =
+            format!("write group: {KGATEWAY} and kind: Backend, of type Static with its host and port");
+        fields.faults().fault_with_help(at, "only a Backend can be referred to here", help);
+        return None;
+    }
+    Some(to)
+}
+
+/// `BackendObjectReference`: a Backend, or by default a Service.
+pub(super) fn referent(fields: &mut Fields<'_>) -> Option<Referent> {
     let group = fields.get("group").map(|field| (field.clone(), field.text()));
     let kind = fields.get("kind").map(|field| (field.clone(), field.text()));
-    let backend = reference(fields);
-    fields.get("port").inspect(|field| {
-        field.port(); // means something for a Service only; a Backend has its own
-    });
+    let to = reference(fields);
+    let port = fields.get("port").map(|field| field.port());
     let is = |field: &Option<(Cursor<'_>, Option<Located<String>>)>, default: &str, wanted: &str| match field
     {
         None => default == wanted,
         Some((_, text)) => text.as_ref().is_none_or(|text| text.value == wanted),
     };
-    if !is(&group, "", KGATEWAY) || !is(&kind, "Service", "Backend") {
-        let at = kind.or(group).map_or(fields.at(), |(field, _)| field.at());
-        let help = format!(
-            "write group: {KGATEWAY} and kind: Backend; a Service becomes a Backend of type Static with its host and port"
-        );
-        fields.faults().fault_with_help(at, "only a Backend can be referred to", help);
+    if is(&group, "", KGATEWAY) && is(&kind, "Service", "Backend") {
+        return Some(Referent { to: to?, port: None });
     }
-    backend
+    if is(&group, "", "") && is(&kind, "Service", "Service") {
+        if port.is_none() {
+            let help = "write port: 443, or refer to a Backend: group: gateway.kgateway.dev, kind: Backend";
+            fields.faults().fault_with_help(fields.at(), "a reference to a Service lacks its port", help);
+        }
+        return Some(Referent { to: to?, port: Some(port??) });
+    }
+    let at = kind.or(group).map_or(fields.at(), |(field, _)| field.at());
+    let help = format!("write group: {KGATEWAY} and kind: Backend, or kind: Service without a group");
+    fields.faults().fault_with_help(at, "only a Backend or a Service can be referred to", help);
+    None
 }
 
 fn timeouts(fields: &mut Fields<'_>) -> Option<Timeouts> {

@@ -13,6 +13,8 @@ pub(crate) struct Meta {
     pub(crate) unit: Option<Located<String>>,
     /// `tollgate.dev/translation`.
     pub(crate) translation: Option<Located<String>>,
+    /// Labels, which selectors look at.
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 /// Annotations that tollgate reads; all others belong to others.
@@ -26,7 +28,7 @@ impl Meta {
             let name = fields.need("name").and_then(|field| field.parsed(name));
             let namespace = fields.get("namespace").map(|field| field.parsed(self::name));
             let created = fields.get("creationTimestamp").and_then(|field| field.parsed(instant));
-            fields.get("labels").inspect(texts);
+            let labels = fields.get("labels").map(|field| texts(&field)).unwrap_or_default();
             let [unit, translation] =
                 fields.get("annotations").map(|field| annotations(&field)).unwrap_or_default();
             fields.pass_over(&[
@@ -46,7 +48,7 @@ impl Meta {
                 None => "default".into(),
             };
             let created = created.map(|created| created.value);
-            Some(Meta { name: name?, namespace, created, unit, translation })
+            Some(Meta { name: name?, namespace, created, unit, translation, labels })
         })
     }
 }
@@ -89,11 +91,10 @@ fn instant(text: &str) -> Result<String, String> {
     }
 }
 
-/// Every value must be a text, as Kubernetes demands.
-fn texts(cursor: &Cursor<'_>) {
-    for (_, value) in cursor.entries() {
-        value.text();
-    }
+/// Names and values; every value must be a text, as Kubernetes demands.
+fn texts(cursor: &Cursor<'_>) -> Vec<(String, String)> {
+    let entry = |(key, value): (Located<String>, Cursor<'_>)| Some((key.value, value.text()?.value));
+    cursor.entries().into_iter().filter_map(entry).collect()
 }
 
 /// Unit and translation, if given; an annotation of ours that we do not know is a fault.

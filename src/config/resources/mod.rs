@@ -3,6 +3,8 @@
 pub(crate) mod agentgatewaypolicy;
 pub(crate) mod ai;
 pub(crate) mod backend;
+pub(crate) mod cors;
+pub(crate) mod directresponse;
 pub(crate) mod filters;
 pub(crate) mod gateway;
 pub(crate) mod grant;
@@ -10,8 +12,10 @@ pub(crate) mod httproute;
 pub(crate) mod limitpolicy;
 pub(crate) mod listenertls;
 mod meta;
+pub(crate) mod namespace;
 pub(crate) mod prices;
 pub(crate) mod secret;
+pub(crate) mod service;
 pub(crate) mod settings;
 pub(crate) mod target;
 pub(crate) mod trafficpolicy;
@@ -21,6 +25,7 @@ pub(crate) use meta::{Meta, Reference};
 use super::diagnostic::{Faults, Place, listing, nearest, quoted};
 use super::reader::{Cursor, Fields};
 use super::yaml::Node;
+use crate::route::filters::DirectResponse;
 use std::collections::HashMap;
 
 /// The group of Gateway, HTTPRoute and ReferenceGrant.
@@ -47,6 +52,10 @@ pub(crate) struct Resources {
     pub(crate) grants: Vec<Resource<grant::ReferenceGrant>>,
     pub(crate) settings: Vec<Resource<settings::SettingsSpec>>,
     pub(crate) prices: Vec<Resource<prices::PriceList>>,
+    pub(crate) direct_responses: Vec<Resource<DirectResponse>>,
+    pub(crate) services: Vec<Resource<service::Service>>,
+    /// Of whose labels alone something depends.
+    pub(crate) namespaces: Vec<Resource<()>>,
     /// Documents that could not be read; what they hold is unknown.
     pub(crate) unread: Vec<Place>,
     seen: HashMap<(Kind, String, String), Place>,
@@ -65,11 +74,14 @@ enum Kind {
     ReferenceGrant,
     Settings,
     Prices,
+    DirectResponse,
+    Service,
+    Namespace,
     List,
 }
 
 /// Every kind by name, with the API versions under which it is understood.
-const KINDS: [(&str, Kind, &[&str]); 11] = [
+const KINDS: [(&str, Kind, &[&str]); 14] = [
     ("Secret", Kind::Secret, &["v1"]),
     ("Gateway", Kind::Gateway, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
@@ -84,7 +96,27 @@ const KINDS: [(&str, Kind, &[&str]); 11] = [
     ),
     ("Settings", Kind::Settings, &["tollgate.dev/v1alpha1"]),
     ("Prices", Kind::Prices, &["tollgate.dev/v1alpha1"]),
+    ("DirectResponse", Kind::DirectResponse, &["gateway.kgateway.dev/v1alpha1"]),
+    ("Service", Kind::Service, &["v1"]),
+    ("Namespace", Kind::Namespace, &["v1"]),
     ("List", Kind::List, &["v1"]),
+];
+
+/// Kinds that others know and that mean something which is not done here, with what to do instead.
+const FOREIGN: [(&str, &str); 10] = [
+    ("GRPCRoute", "only HTTP/1.1 is spoken here, which gRPC cannot be carried on; remove it"),
+    ("TLSRoute", "TLS ends at this gateway: write a listener of HTTPS and an HTTPRoute"),
+    ("TCPRoute", "only HTTP is served: write an HTTPRoute, or let another program pass the connection"),
+    ("UDPRoute", "only HTTP is served; let another program pass the packets"),
+    ("ListenerSet", "write its listeners into the Gateway"),
+    ("XListenerSet", "write its listeners into the Gateway"),
+    ("BackendTLSPolicy", "a Backend on port 443 is spoken to over verified TLS; remove it"),
+    (
+        "EndpointSlice",
+        "there is no cluster: write a Backend of type Static with the endpoint's host and port",
+    ),
+    ("Endpoints", "there is no cluster: write a Backend of type Static with the endpoint's host and port"),
+    ("GatewayClass", "there is one class of Gateway, this program; remove it"),
 ];
 
 /// The most items of a `kind: List`.
@@ -135,6 +167,10 @@ impl Resources {
             let spec = secret::read(fields);
             return self.add(kind, meta, spec, fields.faults(), |all| &mut all.secrets);
         }
+        if kind == Kind::Namespace {
+            fields.pass_over(&["spec"]); // what it keeps until it is deleted
+            return self.add(kind, meta, Some(()), fields.faults(), |all| &mut all.namespaces);
+        }
         let (spec, faults) = (fields.need("spec"), fields.faults());
         match (kind, spec.as_ref()) {
             (Kind::Gateway, spec) => {
@@ -167,7 +203,14 @@ impl Resources {
             (Kind::Prices, spec) => {
                 self.add(kind, meta, spec.and_then(prices::read), faults, |all| &mut all.prices);
             }
-            (Kind::List | Kind::Secret, _) => {} // read above
+            (Kind::DirectResponse, spec) => {
+                let spec = spec.and_then(directresponse::read);
+                self.add(kind, meta, spec, faults, |all| &mut all.direct_responses);
+            }
+            (Kind::Service, spec) => {
+                self.add(kind, meta, spec.and_then(service::read), faults, |all| &mut all.services);
+            }
+            (Kind::List | Kind::Secret | Kind::Namespace, _) => {} // read above
         }
     }
 
@@ -214,9 +257,11 @@ fn kind(fields: &mut Fields<'_>) -> Option<Kind> {
     let Some((_, kind, versions)) = KINDS.iter().find(|(known, ..)| *known == name.value) else {
         fields.give_up();
         let known = || KINDS.iter().map(|(known, ..)| *known).filter(|known| *known != "List");
-        let help = match nearest(&name.value, known()) {
-            Some(meant) => format!("did you mean {meant:?}?"),
-            None => format!("supported kinds are: {}", listing(known())),
+        let foreign = FOREIGN.iter().find(|(foreign, _)| *foreign == name.value);
+        let help = match (foreign, nearest(&name.value, known())) {
+            (Some((_, instead)), _) => (*instead).to_owned(),
+            (None, Some(meant)) => format!("did you mean {meant:?}?"),
+            (None, None) => format!("supported kinds are: {}", listing(known())),
         };
         let message =
             format!("the kind {} ({}) is not supported", quoted(&name.value), quoted(&version.value));

@@ -1,10 +1,12 @@
 use super::ai::{self, Ai};
+use super::cors;
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
 use crate::config::diagnostic::{Faults, Located, listing};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values::show_duration;
 use crate::limit::{KeyPart, Unit};
+use crate::route::cors::Cors;
 use std::time::Duration;
 
 /// A TrafficPolicy of gateway.kgateway.dev.
@@ -12,6 +14,7 @@ pub(crate) struct TrafficPolicy {
     pub(crate) targets: Vec<Target>,
     pub(crate) bucket: Option<TokenBucket>,
     pub(crate) ai: Option<Ai>,
+    pub(crate) cors: Option<Located<Cors>>,
 }
 
 /// `rateLimit.local.tokenBucket`; the bucket starts full.
@@ -29,11 +32,10 @@ pub(crate) struct TokenBucket {
 pub(crate) const UNITS: [(&str, Unit); 2] = [("requests", Unit::Requests), ("tokens", Unit::Tokens)];
 
 /// Every other field of the resource; each changes what happens to a request.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 12] = [
     "autoHostRewrite",
     "buffer",
     "compression",
-    "cors",
     "csrf",
     "extAuth",
     "extProc",
@@ -57,13 +59,25 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
         fields.unsupported(&OTHERS, "remove it");
         let ai = fields.get("ai").map(|field| ai::kgateway(&field));
         let limit = fields.get("rateLimit").map(|limit| limit.fields(rate_limit));
-        if limit.is_none() && ai.is_none() && !others_given {
-            let help = "write rateLimit.local.tokenBucket, or ai";
+        let cors = fields.get("cors").map(|field| located(&field, field.fields(kgateway_cors)));
+        if limit.is_none() && ai.is_none() && cors.is_none() && !others_given {
+            let help = "write rateLimit.local.tokenBucket, ai, or cors";
             fields.faults().fault_with_help(fields.at(), "the policy says nothing", help);
         }
         // A part that had a fault is told of already.
-        Some(TrafficPolicy { targets, bucket: limit.flatten(), ai: ai.flatten() })
+        Some(TrafficPolicy { targets, bucket: limit.flatten(), ai: ai.flatten(), cors: cors.flatten() })
     })
+}
+
+/// What was read of a field, with its place.
+pub(crate) fn located<T>(field: &Cursor<'_>, value: Option<T>) -> Option<Located<T>> {
+    value.map(|value| Located { value, at: field.at() })
+}
+
+/// The filter of Gateway API; kgateway's `disable` would take that of a wider policy away.
+fn kgateway_cors(fields: &mut Fields<'_>) -> Option<Cors> {
+    fields.unsupported(&["disable"], "remove cors from the wider policy");
+    cors::read(fields)
 }
 
 fn rate_limit(fields: &mut Fields<'_>) -> Option<TokenBucket> {

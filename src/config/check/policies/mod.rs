@@ -18,8 +18,11 @@ use crate::config::settings::Settings;
 use crate::limit::{Rule, Unit};
 use crate::llm::Tokenizer;
 use crate::llm::guard::Guards;
+use crate::route::cors::Cors;
+use crate::route::filters::DirectResponse;
 use rules::Placed;
-use scope::Scope;
+use scope::{Scope, most_special};
+use std::sync::Arc;
 
 /// Limits in force and what they apply to.
 #[derive(Default)]
@@ -29,6 +32,8 @@ pub(super) struct Policies {
     pub(super) told: Vec<Told>,
     scopes: Vec<Applied>,
     tokenizers: Vec<(Scope, Located<Tokenizer>)>,
+    cors: Vec<(Scope, Located<Arc<Cors>>)>,
+    direct: Vec<(Scope, Located<Arc<DirectResponse>>)>,
     ai: ai::Parts,
     places: Vec<Place>,
 }
@@ -62,6 +67,9 @@ pub(super) struct InForce {
     pub(super) tokenizer: Option<Tokenizer>,
     /// What is made of requests and answers.
     pub(super) ai: Option<ai::Chosen>,
+    /// Where the route says nothing of it itself.
+    pub(super) cors: Option<Arc<Cors>>,
+    pub(super) direct: Option<Arc<DirectResponse>>,
 }
 
 impl Policies {
@@ -70,32 +78,19 @@ impl Policies {
         let found: Vec<&Applied> = self.scopes.iter().filter(|applied| applied.scope.covers(way)).collect();
         self.warn_of_levels(world, way, &found);
         let limits = ascending(found.iter().map(|applied| applied.limit));
-        InForce { limits, tokenizer: self.tokenizer(world, way), ai: self.ai.on(world, way) }
+        InForce {
+            limits,
+            tokenizer: most_special(world, &self.tokenizers, way, "tokenizers"),
+            ai: self.ai.on(world, way),
+            cors: most_special(world, &self.cors, way, "policies with cors"),
+            direct: most_special(world, &self.direct, way, "policies with directResponse"),
+        }
     }
 
     /// The limits on a Backend, ascending; `name` is `namespace/name`.
     pub(super) fn on_backend(&self, name: &str) -> Vec<u32> {
         let here = self.scopes.iter().filter(|applied| applied.scope.is_backend(name));
         ascending(here.map(|applied| applied.limit))
-    }
-
-    /// The one of the most special policy.
-    fn tokenizer(&self, world: &World<'_>, way: &Way<'_>) -> Option<Tokenizer> {
-        let mut best: Option<&(Scope, Located<Tokenizer>)> = None;
-        for this in self.tokenizers.iter().filter(|(scope, _)| scope.covers(way)) {
-            match best {
-                Some((scope, _)) if scope.level() > this.0.level() => {}
-                Some((scope, other)) if scope.level() == this.0.level() => {
-                    if other.value != this.1.value {
-                        let message = format!("{scope} has two tokenizers");
-                        let help = format!("the other is at {}; keep one", world.faults.name(other.at));
-                        world.faults.fault_with_help(this.1.at, message, help);
-                    }
-                }
-                _ => best = Some(this),
-            }
-        }
-        best.map(|(_, tokenizer)| tokenizer.value)
     }
 
     /// Says where our sum of AgentgatewayPolicies is stricter than agentgateway, which lets the most special
@@ -139,6 +134,15 @@ impl Policies {
     }
 }
 
+/// A part of a policy, on each of its scopes.
+fn on_each<T: Clone>(
+    scopes: &[Scope],
+    part: Option<&Located<T>>,
+) -> impl Iterator<Item = (Scope, Located<Arc<T>>)> {
+    let part = part.map(|part| Located { value: Arc::new(part.value.clone()), at: part.at });
+    scopes.iter().filter_map(move |scope| Some((scope.clone(), part.clone()?)))
+}
+
 fn ascending(limits: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut list: Vec<u32> = limits.collect();
     list.sort_unstable();
@@ -162,6 +166,7 @@ pub(super) fn compile(
             .ai
             .iter()
             .for_each(|ai| policies.ai.add(&scopes, ai, guards(world, &resource.meta, ai, services)));
+        policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
     }
     for resource in &world.all.agentgateway_policies {
         let Some(policy) = &resource.spec else { continue };
@@ -171,6 +176,8 @@ pub(super) fn compile(
             .ai
             .iter()
             .for_each(|ai| policies.ai.add(&scopes, ai, guards(world, &resource.meta, ai, services)));
+        policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
+        policies.direct.extend(on_each(&scopes, policy.direct.as_ref()));
     }
     for resource in &world.all.limit_policies {
         let Some(policy) = &resource.spec else { continue };

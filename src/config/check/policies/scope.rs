@@ -1,7 +1,7 @@
 //! Where a policy applies: its targets, found among the resources.
 
 use crate::config::check::World;
-use crate::config::diagnostic::{listing, nearest, quoted};
+use crate::config::diagnostic::{Located, listing, nearest, quoted};
 use crate::config::resources::Meta;
 use crate::config::resources::httproute::Rule;
 use crate::config::resources::target::{Target, TargetKind};
@@ -57,6 +57,30 @@ impl fmt::Display for Scope {
         write!(f, "{} {}/{}", self.kind.name(), self.namespace, self.name)?;
         self.section.iter().try_for_each(|section| write!(f, " section {section}"))
     }
+}
+
+/// What the most special policy on a way says; two that are equally special and say other things are a fault.
+pub(super) fn most_special<T: Clone + PartialEq>(
+    world: &World<'_>,
+    list: &[(Scope, Located<T>)],
+    way: &Way<'_>,
+    what: &str,
+) -> Option<T> {
+    let mut best: Option<&(Scope, Located<T>)> = None;
+    for this in list.iter().filter(|(scope, _)| scope.covers(way)) {
+        match best {
+            Some((scope, _)) if scope.level() > this.0.level() => {}
+            Some((scope, other)) if scope.level() == this.0.level() => {
+                if other.value != this.1.value {
+                    let message = format!("{scope} has two {what}");
+                    let help = format!("the other is at {}; keep one", world.faults.name(other.at));
+                    world.faults.fault_with_help(this.1.at, message, help);
+                }
+            }
+            _ => best = Some(this),
+        }
+    }
+    best.map(|(_, said)| said.value.clone())
 }
 
 /// What a target means, or `None` after a fault; policies apply within their own namespace only.

@@ -1,0 +1,141 @@
+//! What `backendRefs` refer to: Backends, and ports of Services of type ExternalName.
+
+use super::World;
+use super::backends::{Backends, Making};
+use crate::config::diagnostic::{Located, Place, listing};
+use crate::config::resources::httproute::Referent;
+use crate::config::resources::service::{Port, Service};
+use crate::config::resources::settings::Origin;
+use crate::config::resources::{KGATEWAY, Meta, Resource};
+use crate::config::snapshot::BackendKind;
+use std::sync::Arc;
+
+/// The index of the backend that a reference of `route` means. `None` is an invalid reference, which was reported: what
+/// does not exist is a fault, since the file is at fault; what may not be used is a warning that says `then`, for the rest
+/// of the configuration is in force all the same.
+pub(super) fn backend(
+    world: &World<'_>,
+    backends: &Backends,
+    route: &Meta,
+    given: &Referent,
+    then: &str,
+) -> Option<u32> {
+    let namespace = given.to.namespace.as_deref().unwrap_or(&route.namespace);
+    let wanted = (namespace, given.to.name.value.as_str());
+    let at = given.to.at();
+    let (group, kind) = match given.port {
+        Some(_) => ("", "Service"),
+        None => (KGATEWAY, "Backend"),
+    };
+    let service = match given.port {
+        Some(_) => Some(service(world, wanted, at)?),
+        // One that was compiled is there: all of them are looked through only for a fault.
+        None if backends.index(wanted.0, wanted.1).is_some() => None,
+        None => {
+            world.find(&world.all.backends, kind, wanted, at)?;
+            None
+        }
+    };
+    if namespace != route.namespace
+        && !world.is_granted(("HTTPRoute", &route.namespace), (group, kind), wanted)
+    {
+        let message = format!(
+            "HTTPRoute {route} may not refer to {kind} {namespace}/{}: namespace {namespace:?} has no \
+             ReferenceGrant for it, so {then}",
+            wanted.1
+        );
+        world.faults.warn(at, message);
+        return None;
+    }
+    match (service, given.port) {
+        (Some(service), Some(port)) => of_service(world, backends, service, port, then),
+        _ => backends.index(wanted.0, wanted.1),
+    }
+}
+
+/// The Service of that name, if it is one that says where it is.
+fn service<'a>(
+    world: &World<'a>,
+    (namespace, name): (&str, &str),
+    at: Place,
+) -> Option<&'a Resource<Service>> {
+    let is_meant =
+        |found: &&Resource<Service>| found.meta.namespace == namespace && found.meta.name.value == name;
+    let found = world.all.services.iter().find(is_meant);
+    let is_external = |found: &&Resource<Service>| {
+        found.spec.as_ref().is_none_or(|spec| spec.external.is_some()) // one with a fault has been told of
+    };
+    let external = found.filter(is_external);
+    if external.is_none() && (found.is_some() || world.all.unread.is_empty()) {
+        let why = match found {
+            Some(_) => "is not of type ExternalName",
+            None => "is in no file",
+        };
+        let message = format!(
+            "Service {namespace}/{name} {why}, and there is no cluster that would know its endpoints"
+        );
+        let help = format!(
+            "refer to a Backend of type Static with its host and port (group: {KGATEWAY}, kind: Backend), or write the \
+             Service with type: ExternalName, externalName and ports"
+        );
+        world.faults.fault_with_help(at, message, help);
+    }
+    external
+}
+
+fn of_service(
+    world: &World<'_>,
+    backends: &Backends,
+    service: &Resource<Service>,
+    port: Located<u16>,
+    then: &str,
+) -> Option<u32> {
+    let meta = &service.meta;
+    let ports = &service.spec.as_ref()?.ports;
+    let Some(known) = ports.iter().find(|known| known.port == port.value) else {
+        let numbers: Vec<String> = ports.iter().map(|known| known.port.to_string()).collect();
+        let message = format!("Service {meta} has no port {}", port.value);
+        let help = format!("its ports are: {}", listing(numbers.iter().map(String::as_str)));
+        world.faults.fault_with_help(port.at, message, help);
+        return None;
+    };
+    if let Err(protocol) = tls(known) {
+        let message = format!(
+            "Service {meta} speaks {protocol} on port {}, which is not spoken here, so {then}",
+            port.value
+        );
+        world.faults.warn(port.at, message);
+        return None;
+    }
+    backends.index(&meta.namespace, &port_name(&meta.name.value, port.value))
+}
+
+/// Adds a plain host for each port of each Service of type ExternalName.
+pub(super) fn services(world: &World<'_>, making: &mut Making<'_>) {
+    for resource in &world.all.services {
+        let Some(Service { external: Some(host), ports }) = &resource.spec else { continue };
+        for port in ports {
+            let Ok(tls) = tls(port) else { continue };
+            let name = port_name(&resource.meta.name.value, port.port);
+            let shown: Arc<str> = format!("{}/{name}", resource.meta.namespace).into();
+            let origin = Origin { host: host.value.clone(), port: port.port, tls };
+            let index = making.push(shown.clone(), &shown, BackendKind::Static, origin);
+            making.backends.name(&resource.meta.namespace, &name, index);
+        }
+    }
+}
+
+/// How a port of a Service is called among Backends, whose names have no colon.
+fn port_name(service: &str, port: u16) -> String {
+    format!("{service}:{port}")
+}
+
+/// Whether a port is spoken to over TLS; without a word as with a Backend, by its number. The error is a protocol that is
+/// not spoken here (Gateway API: "a Kubernetes Service that has an incompatible appProtocol").
+fn tls(port: &Port) -> Result<bool, &str> {
+    match port.protocol.as_ref().map(|protocol| protocol.value.as_str()) {
+        None | Some("http") => Ok(port.port == 443),
+        Some("https") => Ok(true),
+        Some(other) => Err(other),
+    }
+}

@@ -1,0 +1,87 @@
+//! Filters that answer a request by themselves, or add to what its answer tells.
+
+use super::client::Client;
+use super::entry::Entry;
+use super::exchange::Then;
+use super::reply::{self, Manner, Own};
+use crate::config::Listener;
+use crate::route::filters::{Filters, Origin, Redirect};
+use crate::route::{Cors, Preflight};
+use crate::wire::http1::{Known, Method, RequestHead, write};
+
+/// A request whose rule is known, before anything else is.
+pub(super) struct Asked<'a> {
+    pub(super) listener: &'a Listener,
+    pub(super) head: &'a RequestHead,
+    /// What the head's spans are of.
+    pub(super) bytes: &'a [u8],
+    pub(super) manner: Manner<'a>,
+}
+
+/// Answers a request that `filters` leave nobody else to answer: a preflight, one to be redirected, one whose answer
+/// stands in the configuration. `None` says that it goes on; what CORS tells of its answer is with `entry` then.
+pub(super) async fn answer(
+    client: &mut Client,
+    entry: &mut Entry,
+    filters: &Filters,
+    asked: &Asked<'_>,
+) -> Option<Then> {
+    if !filters.speak() {
+        return None;
+    }
+    let Asked { head, bytes, manner, .. } = asked;
+    let mut lines = Vec::new();
+    if let Some(cors) = filters.cors.as_deref() {
+        if let Some((origin, preflight)) = preflight(head, bytes) {
+            cors.preflight(origin, &preflight, &mut lines);
+            return Some(
+                reply::own(client, entry, &Own { status: 200, lines: &lines, body: b"" }, manner).await,
+            );
+        }
+        note(cors, entry, head, bytes);
+    }
+    let (status, body) = match (&filters.redirect, filters.direct.as_deref()) {
+        (Some(redirect), _) => {
+            write::header(&mut lines, b"location", &location(redirect, asked));
+            (redirect.status, "")
+        }
+        (None, Some(direct)) => {
+            if !direct.body.is_empty() && filters.response_headers.keeps(b"content-type") {
+                write::header(&mut lines, b"content-type", b"text/plain; charset=utf-8");
+            }
+            (direct.status, direct.body.as_str())
+        }
+        (None, None) => return None,
+    };
+    for (name, value) in filters.response_headers.written() {
+        write::header(&mut lines, name.as_bytes(), value.as_bytes());
+    }
+    let own = Own { status, lines: &lines, body: body.as_bytes() };
+    Some(reply::own(client, entry, &own, manner).await)
+}
+
+/// Whether a browser asks what it may ask (Fetch, "CORS-preflight request"), from which origin, and for what.
+pub(super) fn preflight<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<(&'a [u8], Preflight<'a>)> {
+    if head.method != Method::Options {
+        return None;
+    }
+    let origin = head.headers.first(Known::Origin)?.of(bytes);
+    let asked = |name: &[u8]| head.headers.get(bytes, name).map(|span| span.of(bytes));
+    let method = asked(b"access-control-request-method")?;
+    Some((origin, Preflight { method, headers: asked(b"access-control-request-headers") }))
+}
+
+/// Keeps the lines of CORS for whatever answer comes of the request.
+fn note(cors: &Cors, entry: &mut Entry, head: &RequestHead, bytes: &[u8]) {
+    entry.cors.clear();
+    cors.answer(head.headers.first(Known::Origin).map(|origin| origin.of(bytes)), &mut entry.cors);
+}
+
+fn location(redirect: &Redirect, asked: &Asked<'_>) -> Vec<u8> {
+    let Asked { listener, head, bytes, .. } = asked;
+    let host = head.host.map_or(&[][..], |host| host.of(bytes));
+    let origin = Origin { scheme: listener.scheme(), host, port: listener.port };
+    let mut location = Vec::new();
+    redirect.location(&origin, head.path_of(bytes), head.query.map(|query| query.of(bytes)), &mut location);
+    location
+}
