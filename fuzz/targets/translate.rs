@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use tollgate::llm::provider::SERVED;
 use tollgate::llm::translate::{self, BadReply, ReplyTerms, RequestTerms, StreamTerms, StreamTranslator};
 use tollgate::llm::{Api, Format, Inspector, Meter, ModelPlace, Usage, Work};
-use tollgate::wire::json::unescape;
+use tollgate::wire::json::{find, unescape};
 
 /// The client's format and the provider's, in the order of the table, each pair once.
 pub(super) static PAIRS: LazyLock<Vec<(Format, Format)>> = LazyLock::new(|| {
@@ -89,6 +89,7 @@ pub(super) fn reply(data: &[u8]) {
     if let (Some(theirs), Some(ours)) = (metered(provider, body).usage(), read.usage())
         && is_unique(body)
         && text(body).matches("\"usage").count() == 1 // hosts that tell it twice, or elsewhere, are the meter's to know
+        && ["usage", "usageMetadata"].iter().any(|name| find::value(body, &[name]).is_some())
         && is_plain(&theirs)
     {
         assert_eq!((ours.input, ours.output), (theirs.input, theirs.output), "{}", text(&out));
