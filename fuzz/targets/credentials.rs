@@ -3,9 +3,13 @@
 use super::choice;
 use super::wellformed::text as lossy;
 use serde_json::Value;
-use tollgate::llm::auth::aws::{Container, Credentials, Instance, ProfileFiles, Source, WebIdentity};
-use tollgate::llm::auth::google::{Key, Token};
-use tollgate::llm::auth::{Answer, Fault};
+use tollgate::base::Secret;
+use tollgate::llm::auth::aws::{self, Credentials};
+use tollgate::llm::auth::google::{self, Key};
+use tollgate::llm::auth::{Cloud, Fault, Fetch, Fetched, Origin, Outside, Received};
+
+/// When all of this happens.
+const NOW: u64 = 1_700_000_000;
 
 /// What stands in every secret of the corpus. Others could stand in any sentence.
 const MARKS: [&str; 2] = ["s3cret", "t0ken"];
@@ -19,12 +23,6 @@ pub(super) fn aws_profile(data: &[u8]) {
     let (chosen, data) = choice(data);
     let text = lossy(data);
     let (credentials, config) = text.split_once('\0').unwrap_or((&text, ""));
-    let files = ProfileFiles {
-        credentials: "/c".to_owned(),
-        config: "/f".to_owned(),
-        profile: if chosen & 1 == 0 { "default" } else { "dev" }.to_owned(),
-        is_named: chosen & 2 == 2,
-    };
     let secrets = |text: &str| -> Vec<String> {
         let settings = text.lines().filter_map(|line| line.split_once('='));
         let is_secret = |name: &str| name.contains("secret") || name.contains("session_token");
@@ -32,15 +30,37 @@ pub(super) fn aws_profile(data: &[u8]) {
         values.map(|(_, value)| value.trim().to_owned()).collect()
     };
     let all = [secrets(credentials), secrets(config)].concat();
-    match files.read(Some(credentials).filter(|_| chosen & 4 == 0), Some(config)) {
-        Ok(None) => assert!(!files.is_named, "a profile that is named and has nothing"),
-        Ok(Some(Source::Keys(keys))) => good_keys(&keys, &all),
-        Ok(Some(Source::WebIdentity(identity))) => {
-            assert!(!identity.role.is_empty() && !identity.token_file.is_empty());
-        }
-        Ok(Some(other)) => panic!("{other:?}"),
+    let env = |name: &str| {
+        let value = match name {
+            "AWS_SHARED_CREDENTIALS_FILE" => "/c",
+            "AWS_CONFIG_FILE" => "/f",
+            "AWS_PROFILE" if chosen & 2 == 2 => "dev",
+            "AWS_EC2_METADATA_DISABLED" if chosen & 8 == 8 => "true",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let files = |path: &str| {
+        Ok(match path {
+            "/c" => Some(credentials).filter(|_| chosen & 4 == 0).map(str::to_owned),
+            "/f" => Some(config.to_owned()),
+            _ => None,
+        })
+    };
+    let nobody = |_: &Fetch| Err("nobody is there".to_owned());
+    let outside = Outside { files: &files, send: &nobody, unix_s: NOW };
+    match fetched(aws::Chain::from_env(&env, "eu-west-1").map(Cloud::Aws), &outside) {
+        Ok(Fetched::Aws(keys)) => good_keys(&keys, &all),
+        Ok(other) => panic!("{other:?}"),
         Err(fault) => silent(&fault, &all, &text),
     }
+}
+
+fn fetched(cloud: Result<Cloud, Fault>, outside: &Outside<'_>) -> Result<Fetched, Fault> {
+    let origin = Origin::new(cloud?, b"seed");
+    let (checked, found) = (origin.check(outside.files), origin.fetch(outside));
+    assert!(checked.is_ok() || found.is_err(), "{origin}: {checked:?}, and {found:?} all the same");
+    found
 }
 
 /// What may stand in headers, and is not shown.
@@ -113,50 +133,59 @@ pub(super) fn google_key(data: &[u8]) {
 /// The first byte chooses who answered, and whether it was well.
 pub(super) fn token_answer(data: &[u8]) {
     let (chosen, body) = choice(data);
-    let answer = Answer { status: if chosen & 8 == 0 { 200 } else { 403 }, body };
+    let status = if chosen & 8 == 0 { 200 } else { 403 };
+    let text = lossy(body);
     let mut secrets = Vec::new();
     if let Ok(json) = serde_json::from_slice::<Value>(body) {
         texts_of(&json, &["access_token", "SecretAccessKey", "Token"], &mut secrets);
     }
-    let text = lossy(body);
-    let keys = |read: Result<Credentials, Fault>, secrets: &[String]| match read {
-        Ok(keys) => {
-            assert_eq!(answer.status, 200);
-            good_keys(&keys, secrets);
+    for name in ["SecretAccessKey", "SessionToken"] {
+        let inside = text.split_once(&format!("<{name}>")).map(|(_, rest)| rest);
+        secrets.extend(inside.and_then(|rest| rest.split_once('<')).map(|(secret, _)| secret.to_owned()));
+    }
+    let variables: &[(&str, &str)] = match chosen & 7 {
+        0..=2 => &[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role")],
+        3 | 5..=7 => &[],
+        _ => {
+            &[("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"), ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r")]
         }
-        Err(fault) => silent(&fault, secrets, &text),
     };
-    match chosen & 7 {
-        0 | 1 => match Token::read(answer, 1000) {
-            Ok(token) => {
-                let authorization = token.authorization.expose();
-                assert!(
-                    authorization.starts_with(b"Bearer ")
-                        && authorization[7..].iter().all(u8::is_ascii_graphic)
-                );
-                assert!(token.expires >= 1000 && answer.status == 200);
-            }
-            Err(fault) => silent(&fault, &secrets, &text),
-        },
-        2 => keys(Container::read(answer), &secrets),
-        3 => keys(Instance::read(answer), &secrets),
-        4 => {
-            let mut secrets = Vec::new();
-            for name in ["SecretAccessKey", "SessionToken"] {
-                let inside = text.split_once(&format!("<{name}>")).map(|(_, rest)| rest);
-                secrets.extend(
-                    inside.and_then(|rest| rest.split_once('<')).map(|(secret, _)| secret.to_owned()),
-                );
-            }
-            keys(WebIdentity::read(answer), &secrets);
+    let env =
+        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let files = |path: &str| Ok((path == "/token").then(|| "eyJ.e.s".to_owned()));
+    // Of the three answers of an instance, and of Google's one, which is the one at hand.
+    let send = |fetch: &Fetch| {
+        let mut request = Vec::new();
+        fetch.write(&mut request);
+        let is_token = request.starts_with(b"PUT ");
+        let is_role = request.windows(23).any(|part| part == b"security-credentials/ H".as_slice());
+        let answer = |body: &[u8]| Ok(Received { status: 200, body: Secret::new(body.to_vec()) });
+        match chosen & 7 {
+            3 if is_token => answer(b"a-token"),
+            3 if is_role => answer(b"a-role"),
+            6 | 7 if is_token => answer(b"a-token"),
+            5 if !is_token => answer(b"nothing"),
+            6 | 7 if !is_role => answer(b"nothing"),
+            _ => Ok(Received { status, body: Secret::new(body.to_vec()) }),
         }
-        5 => match Instance::read_token(answer) {
-            Ok(token) => assert!(token.expose().iter().all(u8::is_ascii_graphic)),
-            Err(fault) => silent(&fault, &[text.trim().to_owned()], &text),
-        },
-        _ => match Instance::read_role(answer) {
-            Ok(role) => assert!(!role.is_empty() && !role.contains(['/', '\r', '\n', ' ', '?'])),
-            Err(fault) => silent(&fault, &[], &text),
-        },
+    };
+    let outside = Outside { files: &files, send: &send, unix_s: NOW };
+    let cloud = match chosen & 7 {
+        0 | 1 => google::Chain::from_env(&env).map(Cloud::Google),
+        _ => aws::Chain::from_env(&env, "eu-west-1").map(Cloud::Aws),
+    };
+    match fetched(cloud, &outside) {
+        Ok(Fetched::Aws(keys)) => {
+            assert_eq!(status, 200);
+            good_keys(&keys, &secrets);
+        }
+        Ok(Fetched::Google(token)) => {
+            let authorization = token.authorization.expose();
+            assert!(
+                authorization.starts_with(b"Bearer ") && authorization[7..].iter().all(u8::is_ascii_graphic)
+            );
+            assert!(token.expires >= NOW && status == 200);
+        }
+        Err(fault) => silent(&fault, &secrets, &text),
     }
 }

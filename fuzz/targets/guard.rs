@@ -7,7 +7,7 @@ use super::wellformed::{object, text as lossy};
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 use tollgate::llm::Format;
-use tollgate::llm::guard::{Action, Builtin, Guard, Masker, Pattern, Rejection, WINDOW_BYTES};
+use tollgate::llm::guard::{Action, Builtin, By, Guard, Masker, Pattern, Phase, Rejection, WINDOW_BYTES};
 use tollgate::wire::sse;
 
 const CLIENTS: [Format; 4] =
@@ -28,7 +28,11 @@ static MASKS: LazyLock<Arc<Guard>> = LazyLock::new(|| {
 });
 
 static REJECTS: LazyLock<Arc<Guard>> = LazyLock::new(|| {
-    let rejection = Arc::new(Rejection { status: 403, message: "no".to_owned() });
+    let rejection = Arc::new(Rejection {
+        by: By { phase: Phase::Response, number: 0, kind: "regex" },
+        status: 403,
+        message: "no".to_owned(),
+    });
     let masks = vec![custom("my secret")];
     Arc::new(Guard::new([(masks, Action::Mask), (vec![custom("secret")], Action::Reject(rejection))]))
 });
@@ -47,7 +51,7 @@ fn guarded(format: Format, guard: &Arc<Guard>, pieces: &[&[u8]]) -> (Vec<u8>, bo
     let whole = out.len();
     masker.finish(&mut out);
     assert_eq!(out.len(), whole, "something follows the end");
-    (out, masker.is_rejected())
+    (out, masker.rejected().is_some())
 }
 
 /// The first byte chooses format and guard. Any bytes may be the stream, and the body.

@@ -73,7 +73,8 @@ fn agrees(client: Format, provider: Format, body: &[u8], terms: &RequestTerms<'_
 pub(super) fn reply(data: &[u8]) {
     let (chosen, body) = choice(data);
     let (client, provider) = pair(chosen);
-    let terms = ReplyTerms { created_unix: 1_700_000_000, asked_model: Some("asked") };
+    let terms =
+        ReplyTerms { created_unix: 1_700_000_000, asked_model: Some("asked"), ..ReplyTerms::default() };
     let mut out = Vec::new();
     let Ok(lost) = translate::reply(provider, client, &mut body.to_vec(), &terms, &mut out) else { return };
     assert!(lost.names().iter().all(|name| translate::LOSSES.contains(name)));
@@ -104,6 +105,7 @@ pub(super) fn stream(data: &[u8]) {
     let terms = StreamTerms {
         created_unix: 1_700_000_000,
         asked_model: "asked".to_owned(),
+        provider_model: String::new(),
         include_usage: end & 1 == 1,
     };
     let (events, rest) = events(&[data], usize::MAX).unwrap_or_default();

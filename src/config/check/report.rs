@@ -157,7 +157,7 @@ fn policy_part(snapshot: &Snapshot, policy: &Policy) -> String {
     let guards = &policy.guards;
     for (what, services) in [("requests", &guards.request_services), ("answers", &guards.response_services)] {
         for service in services.iter().filter_map(|index| snapshot.services.get(*index as usize)) {
-            let at = snapshot.targets.get(service.target as usize).map(show_target).unwrap_or_default();
+            let at = snapshot.targets.get(service.target as usize).map(Target::to_string).unwrap_or_default();
             parts.push_str(&format!("; {what} judged by {} at {at}", service.asks.name()));
         }
     }
