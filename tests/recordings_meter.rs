@@ -226,8 +226,10 @@ fn recorded_usage(format: Format, usage: &Value) -> Option<Usage> {
             ..Usage::default()
         },
     };
-    // Azure's Grok tells more cached tokens than input.
-    Some(Usage { cached_input: usage.cached_input.min(usage.input), ..usage })
+    // Azure's Grok tells more cached tokens than input, OpenRouter that the same ones were read and written.
+    let cached_input = usage.cached_input.min(usage.input);
+    let cache_write = usage.cache_write.min(usage.input - cached_input);
+    Some(Usage { cached_input, cache_write, ..usage })
 }
 
 /// What a list of Gemini's by modality says of audio.
