@@ -166,12 +166,15 @@ mod tests {
         "refresh_token":"1//s3cret","quota_project_id":"house-2"}"#;
     const TOKEN: &str = r#"{"access_token":"ya29.s3cret","expires_in":3599,"token_type":"Bearer"}"#;
 
+    /// The end of a token and who pays, or why there is none.
+    type Fetched = Result<(u64, Option<String>), String>;
+
     /// What is fetched, and where it was asked for; the one file there is.
     fn fetch(
         variables: &[(&str, &str)],
         file: Option<(&str, &str)>,
         answer: Option<(u16, &str)>,
-    ) -> (Result<(u64, Option<String>), String>, Vec<String>) {
+    ) -> (Fetched, Vec<String>) {
         let asked = std::cell::RefCell::new(Vec::new());
         let files = |path: &str| Ok(file.filter(|(name, _)| *name == path).map(|(_, text)| text.to_owned()));
         let send = |fetch: &Fetch| {

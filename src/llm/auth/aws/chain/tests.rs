@@ -81,15 +81,18 @@ fn variables_that_contradict_one_another_are_named() {
 
 // === what is fetched ===
 
-/// Files, and an answer for each request, by its host; all requests that were sent.
+/// Paths and texts.
+type Files = &'static [(&'static str, &'static str)];
+
+/// Files, and an answer for each request in its turn; all requests that were sent.
 struct World {
-    files: &'static [(&'static str, &'static str)],
+    files: Files,
     answers: RefCell<Vec<(u16, String)>>,
     asked: RefCell<Vec<String>>,
 }
 
 impl World {
-    fn new(files: &'static [(&'static str, &'static str)], answers: &[(u16, String)]) -> World {
+    fn new(files: Files, answers: &[(u16, String)]) -> World {
         let answers = RefCell::new(answers.iter().rev().cloned().collect());
         World { files, answers, asked: RefCell::default() }
     }
@@ -223,7 +226,7 @@ fn roles_of_profiles_are_assumed_by_signed_requests() {
 
 #[test]
 fn what_fails_is_named_and_nothing_else_is_tried() {
-    let rows: [(Variables<'_>, &'static [(&str, &str)], &[(u16, &str)], &str); 13] = [
+    let rows: [(Variables<'_>, Files, &[(u16, &str)], &str); 13] = [
         (
             &[&IDENTITY, &FULL],
             &[],
