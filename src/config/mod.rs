@@ -39,8 +39,8 @@ pub use settings::{
     UnknownModel, Upstream, Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, Listener, Report, Retry,
-    Rule, RuleTimeouts, Snapshot, Target,
+    Backend, BackendChoice, BackendFilters, BackendKind, Credential, HttpsListener, JwksOrigin, JwksSource,
+    Listener, Report, Retry, Rule, RuleTimeouts, Snapshot, Target,
 };
 
 use diagnostic::Faults;

@@ -1,11 +1,12 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::settings::Settings;
+use crate::access::jwt::Keys;
 use crate::base::Secret;
 use crate::limit;
 use crate::llm::Tokenizer;
 use crate::llm::auth::aws::Credentials;
-use crate::llm::auth::google;
+use crate::llm::auth::{Url, google};
 use crate::llm::policy::Policy;
 use crate::llm::price::Catalogue;
 use crate::llm::provider::{Dialect, Provider};
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub limits: Vec<limit::Rule>,
     /// Distinct addressees of connections: a worker keeps one pool for each.
     pub targets: Vec<Target>,
+    /// Where the keys of issuers of tokens come from.
+    pub jwks: Vec<JwksSource>,
     /// Process settings.
     pub settings: Settings,
     /// What tokens cost; empty when no source held a price.
@@ -234,6 +237,38 @@ pub struct Target {
     /// The name to verify in the server's certificate, and for SNI when it is no IP address; `None` is
     /// plain TCP.
     pub tls: Option<String>,
+}
+
+/// Where the keys of an issuer of tokens come from.
+#[derive(Debug)]
+pub struct JwksSource {
+    /// What operators call it; one name is one source.
+    pub name: String,
+    /// What it is.
+    pub origin: JwksOrigin,
+}
+
+/// What a source of keys is.
+#[derive(Debug)]
+pub enum JwksOrigin {
+    /// Written into the configuration.
+    Inline(Arc<Keys>),
+    /// A file, read whenever it has changed.
+    File(String),
+    /// A URL, asked now and again.
+    Url {
+        /// Where it is.
+        url: Url,
+        /// How long what it answered is used.
+        every: Duration,
+    },
+}
+
+impl JwksSource {
+    /// Whether its keys can change while a configuration is in force.
+    pub fn moves(&self) -> bool {
+        !matches!(self.origin, JwksOrigin::Inline(_))
+    }
 }
 
 /// What is in force, a line each: listeners with their routes, limits with their unit.

@@ -8,6 +8,7 @@
 mod http;
 mod journal;
 mod keeper;
+mod keys;
 mod resolve;
 mod store;
 mod tokens;
@@ -24,6 +25,7 @@ use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
 use journal::Journal;
 use keeper::Keeper;
+use keys::KeyKeeper;
 use resolve::Resolver;
 use rustls::ClientConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -58,6 +60,7 @@ pub struct Helpers {
     keeper: Keeper,
     resolver: Resolver,
     fetcher: Fetcher,
+    keys: KeyKeeper,
 }
 
 impl Helpers {
@@ -79,9 +82,11 @@ impl Helpers {
             None => resolver.wake(),
         }
         let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
-        let fetcher = Fetcher::start(board.clone(), mail.clone(), tls);
+        let fetcher = Fetcher::start(board.clone(), mail.clone(), tls.clone());
         let fetcher = fetcher.map_err(|error| format!("the thread of access tokens: {error}"))?;
-        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, fetcher })
+        let keys = KeyKeeper::start(board.clone(), mail.clone(), tls);
+        let keys = keys.map_err(|error| format!("the thread of issuers' keys: {error}"))?;
+        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, fetcher, keys })
     }
 }
 
@@ -197,6 +202,7 @@ fn reload(seed: &mut Seed, helpers: &Helpers) {
                 None => helpers.resolver.wake(),
             }
             helpers.fetcher.wake();
+            helpers.keys.wake();
             tell(&adopted(&before, &next));
         }
         Err(faults) => {

@@ -1,4 +1,5 @@
-use super::{ControlChange, Records, Resolved, Sleeper, Tokens};
+use super::{ControlChange, KeySets, Records, Resolved, Sleeper, Tokens};
+use crate::access::jwt::Wishes;
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
 use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters};
@@ -16,6 +17,8 @@ pub struct InForce {
     pub rules: Arc<RuleSet>,
     /// What each worker counts of each limit: by worker, then by limit. A limit that stays keeps its counters.
     pub limit_counters: Vec<Vec<Arc<LimitCounters>>>,
+    /// By source of keys, whether a token has come that none of them fits.
+    pub key_wishes: Arc<Wishes>,
 }
 
 impl InForce {
@@ -37,6 +40,7 @@ impl InForce {
             generation: before.map_or(1, |before| before.generation + 1),
             limit_counters: (0..workers).map(of_worker).collect(),
             rules: Arc::new(rules),
+            key_wishes: Wishes::new(snapshot.jwks.len()),
             snapshot,
         }
     }
@@ -165,6 +169,7 @@ pub struct Board {
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     tokens: Mutex<Option<Arc<Tokens>>>,
+    keys: Mutex<Option<Arc<KeySets>>>,
     latencies: Mutex<Latencies>,
     /// By worker.
     estimates: Mutex<Vec<Estimates>>,
@@ -185,6 +190,7 @@ impl Board {
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             tokens: Mutex::new(None),
+            keys: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
             estimates: Mutex::default(),
         })
@@ -218,6 +224,16 @@ impl Board {
     /// Notes access tokens for workers that have not begun.
     pub fn set_tokens(&self, tokens: Arc<Tokens>) {
         *open(&self.tokens) = Some(tokens);
+    }
+
+    /// The keys of issuers that were last read.
+    pub fn keys(&self) -> Option<Arc<KeySets>> {
+        open(&self.keys).clone()
+    }
+
+    /// Notes keys of issuers for workers that have not begun.
+    pub fn set_keys(&self, keys: Arc<KeySets>) {
+        *open(&self.keys) = Some(keys);
     }
 
     /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.

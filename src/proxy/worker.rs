@@ -4,12 +4,13 @@ use super::changes::Changes;
 use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
 use super::upstream::Pool;
+use crate::access::jwt::{KeyRing, Keys};
 use crate::base::{Moment, Secret};
-use crate::config::{Backend, BackendKind, Credential};
+use crate::config::{Backend, BackendKind, Credential, JwksOrigin, JwksSource};
 use crate::limit::Book;
 use crate::llm::auth::aws::Signer;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
-use crate::mail::{Board, Desk, InForce, Resolved, Sheet, ToWorker, Tokens};
+use crate::mail::{Board, Desk, InForce, KeySets, Resolved, Sheet, ToWorker, Tokens};
 use crate::route::failover::Health;
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
@@ -85,6 +86,8 @@ pub(super) struct Serving {
     pub(super) signers: RefCell<Vec<Option<Signer>>>,
     /// By backend of the snapshot, of those whose access token is fetched, the last that came.
     tokens: RefCell<Vec<Option<Arc<Secret>>>>,
+    /// What validates the tokens of callers.
+    pub(super) key_ring: KeyRing,
     /// By listener of the snapshot how each of its HTTPS listeners shakes hands.
     pub(super) https: Vec<Vec<Arc<ServerConfig>>>,
 }
@@ -117,6 +120,9 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     if let Some(tokens) = board.tokens() {
         worker.take_tokens(&tokens);
     }
+    if let Some(keys) = board.keys() {
+        worker.take_keys(&keys);
+    }
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
     for (index, socket) in sockets.into_iter().enumerate() {
         executor::spawn(accept(worker.clone(), Listener::new(&ring, socket), index), |_| {});
@@ -129,6 +135,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
             ToWorker::Adopt(in_force) => worker.adopt(in_force),
             ToWorker::Resolved(resolved) => worker.learn(&resolved),
             ToWorker::Tokens(tokens) => worker.take_tokens(&tokens),
+            ToWorker::Keys(keys) => worker.take_keys(&keys),
             ToWorker::Granted => worker.grants.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
@@ -334,6 +341,13 @@ impl Worker {
         }
     }
 
+    fn take_keys(&self, keys: &KeySets) {
+        let serving = self.serving();
+        if keys.generation == serving.in_force.generation {
+            serving.key_ring.set(&keys.by_source);
+        }
+    }
+
     fn learn(&self, resolved: &Resolved) {
         let serving = self.serving();
         if resolved.generation == serving.in_force.generation {
@@ -356,8 +370,10 @@ impl Serving {
         let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
         let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
         let tokens = in_force.snapshot.backends.iter().map(|backend| token_of(backend, before)).collect();
+        let keys = in_force.snapshot.jwks.iter().map(|source| keys_of(source, before)).collect();
+        let key_ring = KeyRing::new(keys, in_force.key_wishes.clone());
         let (health, signers, tokens) = (RefCell::new(health), RefCell::new(signers), RefCell::new(tokens));
-        Serving { pools, health, signers, tokens, https, in_force }
+        Serving { pools, health, signers, tokens, key_ring, https, in_force }
     }
 
     /// The access token of a backend whose credential is one that is fetched.
@@ -372,6 +388,16 @@ fn token_of(backend: &Backend, before: Option<&Serving>) -> Option<Arc<Secret>> 
     let id = google_id(backend)?;
     let place = before.in_force.snapshot.backends.iter().position(|other| google_id(other) == Some(id))?;
     before.token(u32::try_from(place).ok()?)
+}
+
+/// The keys of a source that are written down, or that had come before a reload.
+fn keys_of(source: &JwksSource, before: Option<&Serving>) -> Option<Arc<Keys>> {
+    if let JwksOrigin::Inline(keys) = &source.origin {
+        return Some(keys.clone());
+    }
+    let before = before?;
+    let sources = &before.in_force.snapshot.jwks;
+    before.key_ring.keys(sources.iter().position(|other| other.name == source.name)?)
 }
 
 fn google_id(backend: &Backend) -> Option<&[u8; 32]> {

@@ -1,6 +1,7 @@
 //! What a token says (RFC 7519 section 4), and whether it says it to us and now.
 
 use super::Fault;
+use crate::access::Digest;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
@@ -9,20 +10,18 @@ use std::fmt;
 ///
 /// `Debug` shows their names alone.
 pub struct Claims {
-    pub(super) members: Map<String, Value>,
+    /// All of them, by name.
+    pub all: Map<String, Value>,
+    /// The token's SHA-256.
+    pub digest: Digest,
     /// The first second, since 1970, in which the token is accepted no longer; the leeway is in it.
     pub expires: i64,
 }
 
 impl Claims {
-    /// All of them, by name.
-    pub fn members(&self) -> &Map<String, Value> {
-        &self.members
-    }
-
     /// A claim that is a text that says something, a number or a truth value, as text.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
-        match self.members.get(name)? {
+        match self.all.get(name)? {
             Value::String(text) => Some(Cow::Borrowed(text.as_str())).filter(|text| !text.is_empty()),
             value @ (Value::Number(_) | Value::Bool(_)) => Some(Cow::Owned(value.to_string())),
             _ => None,
@@ -32,7 +31,7 @@ impl Claims {
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.members.keys()).finish()
+        f.debug_set().entries(self.all.keys()).finish()
     }
 }
 

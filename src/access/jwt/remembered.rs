@@ -1,6 +1,7 @@
 //! Tokens that were verified before.
 
 use super::Claims;
+use crate::access::Digest;
 use std::rc::Rc;
 
 /// Tokens that are remembered at most.
@@ -22,18 +23,23 @@ pub struct Remembered {
 }
 
 struct Entry {
-    digest: [u8; 32],
     verifier: u32,
     used: u64,
     claims: Rc<Claims>,
 }
 
+impl Entry {
+    fn is(&self, digest: &Digest, verifier: u32) -> bool {
+        self.verifier == verifier && self.claims.digest == *digest
+    }
+}
+
 impl Remembered {
     /// The claims of a token of this digest, if this verifier has accepted it and it holds at `now`, in seconds since 1970.
-    pub fn get(&mut self, digest: &[u8; 32], verifier: u32, now: i64) -> Option<Rc<Claims>> {
+    pub fn get(&mut self, digest: &Digest, verifier: u32, now: i64) -> Option<Rc<Claims>> {
         let uses = self.uses + 1;
         let set = self.entries.get_mut(set(digest)).unwrap_or_default();
-        let is = |entry: &&mut Entry| entry.verifier == verifier && entry.digest == *digest;
+        let is = |entry: &&mut Entry| entry.is(digest, verifier);
         let entry = set.iter_mut().flatten().find(is).filter(|entry| now < entry.claims.expires)?;
         entry.used = uses;
         self.uses = uses;
@@ -41,20 +47,19 @@ impl Remembered {
     }
 
     /// Remembers a token that was verified, in the place of one that has ended or that was used least recently.
-    pub fn put(&mut self, digest: [u8; 32], verifier: u32, claims: Rc<Claims>, now: i64) {
+    pub fn put(&mut self, verifier: u32, claims: Rc<Claims>, now: i64) {
         if self.entries.is_empty() {
             self.entries.resize_with(REMEMBERED_MAX, || None);
         }
-        let entry = Entry { digest, verifier, used: self.uses, claims };
+        let set = self.entries.get_mut(set(&claims.digest)).unwrap_or_default();
         let worth = |place: &&mut Option<Entry>| match place {
-            Some(known) if known.verifier == verifier && known.digest == digest => (0, 0),
+            Some(known) if known.is(&claims.digest, verifier) => (0, 0),
             None => (1, 0),
             Some(known) if known.claims.expires <= now => (1, 1),
             Some(known) => (2, known.used),
         };
-        let set = self.entries.get_mut(set(&digest)).unwrap_or_default();
         if let Some(place) = set.iter_mut().min_by_key(worth) {
-            *place = Some(entry);
+            *place = Some(Entry { verifier, used: self.uses, claims });
         }
     }
 
@@ -65,7 +70,7 @@ impl Remembered {
 }
 
 /// The places of a digest's set. Who could choose digests would have to have tokens signed for it.
-fn set(digest: &[u8; 32]) -> std::ops::Range<usize> {
+fn set(digest: &Digest) -> std::ops::Range<usize> {
     let first = usize::from(u16::from_le_bytes([digest[0], digest[1]])) % SETS * WAYS;
     first..first + WAYS
 }

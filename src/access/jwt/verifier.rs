@@ -5,6 +5,7 @@ use super::algorithm::Algorithm;
 use super::claims::check;
 use super::keys::Keys;
 use super::{Claims, Fault, json};
+use crate::access::Digest;
 use crate::base::base64;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -38,11 +39,17 @@ pub struct Verifier {
 pub type KeysBySource = [Option<Arc<Keys>>];
 
 impl Verifier {
-    /// The claims of `token`, if one of the issuers has signed it, for us, and it holds at `now`, in seconds since 1970.
+    /// The claims of `token`, whose SHA-256 is `digest`, if one of the issuers has signed it, for us, and it holds at `now`, in seconds since 1970.
     ///
     /// # Errors
     /// The first thing that is wrong. Nothing of what the token says is trusted before its signature is.
-    pub fn verify(&self, token: &[u8], keys: &KeysBySource, now: i64) -> Result<Claims, Fault> {
+    pub fn verify(
+        &self,
+        token: &[u8],
+        digest: Digest,
+        keys: &KeysBySource,
+        now: i64,
+    ) -> Result<Claims, Fault> {
         let token = Compact::read(token)?;
         let header = Header::read(token.header)?;
         let claims = decoded(token.payload)?;
@@ -52,7 +59,7 @@ impl Verifier {
         for issuer in self.issuers.iter().filter(|issuer| issuer.name == name) {
             match issuer.has_signed(&token, &header, &signature, keys) {
                 Ok(()) => match check(&claims, &issuer.audiences, now, LEEWAY_S) {
-                    Ok(expires) => return Ok(Claims { members: claims, expires }),
+                    Ok(expires) => return Ok(Claims { all: claims, digest, expires }),
                     // Another entry of the same name may take other audiences.
                     Err(Fault::Audience) => fault = Fault::Audience,
                     Err(other) => return Err(other),

@@ -55,6 +55,7 @@ pub(crate) fn compile(
         backends: backends.list,
         limits: policies.limits,
         targets: backends.targets,
+        jwks: Vec::new(),
         settings: effective.settings,
         catalogue,
         report: Default::default(),

@@ -25,12 +25,13 @@ fn rfc_7515_appendix_a() {
         (HS256, Err(Fault::Algorithm)),
         (NONE, Err(Fault::Algorithm)),
     ] {
-        let at = |now| verifier.verify(token.as_bytes(), &keys, now).map(|_| ());
+        let at = |now| verifier.verify(token.as_bytes(), [0; 32], &keys, now).map(|_| ());
         assert_eq!(at(ends - 1), expected, "{what}");
         assert_eq!(at(ends + LEEWAY_S), expected.and(Err(Fault::Expired)), "{what}");
     }
-    let claims = verifier.verify(RS256.as_bytes(), &keys, ends - 1).expect("it is good");
-    assert_eq!(claims.members()["http://example.com/is_root"], true);
+    let claims = verifier.verify(RS256.as_bytes(), [7; 32], &keys, ends - 1).expect("it is good");
+    assert_eq!(claims.all["http://example.com/is_root"], true);
+    assert_eq!(claims.digest, [7; 32]);
 }
 
 /// Its payload is no JSON, so only the signature is looked at.
