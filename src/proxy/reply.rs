@@ -66,6 +66,9 @@ pub(super) async fn fault(
     if let Some(wait) = wait {
         retry_after(out, wait);
     }
+    if let Some(challenge) = fault.challenge() {
+        write::header(out, b"www-authenticate", challenge.as_bytes());
+    }
     if let Fault::Endpoint(Mismatch::Method { allow, .. }) = fault {
         write::header(out, b"allow", allow.name().as_bytes());
     }

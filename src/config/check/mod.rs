@@ -44,7 +44,7 @@ pub(crate) fn compile(
     let mut backends = backends::compile(&world, &credentials, &effective.hosts);
     let catalogue = prices::compile(&world, built_in);
     let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
-    let policies = policies::compile(&world, &effective.settings, unpriced);
+    let policies = policies::compile(&world, &credentials, &effective.settings, unpriced);
     for backend in &mut backends.list {
         backend.limits = policies.on_backend(&backend.resource);
     }

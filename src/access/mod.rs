@@ -1,0 +1,31 @@
+//! Layer 3: who may call. A request's head, the address it comes from and the time go in; who it is, or why it is
+//! turned away, comes out.
+//!
+//! * A [`Policy`] is what a rule demands of its callers. [`Policy::admit`] looks at a head and gives an [`Identity`] or a
+//!   [`Refusal`]; [`Policy::admit_model`] is asked again when it is known which model is wanted.
+//! * [`Keys`] are the API keys that are known, by their SHA-256 alone, however many there are.
+//! * [`usual`] is where clients of the formats put their credential; a [`Location`] says where else one stands.
+//!
+//! What was validated is borrowed from the policy: an identity costs no allocation and no count of references.
+
+mod identity;
+mod keys;
+mod location;
+mod policy;
+mod refusal;
+
+pub use identity::{Claims, Identity};
+pub use keys::{Key, Keys, Models, TwinKeys};
+pub use location::{Location, strip_bearer, usual};
+pub use policy::{Asked, Mode, Policy};
+pub use refusal::Refusal;
+
+/// The SHA-256 of a credential.
+pub type Digest = [u8; 32];
+
+/// The SHA-256 of `credential`.
+pub fn digest(credential: &[u8]) -> Digest {
+    let mut digest = Digest::default();
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, credential).as_ref());
+    digest
+}
