@@ -1,8 +1,30 @@
-//! Layer 3: who may call.
+//! Layer 3: who may call. A request's head, the address it comes from and the time go in; who it is, or why it is
+//! turned away, comes out.
 //!
-//! * [`jwt`] validates JSON Web Tokens.
+//! * A [`Policy`] is what a rule demands of its callers. [`Policy::admit`] looks at a head and gives an [`Identity`] or a
+//!   [`Refusal`]; [`Policy::admit_model`] is asked again when it is known which model is wanted.
+//! * [`Keys`] are the API keys that are known, by their SHA-256 alone, however many there are.
+//! * [`Tokens`] are the issuers whose JSON Web Tokens are accepted; [`jwt`] verifies them.
+//! * [`usual`] is where clients of the formats put their credential; a [`Location`] says where else one stands.
+//!
+//! What was validated is borrowed from the policy, claims from what the worker remembers: an identity costs no allocation, and
+//! no count of references that another thread touches.
 
+mod identity;
 pub mod jwt;
+mod keys;
+mod location;
+mod policy;
+mod refusal;
+mod tokens;
+
+pub use identity::Identity;
+pub use jwt::Claims;
+pub use keys::{Key, Keys, Models, TwinKeys};
+pub use location::{Location, strip_bearer, usual};
+pub use policy::{Asked, Mode, Policy};
+pub use refusal::Refusal;
+pub use tokens::Tokens;
 
 /// The SHA-256 of a credential.
 pub type Digest = [u8; 32];

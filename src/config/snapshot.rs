@@ -1,6 +1,7 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::settings::Settings;
+use crate::access;
 use crate::access::jwt::Keys;
 use crate::base::Secret;
 use crate::limit;
@@ -103,6 +104,8 @@ pub struct Rule {
     pub tokenizer: Option<Tokenizer>,
     /// What is made of requests to models, and of their answers.
     pub policy: Option<Arc<Policy>>,
+    /// What is demanded of callers; `None` is nothing.
+    pub access: Option<Arc<access::Policy>>,
     /// Whether a request is refused that asks for what its provider's format cannot say.
     pub strict: bool,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.

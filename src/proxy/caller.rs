@@ -1,10 +1,11 @@
 //! Who calls: the values by which a client, and the accounts it spends from, are told from others.
 
-use super::call::strip_bearer;
-use crate::base::base64;
+use crate::access::{self, Digest, Identity};
+use crate::base::{base64, is_same};
 use crate::limit::{Caller, KeyPart, KeyText};
-use crate::wire::http1::{Known, RequestHead};
+use crate::wire::http1::RequestHead;
 use arrayvec::{ArrayString, ArrayVec};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,8 +20,10 @@ pub(super) struct Asking<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) bytes: &'a [u8],
     pub(super) peer: SocketAddr,
-    /// The digest of its credential: see [`Memo::api_key`].
+    /// The digest of its credential: of the key that was validated, else see [`Memo::api_key`].
     pub(super) api_key: Option<u128>,
+    /// Who it is, as far as that was validated.
+    pub(super) identity: &'a Identity<'a>,
     /// The model that the client names; empty when it names none.
     pub(super) model: &'a str,
     /// `namespace/name` of the route.
@@ -33,7 +36,9 @@ pub(super) struct Asking<'a> {
 #[derive(Default)]
 pub(super) struct Memo {
     credential: Vec<u8>,
-    api_key: u128,
+    api_key: Digest,
+    /// Tells identities apart.
+    identity: u128,
     model: ArrayString<64>,
     route: Option<Arc<str>>,
     /// The configuration that the rules are of.
@@ -48,16 +53,16 @@ const MEMO_KEYS_MAX: usize = 4;
 const MEMO_CREDENTIAL_MAX: usize = 2 << 10;
 
 impl Memo {
-    /// The digest of a request's credential: the token of `Authorization`, else `x-api-key` or `x-goog-api-key`; `None`
-    /// without any.
-    pub(super) fn api_key(&mut self, head: &RequestHead, bytes: &[u8]) -> Option<u128> {
+    /// The digest of a request's credential in its usual place; `None` without any.
+    pub(super) fn api_key(&mut self, head: &RequestHead, bytes: &[u8]) -> Option<Digest> {
         let Some(credential) = credential(head, bytes) else {
             self.forget();
             return None;
         };
+        // Several callers may come through one connection: nobody shall feel out another's credential.
         if !is_same(credential, &self.credential) {
             self.forget();
-            self.api_key = KeyText::of_api_key(credential);
+            self.api_key = access::digest(credential);
             if credential.len() <= MEMO_CREDENTIAL_MAX {
                 self.credential.extend_from_slice(credential);
             }
@@ -66,11 +71,18 @@ impl Memo {
     }
 
     /// Sees to it that the keys that are remembered are those of requests like this one.
-    pub(super) fn look_at(&mut self, generation: u64, model: &ArrayString<64>, route: &Arc<str>) {
+    pub(super) fn look_at(
+        &mut self,
+        generation: u64,
+        identity: &Identity<'_>,
+        model: &ArrayString<64>,
+        route: &Arc<str>,
+    ) {
         let same_route = self.route.as_ref().is_some_and(|known| Arc::ptr_eq(known, route));
-        if self.generation != generation || self.model != *model || !same_route {
+        let same_caller = self.identity == identity.mark();
+        if self.generation != generation || self.model != *model || !same_route || !same_caller {
             self.keys.clear();
-            (self.generation, self.model) = (generation, *model);
+            (self.generation, self.model, self.identity) = (generation, *model, identity.mark());
             if !same_route {
                 self.route = Some(route.clone());
             }
@@ -83,15 +95,10 @@ impl Memo {
     }
 }
 
-/// Whether they are the same, in a time that tells nothing but their lengths: several callers may come through one
-/// connection.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-}
-
 /// A value of a key, from the request or made of it.
 enum Value<'a> {
     Of(&'a [u8]),
+    Found(Cow<'a, [u8]>),
     Made(String),
 }
 
@@ -99,6 +106,7 @@ impl Value<'_> {
     fn bytes(&self) -> &[u8] {
         match self {
             Value::Of(bytes) => bytes,
+            Value::Found(bytes) => bytes,
             Value::Made(text) => text.as_bytes(),
         }
     }
@@ -107,14 +115,24 @@ impl Value<'_> {
 impl Asking<'_> {
     fn value(&self, part: &KeyPart) -> Option<Value<'_>> {
         let value = match part {
-            KeyPart::ApiKey => Value::Of(credential(self.head, self.bytes)?),
+            KeyPart::ApiKey => match self.identity.key {
+                Some(shown) => Value::Found(shown.credential(self.head, self.bytes)?),
+                None => Value::Found(Cow::Borrowed(credential(self.head, self.bytes)?)),
+            },
             KeyPart::Header(name) => {
                 Value::Of(self.head.headers.get(self.bytes, name.as_bytes())?.of(self.bytes))
             }
             KeyPart::Source => Value::Made(self.peer.ip().to_canonical().to_string()),
             KeyPart::Model => Value::Of(self.model.as_bytes()),
             KeyPart::Route => Value::Of(self.route.as_bytes()),
+            KeyPart::Claim(name) if self.identity.is_judged => {
+                Value::Found(match self.identity.claims.as_ref()?.text(name)? {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                })
+            }
             KeyPart::Claim(name) => Value::Made(claim(credential(self.head, self.bytes)?, name)?),
+            KeyPart::Metadata(name) => Value::Made(scalar(self.identity.metadata(name)?)?),
         };
         Some(value).filter(|value| !value.bytes().is_empty())
     }
@@ -155,12 +173,12 @@ impl Caller for Asking<'_> {
     }
 }
 
-/// The name that a record gives to a credential of that digest: the first 8 hexadecimal digits of its SHA-256; empty
+/// The name that a record gives to a credential by its SHA-256, of which it is the first 8 hexadecimal digits; empty
 /// without one. An operator finds the same by `printf %s "$KEY" | sha256sum | head -c 8`; nobody finds the key from
 /// it.
-pub(super) fn key_id(api_key: Option<u128>) -> ArrayString<8> {
+pub(super) fn key_id(api_key: Option<&Digest>) -> ArrayString<8> {
     let mut id = ArrayString::new();
-    if let Some(digest) = api_key {
+    if let Some(digest) = api_key.map(KeyText::of_sha256) {
         for place in (96..128).step_by(4).rev() {
             // Eight digits fit.
             let _ = id.try_push(char::from(b"0123456789abcdef"[(digest >> place & 15) as usize]));
@@ -170,18 +188,18 @@ pub(super) fn key_id(api_key: Option<u128>) -> ArrayString<8> {
 }
 
 fn credential<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
-    let field = |known| head.headers.first(known).map(|span| span.of(bytes));
-    let bearer = field(Known::Authorization).map(strip_bearer);
-    let filled = |value: &&[u8]| !value.is_empty();
-    let key = || field(Known::XApiKey).or_else(|| field(Known::XGoogApiKey));
-    bearer.filter(filled).or_else(key).filter(filled)
+    access::usual(head, bytes).map(|(_, credential)| credential)
 }
 
-/// A claim of a JSON Web Token (RFC 7519), a text, a number or a truth value, as text. Its signature is not
-/// looked at: who validates callers does so before.
+/// A claim of a JSON Web Token (RFC 7519) as text, where nobody had to validate it: its signature is not looked at.
 fn claim(token: &[u8], name: &str) -> Option<String> {
     let payload = token.split(|byte| *byte == b'.').nth(1).filter(|_| token.len() <= TOKEN_MAX)?;
-    match serde_json::from_slice::<serde_json::Value>(&base64::decode_url(payload)?).ok()?.get(name)? {
+    scalar(serde_json::from_slice::<serde_json::Value>(&base64::decode_url(payload)?).ok()?.get(name)?)
+}
+
+/// A text, a number or a truth value, as text.
+fn scalar(value: &serde_json::Value) -> Option<String> {
+    match value {
         serde_json::Value::String(text) => Some(text.clone()),
         value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => Some(value.to_string()),
         _ => None,
@@ -201,7 +219,7 @@ mod tests {
 
     fn id(fields: &str) -> String {
         let (head, bytes) = request(fields);
-        key_id(Memo::default().api_key(&head, &bytes)).to_string()
+        key_id(Memo::default().api_key(&head, &bytes).as_ref()).to_string()
     }
 
     #[test]
@@ -215,6 +233,7 @@ mod tests {
             ("X-Api-Key: abc\r\n", "ba7816bf"),
             ("x-api-key: other\r\nAuthorization: Bearer abc\r\n", "ba7816bf"),
             ("Authorization:\r\nx-api-key:\r\n", ""),
+            ("Authorization: Basic YTpi\r\nx-goog-api-key: abc\r\n", "ba7816bf"),
         ] {
             assert_eq!(id(fields), expected, "{fields:?}");
         }
@@ -230,9 +249,10 @@ mod tests {
         let (head, bytes) = request(&fields);
         let peer = SocketAddr::from(([10, 0, 0, 7], 40_000));
         let (memo, other) = (RefCell::new(Memo::default()), RefCell::new(Memo::default()));
-        let api_key = memo.borrow_mut().api_key(&head, &bytes);
-        let (model, route) = ("gpt-4o", "llm/chat");
-        let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model, route, memo: &memo };
+        let api_key = memo.borrow_mut().api_key(&head, &bytes).as_ref().map(KeyText::of_sha256);
+        let (model, route, identity) = ("gpt-4o", "llm/chat", &Identity::default());
+        let asking =
+            Asking { head: &head, bytes: &bytes, peer, api_key, identity, model, route, memo: &memo };
         let bare = Asking { model: "", memo: &other, ..asking };
         let (header, claim) = (|name: &str| KeyPart::Header(name.into()), |n: &str| KeyPart::Claim(n.into()));
         let key = format!("sha256:{:08x}", KeyText::of_api_key(JWT.as_bytes()) >> 96);
@@ -284,10 +304,11 @@ mod tests {
             let (head, bytes) = request(heads[*fields]);
             let model = bounded_model(["gpt-4o", ""][*model]);
             let keys = |memo: &RefCell<Memo>| {
-                let api_key = memo.borrow_mut().api_key(&head, &bytes);
-                memo.borrow_mut().look_at(*generation, &model, &routes[*route]);
+                let api_key = memo.borrow_mut().api_key(&head, &bytes).as_ref().map(KeyText::of_sha256);
+                let (identity, head, bytes) = (&Identity::default(), &head, &bytes);
+                memo.borrow_mut().look_at(*generation, identity, &model, &routes[*route]);
                 let route = &routes[*route];
-                let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model: &model, route, memo };
+                let asking = Asking { head, bytes, peer, api_key, identity, model: &model, route, memo };
                 parts.iter().map(|parts| asking.key(parts)).collect::<Vec<_>>()
             };
             assert_eq!(keys(&memo), keys(&RefCell::new(Memo::default())));

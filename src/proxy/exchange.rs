@@ -7,9 +7,10 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{attempts, handshake, plain, policy, relay, reply};
+use super::{admission, attempts, handshake, plain, policy, relay, reply};
+use crate::access::{Digest, Identity};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
-use crate::limit::{LIMITS_MAX, Spend};
+use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Api, Ask, Format, Inspector, Work};
 use crate::route::filters::{Origin, rewritten_target};
@@ -37,10 +38,12 @@ pub(super) enum Then {
 
 /// What is known of the request when something goes wrong, so that it can be answered in the right words.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct Known<'a> {
     format: Option<Format>,
     /// The digest of the client's credential.
-    api_key: Option<u128>,
+    api_key: Option<Digest>,
+    /// Who asks, as far as that was validated.
+    identity: Identity<'a>,
 }
 
 /// Serves one request. Whatever happens in it, its [`Entry`] settles and records it.
@@ -70,7 +73,7 @@ async fn settled(
     let mut entry = Entry::begin(worker, serving, client.peer);
     let api_key = client.memo.get_mut().api_key(head, &message.bytes);
     let mut known = Known { api_key, ..Known::default() };
-    note_request(&mut entry.record, head, &message.bytes, known.api_key);
+    note_request(&mut entry.record, head, &message.bytes, known.api_key.as_ref());
 
     let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
@@ -86,14 +89,14 @@ async fn settled(
 }
 
 /// Steps 3 to 9 of a request whose head is known.
-async fn serve(
+async fn serve<'s>(
     worker: &Rc<Worker>,
-    serving: &Serving,
+    serving: &'s Serving,
     client: &mut Client,
     head: &RequestHead,
     message: &mut Message,
     entry: &mut Entry,
-    known: &mut Known,
+    known: &mut Known<'s>,
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
@@ -110,6 +113,15 @@ async fn serve(
     let (rule_index, rule) = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule_index;
+
+    // 4: who may call.
+    let admitted = admission::admit(serving, rule, client, head, &message.bytes, known.api_key, entry);
+    known.identity =
+        admitted.inspect_err(|_| known.format = format_of(serving, rule, head, &message.bytes))?;
+    if let Some(key) = known.identity.key_digest() {
+        known.api_key = Some(*key);
+        entry.record.key = caller::key_id(Some(key));
+    }
     if let Some(redirect) = &rule.filters.redirect {
         let location = location(redirect, listener, head, &message.bytes);
         let manner = manner(worker, head, message, timeouts);
@@ -123,10 +135,12 @@ async fn serve(
     let limits = limits_of(rule, whole);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
+        admission::admit_model(rule, &known.identity, None, entry)?;
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
-        let to = plain::To { rule, backend: whole, edits, target: &target };
+        let target = admission::without_key(&known.identity, target);
+        let to = plain::To { rule, backend: whole, edits, target: &target, identity: &known.identity };
         let served = plain::serve(worker, serving, client, head, message, entry, to).await;
         client.keep_text(target);
         return served;
@@ -166,6 +180,9 @@ async fn serve(
     entry.record.streamed = ask.stream.unwrap_or(false);
     let named = named_model(&ask, message, path_model)?;
     entry.record.model_asked = bounded(named.as_bytes());
+    let wanted = backend_model.as_deref().unwrap_or(&named);
+    let wanted = Some(wanted).filter(|model| !(format.is_lookup() && model.is_empty()));
+    admission::admit_model(rule, &known.identity, wanted, entry)?;
 
     // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
@@ -186,6 +203,7 @@ async fn serve(
         guardrail: guardrail.as_ref(),
         path_model,
         head,
+        identity: &known.identity,
         client: format,
         upstream,
         ask,
@@ -222,7 +240,7 @@ async fn reserve<'a>(
     entry: &mut Entry,
     serving: &'a Serving,
     client: &Client,
-    known: &Known,
+    known: &Known<'_>,
     wanted: &Wanted<'_>,
     mut limits: ArrayVec<u32, LIMITS_MAX>,
 ) -> Result<Option<&'a str>, Fault> {
@@ -254,7 +272,12 @@ async fn reserve<'a>(
 }
 
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
-fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
+fn endpoint_of(
+    rule: &Rule,
+    head: &RequestHead,
+    target: &[u8],
+    known: &mut Known<'_>,
+) -> Result<Endpoint, Fault> {
     let headers = match &head.headers {
         headers if headers.contains(http1::Known::AnthropicVersion) => Some(Api::Anthropic),
         headers if headers.contains(http1::Known::XGoogApiKey) => Some(Api::Gemini),
@@ -267,6 +290,22 @@ fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known
     };
     known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
     read.map_err(Fault::Endpoint)
+}
+
+/// The format of a request that goes no further, if its rule leads to a model at all.
+fn format_of(serving: &Serving, rule: &Rule, head: &RequestHead, bytes: &[u8]) -> Option<Format> {
+    let is_model = |(_, choice): (u32, &BackendChoice)| match choice {
+        BackendChoice::Backend { index, .. } => {
+            backend_at(serving, *index).is_ok_and(|backend| matches!(backend.kind, BackendKind::Ai { .. }))
+        }
+        BackendChoice::Invalid => false,
+    };
+    let mut known = Known::default();
+    if rule.backends.iter().any(is_model) {
+        // An endpoint that is not served has a format all the same.
+        let _ = endpoint_of(rule, head, &rewritten(rule, head, bytes, Vec::new()), &mut known);
+    }
+    known.format
 }
 
 /// What a request asks for that has no body and may have none.
@@ -381,7 +420,7 @@ fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
 }
 
 fn asking<'a>(
-    known: &Known,
+    known: &'a Known<'a>,
     client: &'a Client,
     serving: &Serving,
     head: &'a RequestHead,
@@ -390,11 +429,13 @@ fn asking<'a>(
     rule: &'a Rule,
 ) -> Asking<'a> {
     let Client { memo, peer, .. } = client;
-    memo.borrow_mut().look_at(serving.in_force.generation, model, &rule.route);
-    Asking { head, bytes, peer: *peer, api_key: known.api_key, model, route: &rule.route, memo }
+    let identity = &known.identity;
+    memo.borrow_mut().look_at(serving.in_force.generation, identity, model, &rule.route);
+    let api_key = known.api_key.as_ref().map(KeyText::of_sha256);
+    Asking { head, bytes, peer: *peer, api_key, identity, model, route: &rule.route, memo }
 }
 
-fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8], api_key: Option<u128>) {
+fn note_request(record: &mut Record, head: &RequestHead, bytes: &[u8], api_key: Option<&Digest>) {
     record.method = bounded(head.method_text.of(bytes));
     record.set_path(head.path_of(bytes));
     record.bytes_in = head.len as u64;

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::reply::{connection, limit_headers};
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
+use crate::access::Identity;
 use crate::base::{Span, Tick};
 use crate::config::{Backend, BackendFilters, Rule, Timeouts};
 use crate::runtime::{Gather, PIECES_MAX, Ring};
@@ -25,6 +26,8 @@ pub(super) struct To<'a> {
     pub(super) edits: &'a BackendFilters,
     /// Path and query after the rule's rewrite.
     pub(super) target: &'a [u8],
+    /// Who asks, as far as that was validated: what it showed for that is not the host's to see.
+    pub(super) identity: &'a Identity<'a>,
 }
 
 /// How we are called in `Via`.
@@ -108,7 +111,7 @@ fn request_head(to: &To<'_>, client: &Client, head: &RequestHead, bytes: &[u8], 
                 | Known::XForwardedProto
                 | Known::XForwardedHost
         );
-        ours || !rule.keeps(name) || !share.keeps(name)
+        ours || to.identity.hides(header, name) || !rule.keeps(name) || !share.keeps(name)
     });
     for (name, value) in rule.written().chain(share.written()) {
         write::header(out, name.as_bytes(), value.as_bytes());

@@ -7,8 +7,10 @@
 //! all come from them.
 
 pub use super::cells::{Counter, Gauge};
-use super::lists::{Generation, Lost, LostTotals, Outcomes, SizeTotals, Statuses, TokenSizes, Unpriced};
-pub use super::lists::{LOSSES, PAID, STATUSES, TOKEN_TYPES};
+pub use super::lists::{DENIALS, LOSSES, PAID, STATUSES, TOKEN_TYPES};
+use super::lists::{
+    Denials, Generation, Lost, LostTotals, Outcomes, SizeTotals, Statuses, TokenSizes, Unpriced,
+};
 use super::record::Outcome;
 use crate::base::Tokens;
 
@@ -162,6 +164,8 @@ numbers! {
     outcomes: Outcomes => [u64; Outcome::ALL.len()],
     /// Requests whose model has no price: see [`PAID`].
     unpriced: Unpriced => [u64; PAID.len()],
+    /// Requests that were not let in: see [`DENIALS`].
+    denials: Denials => [u64; DENIALS.len()],
     /// What translated requests lost: see [`LOSSES`].
     lost: Lost => LostTotals,
     /// Sizes of input, output, cached input and cache write per answer: see [`TOKEN_TYPES`].

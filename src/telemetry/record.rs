@@ -71,6 +71,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// By which price it was counted; `None` when there was nothing to price.
     pub price: Option<Priced>,
+    /// What the caller is called that was let in: the name of its API key, its user or its token's subject; empty where
+    /// nobody had to know.
+    pub identity: ArrayString<64>,
 }
 
 /// By which price an exchange was counted.
@@ -112,6 +115,7 @@ impl Record {
             attempts: 0,
             outcome: Outcome::Fault,
             price: None,
+            identity: ArrayString::new_const(),
         }
     }
 
@@ -151,6 +155,7 @@ impl Record {
             attempts,
             outcome,
             price,
+            identity,
         } = self;
         (*time, *by, *from) = (time_unix_ms, worker, client);
         route.erase();
@@ -161,6 +166,7 @@ impl Record {
         path.clear();
         model_asked.clear();
         model_used.clear();
+        identity.clear();
         (*format, *provider, *first_byte_us) = (None, None, None);
         (*rule, *status, *streamed, *attempts) = (0, 0, false, 0);
         (*cost_nano_usd, *duration_us, *bytes_in, *bytes_out) = (0, 0, 0, 0);
@@ -181,7 +187,8 @@ impl Record {
     /// `format`, `provider`, `model_asked`, `model_used`, `status`, `streamed`, `usage` {`source`, `input`,
     /// `cached_input`, `cache_write`, `output`, `reasoning`, `cache_write_1h`, `audio_input`, `audio_output`},
     /// `cost_nano_usd`, `limits` [{`rule`, `unit`, `admitted`, `reserved`, `settled`, `balance_after`,
-    /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`.
+    /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`,
+    /// `identity`.
     /// New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
@@ -210,6 +217,7 @@ impl Record {
         json.plain("attempts", self.attempts);
         json.word("outcome", self.outcome.name());
         json.text("price", self.price.map(|price| price.source.name()));
+        json.text("identity", non_empty(&self.identity));
         json.end();
         out.push(b'\n');
     }

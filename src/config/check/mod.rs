@@ -44,7 +44,7 @@ pub(crate) fn compile(
     let mut backends = backends::compile(&world, &credentials, &effective.hosts);
     let catalogue = prices::compile(&world, built_in);
     let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
-    let policies = policies::compile(&world, &effective.settings, unpriced);
+    let policies = policies::compile(&world, &credentials, &backends, &effective.settings, unpriced);
     for backend in &mut backends.list {
         backend.limits = policies.on_backend(&backend.resource);
     }
@@ -55,7 +55,7 @@ pub(crate) fn compile(
         backends: backends.list,
         limits: policies.limits,
         targets: backends.targets,
-        jwks: Vec::new(),
+        jwks: policies.issuers.sources,
         settings: effective.settings,
         catalogue,
         report: Default::default(),
@@ -63,6 +63,7 @@ pub(crate) fn compile(
     };
     prices::warn(&world, &snapshot);
     snapshot.report.lines = report::lines(&snapshot, &attached.told, &policies.told);
+    snapshot.report.lines.extend(policies.issuers.told);
     snapshot.report.lines.extend(prices::lines(&snapshot));
     snapshot
 }

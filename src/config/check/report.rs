@@ -158,6 +158,7 @@ fn key(limit: &limit::Rule) -> String {
         KeyPart::Model => "model".into(),
         KeyPart::Route => "route".into(),
         KeyPart::Claim(name) => format!("claim {name}"),
+        KeyPart::Metadata(name) => format!("metadata {name}"),
     };
     let parts: Vec<String> = limit.key.iter().map(part).collect();
     let missing = match limit.on_missing {

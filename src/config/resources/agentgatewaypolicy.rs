@@ -1,5 +1,7 @@
-//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local` and `backend.ai` are understood.
+//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, what `traffic` demands of callers,
+//! and `backend.ai` are understood.
 
+use super::access::{self, Access};
 use super::ai::{self, Ai};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
@@ -12,6 +14,7 @@ pub(crate) struct AgentgatewayPolicy {
     pub(crate) targets: Vec<Target>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) ai: Option<Ai>,
+    pub(crate) access: Access,
 }
 
 /// An entry of `local`.
@@ -32,7 +35,7 @@ const ENTRIES_MAX: usize = 16;
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// Every other field of `traffic`; each changes what happens to a request.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 15] = [
     "phase",
     "transformation",
     "extProc",
@@ -44,9 +47,7 @@ const OTHERS: [&str; 17] = [
     "timeouts",
     "retry",
     "authorization",
-    "jwtAuthentication",
     "basicAuthentication",
-    "apiKeyAuthentication",
     "directResponse",
     "buffer",
     "delay",
@@ -65,14 +66,20 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
             Some(_) => fields.get("traffic"),
             None => fields.need("traffic"),
         };
-        let entries = traffic.and_then(|field| {
-            field.fields(|fields| {
-                fields.unsupported(&OTHERS, "remove it");
-                fields.need("rateLimit")?.fields(rate_limit)
-            })
-        });
-        Some(AgentgatewayPolicy { targets, entries: entries.unwrap_or_default(), ai: ai.flatten() })
+        let traffic = traffic.and_then(|field| field.fields(self::traffic));
+        let (entries, access) = traffic.unwrap_or_default();
+        Some(AgentgatewayPolicy { targets, entries, ai: ai.flatten(), access })
     })
+}
+
+fn traffic(fields: &mut Fields<'_>) -> Option<(Vec<Entry>, Access)> {
+    fields.unsupported(&OTHERS, "remove it");
+    let access = access::agentgateway(fields);
+    let limits = match access::FIELDS.iter().any(|name| fields.has(name)) {
+        true => fields.get("rateLimit"),
+        false => fields.need("rateLimit"),
+    };
+    Some((limits.and_then(|field| field.fields(rate_limit)).unwrap_or_default(), access))
 }
 
 fn backend(fields: &mut Fields<'_>) -> Option<Ai> {

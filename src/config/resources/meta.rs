@@ -9,6 +9,7 @@ pub(crate) struct Meta {
     pub(crate) namespace: String,
     /// `creationTimestamp`, which breaks ties between routes.
     pub(crate) created: Option<String>,
+    pub(crate) labels: Vec<(String, String)>,
     /// `tollgate.dev/unit`.
     pub(crate) unit: Option<Located<String>>,
     /// `tollgate.dev/translation`.
@@ -26,7 +27,7 @@ impl Meta {
             let name = fields.need("name").and_then(|field| field.parsed(name));
             let namespace = fields.get("namespace").map(|field| field.parsed(self::name));
             let created = fields.get("creationTimestamp").and_then(|field| field.parsed(instant));
-            fields.get("labels").inspect(texts);
+            let labels = fields.get("labels").map(|field| texts(&field)).unwrap_or_default();
             let [unit, translation] =
                 fields.get("annotations").map(|field| annotations(&field)).unwrap_or_default();
             fields.pass_over(&[
@@ -46,7 +47,7 @@ impl Meta {
                 None => "default".into(),
             };
             let created = created.map(|created| created.value);
-            Some(Meta { name: name?, namespace, created, unit, translation })
+            Some(Meta { name: name?, namespace, created, labels, unit, translation })
         })
     }
 }
@@ -90,10 +91,9 @@ fn instant(text: &str) -> Result<String, String> {
 }
 
 /// Every value must be a text, as Kubernetes demands.
-fn texts(cursor: &Cursor<'_>) {
-    for (_, value) in cursor.entries() {
-        value.text();
-    }
+fn texts(cursor: &Cursor<'_>) -> Vec<(String, String)> {
+    let text = |(key, value): (Located<String>, Cursor<'_>)| Some((key.value, value.text()?.value));
+    cursor.entries().into_iter().filter_map(text).collect()
 }
 
 /// Unit and translation, if given; an annotation of ours that we do not know is a fault.

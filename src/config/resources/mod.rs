@@ -1,8 +1,10 @@
 //! Resources as their users typed them: one file per kind, every value with its place, nothing resolved.
 
+pub(crate) mod access;
 pub(crate) mod agentgatewaypolicy;
 pub(crate) mod ai;
 pub(crate) mod backend;
+pub(crate) mod configmap;
 pub(crate) mod filters;
 pub(crate) mod gateway;
 pub(crate) mod grant;
@@ -38,6 +40,7 @@ pub(crate) struct Resource<T> {
 #[derive(Default)]
 pub(crate) struct Resources {
     pub(crate) secrets: Vec<Resource<secret::Secret>>,
+    pub(crate) config_maps: Vec<Resource<configmap::ConfigMap>>,
     pub(crate) gateways: Vec<Resource<gateway::Gateway>>,
     pub(crate) routes: Vec<Resource<httproute::HttpRoute>>,
     pub(crate) backends: Vec<Resource<backend::Backend>>,
@@ -56,6 +59,7 @@ pub(crate) struct Resources {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Kind {
     Secret,
+    ConfigMap,
     Gateway,
     HttpRoute,
     Backend,
@@ -69,8 +73,9 @@ enum Kind {
 }
 
 /// Every kind by name, with the API versions under which it is understood.
-const KINDS: [(&str, Kind, &[&str]); 11] = [
+const KINDS: [(&str, Kind, &[&str]); 12] = [
     ("Secret", Kind::Secret, &["v1"]),
+    ("ConfigMap", Kind::ConfigMap, &["v1"]),
     ("Gateway", Kind::Gateway, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("Backend", Kind::Backend, &["gateway.kgateway.dev/v1alpha1"]),
@@ -135,6 +140,10 @@ impl Resources {
             let spec = secret::read(fields);
             return self.add(kind, meta, spec, fields.faults(), |all| &mut all.secrets);
         }
+        if kind == Kind::ConfigMap {
+            let spec = configmap::read(fields);
+            return self.add(kind, meta, spec, fields.faults(), |all| &mut all.config_maps);
+        }
         let (spec, faults) = (fields.need("spec"), fields.faults());
         match (kind, spec.as_ref()) {
             (Kind::Gateway, spec) => {
@@ -167,7 +176,7 @@ impl Resources {
             (Kind::Prices, spec) => {
                 self.add(kind, meta, spec.and_then(prices::read), faults, |all| &mut all.prices);
             }
-            (Kind::List | Kind::Secret, _) => {} // read above
+            (Kind::List | Kind::Secret | Kind::ConfigMap, _) => {} // read above
         }
     }
 

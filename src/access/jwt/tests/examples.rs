@@ -15,16 +15,16 @@ const OCT_KEY: &str = r#"{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-Es
 fn rfc_7515_appendix_a() {
     let set = format!(r#"{{"keys":[{RSA_KEY},{OCT_KEY},{EC_KEY}]}}"#);
     let keys = Keys::read(set.as_bytes()).expect("a key set");
-    assert_eq!((keys.len(), &keys.skipped[..]), (2, &["key 1 is a shared secret, which is not accepted (kty)".to_owned()][..]));
+    assert_eq!(
+        (keys.len(), &keys.skipped[..]),
+        (2, &["key 1 is a shared secret, which is not accepted (kty)".to_owned()][..])
+    );
     let issuer = Issuer { name: "joe".to_owned(), audiences: Vec::new(), source: 0 };
     let (verifier, keys) = (Verifier { issuers: vec![issuer] }, [Some(Arc::new(keys))]);
     let (ends, what) = (1_300_819_380, "it holds until then");
-    for (token, expected) in [
-        (RS256, Ok(())),
-        (ES256, Ok(())),
-        (HS256, Err(Fault::Algorithm)),
-        (NONE, Err(Fault::Algorithm)),
-    ] {
+    for (token, expected) in
+        [(RS256, Ok(())), (ES256, Ok(())), (HS256, Err(Fault::Algorithm)), (NONE, Err(Fault::Algorithm))]
+    {
         let at = |now| verifier.verify(token.as_bytes(), [0; 32], &keys, now).map(|_| ());
         assert_eq!(at(ends - 1), expected, "{what}");
         assert_eq!(at(ends + LEEWAY_S), expected.and(Err(Fault::Expired)), "{what}");
@@ -37,7 +37,8 @@ fn rfc_7515_appendix_a() {
 /// Its payload is no JSON, so only the signature is looked at.
 #[test]
 fn rfc_8037_appendix_a_4() {
-    let set = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let set =
+        br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     let keys = Keys::read(set).expect("a key set");
     let signed = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
     let signature = base64::decode_url_exact(

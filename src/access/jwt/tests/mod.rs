@@ -219,11 +219,8 @@ fn keys_that_a_token_brings_along_are_not_looked_at() {
 fn a_public_key_is_no_shared_secret() {
     let signer = Signer::new("RS256", Some("k1"));
     let world = World::of([&signer], &[]);
-    let parts = format!(
-        "{}.{}",
-        encoded(br#"{"alg":"HS256","kid":"k1"}"#),
-        encoded(claims().to_string().as_bytes())
-    );
+    let parts =
+        format!("{}.{}", encoded(br#"{"alg":"HS256","kid":"k1"}"#), encoded(claims().to_string().as_bytes()));
     for secret in [signer.jwk().to_string(), signer.jwk()["n"].to_string(), String::new()] {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
         let tag = ring::hmac::sign(&key, parts.as_bytes());
@@ -348,8 +345,7 @@ fn each_issuer_has_its_own_keys_and_audiences() {
 fn claims_are_read_as_texts_and_shown_by_name() {
     let signer = Signer::new("EdDSA", None);
     let world = World::of([&signer], &[]);
-    let others =
-        json!({"org": 7, "half": 0.5, "admin": true, "none": null, "list": ["a"], "map": {"a": 1}, "empty": ""});
+    let others = json!({"org": 7, "half": 0.5, "admin": true, "none": null, "list": ["a"], "map": {"a": 1}, "empty": ""});
     let token = signer.token(&with(others));
     let claims = world.read(token.as_bytes()).expect("it is good");
     for (name, expected) in [

@@ -83,7 +83,10 @@ fn what_is_no_set_is_refused() {
         (String::new(), "is not a JSON object that names each member once"),
         ("[]".to_owned(), "is not a JSON object that names each member once"),
         (r#"{"keys":[],"keys":[]}"#.to_owned(), "is not a JSON object that names each member once"),
-        (r#"{"keys":[{"kty":"EC","kty":"EC"}]}"#.to_owned(), "is not a JSON object that names each member once"),
+        (
+            r#"{"keys":[{"kty":"EC","kty":"EC"}]}"#.to_owned(),
+            "is not a JSON object that names each member once",
+        ),
         ("{}".to_owned(), r#"has no list "keys" (RFC 7517 section 5)"#),
         (r#"{"keys":{}}"#.to_owned(), r#"has no list "keys" (RFC 7517 section 5)"#),
         (r#"{"keys":[]}"#.to_owned(), "is empty"),

@@ -1,20 +1,25 @@
 //! Policies of every kind: their limits, and where each applies.
 
+mod access;
 mod ai;
 mod keys;
+mod parts;
 mod rules;
 mod scope;
+mod tokens;
 
 pub(super) use scope::Way;
 
 use super::World;
-use super::backends::index_of_last;
+use super::backends::{Backends, index_of_last};
+use super::environment::Secrets;
 use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::resources::Meta;
 use crate::config::resources::target::Target;
 use crate::config::settings::Settings;
 use crate::limit::{Rule, Unit};
 use crate::llm::Tokenizer;
+use parts::Parts;
 use rules::Placed;
 use scope::Scope;
 
@@ -26,7 +31,10 @@ pub(super) struct Policies {
     pub(super) told: Vec<Told>,
     scopes: Vec<Applied>,
     tokenizers: Vec<(Scope, Located<Tokenizer>)>,
-    ai: ai::Parts,
+    ai: Parts<ai::Part>,
+    access: Parts<access::Part>,
+    /// Whose tokens are accepted.
+    pub(super) issuers: tokens::Issuers,
     places: Vec<Place>,
 }
 
@@ -59,6 +67,8 @@ pub(super) struct InForce {
     pub(super) tokenizer: Option<Tokenizer>,
     /// What is made of requests and answers.
     pub(super) ai: Option<ai::Chosen>,
+    /// What is demanded of callers.
+    pub(super) access: Option<access::Chosen>,
 }
 
 impl Policies {
@@ -67,7 +77,12 @@ impl Policies {
         let found: Vec<&Applied> = self.scopes.iter().filter(|applied| applied.scope.covers(way)).collect();
         self.warn_of_levels(world, way, &found);
         let limits = ascending(found.iter().map(|applied| applied.limit));
-        InForce { limits, tokenizer: self.tokenizer(world, way), ai: self.ai.on(world, way) }
+        InForce {
+            limits,
+            tokenizer: self.tokenizer(world, way),
+            ai: ai::on(&self.ai, world, way),
+            access: access::on(&self.access, world, way),
+        }
     }
 
     /// The limits on a Backend, ascending; `name` is `namespace/name`.
@@ -144,19 +159,32 @@ fn ascending(limits: impl Iterator<Item = u32>) -> Vec<u32> {
 }
 
 /// Compiles every policy to limits. `unpriced` says that nothing has a price.
-pub(super) fn compile(world: &World<'_>, settings: &Settings, unpriced: bool) -> Policies {
+pub(super) fn compile(
+    world: &World<'_>,
+    secrets: &Secrets,
+    backends: &Backends,
+    settings: &Settings,
+    unpriced: bool,
+) -> Policies {
     let mut policies = Policies::default();
     for resource in &world.all.policies {
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::traffic(world, resource, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
-        policy.ai.iter().for_each(|ai| policies.ai.add(&scopes, ai));
+        policy.ai.iter().for_each(|ai| ai::add(&mut policies.ai, &scopes, ai));
     }
     for resource in &world.all.agentgateway_policies {
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::agentgateway(&resource.meta, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Agentgateway, rules);
-        policy.ai.iter().for_each(|ai| policies.ai.add(&scopes, ai));
+        let on = scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(", ");
+        let tokens = policy
+            .access
+            .tokens
+            .as_ref()
+            .and_then(|given| policies.issuers.compile(world, backends, (&resource.meta, &on), given));
+        access::add(&mut policies.access, world, secrets, (&resource.meta, &scopes), &policy.access, tokens);
+        policy.ai.iter().for_each(|ai| ai::add(&mut policies.ai, &scopes, ai));
     }
     for resource in &world.all.limit_policies {
         let Some(policy) = &resource.spec else { continue };
