@@ -4,7 +4,10 @@
 #![allow(unsafe_code)] // a global allocator cannot be written without
 
 mod support;
+#[path = "support/tokens.rs"]
+mod tokens;
 
+use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -12,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use support::{Rig, Wire, apis, limits, settings};
+use tokens::{Signer, key_set};
+use tollgate::base::base64;
 use tollgate_loadtest::Script;
 
 /// The system's allocator, which counts what workers and the journal ask of it while it is told to.
@@ -101,10 +106,11 @@ const REQUESTS: u64 = 500;
 const SLACK: u64 = 20;
 
 /// Allocations of [`REQUESTS`] requests on a warm connection, and where the first ones come from.
-fn allocations(rig: &Rig, path: &str, body: &str) -> (u64, BTreeMap<String, u64>) {
+fn allocations(rig: &Rig, path: &str, credential: &str, body: &str) -> (u64, BTreeMap<String, u64>) {
     let mut client = rig.client();
+    let headers = format!("Authorization: Bearer {credential}\r\n");
     let mut ask = || {
-        let answer = client.ask(path, "Authorization: Bearer sk-caller\r\n", body);
+        let answer = client.ask(path, &headers, body);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     };
     (0..WARM).for_each(|_| ask());
@@ -156,7 +162,7 @@ fn a_warm_worker_serves_without_allocating() {
         let policies = if route.is_empty() { String::new() } else { limits(route, &LIMITS) };
         let rig = Rig::start_with(Script::default(), &apis(&policies), &settings(spec));
         for (name, path, body, most) in &rows {
-            let (count, places) = allocations(&rig, path, body);
+            let (count, places) = allocations(&rig, path, "sk-caller", body);
             if count > most * REQUESTS + SLACK {
                 let places: String = places.iter().map(|(place, n)| format!("\n  {n:3} {place}")).collect();
                 faults.push(format!("{name}, limits on {route:?}: {count} in {REQUESTS}:{places}"));
@@ -164,4 +170,26 @@ fn a_warm_worker_serves_without_allocating() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A token that was verified before is looked up, with a limit by what it says.
+#[test]
+fn a_caller_whose_token_is_known_costs_no_allocation() {
+    let signer = Signer::new("RS256", Some("k1"));
+    let claims = json!({"iss": "a", "sub": "ann", "exp": u32::MAX});
+    let policy = format!(
+        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: callers, namespace: llm}}\nspec:\n  \
+         targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: edge}}]\n  traffic: {{jwtAuthentication: {{providers: \
+         [{{issuer: a, jwks: {}}}]}}}}\n",
+        json!({"inline": key_set([&signer])})
+    );
+    let limit = "{name: each, unit: tokens, rate: 1000000000000/minute, key: {claim: sub}}";
+    let spec =
+        "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
+    let rig =
+        Rig::start_with(Script::default(), &apis(&(policy + &limits("openai", &[limit]))), &settings(spec));
+    for path in ["/openai", "/plain/v1/chat/completions"] {
+        let (count, places) = allocations(&rig, path, &signer.token(&claims), &chat(1 << 10, ""));
+        assert!(count <= SLACK, "{path}: {count} in {REQUESTS}: {places:#?}");
+    }
 }
