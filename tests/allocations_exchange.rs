@@ -27,6 +27,8 @@ static ALLOCATOR: Counting = Counting;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static COUNTED: AtomicU64 = AtomicU64::new(0);
+/// What is counted is of one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 /// Where they come from: what a failure has to tell.
 static PLACES: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
@@ -136,6 +138,7 @@ fn message(more: &str) -> String {
 
 #[test]
 fn a_warm_worker_serves_without_allocating() {
+    let _alone = ALONE.lock();
     let spec =
         "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
     // Name, path, body, and how many allocations a request may cost. What is translated is decoded into trees.
@@ -175,6 +178,7 @@ fn a_warm_worker_serves_without_allocating() {
 /// A token that was verified before is looked up, with a limit by what it says.
 #[test]
 fn a_caller_whose_token_is_known_costs_no_allocation() {
+    let _alone = ALONE.lock();
     let signer = Signer::new("RS256", Some("k1"));
     let claims = json!({"iss": "a", "sub": "ann", "exp": u32::MAX});
     let policy = format!(
