@@ -4,21 +4,26 @@
 //! * A [`Policy`] is what a rule demands of its callers. [`Policy::admit`] looks at a head and gives an [`Identity`] or a
 //!   [`Refusal`]; [`Policy::admit_model`] is asked again when it is known which model is wanted.
 //! * [`Keys`] are the API keys that are known, by their SHA-256 alone, however many there are.
+//! * [`Rules`] in [`cel`] say who may do what; [`Action`]s of all levels are merged.
 //! * [`usual`] is where clients of the formats put their credential; a [`Location`] says where else one stands.
 //!
 //! What was validated is borrowed from the policy: an identity costs no allocation and no count of references.
 
+pub mod cel;
 mod identity;
 mod keys;
 mod location;
+mod network;
 mod policy;
 mod refusal;
+mod rules;
 
 pub use identity::{Claims, Identity};
-pub use keys::{Key, Keys, Models, TwinKeys};
+pub use keys::{AllowedModels, Key, Keys, TwinKeys};
 pub use location::{Location, strip_bearer, usual};
-pub use policy::{Asked, Mode, Policy};
+pub use policy::{Asked, Mode, Models, Policy};
 pub use refusal::Refusal;
+pub use rules::{Action, Allowed, Rules};
 
 /// The SHA-256 of a credential.
 pub type Digest = [u8; 32];

@@ -13,6 +13,10 @@ pub enum Refusal {
     ExpiredKey,
     /// Its API key is not for the model of that name; empty where the request names none.
     Model(Box<str>),
+    /// It comes from an address that may not call.
+    Address,
+    /// The rules do not let it.
+    Rules,
 }
 
 impl Refusal {
@@ -20,7 +24,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Refusal::NoKey | Refusal::UnknownKey | Refusal::ExpiredKey => 401,
-            Refusal::Model(_) => 403,
+            Refusal::Model(_) | Refusal::Address | Refusal::Rules => 403,
         }
     }
 
@@ -31,6 +35,8 @@ impl Refusal {
             Refusal::UnknownKey => "unknown_key",
             Refusal::ExpiredKey => "expired_key",
             Refusal::Model(_) => "model",
+            Refusal::Address => "address",
+            Refusal::Rules => "rules",
         }
     }
 
@@ -43,6 +49,8 @@ impl Refusal {
             Refusal::Model(model) if model.is_empty() => {
                 "the request names no model, and its API key is for certain models only".into()
             }
+            Refusal::Address => "this address may not call here".into(),
+            Refusal::Rules => "the rules of this gateway do not allow this request".into(),
             Refusal::Model(model) => format!("the API key is not for the model {model:?}").into(),
         }
     }
@@ -61,7 +69,7 @@ impl Refusal {
         match self {
             Refusal::NoKey => Some("Bearer".into()),
             Refusal::UnknownKey | Refusal::ExpiredKey => Some("Bearer error=\"invalid_token\"".into()),
-            Refusal::Model(_) => None,
+            Refusal::Model(_) | Refusal::Address | Refusal::Rules => None,
         }
     }
 }

@@ -105,7 +105,7 @@ impl Unpriced {
 }
 
 /// What the label `reason` says of callers that were not let in.
-pub const DENIALS: [&str; 5] = ["no_key", "unknown_key", "expired_key", "model", "other"];
+pub const DENIALS: [&str; 7] = ["no_key", "unknown_key", "expired_key", "model", "address", "rules", "other"];
 
 /// Requests that were not let in, by the reason.
 #[derive(Debug, Default)]

@@ -31,7 +31,7 @@ pub(super) struct Policies {
     scopes: Vec<Applied>,
     tokenizers: Vec<(Scope, Located<Tokenizer>)>,
     ai: Parts<ai::Part>,
-    access: Parts<access::Part>,
+    access: access::Demands,
     places: Vec<Place>,
 }
 
@@ -162,6 +162,7 @@ pub(super) fn compile(world: &World<'_>, secrets: &Secrets, settings: &Settings,
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::traffic(world, resource, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
+        access::add(&mut policies.access, world, secrets, (&resource.meta, &scopes), &policy.access);
         policy.ai.iter().for_each(|ai| ai::add(&mut policies.ai, &scopes, ai));
     }
     for resource in &world.all.agentgateway_policies {
