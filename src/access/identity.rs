@@ -2,7 +2,7 @@
 
 use super::keys::Key;
 use super::location::Location;
-use super::{Claims, Digest, Refusal};
+use super::{Allowed, Claims, Digest, Refusal};
 use crate::wire::http1::{Header, Known, RequestHead};
 use crate::wire::url::query_value;
 use serde_json::Value;
@@ -14,12 +14,16 @@ use std::rc::Rc;
 pub struct Identity<'p> {
     /// The API key it showed.
     pub key: Option<Shown<'p>>,
+    /// The name of the user whose password it knows.
+    pub user: Option<&'p str>,
     /// What its token says of it.
     pub claims: Option<Rc<Claims>>,
     /// Where that token stands.
     pub(super) token_at: Option<&'p Location>,
     /// Whether tokens are validated: then one that was not says nothing.
     pub is_judged: bool,
+    /// What rules about its head have said.
+    pub(super) allowed: Allowed,
 }
 
 /// A key that was shown, and where.
@@ -41,13 +45,14 @@ impl Shown<'_> {
 impl Identity<'_> {
     /// Whether what `Authorization` holds was validated as something else than an API key.
     pub(super) fn is_authorized(&self) -> bool {
-        self.token_at.is_some_and(Location::is_authorization)
+        self.token_at.is_some_and(Location::is_authorization) || self.user.is_some()
     }
 
-    /// What records call the caller: its key's name, or else the subject of its token. Never a credential.
+    /// What records call the caller: its key's name, or else its own, or else the subject of its token. Never a
+    /// credential.
     pub fn name(&self) -> Option<&str> {
         let subject = || self.claims.as_ref()?.all.get("sub")?.as_str();
-        self.key.map(|shown| shown.key.name()).or_else(subject)
+        self.key.map(|shown| shown.key.name()).or(self.user).or_else(subject)
     }
 
     /// The digest of the API key it showed.

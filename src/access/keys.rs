@@ -25,7 +25,7 @@ pub struct Key {
     digest: Digest,
     name: Box<str>,
     metadata: Map<String, Value>,
-    models: Models,
+    models: AllowedModels,
     /// Milliseconds since 1970 UTC from which on it no longer holds.
     expires_ms: Option<i64>,
 }
@@ -37,7 +37,13 @@ pub struct TwinKeys(pub usize, pub usize);
 impl Key {
     /// A key of that digest, for every model and for good.
     pub fn new(digest: Digest, name: &str) -> Key {
-        Key { digest, name: name.into(), metadata: Map::new(), models: Models::default(), expires_ms: None }
+        Key {
+            digest,
+            name: name.into(),
+            metadata: Map::new(),
+            models: AllowedModels::default(),
+            expires_ms: None,
+        }
     }
 
     /// With what is said of its holder.
@@ -48,7 +54,7 @@ impl Key {
 
     /// For these models alone.
     #[must_use]
-    pub fn for_models(self, models: Models) -> Key {
+    pub fn for_models(self, models: AllowedModels) -> Key {
         Key { models, ..self }
     }
 
@@ -74,7 +80,7 @@ impl Key {
     }
 
     /// What it may be used for.
-    pub fn models(&self) -> &Models {
+    pub fn models(&self) -> &AllowedModels {
         &self.models
     }
 
@@ -179,12 +185,12 @@ fn beginning(digest: &Digest) -> u64 {
 
 /// The models that a key may be used for: names, `prefix*`, `*suffix`, `*` (agentgateway, `allowedModels`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Models(Option<Box<[Box<str>]>>);
+pub struct AllowedModels(Option<Box<[Box<str>]>>);
 
-impl Models {
+impl AllowedModels {
     /// These alone; none of them is none at all.
-    pub fn only(patterns: impl IntoIterator<Item = String>) -> Models {
-        Models(Some(patterns.into_iter().map(String::into_boxed_str).collect()))
+    pub fn only(patterns: impl IntoIterator<Item = String>) -> AllowedModels {
+        AllowedModels(Some(patterns.into_iter().map(String::into_boxed_str).collect()))
     }
 
     /// Whether a model is among them; it is empty where a request names none.

@@ -5,25 +5,30 @@
 //!   [`Refusal`]; [`Policy::admit_model`] is asked again when it is known which model is wanted.
 //! * [`Keys`] are the API keys that are known, by their SHA-256 alone, however many there are.
 //! * [`Tokens`] are the issuers whose JSON Web Tokens are accepted; [`jwt`] verifies them.
+//! * [`Rules`] in [`cel`] say who may do what; [`Action`]s of all levels are merged.
 //! * [`usual`] is where clients of the formats put their credential; a [`Location`] says where else one stands.
 //!
 //! What was validated is borrowed from the policy, claims from what the worker remembers: an identity costs no allocation, and
 //! no count of references that another thread touches.
 
+pub mod cel;
 mod identity;
 pub mod jwt;
 mod keys;
 mod location;
+mod network;
 mod policy;
 mod refusal;
+mod rules;
 mod tokens;
 
 pub use identity::Identity;
 pub use jwt::Claims;
-pub use keys::{Key, Keys, Models, TwinKeys};
+pub use keys::{AllowedModels, Key, Keys, TwinKeys};
 pub use location::{Location, strip_bearer, usual};
-pub use policy::{Asked, Mode, Policy};
+pub use policy::{Asked, Mode, Models, Policy};
 pub use refusal::Refusal;
+pub use rules::{Action, Allowed, Rules};
 pub use tokens::Tokens;
 
 /// The SHA-256 of a credential.

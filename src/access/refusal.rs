@@ -18,6 +18,10 @@ pub enum Refusal {
     Token(jwt::Fault),
     /// Its API key is not for the model of that name; empty where the request names none.
     Model(Box<str>),
+    /// It comes from an address that may not call.
+    Address,
+    /// The rules do not let it.
+    Rules,
 }
 
 impl Refusal {
@@ -28,7 +32,7 @@ impl Refusal {
             // The token may be good: that is for us to find out.
             Refusal::Token(jwt::Fault::NoKeys { .. }) => 503,
             Refusal::Token(_) => 401,
-            Refusal::Model(_) => 403,
+            Refusal::Model(_) | Refusal::Address | Refusal::Rules => 403,
         }
     }
 
@@ -43,6 +47,8 @@ impl Refusal {
             Refusal::Token(jwt::Fault::Expired) => "expired_token",
             Refusal::Token(_) => "bad_token",
             Refusal::Model(_) => "model",
+            Refusal::Address => "address",
+            Refusal::Rules => "rules",
         }
     }
 
@@ -57,6 +63,8 @@ impl Refusal {
             Refusal::Model(model) if model.is_empty() => {
                 "the request names no model, and its API key is for certain models only".into()
             }
+            Refusal::Address => "this address may not call here".into(),
+            Refusal::Rules => "the rules of this gateway do not allow this request".into(),
             Refusal::Model(model) => format!("the API key is not for the model {model:?}").into(),
         }
     }
@@ -79,7 +87,7 @@ impl Refusal {
                 Some(format!("Bearer error=\"invalid_token\", error_description=\"{fault}\"").into())
             }
             Refusal::UnknownKey | Refusal::ExpiredKey => Some("Bearer error=\"invalid_token\"".into()),
-            Refusal::Model(_) => None,
+            Refusal::Model(_) | Refusal::Address | Refusal::Rules => None,
         }
     }
 }

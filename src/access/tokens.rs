@@ -1,6 +1,6 @@
 //! Tokens of issuers, as a policy demands them.
 
-use super::jwt::{Claims, Verifier};
+use super::jwt::{Claims, KeyRing, Verifier};
 use super::location::{Location, usual};
 use super::policy::{Asked, Mode};
 use super::{Refusal, digest};
@@ -26,7 +26,7 @@ impl Tokens {
     }
 
     /// What the request's token says, if it has to show one or does.
-    pub(super) fn admit(&self, asked: &Asked<'_>) -> Result<Option<Rc<Claims>>, Refusal> {
+    pub(super) fn admit(&self, asked: &Asked<'_>, ring: &KeyRing) -> Result<Option<Rc<Claims>>, Refusal> {
         let Some(token) = self.location.find(asked.head, asked.bytes) else {
             return if self.mode == Mode::Strict { Err(Refusal::NoToken) } else { Ok(None) };
         };
@@ -34,7 +34,7 @@ impl Tokens {
             || usual(asked.head, asked.bytes).is_some_and(|(_, shown)| std::ptr::eq(shown, &*token));
         let digest = asked.digest.filter(|_| is_usual()).unwrap_or_else(|| digest(&token));
         let now_s = asked.unix_ms.div_euclid(1000);
-        match asked.ring.claims((self.number, &self.verifier), &token, digest, now_s) {
+        match ring.claims((self.number, &self.verifier), &token, digest, now_s) {
             Ok(claims) => Ok(Some(claims)),
             Err(_) if self.mode == Mode::Permissive => Ok(None),
             Err(fault) => Err(Refusal::Token(fault)),

@@ -211,8 +211,11 @@ fn stamp(path: &str) -> io::Result<Stamp> {
     Ok(Stamp { modified: file.modified()?, bytes: file.len() })
 }
 
-/// What is longer than a key set may be is cut, and said to be too long by who reads it.
+/// What is longer than a key set may be is cut, and said to be too long by who reads it. A pipe would keep the thread waiting.
 fn read_file(path: &str) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     let mut text = Vec::new();
     File::open(path)?.take(KEYS_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
     Ok(text)

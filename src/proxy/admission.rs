@@ -3,8 +3,7 @@
 use super::client::Client;
 use super::entry::Entry;
 use super::fault::Fault;
-use super::worker::Serving;
-use crate::access::{Asked, Digest, Identity, Refusal};
+use crate::access::{Asked, Digest, Identity, Models, Refusal};
 use crate::config::Rule;
 use crate::telemetry::record::bounded;
 use crate::wire::http1::RequestHead;
@@ -15,7 +14,6 @@ use crate::wire::url::split_query;
 /// # Errors
 /// It is not let in.
 pub(super) fn admit<'a>(
-    serving: &Serving,
     rule: &'a Rule,
     client: &Client,
     head: &RequestHead,
@@ -24,29 +22,40 @@ pub(super) fn admit<'a>(
     entry: &mut Entry,
 ) -> Result<Identity<'a>, Fault> {
     let Some(access) = rule.access.as_deref() else { return Ok(Identity::default()) };
-    let peer = client.peer.ip().to_canonical();
-    let unix_ms = entry.worker.moment().unix_ms;
-    let asked = Asked { head, bytes, peer, unix_ms, digest, ring: &serving.key_ring };
-    let identity = access.admit(&asked).map_err(|refusal| refused(entry, refusal))?;
+    let asked = asked(client, head, bytes, digest, entry);
+    let identity =
+        access.admit(&asked, &entry.serving.key_ring).map_err(|refusal| refused(entry, refusal))?;
     if let Some(name) = identity.name() {
         entry.record.identity = bounded(name.as_bytes());
     }
     Ok(identity)
 }
 
-/// Whether it may ask for `model`: the one that will be asked for, empty where nobody names one; `None` where none is
-/// asked for.
+/// Whether it may ask for what it asks for: see [`Policy::admit_model`](crate::access::Policy::admit_model).
 ///
 /// # Errors
 /// It may not.
 pub(super) fn admit_model(
     rule: &Rule,
+    client: &Client,
+    (head, bytes): (&RequestHead, &[u8]),
     identity: &Identity<'_>,
-    model: Option<&str>,
+    models: Models<'_>,
     entry: &Entry,
 ) -> Result<(), Fault> {
     let Some(access) = rule.access.as_deref() else { return Ok(()) };
-    access.admit_model(identity, model).map_err(|refusal| refused(entry, refusal))
+    let asked = asked(client, head, bytes, None, entry);
+    access.admit_model(identity, &asked, models).map_err(|refusal| refused(entry, refusal))
+}
+
+fn asked<'a>(
+    client: &Client,
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+    digest: Option<Digest>,
+    entry: &Entry,
+) -> Asked<'a> {
+    Asked { head, bytes, peer: client.peer, unix_ms: entry.worker.moment().unix_ms, digest }
 }
 
 /// A target without the parameter of its query that holds the key.

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
 use super::{admission, attempts, handshake, plain, policy, relay, reply};
-use crate::access::{Digest, Identity};
+use crate::access::{Digest, Identity, Models};
 use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
@@ -115,7 +115,7 @@ async fn serve<'s>(
     entry.record.rule = rule_index;
 
     // 4: who may call.
-    let admitted = admission::admit(serving, rule, client, head, &message.bytes, known.api_key, entry);
+    let admitted = admission::admit(rule, client, head, &message.bytes, known.api_key, entry);
     known.identity =
         admitted.inspect_err(|_| known.format = format_of(serving, rule, head, &message.bytes))?;
     if let Some(key) = known.identity.key_digest() {
@@ -123,6 +123,14 @@ async fn serve<'s>(
         entry.record.key = caller::key_id(Some(key));
     }
     if let Some(redirect) = &rule.filters.redirect {
+        admission::admit_model(
+            rule,
+            client,
+            (head, &message.bytes),
+            &known.identity,
+            Models::default(),
+            entry,
+        )?;
         let location = location(redirect, listener, head, &message.bytes);
         let manner = manner(worker, head, message, timeouts);
         return Ok(reply::redirect(client, entry, redirect.status, &location, &manner).await);
@@ -135,7 +143,14 @@ async fn serve<'s>(
     let limits = limits_of(rule, whole);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
-        admission::admit_model(rule, &known.identity, None, entry)?;
+        admission::admit_model(
+            rule,
+            client,
+            (head, &message.bytes),
+            &known.identity,
+            Models::default(),
+            entry,
+        )?;
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
@@ -180,9 +195,10 @@ async fn serve<'s>(
     entry.record.streamed = ask.stream.unwrap_or(false);
     let named = named_model(&ask, message, path_model)?;
     entry.record.model_asked = bounded(named.as_bytes());
-    let wanted = backend_model.as_deref().unwrap_or(&named);
-    let wanted = Some(wanted).filter(|model| !(format.is_lookup() && model.is_empty()));
-    admission::admit_model(rule, &known.identity, wanted, entry)?;
+    let wanted =
+        Some(backend_model.as_deref().unwrap_or(&named)).filter(|m| !(m.is_empty() && format.is_lookup()));
+    let models = Models { named: Some(&named), wanted };
+    admission::admit_model(rule, client, (head, &message.bytes), &known.identity, models, entry)?;
 
     // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };

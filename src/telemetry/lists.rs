@@ -105,15 +105,17 @@ impl Unpriced {
 }
 
 /// What the label `reason` says of callers that were not let in.
-pub const DENIALS: [&str; 9] = [
+pub const DENIALS: [&str; 11] = [
     "no_key",
     "unknown_key",
     "expired_key",
-    "model",
     "no_token",
     "bad_token",
     "expired_token",
     "no_issuer_keys",
+    "model",
+    "address",
+    "rules",
     "other",
 ];
 

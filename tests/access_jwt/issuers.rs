@@ -15,16 +15,16 @@ const ISSUER: &str = "https://issuer.example/";
 const AUDIENCE: &str = "tollgate";
 
 /// The route of OpenAI's clients.
-pub const PATH: &str = "/oa/v1/chat/completions";
+pub(crate) const PATH: &str = "/oa/v1/chat/completions";
 
 /// What a token says that ends in so many seconds.
-pub fn claims(life: i64) -> Value {
+pub(crate) fn claims(life: i64) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs() as i64;
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + life})
 }
 
 /// An AgentgatewayPolicy on this target, whose only issuer has these keys.
-pub fn jwt(target: &str, mode: &str, jwks: &Value, location: &str) -> String {
+pub(crate) fn jwt(target: &str, mode: &str, jwks: &Value, location: &str) -> String {
     let location = if location.is_empty() { String::new() } else { format!("location: {location}, ") };
     format!(
         "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: callers, namespace: llm}}\nspec:\n  \
@@ -34,12 +34,12 @@ pub fn jwt(target: &str, mode: &str, jwks: &Value, location: &str) -> String {
 }
 
 /// The same, strict, on the route of OpenAI's clients.
-pub fn policy(jwks: &Value) -> String {
+pub(crate) fn policy(jwks: &Value) -> String {
     jwt("{group: gateway.networking.k8s.io, kind: HTTPRoute, name: oa}", "Strict", jwks, "")
 }
 
 /// A gateway in front of a simulated provider.
-pub fn start(manifests: &str) -> Rig {
+pub(crate) fn start(manifests: &str) -> Rig {
     start_with(manifests, Vec::new(), Vec::new())
 }
 
@@ -60,8 +60,8 @@ fn start_with(manifests: &str, hosts: Vec<(String, String)>, roots: Vec<String>)
 }
 
 /// Where an issuer publishes its keys.
-pub struct Endpoint {
-    pub front: Front,
+pub(crate) struct Endpoint {
+    pub(crate) front: Front,
     authority: Authority,
     asked: Arc<AtomicU32>,
     says: Arc<Mutex<(u16, String)>>,
@@ -69,7 +69,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// One that answers with this status and body until it is [`set`](Endpoint::set) otherwise.
-    pub fn start(status: u16, body: &str) -> Endpoint {
+    pub(crate) fn start(status: u16, body: &str) -> Endpoint {
         let authority = Authority::new();
         let (asked, says) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new((status, body.to_owned()))));
         let (count, answer) = (asked.clone(), says.clone());
@@ -91,21 +91,21 @@ impl Endpoint {
         Endpoint { front, authority, asked, says }
     }
 
-    pub fn set(&self, status: u16, body: &str) {
+    pub(crate) fn set(&self, status: u16, body: &str) {
         *self.says.lock().expect("an answer") = (status, body.to_owned());
     }
 
     /// How often it was asked.
-    pub fn asked(&self) -> u32 {
+    pub(crate) fn asked(&self) -> u32 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}/realms/a/certs?v=1", self.front.address.port())
     }
 
     /// The file with the certificate of its authority.
-    pub fn roots(&self) -> String {
+    pub(crate) fn roots(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let roots = directory(&format!("issuers-{number}")).join("ca.pem");
@@ -114,7 +114,7 @@ impl Endpoint {
     }
 
     /// A gateway that knows its authority, and `keys.example` as its host.
-    pub fn rig(&self, jwks: &Value, more: &str) -> Rig {
+    pub(crate) fn rig(&self, jwks: &Value, more: &str) -> Rig {
         let to = format!("https://localhost:{}", self.front.address.port());
         let hosts = if more.is_empty() { Vec::new() } else { vec![("keys.example".to_owned(), to)] };
         start_with(&apis(&(policy(jwks) + more)), hosts, vec![self.roots()])

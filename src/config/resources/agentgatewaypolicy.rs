@@ -1,10 +1,11 @@
-//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, what `traffic` demands of callers,
-//! and `backend.ai` are understood.
+//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, what `traffic` and
+//! `frontend.networkAuthorization` demand of callers, and `backend.ai` are understood.
 
-use super::access::{self, Access};
+use super::access::{self, Access, Authorization};
 use super::ai::{self, Ai};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
+use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::limit::{KeyPart, Unit};
 use std::time::Duration;
@@ -35,7 +36,7 @@ const ENTRIES_MAX: usize = 16;
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// Every other field of `traffic`; each changes what happens to a request.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 14] = [
     "phase",
     "transformation",
     "extProc",
@@ -46,12 +47,15 @@ const OTHERS: [&str; 15] = [
     "hostRewrite",
     "timeouts",
     "retry",
-    "authorization",
     "basicAuthentication",
     "directResponse",
     "buffer",
     "delay",
 ];
+
+/// Every other field of `frontend`.
+const FRONTEND_OTHERS: [&str; 8] =
+    ["tcp", "tls", "http", "proxyProtocol", "connect", "accessLog", "tracing", "metrics"];
 
 /// Every other field of `backend`.
 const BACKEND_OTHERS: [&str; 9] =
@@ -60,14 +64,16 @@ const BACKEND_OTHERS: [&str; 9] =
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
     spec.fields(|fields| {
         let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute]);
-        fields.unsupported(&["frontend", "strategy"], "remove it");
+        fields.unsupported(&["strategy"], "remove it");
+        let frontend = fields.get("frontend").map(|field| field.fields(|fields| frontend(fields, &targets)));
         let ai = fields.get("backend").map(|field| field.fields(backend));
-        let traffic = match ai {
-            Some(_) => fields.get("traffic"),
-            None => fields.need("traffic"),
+        let traffic = match ai.is_some() || frontend.is_some() {
+            true => fields.get("traffic"),
+            false => fields.need("traffic"),
         };
         let traffic = traffic.and_then(|field| field.fields(self::traffic));
         let (entries, access) = traffic.unwrap_or_default();
+        let access = Access { network: frontend.flatten(), ..access };
         Some(AgentgatewayPolicy { targets, entries, ai: ai.flatten(), access })
     })
 }
@@ -80,6 +86,17 @@ fn traffic(fields: &mut Fields<'_>) -> Option<(Vec<Entry>, Access)> {
         false => fields.need("rateLimit"),
     };
     Some((limits.and_then(|field| field.fields(rate_limit)).unwrap_or_default(), access))
+}
+
+/// What is asked of connections, which only a Gateway has.
+fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<Located<Authorization>> {
+    fields.unsupported(&FRONTEND_OTHERS, "remove it");
+    let network = fields.need("networkAuthorization").and_then(|field| access::network(&field));
+    if targets.iter().any(|target| target.kind != TargetKind::Gateway) {
+        let help = "write a policy of its own, whose targetRefs name Gateways alone";
+        fields.faults().fault_with_help(fields.at(), "frontend applies to Gateways alone", help);
+    }
+    network
 }
 
 fn backend(fields: &mut Fields<'_>) -> Option<Ai> {

@@ -1,3 +1,4 @@
+use super::access::{self, Access};
 use super::ai::{self, Ai};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
@@ -12,6 +13,7 @@ pub(crate) struct TrafficPolicy {
     pub(crate) targets: Vec<Target>,
     pub(crate) bucket: Option<TokenBucket>,
     pub(crate) ai: Option<Ai>,
+    pub(crate) access: Access,
 }
 
 /// `rateLimit.local.tokenBucket`; the bucket starts full.
@@ -29,7 +31,7 @@ pub(crate) struct TokenBucket {
 pub(crate) const UNITS: [(&str, Unit); 2] = [("requests", Unit::Requests), ("tokens", Unit::Tokens)];
 
 /// Every other field of the resource; each changes what happens to a request.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 12] = [
     "autoHostRewrite",
     "buffer",
     "compression",
@@ -39,7 +41,6 @@ const OTHERS: [&str; 13] = [
     "extProc",
     "headerModifiers",
     "jwt",
-    "rbac",
     "retry",
     "timeouts",
     "transformation",
@@ -57,12 +58,14 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
         fields.unsupported(&OTHERS, "remove it");
         let ai = fields.get("ai").map(|field| ai::kgateway(&field));
         let limit = fields.get("rateLimit").map(|limit| limit.fields(rate_limit));
-        if limit.is_none() && ai.is_none() && !others_given {
-            let help = "write rateLimit.local.tokenBucket, or ai";
+        let rbac = fields.get("rbac").map(|field| access::rbac(&field));
+        if limit.is_none() && ai.is_none() && rbac.is_none() && !others_given {
+            let help = "write rateLimit.local.tokenBucket, ai or rbac";
             fields.faults().fault_with_help(fields.at(), "the policy says nothing", help);
         }
         // A part that had a fault is told of already.
-        Some(TrafficPolicy { targets, bucket: limit.flatten(), ai: ai.flatten() })
+        let access = Access { rules: rbac.flatten(), ..Access::default() };
+        Some(TrafficPolicy { targets, bucket: limit.flatten(), ai: ai.flatten(), access })
     })
 }
 

@@ -3,7 +3,8 @@
 use super::parts::{self, Parts};
 use super::scope::Scope;
 use super::{Way, World};
-use crate::access::{Key, Keys, Policy, Tokens, TwinKeys};
+use crate::access::cel::Expression;
+use crate::access::{Action, Key, Keys, Policy, Tokens, TwinKeys};
 use crate::config::check::environment::Secrets;
 use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::resources::access::{Access, ApiKeys, KeySource, Labels, entry};
@@ -20,17 +21,31 @@ pub(super) enum Part {
 /// How many kinds of parts there are.
 const KINDS: usize = 2;
 
+/// Rules add up: those of all policies apply.
+pub(super) enum RulePart {
+    Network(Action, Vec<Arc<Expression>>),
+    Rules(Action, Vec<Arc<Expression>>),
+}
+
+/// What all policies demand.
+#[derive(Default)]
+pub(super) struct Demands {
+    parts: Parts<Part>,
+    rules: Parts<RulePart>,
+}
+
 /// What is in force on one way.
 #[derive(Clone)]
 pub(in crate::config::check) struct Chosen {
     pub(in crate::config::check) policy: Arc<Policy>,
     /// The places in the list of what it is made of.
     parts: [Option<usize>; KINDS],
+    rules: Vec<usize>,
 }
 
 impl PartialEq for Chosen {
     fn eq(&self, other: &Chosen) -> bool {
-        self.parts == other.parts
+        self.parts == other.parts && self.rules == other.rules
     }
 }
 
@@ -45,9 +60,18 @@ impl parts::Part for Part {
     }
 }
 
+impl parts::Part for RulePart {
+    fn kind(&self) -> (usize, &'static str) {
+        match self {
+            RulePart::Network(..) => (0, "networkAuthorization"),
+            RulePart::Rules(..) => (1, "authorization"),
+        }
+    }
+}
+
 /// Adds what a policy demands on its targets. A part with a fault is left out: nothing comes of it.
 pub(super) fn add(
-    list: &mut Parts<Part>,
+    demands: &mut Demands,
     world: &World<'_>,
     secrets: &Secrets,
     (meta, scopes): (&Meta, &[Scope]),
@@ -55,27 +79,44 @@ pub(super) fn add(
     tokens: Option<Tokens>,
 ) {
     if let (Some(given), Some(tokens)) = (&access.tokens, tokens) {
-        list.add(scopes, given.at, Part::Tokens(Arc::new(tokens)));
+        demands.parts.add(scopes, given.at, Part::Tokens(Arc::new(tokens)));
     }
     if let Some(given) = &access.keys
         && let Some(keys) = keys(world, secrets, meta, given)
     {
-        list.add(scopes, given.at, Part::Keys(Arc::new(keys)));
+        demands.parts.add(scopes, given.at, Part::Keys(Arc::new(keys)));
+    }
+    for (given, part) in [
+        (&access.network, RulePart::Network as fn(Action, Vec<Arc<Expression>>) -> RulePart),
+        (&access.rules, RulePart::Rules),
+    ] {
+        if let Some(Located { value, at }) = given {
+            demands.rules.add(scopes, *at, part(value.action, value.expressions.clone()));
+        }
     }
 }
 
 /// What applies to a rule of a route reached through a listener.
-pub(super) fn on(list: &Parts<Part>, world: &World<'_>, way: &Way<'_>) -> Option<Chosen> {
-    let parts: [Option<usize>; KINDS] = list.on(world, way);
+pub(super) fn on(demands: &Demands, world: &World<'_>, way: &Way<'_>) -> Option<Chosen> {
+    let parts: [Option<usize>; KINDS] = demands.parts.on(world, way);
+    let rules = demands.rules.all_on(way);
     let mut policy = Policy::default();
     for place in parts.iter().flatten() {
-        match list.get(*place) {
+        match demands.parts.get(*place) {
             Some(Part::Tokens(tokens)) => policy.tokens = Some(tokens.clone()),
             Some(Part::Keys(keys)) => policy.keys = Some(keys.clone()),
             None => {}
         }
     }
-    parts.iter().any(Option::is_some).then(|| Chosen { policy: Arc::new(policy), parts })
+    for part in rules.iter().filter_map(|place| demands.rules.get(*place)) {
+        let (list, action, expressions) = match part {
+            RulePart::Network(action, expressions) => (&mut policy.network, action, expressions),
+            RulePart::Rules(action, expressions) => (&mut policy.rules, action, expressions),
+        };
+        expressions.iter().for_each(|expression| list.push(*action, expression.clone()));
+    }
+    let is_any = parts.iter().any(Option::is_some) || !rules.is_empty();
+    is_any.then(|| Chosen { policy: Arc::new(policy), parts, rules })
 }
 
 /// The keys of a policy; `None` after a fault.

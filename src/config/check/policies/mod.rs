@@ -32,7 +32,7 @@ pub(super) struct Policies {
     scopes: Vec<Applied>,
     tokenizers: Vec<(Scope, Located<Tokenizer>)>,
     ai: Parts<ai::Part>,
-    access: Parts<access::Part>,
+    access: access::Demands,
     /// Whose tokens are accepted.
     pub(super) issuers: tokens::Issuers,
     places: Vec<Place>,
@@ -171,6 +171,7 @@ pub(super) fn compile(
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::traffic(world, resource, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
+        access::add(&mut policies.access, world, secrets, (&resource.meta, &scopes), &policy.access, None);
         policy.ai.iter().for_each(|ai| ai::add(&mut policies.ai, &scopes, ai));
     }
     for resource in &world.all.agentgateway_policies {

@@ -51,6 +51,15 @@ impl<P: Part> Parts<P> {
         best.map(|part| part.map(|(_, place)| place))
     }
 
+    /// The places of all parts that apply there, in their order.
+    pub(super) fn all_on(&self, way: &Way<'_>) -> Vec<usize> {
+        let here = self.scopes.iter().filter(|(scope, _)| scope.covers(way));
+        let mut places: Vec<usize> = here.map(|(_, place)| *place).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     fn refuse_twins(&self, world: &World<'_>, name: &str, (scope, first): (&Scope, usize), second: usize) {
         let (Some((first, _)), Some((second, _))) = (self.list.get(first), self.list.get(second)) else {
             return;

@@ -79,34 +79,36 @@ fn source(
 ) -> Option<JwksSource> {
     let at = provider.jwks.at;
     let filled = |text: &str| substitute(world, Located { value: text, at });
-    let (url, every) = match &provider.jwks.value {
+    // What stands for a variable may be nobody's to see: a source is called as it was typed.
+    let (name, url, every) = match &provider.jwks.value {
         Jwks::Inline(text) => {
             let name = format!("provider {place} of AgentgatewayPolicy {meta}");
             let keys = read(world, provider, text)?;
             return Some(JwksSource { name, origin: JwksOrigin::Inline(Arc::new(keys)) });
         }
         Jwks::File(path) => {
-            let path = filled(path)?;
-            return Some(JwksSource { name: format!("file {path}"), origin: JwksOrigin::File(path) });
+            let origin = JwksOrigin::File(filled(path)?);
+            return Some(JwksSource { name: format!("file {path}"), origin });
         }
         Jwks::Url { url, every } => {
-            let url = Url::parse(&filled(url)?);
-            if url.is_none() {
+            let parsed = Url::parse(&filled(url)?);
+            if parsed.is_none() {
                 let help =
                     "write https://, a host and a path; a name and a password, or a # are not supported";
                 world.faults.fault_with_help(at, "\"url\" is no URL", help);
             }
-            (url?, every)
+            (url.clone(), parsed?, every)
         }
         Jwks::Remote { path, every, backend, namespace } => {
-            (remote(world, backends, meta, (backend, namespace.as_deref()), path)?, every)
+            let url = remote(world, backends, meta, (backend, namespace.as_deref()), path)?;
+            (url.to_string(), url, every)
         }
     };
     if !url.tls && !is_near(&url.host) {
-        let message = format!("the keys of {} come in the clear: who is on the way may replace them", url);
+        let message = format!("the keys of {name} come in the clear: who is on the way may replace them");
         world.faults.warn_with_help(at, message, "use https");
     }
-    Some(JwksSource { name: url.to_string(), origin: JwksOrigin::Url { url, every: *every } })
+    Some(JwksSource { name, origin: JwksOrigin::Url { url, every: *every } })
 }
 
 /// The keys that are written down. Those that verify nothing are told of: who wrote them may have meant them.

@@ -1,6 +1,6 @@
 //! An entry of a Secret or a ConfigMap that is an API key: the key itself, or JSON with what is said of it.
 
-use crate::access::{Digest, Key, Models, digest};
+use crate::access::{AllowedModels, Digest, Key, digest};
 use crate::config::values::sha256;
 use serde_json::{Map, Value};
 
@@ -73,7 +73,7 @@ fn visible(key: &[u8]) -> Result<&[u8], Wrong> {
     }
 }
 
-fn models(list: &Value) -> Result<Models, Wrong> {
+fn models(list: &Value) -> Result<AllowedModels, Wrong> {
     let wrong = || ("has allowedModels that are no names of models".to_owned(), MODEL_HELP);
     let is_pattern = |text: &str| {
         let inner = text.strip_suffix('*').or_else(|| text.strip_prefix('*')).unwrap_or(text);
@@ -81,7 +81,7 @@ fn models(list: &Value) -> Result<Models, Wrong> {
     };
     let name = |value: &Value| value.as_str().filter(|text| is_pattern(text)).map(str::to_owned);
     let names = list.as_array().ok_or_else(wrong)?.iter().map(name);
-    Ok(Models::only(names.collect::<Option<Vec<String>>>().ok_or_else(wrong)?))
+    Ok(AllowedModels::only(names.collect::<Option<Vec<String>>>().ok_or_else(wrong)?))
 }
 
 #[cfg(test)]

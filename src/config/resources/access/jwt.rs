@@ -55,9 +55,9 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Jwt> {
         list.fault_with_help("names no issuer", "write one, with its issuer and its jwks");
     }
     let providers = list.list(PROVIDERS_MAX, |item| item.fields(provider));
-    let mode = mode.map_or(Some(Mode::Strict), |mode| mode.map(|mode| mode.value));
-    let location = location.unwrap_or_else(|| Some(Tokens::bearer()));
-    Some(Jwt { at, mode: mode?, location: location?, providers })
+    // One that had a fault is told of already, and the issuers are looked at all the same.
+    let mode = mode.flatten().map_or(Mode::Strict, |mode| mode.value);
+    Some(Jwt { at, mode, location: location.flatten().unwrap_or_else(Tokens::bearer), providers })
 }
 
 fn provider(fields: &mut Fields<'_>) -> Option<Provider> {
@@ -77,16 +77,18 @@ fn provider(fields: &mut Fields<'_>) -> Option<Provider> {
 
 /// Exactly one source.
 fn jwks(fields: &mut Fields<'_>) -> Option<Jwks> {
-    let url = fields.get("url").map(|field| (field.clone(), field.word()));
-    let every = match (&url, fields.has("cacheDuration")) {
-        // Beside `url` alone: that of `remote` stands in it.
-        (Some(_), _) => cache_duration(fields),
-        _ => Some(EVERY),
-    };
+    let url = fields.get("url").map(|field| field.word());
+    let every = cache_duration(fields);
+    if let (None, Some(field)) = (&url, fields.get("cacheDuration")) {
+        field.fault_with_help(
+            "belongs to a URL",
+            "write it beside url or into remote; a file is read when it changes",
+        );
+    }
     let sources = [
         fields.get("inline").map(|field| field.word().map(|text| Jwks::Inline(text.value))),
         fields.get("file").map(|field| field.word().map(|path| Jwks::File(path.value))),
-        url.map(|(_, url)| Some(Jwks::Url { url: url?.value, every: every? })),
+        url.map(|url| Some(Jwks::Url { url: url?.value, every: every? })),
         fields.get("remote").map(|field| field.fields(remote)),
     ];
     let mut given = sources.into_iter().flatten();

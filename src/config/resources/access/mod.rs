@@ -5,16 +5,30 @@ pub(crate) mod jwt;
 
 use super::httproute::header_name;
 use super::meta::name;
-use crate::access::{Location, Mode};
+use crate::access::cel::Expression;
+use crate::access::{Action, Location, Mode};
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
+use std::sync::Arc;
 
-/// The fields of `traffic` that demand something of callers.
+/// What a policy demands of callers.
 #[derive(Default)]
 pub(crate) struct Access {
     pub(crate) tokens: Option<jwt::Jwt>,
     pub(crate) keys: Option<ApiKeys>,
+    pub(crate) rules: Option<Located<Authorization>>,
+    /// `networkAuthorization` of agentgateway's `frontend`.
+    pub(crate) network: Option<Located<Authorization>>,
 }
+
+/// `authorization`, `rbac`: what is to be done where one of these is true.
+pub(crate) struct Authorization {
+    pub(crate) action: Action,
+    pub(crate) expressions: Vec<Arc<Expression>>,
+}
+
+/// The most expressions of a policy (agentgateway).
+const EXPRESSIONS_MAX: usize = 256;
 
 /// `apiKeyAuthentication`.
 pub(crate) struct ApiKeys {
@@ -38,7 +52,7 @@ pub(crate) enum KeySource {
 pub(crate) type Labels = Vec<(String, String)>;
 
 /// Their names.
-pub(super) const FIELDS: [&str; 2] = ["jwtAuthentication", "apiKeyAuthentication"];
+pub(super) const FIELDS: [&str; 3] = ["jwtAuthentication", "apiKeyAuthentication", "authorization"];
 
 /// The longest name of a place where a credential is looked for, of an issuer and of an audience (agentgateway).
 const NAME_MAX: usize = 256;
@@ -48,8 +62,52 @@ const MODES: [(&str, Mode); 3] =
 
 /// Reads what agentgateway's `traffic` demands of callers.
 pub(super) fn agentgateway(fields: &mut Fields<'_>) -> Access {
-    let tokens = fields.get("jwtAuthentication").and_then(|field| field.fields(jwt::read));
-    Access { tokens, keys: fields.get("apiKeyAuthentication").and_then(|field| field.fields(api_keys)) }
+    Access {
+        tokens: fields.get("jwtAuthentication").and_then(|field| field.fields(jwt::read)),
+        keys: fields.get("apiKeyAuthentication").and_then(|field| field.fields(api_keys)),
+        rules: fields.get("authorization").and_then(|field| authorization(&field, &ACTIONS)),
+        network: None,
+    }
+}
+
+/// Reads `networkAuthorization` of agentgateway's `frontend`.
+pub(super) fn network(field: &Cursor<'_>) -> Option<Located<Authorization>> {
+    authorization(field, &ACTIONS)
+}
+
+/// Reads kgateway's `rbac`.
+pub(super) fn rbac(field: &Cursor<'_>) -> Option<Located<Authorization>> {
+    let [allow, deny, _] = ACTIONS;
+    authorization(field, &[allow, deny])
+}
+
+const ACTIONS: [(&str, Action); 3] =
+    [("Allow", Action::Allow), ("Deny", Action::Deny), ("Require", Action::Require)];
+
+fn authorization(field: &Cursor<'_>, actions: &[(&'static str, Action)]) -> Option<Located<Authorization>> {
+    let read = field.fields(|fields| {
+        let action = fields.get("action").map(|field| field.one_of(actions));
+        let expressions = fields.need("policy").and_then(|field| {
+            field.fields(|fields| {
+                let list = fields.need("matchExpressions")?;
+                if list.is_empty_list() {
+                    list.fault_with_help(
+                        "names no expression",
+                        "write one, such as request.method == 'POST'",
+                    );
+                }
+                Some(list.list(EXPRESSIONS_MAX, |item| {
+                    let compile = |text: &str| {
+                        Expression::compile(text).map_err(|fault| format!("is no expression: {fault}"))
+                    };
+                    item.parsed(compile).map(|expression| Arc::new(expression.value))
+                }))
+            })
+        });
+        let action = action.map_or(Some(Action::Allow), |action| action.map(|action| action.value));
+        Some(Authorization { action: action?, expressions: expressions? })
+    })?;
+    Some(Located { value: read, at: field.at() })
 }
 
 fn api_keys(fields: &mut Fields<'_>) -> Option<ApiKeys> {
