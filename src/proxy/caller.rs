@@ -275,6 +275,24 @@ mod tests {
         assert_eq!(asking.key(&[header("x-team")]), Ok(same), "configuration finds the same account");
     }
 
+    /// Rules of one route may differ in what they validate, and one connection may lead to both.
+    #[test]
+    fn a_claim_that_had_to_be_validated_and_was_not_is_missing() {
+        let (head, bytes) = request(&format!("Authorization: Bearer {JWT}\r\n"));
+        let (peer, memo) = (SocketAddr::from(([10, 0, 0, 7], 40_000)), RefCell::new(Memo::default()));
+        let (head, bytes, model, route) = (&head, &bytes[..], "gpt-4o", Arc::<str>::from("a/one"));
+        let (parts, mut judged) = ([KeyPart::Claim("sub".into())], Identity::default());
+        judged.is_judged = true;
+        for (identity, is_there) in
+            [(&Identity::default(), true), (&judged, false), (&Identity::default(), true)]
+        {
+            let api_key = memo.borrow_mut().api_key(head, bytes).as_ref().map(KeyText::of_sha256);
+            memo.borrow_mut().look_at(1, identity, &bounded_model(model), &route);
+            let asking = Asking { head, bytes, peer, api_key, identity, model, route: &route, memo: &memo };
+            assert_eq!(asking.key(&parts).is_ok(), is_there);
+        }
+    }
+
     #[test]
     fn what_is_remembered_is_what_would_be_hashed() {
         let memo = RefCell::new(Memo::default());
