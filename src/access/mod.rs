@@ -18,7 +18,10 @@ mod policy;
 mod refusal;
 mod rules;
 
-pub use identity::{Claims, Identity};
+#[cfg(test)]
+mod tests;
+
+pub use identity::{Claims, Identity, Shown};
 pub use keys::{AllowedModels, Key, Keys, TwinKeys};
 pub use location::{Location, strip_bearer, usual};
 pub use policy::{Asked, Mode, Models, Policy};
