@@ -101,6 +101,29 @@ const LIMITS: [&str; 4] = [
     "{name: at-once, unit: concurrency, max: 100000, key: {route: {}}}",
 ];
 
+/// Everybody has to show a key, and rules of each kind are asked.
+const ACCESS: &str = r#"---
+apiVersion: v1
+kind: Secret
+metadata: {name: callers, namespace: llm}
+stringData: {one: '{"key": "sk-caller", "metadata": {"team": "red"}, "allowedModels": ["gpt-*", "claude-*", "model-*"]}'}
+---
+apiVersion: agentgateway.dev/v1alpha1
+kind: AgentgatewayPolicy
+metadata: {name: access, namespace: llm}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]
+  frontend: {networkAuthorization: {policy: {matchExpressions: ["cidr('127.0.0.0/8').containsIP(source.address)"]}}}
+  traffic:
+    apiKeyAuthentication: {secretRef: {name: callers}}
+    authorization:
+      action: Require
+      policy:
+        matchExpressions:
+        - "apiKey.team in ['blue', 'red'] && request.path.matches('^/[a-z]') && 'host' in request.headers"
+        - "default(llm.requestModel, 'none') != 'gpt-3'"
+"#;
+
 const WARM: usize = 200;
 const REQUESTS: u64 = 500;
 
@@ -161,14 +184,18 @@ fn a_warm_worker_serves_without_allocating() {
         ("streamed gemini", &streamed_gemini.0, streamed_gemini.1, 0),
     ];
     let mut faults = Vec::new();
-    for route in ["", "openai", "messages"] {
-        let policies = if route.is_empty() { String::new() } else { limits(route, &LIMITS) };
+    for (which, policies) in [
+        ("no policies", String::new()),
+        ("limits on openai", limits("openai", &LIMITS)),
+        ("limits on messages", limits("messages", &LIMITS)),
+        ("keys and rules", ACCESS.to_owned() + &limits("openai", &LIMITS)),
+    ] {
         let rig = Rig::start_with(Script::default(), &apis(&policies), &settings(spec));
         for (name, path, body, most) in &rows {
             let (count, places) = allocations(&rig, path, "sk-caller", body);
             if count > most * REQUESTS + SLACK {
                 let places: String = places.iter().map(|(place, n)| format!("\n  {n:3} {place}")).collect();
-                faults.push(format!("{name}, limits on {route:?}: {count} in {REQUESTS}:{places}"));
+                faults.push(format!("{name}, {which}: {count} in {REQUESTS}:{places}"));
             }
         }
     }

@@ -12,7 +12,7 @@ use support::{Client, Rig, bucket, chat, manifests, message, settings, until};
 use tollgate_loadtest::{Count, Ending, Fault, Script, Simulator};
 
 /// Every member of a record, in order: what `Record::json_line` documents.
-const MEMBERS: [&str; 25] = [
+const MEMBERS: [&str; 26] = [
     "time",
     "worker",
     "route",
@@ -38,6 +38,7 @@ const MEMBERS: [&str; 25] = [
     "attempts",
     "outcome",
     "price",
+    "identity",
 ];
 
 const PROMPT: &str = "How long is a minute?";

@@ -2,7 +2,7 @@
 
 use super::keys::Key;
 use super::location::Location;
-use super::{Allowed, Claims, Digest, Refusal};
+use super::{Allowed, Claims, Digest, Refusal, digest};
 use crate::wire::http1::{Header, Known, RequestHead};
 use crate::wire::url::query_value;
 use serde_json::Value;
@@ -72,14 +72,15 @@ impl Identity<'_> {
 
     /// A number that differs where the caller does, for who remembers what was made of an identity.
     pub fn mark(&self) -> u128 {
-        let claims = self.claims.as_ref().map(|claims| &claims.digest);
         let half = |digest: &Digest, side: usize| {
             let half = digest.as_chunks::<16>().0.get(side).copied();
             u128::from_ne_bytes(half.unwrap_or_default())
         };
         // Different halves, so that two credentials that are one do not cancel each other.
         let key = self.key_digest().map_or(0, |digest| half(digest, 0));
-        key ^ claims.map_or(0, |digest| half(digest, 1)) ^ u128::from(self.is_judged)
+        let claims = self.claims.as_ref().map_or(0, |claims| half(&claims.digest, 1));
+        let user = self.user.map_or(0, |user| half(&digest(user.as_bytes()), 0).rotate_left(1));
+        key ^ claims ^ user ^ u128::from(self.is_judged)
     }
 
     /// Whether its key may be used for `model`, which is empty where the request names none.

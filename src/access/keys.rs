@@ -146,8 +146,8 @@ impl Keys {
         alike.filter(|key| is_same(&key.digest, wanted)).last()
     }
 
-    /// The key that the request shows, if it has to show one or does.
-    /// What `Authorization` holds is none where it `is_taken` for something else.
+    /// The key that the request shows, if it has to show one or does. What `Authorization` holds is none where it
+    /// `is_taken` for something else.
     pub(super) fn admit<'p>(
         &'p self,
         asked: &Asked<'_>,

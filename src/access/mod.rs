@@ -22,7 +22,10 @@ mod refusal;
 mod rules;
 mod tokens;
 
-pub use identity::Identity;
+#[cfg(test)]
+mod tests;
+
+pub use identity::{Identity, Shown};
 pub use jwt::Claims;
 pub use keys::{AllowedModels, Key, Keys, TwinKeys};
 pub use location::{Location, strip_bearer, usual};

@@ -9,7 +9,9 @@ use super::reply::Manner;
 use super::worker::{Serving, Worker};
 use super::{admission, attempts, handshake, plain, policy, relay, reply};
 use crate::access::{Digest, Identity, Models};
-use crate::config::{Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Timeouts};
+use crate::config::{
+    Backend, BackendChoice, BackendFilters, BackendKind, Listener, Rule, Snapshot, Timeouts,
+};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Api, Ask, Format, Inspector, Work};
@@ -44,6 +46,20 @@ pub(super) struct Known<'a> {
     api_key: Option<Digest>,
     /// Who asks, as far as that was validated.
     identity: Identity<'a>,
+}
+
+impl Known<'_> {
+    /// Whether it may ask for what it asks for.
+    fn may_ask(
+        &self,
+        rule: &Rule,
+        client: &Client,
+        request: (&RequestHead, &[u8]),
+        models: Models<'_>,
+        entry: &Entry,
+    ) -> Result<(), Fault> {
+        admission::admit_model(rule, client, request, &self.identity, models, entry)
+    }
 }
 
 /// Serves one request. Whatever happens in it, its [`Entry`] settles and records it.
@@ -100,37 +116,18 @@ async fn serve<'s>(
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
-    if worker.desk.counters.requests_in_flight.get()
-        > u64::from(snapshot.settings.limits.in_flight_per_worker)
-    {
-        return Err(Fault::Busy);
-    }
+    has_room(worker, snapshot)?;
 
     // 3: the route; filters that answer at once do so.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
-    let host = head.host.map_or(&[][..], |host| host.of(&message.bytes));
-    let routes = handshake::routes(&client.socket, listener, host)?;
+    let routes = handshake::routes(&client.socket, listener, host_of(head, &message.bytes))?;
     let (rule_index, rule) = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule_index;
 
     // 4: who may call.
-    let admitted = admission::admit(rule, client, head, &message.bytes, known.api_key, entry);
-    known.identity =
-        admitted.inspect_err(|_| known.format = format_of(serving, rule, head, &message.bytes))?;
-    if let Some(key) = known.identity.key_digest() {
-        known.api_key = Some(*key);
-        entry.record.key = caller::key_id(Some(key));
-    }
+    admit(serving, rule, client, head, &message.bytes, entry, known)?;
     if let Some(redirect) = &rule.filters.redirect {
-        admission::admit_model(
-            rule,
-            client,
-            (head, &message.bytes),
-            &known.identity,
-            Models::default(),
-            entry,
-        )?;
         let location = location(redirect, listener, head, &message.bytes);
         let manner = manner(worker, head, message, timeouts);
         return Ok(reply::redirect(client, entry, redirect.status, &location, &manner).await);
@@ -143,14 +140,7 @@ async fn serve<'s>(
     let limits = limits_of(rule, whole);
     let target = rewritten(rule, head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
-        admission::admit_model(
-            rule,
-            client,
-            (head, &message.bytes),
-            &known.identity,
-            Models::default(),
-            entry,
-        )?;
+        known.may_ask(rule, client, (head, &message.bytes), Models::default(), entry)?;
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
@@ -195,10 +185,8 @@ async fn serve<'s>(
     entry.record.streamed = ask.stream.unwrap_or(false);
     let named = named_model(&ask, message, path_model)?;
     entry.record.model_asked = bounded(named.as_bytes());
-    let wanted =
-        Some(backend_model.as_deref().unwrap_or(&named)).filter(|m| !(m.is_empty() && format.is_lookup()));
-    let models = Models { named: Some(&named), wanted };
-    admission::admit_model(rule, client, (head, &message.bytes), &known.identity, models, entry)?;
+    let models = models_of(format, &named, backend_model.as_deref());
+    known.may_ask(rule, client, (head, &message.bytes), models, entry)?;
 
     // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
@@ -287,6 +275,34 @@ async fn reserve<'a>(
     }
 }
 
+/// Step 4: who asks, if the rule demands to know it. How it is told that it may not is `known` then too.
+fn admit<'s>(
+    serving: &Serving,
+    rule: &'s Rule,
+    client: &Client,
+    head: &RequestHead,
+    bytes: &[u8],
+    entry: &mut Entry,
+    known: &mut Known<'s>,
+) -> Result<(), Fault> {
+    let admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
+    known.identity = admitted.inspect_err(|_| known.format = format_of(serving, rule, head, bytes))?;
+    if let Some(key) = known.identity.key_digest() {
+        known.api_key = Some(*key);
+        entry.record.key = caller::key_id(Some(key));
+    }
+    match rule.filters.redirect {
+        Some(_) => known.may_ask(rule, client, (head, bytes), Models::default(), entry),
+        None => Ok(()),
+    }
+}
+
+/// The model that the client names, and the one that will be asked for; a list of models is asked for without any.
+fn models_of<'a>(format: Format, named: &'a str, own: Option<&'a str>) -> Models<'a> {
+    let wanted = Some(own.unwrap_or(named)).filter(|model| !(model.is_empty() && format.is_lookup()));
+    Models { named: Some(named), wanted }
+}
+
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
 fn endpoint_of(
     rule: &Rule,
@@ -335,6 +351,16 @@ fn no_body(message: &Message) -> Result<Ask, Fault> {
     }
 }
 
+fn has_room(worker: &Worker, snapshot: &Snapshot) -> Result<(), Fault> {
+    let most = u64::from(snapshot.settings.limits.in_flight_per_worker);
+    if worker.desk.counters.requests_in_flight.get() > most { Err(Fault::Busy) } else { Ok(()) }
+}
+
+/// The host that a request is for; empty when it names none.
+fn host_of<'a>(head: &RequestHead, bytes: &'a [u8]) -> &'a [u8] {
+    head.host.map_or(&[][..], |host| host.of(bytes))
+}
+
 fn find_rule<'a>(
     serving: &'a Serving,
     routes: &Table,
@@ -344,7 +370,7 @@ fn find_rule<'a>(
     let path = head.path_of(bytes);
     url::check_path(path).map_err(|fault| Fault::Path(fault.reason()))?;
     let request = Request {
-        host: head.host.map_or(&[], |host| host.of(bytes)),
+        host: host_of(head, bytes),
         method: head.method_text.of(bytes),
         path,
         query: head.query.map(|query| query.of(bytes)),
@@ -410,8 +436,7 @@ fn location(
     head: &RequestHead,
     bytes: &[u8],
 ) -> Vec<u8> {
-    let host = head.host.map_or(&[][..], |host| host.of(bytes));
-    let origin = Origin { scheme: listener.scheme(), host, port: listener.port };
+    let origin = Origin { scheme: listener.scheme(), host: host_of(head, bytes), port: listener.port };
     let mut location = Vec::new();
     redirect.location(&origin, head.path_of(bytes), head.query.map(|query| query.of(bytes)), &mut location);
     location

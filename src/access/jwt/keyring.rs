@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The keys of all sources of one configuration, and the tokens that were verified with them.
 ///
 /// A worker has one for each configuration that it serves; what comes later of the keys is [`set`](KeyRing::set).
+#[derive(Default)]
 pub struct KeyRing {
     keys: RefCell<Vec<Option<Arc<Keys>>>>,
     remembered: RefCell<Remembered>,

@@ -2,6 +2,7 @@
 
 use super::attach;
 use super::policies::{PolicyKind, Told};
+use crate::access;
 use crate::config::diagnostic::listing;
 use crate::config::snapshot::{
     Backend, BackendChoice, BackendKind, HttpsListener, Listener, Rule, Snapshot, Target,
@@ -25,7 +26,11 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &
             };
             let matches = matches(&way.matches);
             let policy = rule.policy.as_ref().map_or(String::new(), |policy| policy_part(policy));
-            lines.push(format!("  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}", rule.name));
+            let callers = rule.access.as_ref().map_or(String::new(), |access| access_part(access));
+            lines.push(format!(
+                "  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}{callers}",
+                rule.name
+            ));
         }
     }
     let chunk = snapshot.settings.limits.stream_chunk;
@@ -98,6 +103,26 @@ fn show_target(target: &Target) -> String {
         true => format!("{scheme}://[{}]:{}", target.host, target.port),
         false => format!("{scheme}://{}:{}", target.host, target.port),
     }
+}
+
+/// `; callers: 2 rules of addresses, 3 API keys (Strict), 1 rule`
+fn access_part(access: &access::Policy) -> String {
+    let counted = |count: usize, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        many => Some(format!("{many} {more}")),
+    };
+    let keys = |keys: &access::Keys| {
+        let count = counted(keys.len(), "API key", "API keys").unwrap_or("no API key".into());
+        format!("{count} ({})", keys.mode().name())
+    };
+    let parts = [
+        counted(access.network.len(), "rule of addresses", "rules of addresses"),
+        access.keys.as_deref().map(keys),
+        counted(access.rules.len(), "rule", "rules"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("; callers: {}", parts.join(", "))
 }
 
 /// `; overrides model; defaults temperature; 2 aliases; 1 turn before and 0 behind`

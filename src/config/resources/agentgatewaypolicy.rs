@@ -91,7 +91,11 @@ fn traffic(fields: &mut Fields<'_>) -> Option<(Vec<Entry>, Access)> {
 /// What is asked of connections, which only a Gateway has.
 fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<Located<Authorization>> {
     fields.unsupported(&FRONTEND_OTHERS, "remove it");
-    let network = fields.need("networkAuthorization").and_then(|field| access::network(&field));
+    let network = match FRONTEND_OTHERS.iter().any(|name| fields.has(name)) {
+        true => fields.get("networkAuthorization"),
+        false => fields.need("networkAuthorization"),
+    };
+    let network = network.and_then(|field| access::network(&field));
     if targets.iter().any(|target| target.kind != TargetKind::Gateway) {
         let help = "write a policy of its own, whose targetRefs name Gateways alone";
         fields.faults().fault_with_help(fields.at(), "frontend applies to Gateways alone", help);
