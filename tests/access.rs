@@ -141,7 +141,7 @@ fn refusals_are_in_every_formats_words_and_challenge() {
         ("/oa/v1/embeddings", r#"{"model":"m","input":"x"}"#.to_owned(), "/error/code", "invalid_api_key"),
         ("/messages", message("claude-haiku-4-5", true), "/error/type", "authentication_error"),
         (gemini, r#"{"contents":[{"parts":[{"text":"x"}]}]}"#.to_owned(), "/error/status", "UNAUTHENTICATED"),
-        ("/plain/v1/chat/completions", "{}".to_owned(), "/error/type", "authentication"),
+        ("/plain/echo", "{}".to_owned(), "/error/type", "authentication"),
     ];
     for (path, body, pointer, word) in rows {
         for (headers, challenge, message) in [
@@ -170,7 +170,7 @@ fn a_key_is_looked_for_where_it_is_said_and_nobody_else_sees_it() {
     ];
     for (location, headers, query) in rows {
         let rig = rig(&keys("Gateway/edge", &format!(", location: {{{location}}}")));
-        for path in ["/openai", "/messages", "/plain/v1/chat/completions"] {
+        for path in ["/openai", "/messages", "/plain/echo"] {
             let path = |query: &str| format!("{path}{query}");
             assert_eq!(status(&rig, &path(""), "x-api-key: k-plain\r\n"), 401, "{location}");
             assert_eq!(status(&rig, &path(query), headers), 200, "{location}");
@@ -187,10 +187,7 @@ fn a_key_is_looked_for_where_it_is_said_and_nobody_else_sees_it() {
     }
     // In its usual place it goes no further either; another header than the one that holds it does.
     let rig = rig(&keys("Gateway/edge", ""));
-    assert_eq!(
-        status(&rig, "/plain/v1/chat/completions", "x-api-key: k-plain\r\nx-goog-api-key: theirs\r\n"),
-        200
-    );
+    assert_eq!(status(&rig, "/plain/echo", "x-api-key: k-plain\r\nx-goog-api-key: theirs\r\n"), 200);
     let seen = rig.simulator.requests().pop().expect("it came");
     let value = |name: &str| {
         seen.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
@@ -249,7 +246,7 @@ fn a_key_is_for_its_models_wherever_they_are_named() {
         "GET /an/v1/models HTTP/1.1\r\nHost: a\r\nanthropic-version: 2023-06-01\r\nx-api-key: k-none\r\n\r\n",
     );
     assert_eq!(client.answer().status, 200);
-    assert_eq!(status(&rig, "/plain/v1/chat/completions", none), 200);
+    assert_eq!(status(&rig, "/plain/echo", none), 200);
 }
 
 #[test]
@@ -432,7 +429,7 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
             "Require",
             &["request.method == 'POST'", "llm.requestModel != 'gpt-3'"],
         )
-        + &authorization("plain", "HTTPRoute/plain", "Require", &["request.path.startsWith('/plain/v1/')"]);
+        + &authorization("plain", "HTTPRoute/plain", "Require", &["request.path.startsWith('/plain/e')"]);
     let rig = rig(&rules);
     let (red, blue, plain) = ("x-api-key: k-red\r\n", "x-api-key: k-blue\r\n", "x-api-key: k-plain\r\n");
     let bad = format!("{red}X-Bad: yes\r\n");
@@ -447,7 +444,7 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
         ("/openai", &bad, "gpt-5", 403),
         ("/messages", "", "claude-haiku-4-5", 200),
         ("/messages", blue, "claude-haiku-4-5", 403),
-        ("/plain/v1/chat/completions", "", "", 200),
+        ("/plain/echo", "", "", 200),
         ("/plain/v2/x", "", "", 403),
     ] {
         let body = if path == "/messages" { message(model, false) } else { chat(model, false) };

@@ -124,6 +124,8 @@ spec:
         - "default(llm.requestModel, 'none') != 'gpt-3'"
 "#;
 
+const KEYED: &str = "keys and rules";
+
 const WARM: usize = 200;
 const REQUESTS: u64 = 500;
 
@@ -188,10 +190,12 @@ fn a_warm_worker_serves_without_allocating() {
         ("no policies", String::new()),
         ("limits on openai", limits("openai", &LIMITS)),
         ("limits on messages", limits("messages", &LIMITS)),
-        ("keys and rules", ACCESS.to_owned() + &limits("openai", &LIMITS)),
+        (KEYED, ACCESS.to_owned() + &limits("openai", &LIMITS)),
     ] {
         let rig = Rig::start_with(Script::default(), &apis(&policies), &settings(spec));
         for (name, path, body, most) in &rows {
+            // Whoever is behind the plain route would want the key that goes no further.
+            let path = if (*name, which) == ("plain", KEYED) { "/plain/echo" } else { path };
             let (count, places) = allocations(&rig, path, "sk-caller", body);
             if count > most * REQUESTS + SLACK {
                 let places: String = places.iter().map(|(place, n)| format!("\n  {n:3} {place}")).collect();

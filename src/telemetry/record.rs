@@ -330,6 +330,7 @@ mod tests {
         (record.bytes_in, record.bytes_out, record.attempts) = (2048, 65_536, 2);
         record.outcome = Outcome::Completed;
         record.price = Some(Priced { payee: Payee::named("anthropic"), source: PriceSource::Listed });
+        record.identity = bounded(b"batch");
         record
     }
 
@@ -347,7 +348,7 @@ mod tests {
             r#""balance_after":19,"retry_after_ms":3},{"rule":"ns/p/\"tpm\"","unit":"tokens","#,
             r#""admitted":false,"reserved":1,"settled":2,"balance_after":-5,"retry_after_ms":3}],"#,
             r#""first_byte_us":250000,"duration_us":1750000,"bytes_in":2048,"bytes_out":65536,"#,
-            r#""attempts":2,"outcome":"completed","price":"listed"}"#,
+            r#""attempts":2,"outcome":"completed","price":"listed","identity":"batch"}"#,
             "\n",
         );
         assert_eq!(line(&full()), expected);
@@ -362,7 +363,7 @@ mod tests {
             r#""usage":{"source":"none","input":0,"cached_input":0,"cache_write":0,"output":0,"#,
             r#""reasoning":0,"cache_write_1h":0,"audio_input":0,"audio_output":0},"cost_nano_usd":0,"#,
             r#""limits":[],"first_byte_us":null,"duration_us":0,"#,
-            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null}"#,
+            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null,"identity":null}"#,
             "\n",
         );
         assert_eq!(line(&Record::begun(0, 0, client())), expected);
@@ -408,6 +409,6 @@ mod tests {
     #[test]
     fn records_stay_small() {
         // A worker sends records by value; this says so to whoever adds a field.
-        assert!(size_of::<Record>() <= 1280, "{} bytes", size_of::<Record>());
+        assert!(size_of::<Record>() <= 1344, "{} bytes", size_of::<Record>());
     }
 }

@@ -75,7 +75,7 @@ fn word(text: &str, at: usize) -> Result<(Token<'_>, usize), Fault> {
 }
 
 fn number(text: &str, at: usize) -> Result<(Token<'_>, usize), Fault> {
-    let digits = |text: &str, is: fn(&u8) -> bool| text.bytes().take_while(|byte| is(byte)).count();
+    let digits = |text: &str, is: fn(&u8) -> bool| text.bytes().take_while(is).count();
     let wrong = || fault(at, "this number is malformed or too large");
     let end = |len: usize| text.get(len..).unwrap_or_default();
     let (len, value) = match text.strip_prefix("0x") {
