@@ -105,7 +105,7 @@ fn show_target(target: &Target) -> String {
     }
 }
 
-/// `; callers: 2 rules of addresses, 3 API keys (Strict), 1 rule`
+/// `; callers: 2 rules of addresses, tokens of 1 issuer (Strict), 3 API keys (Optional), 1 rule`
 fn access_part(access: &access::Policy) -> String {
     let counted = |count: usize, one: &str, more: &str| match count {
         0 => None,
@@ -116,8 +116,13 @@ fn access_part(access: &access::Policy) -> String {
         let count = counted(keys.len(), "API key", "API keys").unwrap_or("no API key".into());
         format!("{count} ({})", keys.mode().name())
     };
+    let tokens = |tokens: &access::Tokens| {
+        let count = counted(tokens.verifier.issuers.len(), "issuer", "issuers").unwrap_or("nobody".into());
+        format!("tokens of {count} ({})", tokens.mode.name())
+    };
     let parts = [
         counted(access.network.len(), "rule of addresses", "rules of addresses"),
+        access.tokens.as_deref().map(tokens),
         access.keys.as_deref().map(keys),
         counted(access.rules.len(), "rule", "rules"),
     ];
