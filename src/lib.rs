@@ -1,4 +1,5 @@
 //! tollgate: an LLM gateway.
+pub mod access;
 pub mod admin;
 pub mod app;
 pub mod base;

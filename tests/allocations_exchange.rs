@@ -4,7 +4,10 @@
 #![allow(unsafe_code)] // a global allocator cannot be written without
 
 mod support;
+#[path = "support/tokens.rs"]
+mod tokens;
 
+use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -12,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use support::{Rig, Wire, apis, limits, settings};
+use tokens::{Signer, key_set};
+use tollgate::base::base64;
 use tollgate_loadtest::Script;
 
 /// The system's allocator, which counts what workers and the journal ask of it while it is told to.
@@ -22,6 +27,8 @@ static ALLOCATOR: Counting = Counting;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static COUNTED: AtomicU64 = AtomicU64::new(0);
+/// What is counted is of one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 /// Where they come from: what a failure has to tell.
 static PLACES: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
@@ -94,6 +101,31 @@ const LIMITS: [&str; 4] = [
     "{name: at-once, unit: concurrency, max: 100000, key: {route: {}}}",
 ];
 
+/// Everybody has to show a key, and rules of each kind are asked.
+const ACCESS: &str = r#"---
+apiVersion: v1
+kind: Secret
+metadata: {name: callers, namespace: llm}
+stringData: {one: '{"key": "sk-caller", "metadata": {"team": "red"}, "allowedModels": ["gpt-*", "claude-*", "model-*"]}'}
+---
+apiVersion: agentgateway.dev/v1alpha1
+kind: AgentgatewayPolicy
+metadata: {name: access, namespace: llm}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]
+  frontend: {networkAuthorization: {policy: {matchExpressions: ["cidr('127.0.0.0/8').containsIP(source.address)"]}}}
+  traffic:
+    apiKeyAuthentication: {secretRef: {name: callers}}
+    authorization:
+      action: Require
+      policy:
+        matchExpressions:
+        - "apiKey.team in ['blue', 'red'] && request.path.matches('^/[a-z]') && 'host' in request.headers"
+        - "default(llm.requestModel, 'none') != 'gpt-3'"
+"#;
+
+const KEYED: &str = "keys and rules";
+
 const WARM: usize = 200;
 const REQUESTS: u64 = 500;
 
@@ -101,10 +133,11 @@ const REQUESTS: u64 = 500;
 const SLACK: u64 = 20;
 
 /// Allocations of [`REQUESTS`] requests on a warm connection, and where the first ones come from.
-fn allocations(rig: &Rig, path: &str, body: &str) -> (u64, BTreeMap<String, u64>) {
+fn allocations(rig: &Rig, path: &str, credential: &str, body: &str) -> (u64, BTreeMap<String, u64>) {
     let mut client = rig.client();
+    let headers = format!("Authorization: Bearer {credential}\r\n");
     let mut ask = || {
-        let answer = client.ask(path, "Authorization: Bearer sk-caller\r\n", body);
+        let answer = client.ask(path, &headers, body);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     };
     (0..WARM).for_each(|_| ask());
@@ -130,6 +163,7 @@ fn message(more: &str) -> String {
 
 #[test]
 fn a_warm_worker_serves_without_allocating() {
+    let _alone = ALONE.lock();
     let spec =
         "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
     // Name, path, body, and how many allocations a request may cost. What is translated is decoded into trees.
@@ -152,16 +186,45 @@ fn a_warm_worker_serves_without_allocating() {
         ("streamed gemini", &streamed_gemini.0, streamed_gemini.1, 0),
     ];
     let mut faults = Vec::new();
-    for route in ["", "openai", "messages"] {
-        let policies = if route.is_empty() { String::new() } else { limits(route, &LIMITS) };
+    for (which, policies) in [
+        ("no policies", String::new()),
+        ("limits on openai", limits("openai", &LIMITS)),
+        ("limits on messages", limits("messages", &LIMITS)),
+        (KEYED, ACCESS.to_owned() + &limits("openai", &LIMITS)),
+    ] {
         let rig = Rig::start_with(Script::default(), &apis(&policies), &settings(spec));
         for (name, path, body, most) in &rows {
-            let (count, places) = allocations(&rig, path, body);
+            // Whoever is behind the plain route would want the key that goes no further.
+            let path = if (*name, which) == ("plain", KEYED) { "/plain/echo" } else { path };
+            let (count, places) = allocations(&rig, path, "sk-caller", body);
             if count > most * REQUESTS + SLACK {
                 let places: String = places.iter().map(|(place, n)| format!("\n  {n:3} {place}")).collect();
-                faults.push(format!("{name}, limits on {route:?}: {count} in {REQUESTS}:{places}"));
+                faults.push(format!("{name}, {which}: {count} in {REQUESTS}:{places}"));
             }
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A token that was verified before is looked up, with a limit by what it says.
+#[test]
+fn a_caller_whose_token_is_known_costs_no_allocation() {
+    let _alone = ALONE.lock();
+    let signer = Signer::new("RS256", Some("k1"));
+    let claims = json!({"iss": "a", "sub": "ann", "exp": u32::MAX});
+    let policy = format!(
+        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: callers, namespace: llm}}\nspec:\n  \
+         targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: edge}}]\n  traffic: {{jwtAuthentication: {{providers: \
+         [{{issuer: a, jwks: {}}}]}}}}\n",
+        json!({"inline": key_set([&signer])})
+    );
+    let limit = "{name: each, unit: tokens, rate: 1000000000000/minute, key: {claim: sub}}";
+    let spec =
+        "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
+    let rig =
+        Rig::start_with(Script::default(), &apis(&(policy + &limits("openai", &[limit]))), &settings(spec));
+    for path in ["/openai", "/plain/plain"] {
+        let (count, places) = allocations(&rig, path, &signer.token(&claims), &chat(1 << 10, ""));
+        assert!(count <= SLACK, "{path}: {count} in {REQUESTS}: {places:#?}");
+    }
 }

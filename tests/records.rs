@@ -12,7 +12,7 @@ use support::{Client, Rig, bucket, chat, manifests, message, settings, until};
 use tollgate_loadtest::{Count, Ending, Fault, Script, Simulator};
 
 /// Every member of a record, in order: what `Record::json_line` documents.
-const MEMBERS: [&str; 27] = [
+const MEMBERS: [&str; 28] = [
     "time",
     "worker",
     "route",
@@ -40,6 +40,7 @@ const MEMBERS: [&str; 27] = [
     "price",
     "headers",
     "guard",
+    "identity",
 ];
 
 const PROMPT: &str = "How long is a minute?";

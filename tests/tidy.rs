@@ -29,7 +29,7 @@ use words::{Ban, Count};
 
 /// The layers, from the ground up. A room imports only what its row names; siblings never import siblings.
 #[rustfmt::skip]
-const ROOMS: [Room; 13] = [
+const ROOMS: [Room; 14] = [
     Room { layer: 1, pure: true,  name: "base",        may: &[] },
     Room { layer: 2, pure: true,  name: "wire",        may: &["base"] },
     Room { layer: 2, pure: false, name: "runtime",     may: &["base"] },
@@ -37,12 +37,14 @@ const ROOMS: [Room; 13] = [
     Room { layer: 3, pure: true,  name: "route",       may: &["base", "wire"] },
     Room { layer: 3, pure: true,  name: "limit",       may: &["base"] },
     Room { layer: 3, pure: true,  name: "telemetry",   may: &["base"] },
-    Room { layer: 4, pure: true,  name: "config",      may: &["base", "wire", "llm", "route", "limit", "telemetry"] },
-    Room { layer: 5, pure: true,  name: "mail",        may: &["base", "limit", "telemetry", "config"] },
+    Room { layer: 3, pure: true,  name: "access",      may: &["base", "wire"] },
+    Room { layer: 4, pure: true,  name: "config",      may: &[
+        "base", "wire", "llm", "route", "limit", "telemetry", "access"] },
+    Room { layer: 5, pure: true,  name: "mail",        may: &["base", "limit", "telemetry", "access", "config"] },
     Room { layer: 6, pure: false, name: "proxy",       may: &[
-        "base", "wire", "runtime", "llm", "route", "limit", "telemetry", "config", "mail"] },
+        "base", "wire", "runtime", "llm", "route", "limit", "telemetry", "access", "config", "mail"] },
     Room { layer: 6, pure: false, name: "coordinator", may: &[
-        "base", "wire", "runtime", "llm", "limit", "telemetry", "config", "mail"] },
+        "base", "wire", "runtime", "llm", "limit", "telemetry", "access", "config", "mail"] },
     Room { layer: 6, pure: false, name: "admin",       may: &[
         "base", "wire", "limit", "telemetry", "config", "mail"] },
     Room { layer: 7, pure: false, name: "app",         may: &[

@@ -1,7 +1,7 @@
 //! Puts the threads together: workers, coordinator, admin; and takes them apart.
 
 use crate::admin::{self, AdminServer};
-use crate::config::{Limits, Roots, Secret, Settings, Snapshot};
+use crate::config::{JwksOrigin, Limits, Roots, Secret, Settings, Snapshot};
 use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals, Watch};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
@@ -254,18 +254,22 @@ fn roots(snapshot: &Snapshot) -> Result<RootCertStore, String> {
     }
 }
 
-/// The system's. To have none is a fault only where a provider is reached by TLS.
+/// The system's. To have none is a fault only where a provider, or an issuer's keys, are reached by TLS.
 fn system_roots(snapshot: &Snapshot) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     store.add_parsable_certificates(found.certs);
-    let needed = snapshot.targets.iter().find(|target| target.tls.is_some());
-    if let Some(target) = needed.filter(|_| store.is_empty()) {
+    let mut targets = snapshot.targets.iter().filter(|target| target.tls.is_some());
+    let mut issuers = snapshot.jwks.iter().filter_map(|source| match &source.origin {
+        JwksOrigin::Url { url, .. } if url.tls => Some(url.host.as_str()),
+        _ => None,
+    });
+    let needed = targets.next().map(|target| target.host.as_str()).or_else(|| issuers.next());
+    if let Some(host) = needed.filter(|_| store.is_empty()) {
         let errors: Vec<String> = found.errors.iter().map(|error| format!(" ({error})")).collect();
         return Err(format!(
-            "https://{} cannot be verified: this system has no root certificates{}; install the package \
+            "https://{host} cannot be verified: this system has no root certificates{}; install the package \
              ca-certificates, or name PEM files in tls.roots of Settings or with --roots FILE",
-            target.host,
             errors.concat()
         ));
     }

@@ -15,14 +15,24 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
 /// The bytes of `text` in the alphabet of section 5, for URLs and file names, without padding, as JSON Web Signatures
 /// have it (RFC 7515 section 2). Bits left over are passed over. `None` when it is not that.
 pub fn decode_url(text: &[u8]) -> Option<Vec<u8>> {
+    url_bytes_of(text).map(|(bytes, _)| bytes)
+}
+
+/// As [`decode_url`], and refuses bits left over: so that every text of bytes is another one, where a change of any bit of it
+/// must be noticed.
+pub fn decode_url_exact(text: &[u8]) -> Option<Vec<u8>> {
+    let (bytes, rest) = url_bytes_of(text)?;
+    (rest == 0).then_some(bytes)
+}
+
+fn url_bytes_of(text: &[u8]) -> Option<(Vec<u8>, u32)> {
     let sextet = |digit| match digit {
         b'-' => Some(62),
         b'_' => Some(63),
         b'+' | b'/' => None,
         _ => sextet(digit),
     };
-    let (bytes, _) = bytes_of(text, sextet).filter(|_| text.len() % 4 != 1)?;
-    Some(bytes)
+    bytes_of(text, sextet).filter(|_| text.len() % 4 != 1)
 }
 
 /// The bytes that digits of six bits make, and what the bits left over are.
@@ -122,6 +132,8 @@ mod tests {
             ("+/8", None),
         ] {
             assert_eq!(decode_url(text.as_bytes()).as_deref(), bytes, "{text:?}");
+            let exact = bytes.filter(|bytes| url(bytes) == text);
+            assert_eq!(decode_url_exact(text.as_bytes()).as_deref(), exact, "{text:?}");
         }
     }
 
@@ -146,6 +158,7 @@ mod tests {
         #[test]
         fn what_is_written_is_decoded(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             prop_assert_eq!(decode_url(url(&bytes).as_bytes()), Some(bytes.clone()));
+            prop_assert_eq!(decode_url_exact(url(&bytes).as_bytes()), Some(bytes.clone()));
             let mut padded = url(&bytes).replace('-', "+").replace('_', "/");
             while !padded.len().is_multiple_of(4) {
                 padded.push('=');
@@ -158,7 +171,7 @@ mod tests {
 
         #[test]
         fn no_text_does_harm(text: Vec<u8>) {
-            let _ = (decode(&text), decode_url(&text));
+            let _ = (decode(&text), decode_url(&text), decode_url_exact(&text));
         }
     }
 }

@@ -8,7 +8,7 @@
 //! * [`ascii`] holds the tables that decide what an HTTP token, a space or a digit is.
 //! * [`base64`] decodes base64, and reads and writes it as URLs take it.
 //! * [`LOSSES`] names what a translation may lose.
-//! * [`Secret`] is a credential: nothing shows it.
+//! * [`Secret`] is a credential: nothing shows it. [`is_same`] compares two without telling where they differ.
 
 pub mod ascii;
 pub mod base64;
@@ -21,7 +21,7 @@ mod units;
 
 pub use losses::LOSSES;
 pub use map::{FastMap, FastSeed};
-pub use secret::Secret;
+pub use secret::{Secret, is_same};
 pub use span::Span;
 pub use tick::{Moment, Tick};
 pub use units::{Money, Tokens};

@@ -40,8 +40,8 @@ pub use settings::{
     UnknownModel, Upstream, Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, Listener,
-    Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
+    Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,
+    JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
 
 use diagnostic::Faults;

@@ -1,10 +1,13 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::settings::{Settings, UnknownModel};
+use crate::access;
+use crate::access::jwt::Keys;
 use crate::base::{Secret, Tokens};
 use crate::limit::{self, LIMITS_MAX};
 use crate::llm::Tokenizer;
 use crate::llm::auth::Origin;
+use crate::llm::auth::Url;
 use crate::llm::auth::aws::Credentials;
 use crate::llm::guard;
 use crate::llm::policy::Policy;
@@ -38,6 +41,8 @@ pub struct Snapshot {
     pub targets: Vec<Target>,
     /// Whom guards ask; guards name them by their index.
     pub services: Vec<GuardService>,
+    /// Where the keys of issuers of tokens come from.
+    pub jwks: Vec<JwksSource>,
     /// Process settings.
     pub settings: Settings,
     /// What tokens cost; empty when no source held a price.
@@ -141,6 +146,8 @@ pub struct Rule {
     pub tokenizer: Option<Tokenizer>,
     /// What is made of requests to models, and of their answers.
     pub policy: Option<Arc<Policy>>,
+    /// What is demanded of callers; `None` is nothing.
+    pub access: Option<Arc<access::Policy>>,
     /// Whether a request is refused that asks for what its provider's format cannot say.
     pub strict: bool,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
@@ -332,6 +339,40 @@ impl fmt::Display for Target {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
             false => write!(f, "{scheme}://{}:{}", self.host, self.port),
         }
+    }
+}
+
+/// Where the keys of an issuer of tokens come from.
+#[derive(Debug)]
+pub struct JwksSource {
+    /// What operators call it; one name is one source.
+    pub name: String,
+    /// What it is.
+    pub origin: JwksOrigin,
+}
+
+/// What a source of keys is.
+#[derive(Debug)]
+pub enum JwksOrigin {
+    /// Written into the configuration.
+    Inline(Arc<Keys>),
+    /// A file, read whenever it has changed.
+    File(String),
+    /// A URL, asked now and again.
+    Url {
+        /// Where it is.
+        url: Url,
+        /// How long what it answered is used.
+        every: Duration,
+    },
+    /// A URL where nobody may be asked: no keys are known.
+    Unasked,
+}
+
+impl JwksSource {
+    /// Whether its keys can change while a configuration is in force.
+    pub fn moves(&self) -> bool {
+        matches!(self.origin, JwksOrigin::File(_) | JwksOrigin::Url { .. })
     }
 }
 

@@ -1,6 +1,8 @@
 mod limits;
 
 use super::*;
+use crate::access;
+use crate::base::base64;
 use crate::limit::{Measure, Rate, Unit};
 use crate::llm::provider::Provider;
 use crate::route::filters::PathRewrite;
@@ -265,4 +267,34 @@ fn more_limits_on_a_rule_than_a_reservation_holds_are_a_fault() {
         faults.to_string().starts_with("4-httproute.yaml:4:9: 17 limits apply to one rule; at most 16 may"),
         "{faults}"
     );
+}
+
+#[test]
+fn a_hundred_thousand_keys_are_read_and_each_is_known() {
+    let secret = |name: &str, data: &str, of: std::ops::Range<usize>, value: fn(usize) -> String| {
+        let keys: String = of.map(|number| format!("  key-{number}: {}\n", value(number))).collect();
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: kgateway-system, labels: {{app: callers}}}}\n\
+             {data}:\n{keys}"
+        )
+    };
+    let plain = secret("plain", "stringData", 0..50_000, |number| format!("k-{number}"));
+    let coded = secret("coded", "data", 50_000..100_000, |number| {
+        // Twelve bytes of ASCII need no padding, and are the same in both alphabets.
+        let mut text = Vec::new();
+        base64::push_url(&mut text, format!("k-{number:010}").as_bytes());
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let policy = "apiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\n\
+                  metadata: {name: callers, namespace: kgateway-system}\nspec:\n  \
+                  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: agentgateway}]\n  \
+                  traffic: {apiKeyAuthentication: {secretSelector: {matchLabels: {app: callers}}}}";
+    let sources = [plain.as_str(), &coded, policy].map(|text| Source { name: "callers.yaml", text });
+    let snapshot = loaded(&[&WALKTHROUGH[..], &sources].concat(), &Overrides::default());
+    let keys = snapshot.rules[0].access.as_ref().and_then(|access| access.keys.as_deref()).expect("keys");
+    assert_eq!(keys.len(), 100_000);
+    for key in ["k-0", "k-49999", "k-0000050000", "k-0000099999"] {
+        assert!(keys.find(&access::digest(key.as_bytes())).is_some(), "{key}");
+    }
+    assert!(keys.find(&access::digest(b"k-100000")).is_none());
 }

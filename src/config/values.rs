@@ -124,6 +124,16 @@ pub(crate) fn is_instant(text: &str) -> bool {
         && text.bytes().zip(shape.bytes()).all(|(b, s)| if s == b'd' { b.is_ascii_digit() } else { b == s })
 }
 
+/// A SHA-256 of 64 hexadecimal digits, in whatever case.
+pub(crate) fn sha256(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)).take_while(|_| is_hash) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    is_hash.then_some(hash)
+}
+
 /// A path of HTTP as Gateway API wants it: begins with `/`, no `//`, visible ASCII, no `?`, no `#`.
 pub(crate) fn path(text: &str) -> Result<String, String> {
     match text {

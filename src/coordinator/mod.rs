@@ -9,6 +9,7 @@ mod credentials;
 mod http;
 mod journal;
 mod keeper;
+mod keys;
 mod reload;
 mod resolve;
 mod store;
@@ -28,6 +29,7 @@ use crate::runtime::{MailSender, clock};
 use credentials::Fetcher;
 use journal::Journal;
 use keeper::Keeper;
+use keys::KeyKeeper;
 use resolve::Resolver;
 use rustls::ClientConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -69,6 +71,7 @@ pub struct Helpers {
     keeper: Keeper,
     resolver: Resolver,
     fetcher: Fetcher,
+    keys: KeyKeeper,
 }
 
 impl Helpers {
@@ -90,9 +93,11 @@ impl Helpers {
             None => resolver.wake(),
         }
         let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
-        let fetcher = Fetcher::start(board.clone(), mail.clone(), tls);
+        let fetcher = Fetcher::start(board.clone(), mail.clone(), tls.clone());
         let fetcher = fetcher.map_err(|error| format!("the thread that fetches credentials: {error}"))?;
-        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, fetcher })
+        let keys = KeyKeeper::start(board.clone(), mail.clone(), tls);
+        let keys = keys.map_err(|error| format!("the thread of issuers' keys: {error}"))?;
+        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, fetcher, keys })
     }
 }
 

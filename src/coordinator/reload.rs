@@ -31,6 +31,7 @@ pub(super) fn reload(seed: &mut Seed, helpers: &Helpers) {
                 None => helpers.resolver.wake(),
             }
             helpers.fetcher.wake();
+            helpers.keys.wake();
             tell(&adopted(&before, &next));
         }
         Err(faults) => {

@@ -21,6 +21,11 @@ impl KeyText {
         first_half(digest(&SHA256, credential).as_ref())
     }
 
+    /// The same of a credential whose SHA-256 is known.
+    pub fn of_sha256(digest: &[u8; 32]) -> u128 {
+        first_half(digest)
+    }
+
     /// The digest of the values of `parts`, in their order.
     pub fn digest<'a>(parts: impl IntoIterator<Item = (&'a KeyPart, &'a [u8])>) -> u128 {
         let mut parts = parts.into_iter().peekable();
@@ -65,6 +70,7 @@ impl KeyText {
             KeyPart::Model => (b'm', ""),
             KeyPart::Route => (b'r', ""),
             KeyPart::Claim(name) => (b'c', &**name),
+            KeyPart::Metadata(name) => (b'd', &**name),
         };
         self.context.update(&[tag]);
         // Lengths go first, so that no two lists of values make the same bytes.
@@ -104,6 +110,7 @@ mod tests {
             of(&[(&KeyPart::Model, "a")]),
             of(&[(&KeyPart::Route, "a")]),
             of(&[(&KeyPart::Claim("x-team".into()), "a")]),
+            of(&[(&KeyPart::Metadata("x-team".into()), "a")]),
             of(&[(&KeyPart::ApiKey, "a")]),
             of(&[(&KeyPart::ApiKey, "a"), (&team, "a")]),
         ];

@@ -140,7 +140,7 @@ impl Every {
 /// A part of what tells one account of a rule from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeyPart {
-    /// The token of `Authorization`, else `x-api-key`. Hashed; nobody has validated it.
+    /// The API key, hashed: the one that was validated, else the token of `Authorization` or what is in `x-api-key`.
     ApiKey,
     /// The value of a header; its name in lower case.
     Header(Arc<str>),
@@ -150,8 +150,10 @@ pub enum KeyPart {
     Model,
     /// The route, `namespace/name`.
     Route,
-    /// A claim of the bearer token, if that is a JWT. Nobody has verified its signature.
+    /// A claim of the token that was validated, else of the bearer token if that is a JWT, whose signature nobody verified.
     Claim(Arc<str>),
+    /// What configuration says of the API key that was validated.
+    Metadata(Arc<str>),
 }
 
 /// What happens to a request that lacks a part of the key.

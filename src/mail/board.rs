@@ -1,4 +1,5 @@
-use super::{ControlChange, Keyring, Records, Resolved, Sleeper};
+use super::{ControlChange, KeySets, Keyring, Records, Resolved, Sleeper};
+use crate::access::jwt::Wishes;
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
 use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters};
@@ -16,6 +17,8 @@ pub struct InForce {
     pub rules: Arc<RuleSet>,
     /// What each worker counts of each limit: by worker, then by limit. A limit that stays keeps its counters.
     pub limit_counters: Vec<Vec<Arc<LimitCounters>>>,
+    /// By source of keys, whether a token has come that none of them fits.
+    pub key_wishes: Arc<Wishes>,
 }
 
 impl InForce {
@@ -37,6 +40,7 @@ impl InForce {
             generation: before.map_or(1, |before| before.generation + 1),
             limit_counters: (0..workers).map(of_worker).collect(),
             rules: Arc::new(rules),
+            key_wishes: Wishes::new(snapshot.jwks.len()),
             snapshot,
         }
     }
@@ -177,6 +181,7 @@ pub struct Board {
     in_force: Mutex<Arc<InForce>>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     keyring: Mutex<Option<Arc<Keyring>>>,
+    keys: Mutex<Option<Arc<KeySets>>>,
     latencies: Mutex<Latencies>,
     /// By worker.
     estimates: Mutex<Vec<Estimates>>,
@@ -197,6 +202,7 @@ impl Board {
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             keyring: Mutex::new(None),
+            keys: Mutex::new(None),
             latencies: Mutex::new(Latencies::default()),
             estimates: Mutex::default(),
         })
@@ -230,6 +236,16 @@ impl Board {
     /// Notes credentials for workers that have not begun.
     pub fn set_keyring(&self, keyring: Arc<Keyring>) {
         *open(&self.keyring) = Some(keyring);
+    }
+
+    /// The keys of issuers that were last read.
+    pub fn keys(&self) -> Option<Arc<KeySets>> {
+        open(&self.keys).clone()
+    }
+
+    /// Notes keys of issuers for workers that have not begun.
+    pub fn set_keys(&self, keys: Arc<KeySets>) {
+        *open(&self.keys) = Some(keys);
     }
 
     /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.

@@ -14,6 +14,7 @@ pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
 pub use records::{Records, Sheet, Sleeper};
 
+use crate::access::jwt::Keys;
 use crate::config::Fetched;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub enum ToWorker {
     Resolved(Arc<Resolved>),
     /// The credentials of backends that have them fetched.
     Keyring(Arc<Keyring>),
+    /// The keys of the issuers of callers' tokens.
+    Keys(Arc<KeySets>),
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
     /// Take no new connections; end each connection after the exchange it is in.
@@ -54,6 +57,15 @@ pub struct Keyring {
     pub generation: u64,
     /// By backend; `None` where none is fetched, or none has come that still holds.
     pub by_backend: Vec<Option<Fetched>>,
+}
+
+/// The keys of all sources of one configuration.
+#[derive(Debug)]
+pub struct KeySets {
+    /// The configuration they belong to.
+    pub generation: u64,
+    /// By source; `None` where none have come.
+    pub by_source: Vec<Option<Arc<Keys>>>,
 }
 
 /// Mailbox messages that may wait for a worker: configuration changes and resolutions are rare.

@@ -8,7 +8,8 @@ use super::fault::Fault;
 use super::stream::Stream;
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
-use crate::base::{Span, Tick, ascii};
+use crate::access::{Identity, strip_bearer};
+use crate::base::{Span, Tick};
 use crate::config::{Backend, Credential, Fetched, Rule};
 use crate::llm::provider::{Dialect, Provider, is_credential};
 use crate::llm::translate::{self, Guardrail, Lost, RequestTerms};
@@ -48,6 +49,8 @@ pub(super) struct Call<'a> {
     pub(super) is_renamed: bool,
     /// The head of the client's request, which stands at the beginning of the message.
     pub(super) head: &'a RequestHead,
+    /// Who asks, as far as that was validated.
+    pub(super) identity: &'a Identity<'a>,
     /// The format that the client speaks.
     pub(super) client: Format,
     /// The format that the provider speaks.
@@ -300,7 +303,8 @@ pub(super) const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
 fn write_query(call: &Call<'_>, query: &[u8], begin: usize, out: &mut Vec<u8>) {
     let mut has_query = out.get(begin..).is_some_and(|path| path.contains(&b'?'));
     let keeps = |field: &&[u8]| {
-        !field.is_empty() && !is_credential(call.client.api(), field) && !call.provider.overrules(field)
+        let is_ours = is_credential(call.client.api(), field) || call.identity.hides_parameter(field);
+        !field.is_empty() && !is_ours && !call.provider.overrules(field)
     };
     for field in query.split(|byte| *byte == b'&').filter(keeps) {
         out.push(if std::mem::replace(&mut has_query, true) { b'&' } else { b'?' });
@@ -323,6 +327,7 @@ fn passes(call: &Call<'_>, header: &Header, name: &[u8]) -> bool {
         | Known::Origin => false,
         Known::AnthropicVersion => !call.translates() && call.provider.body_version().is_none(),
         Known::Accept => call.upstream.api() != Api::Bedrock,
+        _ if call.identity.hides(header, name) => false,
         // What AWS reads is written and signed here.
         _ if starts_with(name, b"x-amz") && call.upstream.api() == Api::Bedrock => false,
         _ => {
@@ -376,14 +381,6 @@ fn clients_token<'a>(call: &Call<'_>, head: &RequestHead, bytes: &'a [u8]) -> Op
         .or_else(|| header(Known::XGoogApiKey))
         .or_else(azures)
         .or_else(in_query)
-}
-
-/// The token of an `Authorization` value, without its scheme.
-pub(super) fn strip_bearer(value: &[u8]) -> &[u8] {
-    match value.get(..7) {
-        Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => ascii::trim(&value[7..]),
-        _ => value,
-    }
 }
 
 // === the attempts ===

@@ -1,10 +1,12 @@
 //! Who calls: the values by which a client, and the accounts it spends from, are told from others.
 
-use super::call::strip_bearer;
+use crate::access::{self, Digest, Identity};
+use crate::base::is_same;
 use crate::limit::{Caller, KeyPart, KeyText};
-use crate::wire::http1::{Known, RequestHead};
-use crate::wire::jwt::claim;
+use crate::wire::http1::RequestHead;
+use crate::wire::jwt;
 use arrayvec::{ArrayString, ArrayVec};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +19,10 @@ pub(super) struct Asking<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) bytes: &'a [u8],
     pub(super) peer: SocketAddr,
-    /// The digest of its credential: see [`Memo::api_key`].
+    /// The digest of its credential: of the key that was validated, else see [`Memo::api_key`].
     pub(super) api_key: Option<u128>,
+    /// Who it is, as far as that was validated.
+    pub(super) identity: &'a Identity<'a>,
     /// The model that the client names; empty when it names none.
     pub(super) model: &'a str,
     /// `namespace/name` of the route.
@@ -31,7 +35,9 @@ pub(super) struct Asking<'a> {
 #[derive(Default)]
 pub(super) struct Memo {
     credential: Vec<u8>,
-    api_key: u128,
+    api_key: Digest,
+    /// Tells identities apart.
+    identity: u128,
     model: ArrayString<64>,
     route: Option<Arc<str>>,
     /// The configuration that the rules are of.
@@ -46,16 +52,16 @@ const MEMO_KEYS_MAX: usize = 4;
 const MEMO_CREDENTIAL_MAX: usize = 2 << 10;
 
 impl Memo {
-    /// The digest of a request's credential: the token of `Authorization`, else `x-api-key` or `x-goog-api-key`; `None`
-    /// without any.
-    pub(super) fn api_key(&mut self, head: &RequestHead, bytes: &[u8]) -> Option<u128> {
+    /// The digest of a request's credential in its usual place; `None` without any.
+    pub(super) fn api_key(&mut self, head: &RequestHead, bytes: &[u8]) -> Option<Digest> {
         let Some(credential) = credential(head, bytes) else {
             self.forget();
             return None;
         };
+        // Several callers may come through one connection: nobody shall feel out another's credential.
         if !is_same(credential, &self.credential) {
             self.forget();
-            self.api_key = KeyText::of_api_key(credential);
+            self.api_key = access::digest(credential);
             if credential.len() <= MEMO_CREDENTIAL_MAX {
                 self.credential.extend_from_slice(credential);
             }
@@ -64,11 +70,18 @@ impl Memo {
     }
 
     /// Sees to it that the keys that are remembered are those of requests like this one.
-    pub(super) fn look_at(&mut self, generation: u64, model: &ArrayString<64>, route: &Arc<str>) {
+    pub(super) fn look_at(
+        &mut self,
+        generation: u64,
+        identity: &Identity<'_>,
+        model: &ArrayString<64>,
+        route: &Arc<str>,
+    ) {
         let same_route = self.route.as_ref().is_some_and(|known| Arc::ptr_eq(known, route));
-        if self.generation != generation || self.model != *model || !same_route {
+        let same_caller = self.identity == identity.mark();
+        if self.generation != generation || self.model != *model || !same_route || !same_caller {
             self.keys.clear();
-            (self.generation, self.model) = (generation, *model);
+            (self.generation, self.model, self.identity) = (generation, *model, identity.mark());
             if !same_route {
                 self.route = Some(route.clone());
             }
@@ -81,22 +94,25 @@ impl Memo {
     }
 }
 
-/// Whether they are the same, in a time that tells nothing but their lengths: several callers may come through one
-/// connection.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-}
-
 /// A value of a key, from the request or made of it.
 enum Value<'a> {
     Of(&'a [u8]),
+    Found(Cow<'a, [u8]>),
     Made(String),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    fn text(text: Cow<'a, str>) -> Value<'a> {
+        Value::Found(match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Value::Of(bytes) => bytes,
+            Value::Found(bytes) => bytes,
             Value::Made(text) => text.as_bytes(),
         }
     }
@@ -105,14 +121,21 @@ impl Value<'_> {
 impl Asking<'_> {
     fn value(&self, part: &KeyPart) -> Option<Value<'_>> {
         let value = match part {
-            KeyPart::ApiKey => Value::Of(credential(self.head, self.bytes)?),
+            KeyPart::ApiKey => match self.identity.key {
+                Some(shown) => Value::Found(shown.credential(self.head, self.bytes)?),
+                None => Value::Found(Cow::Borrowed(credential(self.head, self.bytes)?)),
+            },
             KeyPart::Header(name) => {
                 Value::Of(self.head.headers.get(self.bytes, name.as_bytes())?.of(self.bytes))
             }
             KeyPart::Source => Value::Made(self.peer.ip().to_canonical().to_string()),
             KeyPart::Model => Value::Of(self.model.as_bytes()),
             KeyPart::Route => Value::Of(self.route.as_bytes()),
-            KeyPart::Claim(name) => Value::Made(claim(credential(self.head, self.bytes)?, name)?),
+            KeyPart::Claim(name) if self.identity.is_judged => {
+                Value::text(self.identity.claims.as_ref()?.text(name)?)
+            }
+            KeyPart::Claim(name) => Value::Made(jwt::claim(credential(self.head, self.bytes)?, name)?),
+            KeyPart::Metadata(name) => Value::text(jwt::scalar(self.identity.metadata(name)?)?),
         };
         Some(value).filter(|value| !value.bytes().is_empty())
     }
@@ -153,12 +176,12 @@ impl Caller for Asking<'_> {
     }
 }
 
-/// The name that a record gives to a credential of that digest: the first 8 hexadecimal digits of its SHA-256; empty
+/// The name that a record gives to a credential by its SHA-256, of which it is the first 8 hexadecimal digits; empty
 /// without one. An operator finds the same by `printf %s "$KEY" | sha256sum | head -c 8`; nobody finds the key from
 /// it.
-pub(super) fn key_id(api_key: Option<u128>) -> ArrayString<8> {
+pub(super) fn key_id(api_key: Option<&Digest>) -> ArrayString<8> {
     let mut id = ArrayString::new();
-    if let Some(digest) = api_key {
+    if let Some(digest) = api_key.map(KeyText::of_sha256) {
         for place in (96..128).step_by(4).rev() {
             // Eight digits fit.
             let _ = id.try_push(char::from(b"0123456789abcdef"[(digest >> place & 15) as usize]));
@@ -168,11 +191,7 @@ pub(super) fn key_id(api_key: Option<u128>) -> ArrayString<8> {
 }
 
 fn credential<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
-    let field = |known| head.headers.first(known).map(|span| span.of(bytes));
-    let bearer = field(Known::Authorization).map(strip_bearer);
-    let filled = |value: &&[u8]| !value.is_empty();
-    let key = || field(Known::XApiKey).or_else(|| field(Known::XGoogApiKey));
-    bearer.filter(filled).or_else(key).filter(filled)
+    access::usual(head, bytes).map(|(_, credential)| credential)
 }
 
 #[cfg(test)]
@@ -188,7 +207,7 @@ mod tests {
 
     fn id(fields: &str) -> String {
         let (head, bytes) = request(fields);
-        key_id(Memo::default().api_key(&head, &bytes)).to_string()
+        key_id(Memo::default().api_key(&head, &bytes).as_ref()).to_string()
     }
 
     #[test]
@@ -202,6 +221,7 @@ mod tests {
             ("X-Api-Key: abc\r\n", "ba7816bf"),
             ("x-api-key: other\r\nAuthorization: Bearer abc\r\n", "ba7816bf"),
             ("Authorization:\r\nx-api-key:\r\n", ""),
+            ("Authorization: Basic YTpi\r\nx-goog-api-key: abc\r\n", "ba7816bf"),
         ] {
             assert_eq!(id(fields), expected, "{fields:?}");
         }
@@ -217,9 +237,10 @@ mod tests {
         let (head, bytes) = request(&fields);
         let peer = SocketAddr::from(([10, 0, 0, 7], 40_000));
         let (memo, other) = (RefCell::new(Memo::default()), RefCell::new(Memo::default()));
-        let api_key = memo.borrow_mut().api_key(&head, &bytes);
-        let (model, route) = ("gpt-4o", "llm/chat");
-        let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model, route, memo: &memo };
+        let api_key = memo.borrow_mut().api_key(&head, &bytes).as_ref().map(KeyText::of_sha256);
+        let (model, route, identity) = ("gpt-4o", "llm/chat", &Identity::default());
+        let asking =
+            Asking { head: &head, bytes: &bytes, peer, api_key, identity, model, route, memo: &memo };
         let bare = Asking { model: "", memo: &other, ..asking };
         let (header, claim) = (|name: &str| KeyPart::Header(name.into()), |n: &str| KeyPart::Claim(n.into()));
         let key = format!("sha256:{:08x}", KeyText::of_api_key(JWT.as_bytes()) >> 96);
@@ -240,6 +261,24 @@ mod tests {
         }
         let same = KeyText::digest([(&header("x-team"), &b"red"[..])]);
         assert_eq!(asking.key(&[header("x-team")]), Ok(same), "configuration finds the same account");
+    }
+
+    /// Rules of one route may differ in what they validate, and one connection may lead to both.
+    #[test]
+    fn a_claim_that_had_to_be_validated_and_was_not_is_missing() {
+        let (head, bytes) = request(&format!("Authorization: Bearer {JWT}\r\n"));
+        let (peer, memo) = (SocketAddr::from(([10, 0, 0, 7], 40_000)), RefCell::new(Memo::default()));
+        let (head, bytes, model, route) = (&head, &bytes[..], "gpt-4o", Arc::<str>::from("a/one"));
+        let (parts, mut judged) = ([KeyPart::Claim("sub".into())], Identity::default());
+        judged.is_judged = true;
+        for (identity, is_there) in
+            [(&Identity::default(), true), (&judged, false), (&Identity::default(), true)]
+        {
+            let api_key = memo.borrow_mut().api_key(head, bytes).as_ref().map(KeyText::of_sha256);
+            memo.borrow_mut().look_at(1, identity, &bounded_model(model), &route);
+            let asking = Asking { head, bytes, peer, api_key, identity, model, route: &route, memo: &memo };
+            assert_eq!(asking.key(&parts).is_ok(), is_there);
+        }
     }
 
     #[test]
@@ -271,10 +310,11 @@ mod tests {
             let (head, bytes) = request(heads[*fields]);
             let model = bounded_model(["gpt-4o", ""][*model]);
             let keys = |memo: &RefCell<Memo>| {
-                let api_key = memo.borrow_mut().api_key(&head, &bytes);
-                memo.borrow_mut().look_at(*generation, &model, &routes[*route]);
+                let api_key = memo.borrow_mut().api_key(&head, &bytes).as_ref().map(KeyText::of_sha256);
+                let (identity, head, bytes) = (&Identity::default(), &head, &bytes);
+                memo.borrow_mut().look_at(*generation, identity, &model, &routes[*route]);
                 let route = &routes[*route];
-                let asking = Asking { head: &head, bytes: &bytes, peer, api_key, model: &model, route, memo };
+                let asking = Asking { head, bytes, peer, api_key, identity, model: &model, route, memo };
                 parts.iter().map(|parts| asking.key(parts)).collect::<Vec<_>>()
             };
             assert_eq!(keys(&memo), keys(&RefCell::new(Memo::default())));

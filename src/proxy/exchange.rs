@@ -8,9 +8,10 @@ use super::fault::Fault;
 use super::mirror::Copies;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{attempts, filters, handshake, judge, plain, policy, relay, reply};
+use super::{admission, attempts, filters, handshake, judge, plain, policy, relay, reply};
+use crate::access::{Digest, Identity, Models};
 use crate::config::{Backend, BackendChoice, BackendKind, Rule, Timeouts};
-use crate::limit::{LIMITS_MAX, Spend};
+use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Api, Ask, Format, Inspector, Work};
 use crate::route::filters::Filters;
@@ -39,10 +40,26 @@ pub(super) enum Then {
 
 /// What is known of the request when something goes wrong, so that it can be answered in the right words.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct Known<'a> {
     format: Option<Format>,
     /// The digest of the client's credential.
-    api_key: Option<u128>,
+    api_key: Option<Digest>,
+    /// Who asks, as far as that was validated.
+    identity: Identity<'a>,
+}
+
+impl Known<'_> {
+    /// Whether it may ask for what it asks for.
+    fn may_ask(
+        &self,
+        rule: &Rule,
+        client: &Client,
+        request: (&RequestHead, &[u8]),
+        models: Models<'_>,
+        entry: &Entry,
+    ) -> Result<(), Fault> {
+        admission::admit_model(rule, client, request, &self.identity, models, entry)
+    }
 }
 
 /// Serves one request. Whatever happens in it, its [`Entry`] settles and records it.
@@ -73,7 +90,7 @@ async fn settled(
     let api_key = client.memo.get_mut().api_key(head, &message.bytes);
     let mut known = Known { api_key, ..Known::default() };
     let named = &serving.in_force.snapshot.settings.records.headers;
-    note_request(&mut entry.record, head, &message.bytes, known.api_key, named);
+    note_request(&mut entry.record, head, &message.bytes, known.api_key.as_ref(), named);
 
     let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
@@ -89,14 +106,14 @@ async fn settled(
 }
 
 /// Steps 3 to 9 of a request whose head is known.
-async fn serve(
+async fn serve<'s>(
     worker: &Rc<Worker>,
-    serving: &Serving,
+    serving: &'s Serving,
     client: &mut Client,
     head: &RequestHead,
     message: &mut Message,
     entry: &mut Entry,
-    known: &mut Known,
+    known: &mut Known<'s>,
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
@@ -104,33 +121,39 @@ async fn serve(
         return Err(Fault::Busy);
     }
 
-    // 3: the route; filters that answer at once do so.
+    // 3: the route; a browser that asks what it may ask is told so, for it does not say yet who calls.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
-    let host = head.host.map_or(&[][..], |host| host.of(&message.bytes));
-    let routes = handshake::routes(&client.socket, listener, host)?;
+    let routes = handshake::routes(&client.socket, listener, host_of(head, &message.bytes))?;
     let rule = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule.number;
+    let chosen = choose(worker, rule);
+    let share = chosen.as_ref().map_or(&rule.filters, |(_, edits)| edits);
     let manner = manner(worker, head, message, timeouts);
     let asked = filters::Asked { listener, head, bytes: &message.bytes, manner };
-    if let Some(then) = filters::answer(client, entry, &rule.filters, &asked).await {
+    if let Some(then) = filters::preflight(client, entry, [&rule.filters, share], &asked).await {
+        return Ok(then);
+    }
+
+    // 4: who may call; filters that answer callers do so.
+    admit(serving, (rule, share), client, head, &message.bytes, entry, known)?;
+    if let Some(then) = filters::answer(client, entry, [&rule.filters, share], &asked).await {
         return Ok(then);
     }
 
     // 7, its first half: which backend; it decides what the bytes of the body mean.
-    let (at, edits) = choose(worker, rule)?;
-    if let Some(then) = filters::answer(client, entry, edits, &asked).await {
-        return Ok(then);
-    }
+    let (at, edits) = chosen?;
     let whole = backend_at(serving, at)?;
     entry.record.backend.write(&whole.name);
     let limits = rule.limits_with(whole);
     let target = plain::rewritten((&rule.filters, edits), head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
+        known.may_ask(rule, client, (head, &message.bytes), Models::default(), entry)?;
         let asked = ArrayString::new();
         let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
         entry.reserve(&limits, &asking, Spend::default()).await?;
-        let to = plain::To { rule, backend: whole, edits, target: &target };
+        let target = admission::without_key(&known.identity, target);
+        let to = plain::To { rule, backend: whole, edits, target: &target, identity: &known.identity };
         let served = plain::serve(worker, serving, client, head, message, entry, to).await;
         client.keep_text(target);
         return served;
@@ -161,7 +184,7 @@ async fn serve(
         None => client.body(message, head, inspector, bytes_max, timeouts).await?,
         Some(it) => Box::pin(client.coded_body(message, head, it, inspector, bytes_max, timeouts)).await?,
     };
-    let copies = Copies::whole(serving, (rule, edits), client, (head, message), entry);
+    let copies = Copies::whole(serving, (rule, edits), client, (head, message), &known.identity, entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     if judge::is_asked(rule, format) {
         Box::pin(judge::request(client, entry, (rule, head, format), message, &mut ask)).await?;
@@ -172,6 +195,8 @@ async fn serve(
     entry.record.streamed = ask.stream.unwrap_or(false);
     let named = named_model(&ask, message, path_model)?;
     entry.record.model_asked = bounded(named.as_bytes());
+    let models = models_of(format, &named, backend_model.as_deref());
+    known.may_ask(rule, client, (head, &message.bytes), models, entry)?;
 
     // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
@@ -194,6 +219,7 @@ async fn serve(
         path_model,
         is_renamed: renamed.is_some(),
         head,
+        identity: &known.identity,
         client: format,
         upstream,
         ask,
@@ -230,7 +256,7 @@ async fn reserve<'a>(
     entry: &mut Entry,
     serving: &'a Serving,
     client: &Client,
-    known: &Known,
+    known: &Known<'_>,
     wanted: &Wanted<'_>,
     mut limits: ArrayVec<u32, LIMITS_MAX>,
 ) -> Result<Option<&'a str>, Fault> {
@@ -261,8 +287,42 @@ async fn reserve<'a>(
     }
 }
 
+/// Step 4: who asks, if the rule demands to know it. How it is told that it may not is `known` then too.
+fn admit<'s>(
+    serving: &Serving,
+    (rule, share): (&'s Rule, &Filters),
+    client: &Client,
+    head: &RequestHead,
+    bytes: &[u8],
+    entry: &mut Entry,
+    known: &mut Known<'s>,
+) -> Result<(), Fault> {
+    let admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
+    known.identity =
+        admitted.inspect_err(|_| known.format = format_of(serving, (rule, share), head, bytes))?;
+    if let Some(key) = known.identity.key_digest() {
+        known.api_key = Some(*key);
+        entry.record.key = caller::key_id(Some(key));
+    }
+    match rule.filters.answer() || share.answer() {
+        true => known.may_ask(rule, client, (head, bytes), Models::default(), entry),
+        false => Ok(()),
+    }
+}
+
+/// The model that the client names, and the one that will be asked for; a list of models is asked for without any.
+fn models_of<'a>(format: Format, named: &'a str, own: Option<&'a str>) -> Models<'a> {
+    let wanted = Some(own.unwrap_or(named)).filter(|model| !(model.is_empty() && format.is_lookup()));
+    Models { named: Some(named), wanted }
+}
+
 /// The endpoint that a request is for; how it is to be told what is wrong is `known` then too.
-fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known) -> Result<Endpoint, Fault> {
+fn endpoint_of(
+    rule: &Rule,
+    head: &RequestHead,
+    target: &[u8],
+    known: &mut Known<'_>,
+) -> Result<Endpoint, Fault> {
     let headers = match &head.headers {
         headers if headers.contains(http1::Known::AnthropicVersion) => Some(Api::Anthropic),
         headers if headers.contains(http1::Known::XGoogApiKey) => Some(Api::Gemini),
@@ -277,6 +337,28 @@ fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known
     read.map_err(Fault::Endpoint)
 }
 
+/// The format of a request that goes no further, if its rule leads to a model at all.
+fn format_of(
+    serving: &Serving,
+    (rule, share): (&Rule, &Filters),
+    head: &RequestHead,
+    bytes: &[u8],
+) -> Option<Format> {
+    let is_model = |(_, choice): (u32, &BackendChoice)| match choice {
+        BackendChoice::Backend { index, .. } => {
+            backend_at(serving, *index).is_ok_and(|backend| matches!(backend.kind, BackendKind::Ai { .. }))
+        }
+        BackendChoice::Invalid => false,
+    };
+    let mut known = Known::default();
+    if rule.backends.iter().any(is_model) {
+        // An endpoint that is not served has a format all the same.
+        let target = plain::rewritten((&rule.filters, share), head, bytes, Vec::new());
+        let _ = endpoint_of(rule, head, &target, &mut known);
+    }
+    known.format
+}
+
 /// What a request asks for that has no body and may have none.
 fn no_body(message: &Message) -> Result<Ask, Fault> {
     match message.complete {
@@ -288,6 +370,11 @@ fn no_body(message: &Message) -> Result<Ask, Fault> {
     }
 }
 
+/// The host that a request is for; empty when it names none.
+fn host_of<'a>(head: &RequestHead, bytes: &'a [u8]) -> &'a [u8] {
+    head.host.map_or(&[][..], |host| host.of(bytes))
+}
+
 fn find_rule<'a>(
     serving: &'a Serving,
     routes: &Table,
@@ -297,7 +384,7 @@ fn find_rule<'a>(
     let path = head.path_of(bytes);
     url::check_path(path).map_err(|fault| Fault::Path(fault.reason()))?;
     let request = Request {
-        host: head.host.map_or(&[], |host| host.of(bytes)),
+        host: host_of(head, bytes),
         method: head.method_text.of(bytes),
         path,
         query: head.query.map(|query| query.of(bytes)),
@@ -308,7 +395,7 @@ fn find_rule<'a>(
         return Ok(found);
     }
     // Browsers ask about a request of another method, which is the one that a rule may be for.
-    let (_, asked) = filters::preflight(head, bytes).ok_or(Fault::NoRoute)?;
+    let (_, asked) = filters::announced(head, bytes).ok_or(Fault::NoRoute)?;
     let announced = routes.find(&Request { method: asked.method, ..request }).and_then(rule);
     announced.filter(|rule| rule.filters.cors.is_some()).ok_or(Fault::NoRoute)
 }
@@ -355,7 +442,7 @@ fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
 }
 
 fn asking<'a>(
-    known: &Known,
+    known: &'a Known<'a>,
     client: &'a Client,
     serving: &Serving,
     head: &'a RequestHead,
@@ -364,15 +451,17 @@ fn asking<'a>(
     rule: &'a Rule,
 ) -> Asking<'a> {
     let Client { memo, peer, .. } = client;
-    memo.borrow_mut().look_at(serving.in_force.generation, model, &rule.route);
-    Asking { head, bytes, peer: *peer, api_key: known.api_key, model, route: &rule.route, memo }
+    let identity = &known.identity;
+    memo.borrow_mut().look_at(serving.in_force.generation, identity, model, &rule.route);
+    let api_key = known.api_key.as_ref().map(KeyText::of_sha256);
+    Asking { head, bytes, peer: *peer, api_key, identity, model, route: &rule.route, memo }
 }
 
 fn note_request(
     record: &mut Record,
     head: &RequestHead,
     bytes: &[u8],
-    api_key: Option<u128>,
+    api_key: Option<&Digest>,
     named: &[Arc<str>],
 ) {
     record.method = bounded(head.method_text.of(bytes));

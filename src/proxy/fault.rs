@@ -1,5 +1,6 @@
 //! Everything that can keep a request from its answer, who is to blame, and what the client is told.
 
+use crate::access::Refusal;
 use crate::limit::{Allowance, KeyPart, Refused};
 use crate::llm::endpoint::Mismatch;
 use crate::llm::guard::Rejection;
@@ -30,6 +31,8 @@ pub(super) enum Fault {
     NoRoute,
     /// The host belongs to another HTTPS listener than the connection does.
     Misdirected,
+    /// The caller is not let in.
+    Denied(Refusal),
     /// The endpoint takes another method, or is known and not served.
     Endpoint(Mismatch),
     /// The provider of that name is not spoken to for clients of this format.
@@ -90,6 +93,7 @@ impl Fault {
             Fault::Path(_) | Fault::BadRequest { .. } => 400,
             Fault::NoRoute => 404,
             Fault::Misdirected => 421,
+            Fault::Denied(refusal) => refusal.status(),
             Fault::Endpoint(Mismatch::Method { .. }) => 405,
             Fault::Endpoint(Mismatch::NoSse) => 400,
             Fault::Endpoint(Mismatch::Unserved(_)) | Fault::Unpaired(..) => 501,
@@ -99,7 +103,7 @@ impl Fault {
             // As agentgateway answers when a webhook fails.
             Fault::Unjudged(_) => 503,
             Fault::Refused(_) => 429,
-            Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_)) => 401,
+            Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_) | KeyPart::Metadata(_)) => 401,
             Fault::MissingKey(..) => 400,
             // It is well-formed, and the model may exist: this gateway will not ask for it.
             Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
@@ -135,6 +139,7 @@ impl Fault {
             Fault::Misdirected => {
                 "this host is served under another TLS name; open a connection of its own for it".into()
             }
+            Fault::Denied(refusal) => refusal.message(),
             Fault::Endpoint(Mismatch::Method { allow, .. }) => {
                 format!("this endpoint takes {} requests only", allow.name()).into()
             }
@@ -194,7 +199,7 @@ impl Fault {
             Fault::BadRequest { param, .. } => {
                 Some(param).filter(|param| !param.is_empty()).map(String::as_str)
             }
-            Fault::Unpriced { .. } => Some("model"),
+            Fault::Unpriced { .. } | Fault::Denied(Refusal::Model(_)) => Some("model"),
             _ => None,
         }
     }
@@ -204,6 +209,16 @@ impl Fault {
         match self {
             Fault::Unpriced { .. } => Some("model_not_priced"),
             Fault::Rejected(_) => Some("content_filter"),
+            Fault::Denied(refusal) => refusal.code(),
+            _ => None,
+        }
+    }
+
+    /// The value of `WWW-Authenticate`, which every 401 has (RFC 9110 section 11.6.1).
+    pub(super) fn challenge(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Fault::Denied(refusal) => refusal.challenge(),
+            Fault::MissingKey(..) => Some("Bearer".into()).filter(|_| self.status() == Some(401)),
             _ => None,
         }
     }
@@ -218,6 +233,7 @@ impl Fault {
             Fault::ClientGone => Outcome::ClientGone,
             Fault::Rejected(_) | Fault::Unaskable | Fault::Unjudged(_) => Outcome::Rejected,
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
+            Fault::Denied(_) => Outcome::Denied,
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
             Fault::Blocked(_) | Fault::Busy => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
@@ -262,6 +278,7 @@ impl fmt::Display for Lacking<'_> {
             KeyPart::Header(name) => write!(f, "the header {name}"),
             KeyPart::Model => f.write_str("the name of a model"),
             KeyPart::Claim(name) => write!(f, "the claim {name} in its bearer token"),
+            KeyPart::Metadata(name) => write!(f, "an API key with {name} in its metadata"),
             KeyPart::Source => f.write_str("an address"),
             KeyPart::Route => f.write_str("a route"),
         }

@@ -18,28 +18,37 @@ pub(super) struct Asked<'a> {
     pub(super) manner: Manner<'a>,
 }
 
-/// Answers a request that `filters` leave nobody else to answer: a preflight, one to be redirected, one whose answer
-/// stands in the configuration. `None` says that it goes on; what CORS tells of its answer is with `entry` then.
-pub(super) async fn answer(
+/// Answers a preflight that one of `filters`, of a rule and of a share of it, says something to, the share's last. `None` says
+/// that the request is no such thing; what CORS tells of its answer is with `entry` then.
+pub(super) async fn preflight(
     client: &mut Client,
     entry: &mut Entry,
-    filters: &Filters,
+    filters: [&Filters; 2],
     asked: &Asked<'_>,
 ) -> Option<Then> {
-    if !filters.speak() {
-        return None;
-    }
     let Asked { head, bytes, manner, .. } = asked;
-    let mut lines = Vec::new();
-    if let Some(cors) = filters.cors.as_deref() {
-        if let Some((origin, preflight)) = preflight(head, bytes) {
+    for cors in filters.into_iter().filter_map(|filters| filters.cors.as_deref()) {
+        if let Some((origin, preflight)) = announced(head, bytes) {
+            let mut lines = Vec::new();
             cors.preflight(origin, &preflight, &mut lines);
-            return Some(
-                reply::own(client, entry, &Own { status: 200, lines: &lines, body: b"" }, manner).await,
-            );
+            let own = Own { status: 200, lines: &lines, body: b"" };
+            return Some(reply::own(client, entry, &own, manner).await);
         }
         note(cors, entry, head, bytes);
     }
+    None
+}
+
+/// Answers a request that `filters`, of a rule and of a share of it, leave nobody else to answer: one to be redirected, one whose
+/// answer stands in the configuration. `None` says that it goes on.
+pub(super) async fn answer(
+    client: &mut Client,
+    entry: &mut Entry,
+    filters: [&Filters; 2],
+    asked: &Asked<'_>,
+) -> Option<Then> {
+    let filters = filters.into_iter().find(|filters| filters.answer())?;
+    let mut lines = Vec::new();
     let (status, body) = match (&filters.redirect, filters.direct.as_deref()) {
         (Some(redirect), _) => {
             write::header(&mut lines, b"location", &location(redirect, asked));
@@ -57,11 +66,11 @@ pub(super) async fn answer(
         write::header(&mut lines, name.as_bytes(), value.as_bytes());
     }
     let own = Own { status, lines: &lines, body: body.as_bytes() };
-    Some(reply::own(client, entry, &own, manner).await)
+    Some(reply::own(client, entry, &own, &asked.manner).await)
 }
 
 /// Whether a browser asks what it may ask (Fetch, "CORS-preflight request"), from which origin, and for what.
-pub(super) fn preflight<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<(&'a [u8], Preflight<'a>)> {
+pub(super) fn announced<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<(&'a [u8], Preflight<'a>)> {
     if head.method != Method::Options {
         return None;
     }

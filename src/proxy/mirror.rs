@@ -4,6 +4,7 @@
 //! of its own: nothing waits for it, it is charged to nobody, and that it fails is counted and nothing else. What copies
 //! may hold has bounds of its own; a request beyond them is served and not copied.
 
+use super::admission;
 use super::call::Heads;
 use super::client::{Client, Message};
 use super::entry::Entry;
@@ -11,6 +12,7 @@ use super::fault::Fault;
 use super::plain::{self, To};
 use super::upstream::{Pool, Upstream};
 use super::worker::{Open, Serving, Worker};
+use crate::access::Identity;
 use crate::base::Span;
 use crate::config::Rule;
 use crate::route::filters::Filters;
@@ -66,6 +68,7 @@ impl Copies {
         (rule, share): (&Rule, &Filters),
         client: &Client,
         (head, bytes): (&RequestHead, &[u8]),
+        identity: &Identity<'_>,
         decoded: bool,
         entry: &Entry,
     ) -> Option<Copies> {
@@ -73,6 +76,7 @@ impl Copies {
         mirrors().next()?;
         let worker = &entry.worker;
         let target = plain::rewritten((&rule.filters, share), head, bytes, Vec::new());
+        let target = admission::without_key(identity, target);
         let mut list = Vec::new();
         for mirror in mirrors().filter(|mirror| mirror.takes(worker.random())) {
             let backend = serving.in_force.snapshot.backends.get(mirror.target as usize)?;
@@ -82,7 +86,7 @@ impl Copies {
                 continue;
             };
             let mut lines = Vec::new();
-            let to = To { rule, backend, edits: share, target: &target };
+            let to = To { rule, backend, edits: share, target: &target, identity };
             plain::head_lines(&to, client, (head, bytes), decoded, &mut lines);
             list.push(Copy { pool, head: lines, room });
         }
@@ -96,9 +100,10 @@ impl Copies {
         share: (&Rule, &Filters),
         client: &Client,
         (head, message): (&RequestHead, &Message),
+        identity: &Identity<'_>,
         entry: &Entry,
     ) -> Option<Copies> {
-        let mut copies = Copies::of(serving, share, client, (head, &message.bytes), true, entry)?;
+        let mut copies = Copies::of(serving, share, client, (head, &message.bytes), identity, true, entry)?;
         copies.push(message.body.of(&message.bytes));
         Some(copies)
     }

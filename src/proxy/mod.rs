@@ -4,10 +4,11 @@
 //! chooses who is asked, and asks again, `call` writes to them and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
 //! [`tls`], as those of clients are after their [`handshake`]),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
-//! that we make ourselves, `filters` those that a route asks for, `mirror` sends copies, `caller` who asks, `fault` what can go wrong, `policy` what
-//! operators make of requests and answers, `judge` whom guards ask about them, `pricing` what they cost, and `entry` the books: whatever
+//! that we make ourselves, `filters` those that a route asks for, `mirror` sends copies, `caller` who asks, `admission` who may, `fault` what
+//! can go wrong, `policy` what operators make of requests and answers, `judge` whom guards ask about them, `pricing` what they cost, and `entry` the books: whatever
 //! happens, it settles.
 
+mod admission;
 mod attempts;
 mod call;
 mod caller;

@@ -10,6 +10,7 @@ use super::mirror::Copies;
 use super::reply::{connection, limit_headers};
 use super::upstream::Upstream;
 use super::worker::{Serving, Worker};
+use crate::access::Identity;
 use crate::base::{Span, Tick};
 use crate::config::{Backend, Retry, Rule, Timeouts};
 use crate::route::filters::{Filters, rewritten_target};
@@ -29,6 +30,8 @@ pub(super) struct To<'a> {
     pub(super) edits: &'a Filters,
     /// Path and query after the rewrite.
     pub(super) target: &'a [u8],
+    /// Who asks, as far as that was validated: what it showed for that is not the host's to see.
+    pub(super) identity: &'a Identity<'a>,
 }
 
 /// How we are called in `Via`.
@@ -47,7 +50,8 @@ pub(super) async fn serve(
     let settings = &serving.in_force.snapshot.settings;
     let body = BodyReader::new(head.framing, settings.requests.body_bytes).map_err(Fault::Body)?;
     let pool = serving.pools.get(to.backend.target as usize).ok_or(Fault::NoBackend)?;
-    let copies = Copies::of(serving, (to.rule, to.edits), client, (head, &message.bytes), false, entry);
+    let filters = (to.rule, to.edits);
+    let copies = Copies::of(serving, filters, client, (head, &message.bytes), to.identity, false, entry);
     let (framing, at, spans) = (head.framing, head.len, client.spare_spans());
     let mut upload = Upload { body, framing, at, spans, copies };
     let last = whole_deadline(entry.started, to.rule.timeouts.request);
@@ -197,7 +201,7 @@ pub(super) fn head_lines(
                 | Known::XForwardedHost
         );
         let undone = decoded && header.known == Known::ContentEncoding;
-        ours || undone || !rule.keeps(name) || !share.keeps(name)
+        ours || undone || to.identity.hides(header, name) || !rule.keeps(name) || !share.keeps(name)
     });
     for (name, value) in rule.written().chain(share.written()) {
         write::header(out, name.as_bytes(), value.as_bytes());

@@ -69,6 +69,9 @@ pub(super) async fn fault(
     if let Some(wait) = wait {
         retry_after(out, wait);
     }
+    if let Some(challenge) = fault.challenge() {
+        write::header(out, b"www-authenticate", challenge.as_bytes());
+    }
     if let Fault::Endpoint(Mismatch::Method { allow, .. }) = fault {
         write::header(out, b"allow", allow.name().as_bytes());
     }
@@ -101,6 +104,7 @@ fn wait(fault: &Fault) -> Option<Duration> {
     match fault {
         Fault::Refused(refused) => Some(refused.wait.unwrap_or(SOON)),
         Fault::Busy | Fault::Ungranted => Some(SOON),
+        Fault::Denied(refusal) if refusal.status() == 503 => Some(SOON),
         _ => None,
     }
 }

@@ -4,12 +4,13 @@ use super::changes::Changes;
 use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
 use super::upstream::Pool;
+use crate::access::jwt::{KeyRing, Keys};
 use crate::base::Moment;
-use crate::config::{Backend, BackendKind, Credential, Fetched};
+use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource};
 use crate::limit::Book;
 use crate::llm::auth::aws::Signer;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
-use crate::mail::{Board, Desk, InForce, Keyring, Resolved, Sheet, ToWorker};
+use crate::mail::{Board, Desk, InForce, KeySets, Keyring, Resolved, Sheet, ToWorker};
 use crate::route::failover::Health;
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
@@ -89,6 +90,8 @@ pub(super) struct Serving {
     pub(super) signers: RefCell<Vec<Option<Signer>>>,
     /// By backend of the snapshot, of those whose credential is fetched, the last that came. Shared in this thread alone.
     fetched: RefCell<Vec<Option<Rc<Fetched>>>>,
+    /// What validates the tokens of callers.
+    pub(super) key_ring: KeyRing,
     /// By listener of the snapshot how each of its HTTPS listeners shakes hands.
     pub(super) https: Vec<Vec<Arc<ServerConfig>>>,
 }
@@ -123,6 +126,9 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     if let Some(keyring) = board.keyring() {
         worker.take(&keyring);
     }
+    if let Some(keys) = board.keys() {
+        worker.take_keys(&keys);
+    }
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
     for (index, socket) in sockets.into_iter().enumerate() {
         executor::spawn(accept(worker.clone(), Listener::new(&ring, socket), index), |_| {});
@@ -136,6 +142,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
             ToWorker::Adopt(generation) => worker.adopt(generation),
             ToWorker::Resolved(resolved) => worker.learn(&resolved),
             ToWorker::Keyring(keyring) => worker.take(&keyring),
+            ToWorker::Keys(keys) => worker.take_keys(&keys),
             ToWorker::Granted => worker.grants.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
@@ -356,6 +363,13 @@ impl Worker {
         }
     }
 
+    fn take_keys(&self, keys: &KeySets) {
+        let serving = self.serving();
+        if keys.generation == serving.in_force.generation {
+            serving.key_ring.set(&keys.by_source);
+        }
+    }
+
     fn learn(&self, resolved: &Resolved) {
         let serving = self.serving();
         if resolved.generation == serving.in_force.generation {
@@ -378,8 +392,10 @@ impl Serving {
         let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
         let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
         let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
+        let keys = in_force.snapshot.jwks.iter().map(|source| keys_of(source, before)).collect();
+        let key_ring = KeyRing::new(keys, in_force.key_wishes.clone());
         let (health, signers, fetched) = (RefCell::new(health), RefCell::new(signers), RefCell::new(fetched));
-        Serving { pools, health, signers, fetched, https, in_force }
+        Serving { pools, health, signers, fetched, key_ring, https, in_force }
     }
 
     /// The credential of a backend that has it fetched.
@@ -395,6 +411,16 @@ fn fetched_for(backend: &Backend, before: Option<&Serving>) -> Option<Rc<Fetched
     let is_same = |other: &Backend| other.origin().is_some_and(|origin| origin.id == id);
     let place = before.in_force.snapshot.backends.iter().position(is_same)?;
     before.fetched(u32::try_from(place).ok()?)
+}
+
+/// The keys of a source that are written down, or that had come before a reload.
+fn keys_of(source: &JwksSource, before: Option<&Serving>) -> Option<Arc<Keys>> {
+    if let JwksOrigin::Inline(keys) = &source.origin {
+        return Some(keys.clone());
+    }
+    let before = before?;
+    let sources = &before.in_force.snapshot.jwks;
+    before.key_ring.keys(sources.iter().position(|other| other.name == source.name)?)
 }
 
 fn signer_of(backend: &Backend) -> Option<Signer> {

@@ -31,9 +31,9 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Whether a request may be answered by these alone, or its answer told more than its backend says.
-    pub fn speak(&self) -> bool {
-        self.cors.is_some() || self.direct.is_some() || self.redirect.is_some()
+    /// Whether these answer every request by themselves. Preflights they may answer besides.
+    pub fn answer(&self) -> bool {
+        self.direct.is_some() || self.redirect.is_some()
     }
 
     /// The `Host` that these filters of a rule, or rather those of its backend, `share`, want upstream.

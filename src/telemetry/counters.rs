@@ -8,10 +8,10 @@
 
 pub use super::cells::{Counter, Gauge};
 use super::lists::{
-    CHECKS, GUARDS, Generation, GuardChecks, Lost, LostTotals, Outcomes, PHASES, SizeTotals, Statuses,
-    TokenSizes, Unpriced,
+    CHECKS, Denials, GUARDS, Generation, GuardChecks, Lost, LostTotals, Outcomes, PHASES, SizeTotals,
+    Statuses, TokenSizes, Unpriced,
 };
-pub use super::lists::{LOSSES, PAID, STATUSES, TOKEN_TYPES};
+pub use super::lists::{DENIALS, LOSSES, PAID, STATUSES, TOKEN_TYPES};
 use super::record::Outcome;
 use crate::base::Tokens;
 
@@ -173,6 +173,8 @@ numbers! {
     outcomes: Outcomes => [u64; Outcome::ALL.len()],
     /// Requests whose model has no price: see [`PAID`].
     unpriced: Unpriced => [u64; PAID.len()],
+    /// Requests that were not let in: see [`DENIALS`].
+    denials: Denials => [u64; DENIALS.len()],
     /// What translated requests lost: see [`LOSSES`].
     lost: Lost => LostTotals,
     /// Looks of guards: see [`GuardChecks`].

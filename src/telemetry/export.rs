@@ -9,7 +9,7 @@ use super::histogram::{
     Buckets, CONNECT_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, Latencies, Latency, PER_OUTPUT_TOKEN_BOUNDS_US,
     PROCESSING_BOUNDS_US, REQUEST_BOUNDS_US,
 };
-use super::lists::{LOSSES, PAID, STATUSES, SizeTotals, TOKEN_TYPES, check_labels};
+use super::lists::{DENIALS, LOSSES, PAID, STATUSES, SizeTotals, TOKEN_TYPES, check_labels};
 use super::prometheus::{Exposition, Family, Kind, Labels};
 use super::record::Outcome;
 
@@ -130,6 +130,11 @@ fn requests(totals: &Totals, exposition: &mut Exposition<'_>) {
     let mut family = exposition.family("tollgate_price_unknown_total", Kind::Counter, help);
     for (vendor, count) in PAID.iter().zip(&totals.unpriced) {
         family.sample(&[("provider", vendor)], *count);
+    }
+    let help = "Requests that were not let in, by the reason.";
+    let mut family = exposition.family("tollgate_denials_total", Kind::Counter, help);
+    for (reason, count) in DENIALS.iter().zip(&totals.denials) {
+        family.sample(&[("reason", reason)], *count);
     }
     let help = "Things that translated requests asked for and their provider's format cannot say.";
     let mut family = exposition.family("tollgate_translation_lost_total", Kind::Counter, help);

@@ -105,6 +105,37 @@ impl Unpriced {
     }
 }
 
+/// What the label `reason` says of callers that were not let in.
+pub const DENIALS: [&str; 11] = [
+    "no_key",
+    "unknown_key",
+    "expired_key",
+    "no_token",
+    "bad_token",
+    "expired_token",
+    "no_issuer_keys",
+    "model",
+    "address",
+    "rules",
+    "other",
+];
+
+/// Requests that were not let in, by the reason.
+#[derive(Debug, Default)]
+pub struct Denials([Counter; DENIALS.len()]);
+
+impl Denials {
+    /// Counts one request.
+    pub fn count(&self, reason: &str) {
+        let place = DENIALS.iter().position(|known| *known == reason).unwrap_or(DENIALS.len() - 1);
+        self.0[place].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [u64; DENIALS.len()]) {
+        add_all(&self.0, sums);
+    }
+}
+
 /// What the label `what` says of things that a translation could not carry: the names of [`base::LOSSES`], then all others.
 pub const LOSSES: [&str; base::LOSSES.len() + 1] = {
     let mut names = ["other"; base::LOSSES.len() + 1];

@@ -76,6 +76,9 @@ pub struct Record {
     pub headers: Headers,
     /// Which guard rejected the request or its answer.
     pub guard: Option<GuardName>,
+    /// What the caller is called that was let in: the name of its API key, its user or its token's subject; empty where
+    /// nobody had to know.
+    pub identity: ArrayString<64>,
 }
 
 /// By which price an exchange was counted.
@@ -119,6 +122,7 @@ impl Record {
             price: None,
             headers: Headers::none(),
             guard: None,
+            identity: ArrayString::new_const(),
         }
     }
 
@@ -160,6 +164,7 @@ impl Record {
             price,
             headers,
             guard,
+            identity,
         } = self;
         (*time, *by, *from) = (time_unix_ms, worker, client);
         route.erase();
@@ -171,6 +176,7 @@ impl Record {
         path.clear();
         model_asked.clear();
         model_used.clear();
+        identity.clear();
         (*format, *provider, *first_byte_us) = (None, None, None);
         (*rule, *status, *streamed, *attempts) = (0, 0, false, 0);
         (*cost_nano_usd, *duration_us, *bytes_in, *bytes_out) = (0, 0, 0, 0);
@@ -192,7 +198,7 @@ impl Record {
     /// `cached_input`, `cache_write`, `output`, `reasoning`, `cache_write_1h`, `audio_input`, `audio_output`},
     /// `cost_nano_usd`, `limits` [{`rule`, `unit`, `admitted`, `reserved`, `settled`, `balance_after`,
     /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`,
-    /// `headers`, `guard`.
+    /// `headers`, `guard`, `identity`.
     /// New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
@@ -226,6 +232,7 @@ impl Record {
             Some(guard) => json.quoted("guard", guard),
             None => json.text("guard", None),
         }
+        json.text("identity", non_empty(&self.identity));
         json.end();
         out.push(b'\n');
     }
@@ -350,6 +357,7 @@ mod tests {
         record.price = Some(Priced { payee: Payee::named("anthropic"), source: PriceSource::Listed });
         record.headers.note(&"x-team".into(), Some(b"red"));
         record.headers.note(&"x-none".into(), None);
+        record.identity = bounded(b"batch");
         record
     }
 
@@ -367,7 +375,8 @@ mod tests {
             r#""balance_after":19,"retry_after_ms":3},{"rule":"ns/p/\"tpm\"","unit":"tokens","#,
             r#""admitted":false,"reserved":1,"settled":2,"balance_after":-5,"retry_after_ms":3}],"#,
             r#""first_byte_us":250000,"duration_us":1750000,"bytes_in":2048,"bytes_out":65536,"#,
-            r#""attempts":2,"outcome":"completed","price":"listed","headers":{"x-team":"red","x-none":null},"guard":"response/1 webhook"}"#,
+            r#""attempts":2,"outcome":"completed","price":"listed","headers":{"x-team":"red","x-none":null},"guard":"response/1 webhook","#,
+            r#""identity":"batch"}"#,
             "\n",
         );
         assert_eq!(line(&full()), expected);
@@ -382,7 +391,8 @@ mod tests {
             r#""usage":{"source":"none","input":0,"cached_input":0,"cache_write":0,"output":0,"#,
             r#""reasoning":0,"cache_write_1h":0,"audio_input":0,"audio_output":0},"cost_nano_usd":0,"#,
             r#""limits":[],"first_byte_us":null,"duration_us":0,"#,
-            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null,"headers":{},"guard":null}"#,
+            r#""bytes_in":0,"bytes_out":0,"attempts":0,"outcome":"fault","price":null,"headers":{},"guard":null,"#,
+            r#""identity":null}"#,
             "\n",
         );
         assert_eq!(line(&Record::begun(0, 0, client())), expected);
@@ -428,6 +438,6 @@ mod tests {
     #[test]
     fn records_stay_small() {
         // Thousands may wait in boxes; this says so to whoever adds a field.
-        assert!(size_of::<Record>() <= 1344, "{} bytes", size_of::<Record>());
+        assert!(size_of::<Record>() <= 1408, "{} bytes", size_of::<Record>());
     }
 }

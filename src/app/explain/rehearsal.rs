@@ -5,8 +5,11 @@ use super::asked::Request;
 use super::witness::{Seen, Witness};
 use crate::app::gateway::{Gateway, Life};
 use crate::base::Secret;
-use crate::config::{BackendKind, Credential, Listener, RecordsTo, Snapshot, Target};
+use crate::config::{
+    BackendKind, Credential, JwksOrigin, JwksSource, Listener, RecordsTo, Signs, Snapshot, Target,
+};
 use crate::limit::Account;
+use crate::llm::auth::aws::Credentials;
 use crate::runtime::clock;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -25,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const ANSWER_MAX: u64 = 1 << 20;
 /// In place of what would have to be fetched.
 const FETCHED: &str = "(fetched)";
+/// The same where letters and digits are wanted.
+const FETCHED_KEY: &str = "FETCHED";
 
 /// What became of the request.
 pub(super) struct Became {
@@ -46,7 +51,7 @@ pub(super) fn rehearse(mut snapshot: Snapshot, place: usize, request: &Request) 
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     let witness = Witness::start().map_err(told("the witness"))?;
     let log = Log::create().map_err(told("a file for the access record"))?;
-    make_harmless(&mut snapshot, witness.address, &log.0);
+    make_harmless(&mut snapshot, witness.address, &log.0)?;
     let https = snapshot.listeners.get(place).is_some_and(|listener| !listener.https.is_empty());
     let gateway = Gateway::start(snapshot, Life::default())?;
     let address = *gateway.addresses.get(place).ok_or("there is no such listener")?;
@@ -66,18 +71,20 @@ pub(super) fn capacity(account: &Account) -> u64 {
     account.terms().capacity()
 }
 
-fn make_harmless(snapshot: &mut Snapshot, witness: SocketAddr, log: &Path) {
+fn make_harmless(snapshot: &mut Snapshot, witness: SocketAddr, log: &Path) -> Result<(), String> {
     for Listener { bind, .. } in &mut snapshot.listeners {
         *bind = SocketAddr::from(([127, 0, 0, 1], 0));
     }
     let here = || Target { host: witness.ip().to_string(), port: witness.port(), tls: None };
     snapshot.targets.iter_mut().for_each(|target| *target = here());
     for backend in &mut snapshot.backends {
-        if let BackendKind::Ai { credential, .. } = &mut backend.kind
-            && let Credential::Google { .. } = credential
-        {
-            let value = Secret::new(format!("Bearer {FETCHED}").into_bytes());
-            *credential = Credential::Static { name: "authorization".into(), value };
+        if let BackendKind::Ai { credential, .. } = &mut backend.kind {
+            stand_in(credential)?;
+        }
+    }
+    for JwksSource { origin, .. } in &mut snapshot.jwks {
+        if let JwksOrigin::Url { .. } = origin {
+            *origin = JwksOrigin::Unasked;
         }
     }
     let settings = &mut snapshot.settings;
@@ -86,6 +93,25 @@ fn make_harmless(snapshot: &mut Snapshot, witness: SocketAddr, log: &Path) {
     settings.admin.address = None;
     (settings.workers.cores, settings.workers.pin) = (Some(1), false);
     settings.timeouts.drain = Duration::from_millis(100);
+    Ok(())
+}
+
+/// Puts something in the place of a credential that would have to be fetched.
+fn stand_in(credential: &mut Credential) -> Result<(), String> {
+    match credential {
+        Credential::Google(_) => {
+            let value = Secret::new(format!("Bearer {FETCHED}").into_bytes());
+            *credential = Credential::Static { name: "authorization".into(), value };
+        }
+        Credential::Aws { signs, .. } if matches!(signs, Signs::Fetched(_)) => {
+            // Those that are fetched come with a token, but for keys in a file.
+            let part = |name: &str| Some(if name == "accessKey" { FETCHED_KEY } else { FETCHED }.as_bytes());
+            let credentials = Credentials::from_secret(part).map_err(|fault| fault.to_string())?;
+            *signs = Signs::With(Arc::new(credentials));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn ask(address: SocketAddr, https: bool, request: &Request) -> io::Result<Vec<u8>> {

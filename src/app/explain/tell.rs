@@ -3,7 +3,7 @@
 use super::rehearsal::{Became, capacity};
 use super::witness::Seen;
 use crate::app::screen::{Ink, field, paint};
-use crate::config::{Backend, Snapshot, Target};
+use crate::config::{Backend, JwksOrigin, JwksSource, Rule, Snapshot, Target};
 use crate::limit::Amount;
 use crate::route::why::Judged;
 use serde_json::Value;
@@ -33,6 +33,8 @@ pub(super) struct Known {
     backends: Vec<(String, String)>,
     /// By name, what limits allow.
     limits: Vec<(String, String)>,
+    /// By name of the rule, the sources of issuers' keys that would have to be asked.
+    unasked: Vec<(String, String)>,
 }
 
 impl Known {
@@ -45,8 +47,26 @@ impl Known {
             .iter()
             .map(|backend| (backend.name.to_string(), place(backend).unwrap_or_default()));
         let limits = snapshot.limits.iter().map(|rule| (rule.name.to_string(), rule.allowance().to_string()));
-        Known { listener, judged: judged.collect(), backends: backends.collect(), limits: limits.collect() }
+        let unasked = snapshot.rules.iter().flat_map(|rule| unasked(snapshot, rule));
+        Known {
+            listener,
+            judged: judged.collect(),
+            backends: backends.collect(),
+            limits: limits.collect(),
+            unasked: unasked.collect(),
+        }
     }
+}
+
+/// The sources of keys for tokens of a rule's callers that are URLs, each with the rule's name.
+fn unasked<'a>(snapshot: &'a Snapshot, rule: &'a Rule) -> impl Iterator<Item = (String, String)> + 'a {
+    let tokens = rule.access.iter().filter_map(|access| access.tokens.as_deref());
+    let sources = tokens.flat_map(|tokens| &tokens.verifier.issuers).map(|issuer| issuer.source as usize);
+    let urls = sources.filter_map(|source| match snapshot.jwks.get(source)? {
+        JwksSource { name, origin: JwksOrigin::Url { .. } } => Some(name.clone()),
+        _ => None,
+    });
+    urls.map(|name| (rule.name.to_string(), name))
 }
 
 /// All of it. `balances` are lines that a running gateway said of accounts, by id.
@@ -58,8 +78,16 @@ pub(super) fn text(known: &Known, became: &Became, balances: &[(u128, String)], 
         Some(route) => out += &field(0, "rule", &format!("HTTPRoute {route}/{}", record["rule"])),
         None => out += &field(0, "rule", "none takes it"),
     }
-    if let Some(key) = word("key") {
-        out += &field(0, "caller", &format!("key sha256:{key}"));
+    let key = word("key").map(|key| format!("key sha256:{key}"));
+    let caller: Vec<String> =
+        key.into_iter().chain(word("identity").map(|name| format!("known as {name}"))).collect();
+    if !caller.is_empty() {
+        out += &field(0, "caller", &caller.join(", "));
+    }
+    let rule = word("route").map(|route| format!("{route}/{}", record["rule"]));
+    for (_, source) in known.unasked.iter().filter(|(name, _)| Some(name) == rule.as_ref()) {
+        let meaning = "are not fetched here, so that a token of their issuer cannot be verified";
+        out += &field(0, "unknown", &format!("the keys of {source} {meaning}"));
     }
     if let Some(format) = word("format") {
         let model = word("model_asked").unwrap_or("no model");

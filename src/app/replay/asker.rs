@@ -23,11 +23,12 @@ pub(super) struct Asker<'a> {
     pub(super) digests: &'a Digests,
 }
 
-/// Whether records can say what that part of a key was: headers only if they were told to hold them, claims never.
+/// Whether records can say what that part of a key was: headers only if they were told to hold them, claims and what is said of
+/// API keys never: the name of a caller may be either's.
 pub(super) fn is_known(past: &Past, part: &KeyPart) -> bool {
     match part {
         KeyPart::Header(name) => past.headers.contains_key(&**name),
-        KeyPart::Claim(_) => false,
+        KeyPart::Claim(_) | KeyPart::Metadata(_) => false,
         KeyPart::ApiKey | KeyPart::Source | KeyPart::Model | KeyPart::Route => true,
     }
 }
@@ -40,7 +41,7 @@ impl Asker<'_> {
             KeyPart::Source => self.past.client.to_canonical().to_string(),
             KeyPart::Model => self.model.to_owned(),
             KeyPart::Route => self.past.route.to_string(),
-            KeyPart::Claim(_) => return None,
+            KeyPart::Claim(_) | KeyPart::Metadata(_) => return None,
         };
         Some(value).filter(|value| !value.is_empty())
     }

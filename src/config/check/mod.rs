@@ -67,6 +67,7 @@ pub(crate) fn compile(
         limits: policies.limits,
         targets: backends.targets,
         services,
+        jwks: policies.issuers.sources,
         settings: effective.settings,
         catalogue,
         report: Default::default(),
@@ -74,6 +75,7 @@ pub(crate) fn compile(
     };
     prices::warn(&world, &snapshot);
     snapshot.report.lines = report::lines(&snapshot, &attached.told, &policies.told);
+    snapshot.report.lines.extend(policies.issuers.told);
     snapshot.report.lines.extend(prices::lines(&snapshot));
     snapshot.report.lines.extend(clouds::lines(&snapshot));
     snapshot

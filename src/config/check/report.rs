@@ -2,6 +2,7 @@
 
 use super::attach;
 use super::policies::{PolicyKind, Told};
+use crate::access;
 use crate::config::diagnostic::listing;
 use crate::config::snapshot::{
     Backend, BackendChoice, BackendKind, HttpsListener, Listener, Rule, Snapshot, Target,
@@ -26,9 +27,10 @@ pub(super) fn lines(snapshot: &Snapshot, told: &[Vec<attach::Told>], policies: &
             };
             let matches = matches(&way.matches);
             let policy = rule.policy.as_ref().map_or(String::new(), |policy| policy_part(snapshot, policy));
+            let callers = rule.access.as_ref().map_or(String::new(), |access| access_part(access));
             let filters = filters_part(snapshot, rule);
             lines.push(format!(
-                "  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}{filters}",
+                "  HTTPRoute {}: {host}, {matches} -> {answer}{counted}{policy}{callers}{filters}",
                 rule.name
             ));
         }
@@ -123,6 +125,31 @@ fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
     }
 }
 
+/// `; callers: 2 rules of addresses, tokens of 1 issuer (Strict), 3 API keys (Optional), 1 rule`
+fn access_part(access: &access::Policy) -> String {
+    let counted = |count: usize, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        many => Some(format!("{many} {more}")),
+    };
+    let keys = |keys: &access::Keys| {
+        let count = counted(keys.len(), "API key", "API keys").unwrap_or("no API key".into());
+        format!("{count} ({})", keys.mode().name())
+    };
+    let tokens = |tokens: &access::Tokens| {
+        let count = counted(tokens.verifier.issuers.len(), "issuer", "issuers").unwrap_or("nobody".into());
+        format!("tokens of {count} ({})", tokens.mode.name())
+    };
+    let parts = [
+        counted(access.network.len(), "rule of addresses", "rules of addresses"),
+        access.tokens.as_deref().map(tokens),
+        access.keys.as_deref().map(keys),
+        counted(access.rules.len(), "rule", "rules"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("; callers: {}", parts.join(", "))
+}
+
 /// `; overrides model; defaults temperature; 2 aliases; 1 turn before and 0 behind`
 fn policy_part(snapshot: &Snapshot, policy: &Policy) -> String {
     let mut parts = String::new();
@@ -188,6 +215,7 @@ fn key(limit: &limit::Rule) -> String {
         KeyPart::Model => "model".into(),
         KeyPart::Route => "route".into(),
         KeyPart::Claim(name) => format!("claim {name}"),
+        KeyPart::Metadata(name) => format!("metadata {name}"),
     };
     let parts: Vec<String> = limit.key.iter().map(part).collect();
     let missing = match limit.on_missing {

@@ -54,6 +54,7 @@ pub(super) fn compile(
         timeouts: timeouts(&rule.timeouts, settings),
         tokenizer: in_force.tokenizer,
         policy: in_force.ai.map(|ai| ai.policy),
+        access: in_force.access.map(|access| access.policy),
         strict: strict(world, route),
         retry: rule.retry.as_ref().map(retry),
     }

@@ -1,6 +1,7 @@
-//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse` and
-//! `backend.ai` are understood.
+//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse`, what
+//! `traffic` and `frontend.networkAuthorization` demand of callers, and `backend.ai` are understood.
 
+use super::access::{self, Access, Authorization};
 use super::ai::{self, Ai};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
@@ -20,6 +21,7 @@ pub(crate) struct AgentgatewayPolicy {
     pub(crate) ai: Option<Ai>,
     pub(crate) cors: Option<Located<Cors>>,
     pub(crate) direct: Option<Located<DirectResponse>>,
+    pub(crate) access: Access,
 }
 
 /// An entry of `local`.
@@ -40,7 +42,7 @@ const ENTRIES_MAX: usize = 16;
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// Every other field of `traffic`; each changes what happens to a request.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 12] = [
     "phase",
     "transformation",
     "extProc",
@@ -50,13 +52,14 @@ const OTHERS: [&str; 15] = [
     "hostRewrite",
     "timeouts",
     "retry",
-    "authorization",
-    "jwtAuthentication",
     "basicAuthentication",
-    "apiKeyAuthentication",
     "buffer",
     "delay",
 ];
+
+/// Every other field of `frontend`.
+const FRONTEND_OTHERS: [&str; 8] =
+    ["tcp", "tls", "http", "proxyProtocol", "connect", "accessLog", "tracing", "metrics"];
 
 /// Every other field of `backend`.
 const BACKEND_OTHERS: [&str; 9] =
@@ -65,15 +68,17 @@ const BACKEND_OTHERS: [&str; 9] =
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
     spec.fields(|fields| {
         let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute]);
-        fields.unsupported(&["frontend", "strategy"], "remove it");
+        fields.unsupported(&["strategy"], "remove it");
+        let frontend = fields.get("frontend").map(|field| field.fields(|fields| frontend(fields, &targets)));
         let ai = fields.get("backend").map(|field| field.fields(backend));
-        let traffic = match ai {
-            Some(_) => fields.get("traffic"),
-            None => fields.need("traffic"),
+        let traffic = match ai.is_some() || frontend.is_some() {
+            true => fields.get("traffic"),
+            false => fields.need("traffic"),
         };
         let traffic = traffic.and_then(|field| field.fields(self::traffic)).unwrap_or_default();
-        let Traffic { entries, cors, direct } = traffic;
-        Some(AgentgatewayPolicy { targets, entries, ai: ai.flatten(), cors, direct })
+        let Traffic { entries, access, cors, direct } = traffic;
+        let access = Access { network: frontend.flatten(), ..access };
+        Some(AgentgatewayPolicy { targets, entries, ai: ai.flatten(), cors, direct, access })
     })
 }
 
@@ -81,20 +86,38 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
 #[derive(Default)]
 struct Traffic {
     entries: Vec<Entry>,
+    access: Access,
     cors: Option<Located<Cors>>,
     direct: Option<Located<DirectResponse>>,
 }
 
 fn traffic(fields: &mut Fields<'_>) -> Option<Traffic> {
     fields.unsupported(&OTHERS, "remove it");
+    let says_more = access::FIELDS.iter().any(|name| fields.has(name));
+    let access = access::agentgateway(fields);
     let cors = fields.get("cors").map(|field| located(&field, field.fields(cors::read)));
     let direct = fields.get("directResponse").map(|field| located(&field, directresponse::read(&field)));
-    let limit = match cors.is_some() || direct.is_some() {
+    let limit = match says_more || cors.is_some() || direct.is_some() {
         true => fields.get("rateLimit"),
         false => fields.need("rateLimit"),
     };
     let entries = limit.and_then(|field| field.fields(rate_limit)).unwrap_or_default();
-    Some(Traffic { entries, cors: cors.flatten(), direct: direct.flatten() })
+    Some(Traffic { entries, access, cors: cors.flatten(), direct: direct.flatten() })
+}
+
+/// What is asked of connections, which only a Gateway has.
+fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<Located<Authorization>> {
+    fields.unsupported(&FRONTEND_OTHERS, "remove it");
+    let network = match FRONTEND_OTHERS.iter().any(|name| fields.has(name)) {
+        true => fields.get("networkAuthorization"),
+        false => fields.need("networkAuthorization"),
+    };
+    let network = network.and_then(|field| access::network(&field));
+    if targets.iter().any(|target| target.kind != TargetKind::Gateway) {
+        let help = "write a policy of its own, whose targetRefs name Gateways alone";
+        fields.faults().fault_with_help(fields.at(), "frontend applies to Gateways alone", help);
+    }
+    network
 }
 
 fn backend(fields: &mut Fields<'_>) -> Option<Ai> {

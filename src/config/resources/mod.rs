@@ -1,8 +1,10 @@
 //! Resources as their users typed them: one file per kind, every value with its place, nothing resolved.
 
+pub(crate) mod access;
 pub(crate) mod agentgatewaypolicy;
 pub(crate) mod ai;
 pub(crate) mod backend;
+pub(crate) mod configmap;
 pub(crate) mod cors;
 pub(crate) mod directresponse;
 pub(crate) mod filters;
@@ -43,6 +45,7 @@ pub(crate) struct Resource<T> {
 #[derive(Default)]
 pub(crate) struct Resources {
     pub(crate) secrets: Vec<Resource<secret::Secret>>,
+    pub(crate) config_maps: Vec<Resource<configmap::ConfigMap>>,
     pub(crate) gateways: Vec<Resource<gateway::Gateway>>,
     pub(crate) routes: Vec<Resource<httproute::HttpRoute>>,
     pub(crate) backends: Vec<Resource<backend::Backend>>,
@@ -65,6 +68,7 @@ pub(crate) struct Resources {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Kind {
     Secret,
+    ConfigMap,
     Gateway,
     HttpRoute,
     Backend,
@@ -81,8 +85,9 @@ enum Kind {
 }
 
 /// Every kind by name, with the API versions under which it is understood.
-const KINDS: [(&str, Kind, &[&str]); 14] = [
+const KINDS: [(&str, Kind, &[&str]); 15] = [
     ("Secret", Kind::Secret, &["v1"]),
+    ("ConfigMap", Kind::ConfigMap, &["v1"]),
     ("Gateway", Kind::Gateway, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("Backend", Kind::Backend, &["gateway.kgateway.dev/v1alpha1"]),
@@ -171,6 +176,10 @@ impl Resources {
             fields.pass_over(&["spec"]); // what it keeps until it is deleted
             return self.add(kind, meta, Some(()), fields.faults(), |all| &mut all.namespaces);
         }
+        if kind == Kind::ConfigMap {
+            let spec = configmap::read(fields);
+            return self.add(kind, meta, spec, fields.faults(), |all| &mut all.config_maps);
+        }
         let (spec, faults) = (fields.need("spec"), fields.faults());
         match (kind, spec.as_ref()) {
             (Kind::Gateway, spec) => {
@@ -210,7 +219,7 @@ impl Resources {
             (Kind::Service, spec) => {
                 self.add(kind, meta, spec.and_then(service::read), faults, |all| &mut all.services);
             }
-            (Kind::List | Kind::Secret | Kind::Namespace, _) => {} // read above
+            (Kind::List | Kind::Secret | Kind::ConfigMap | Kind::Namespace, _) => {} // read above
         }
     }
 

@@ -1,6 +1,7 @@
 use crate::base::base64;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
+use std::collections::HashSet;
 
 /// A Secret of core/v1.
 pub(crate) struct Secret {
@@ -54,9 +55,10 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
         let value = value.text().map_or(refused, |text| text.map(SecretText::Template));
         entries.push(Entry { key: key.value, value });
     }
+    let named: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
     for (key, value) in data {
         let value = Located { value: decode(&value).unwrap_or(SecretText::Refused), at: value.at() };
-        if entries.iter().all(|entry| entry.key != key.value) {
+        if !named.contains(&key.value) {
             entries.push(Entry { key: key.value, value });
         }
     }

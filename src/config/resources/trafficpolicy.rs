@@ -1,3 +1,4 @@
+use super::access::{self, Access};
 use super::ai::{self, Ai};
 use super::cors;
 use super::limitpolicy::key::{self as keys, rank};
@@ -15,6 +16,7 @@ pub(crate) struct TrafficPolicy {
     pub(crate) bucket: Option<TokenBucket>,
     pub(crate) ai: Option<Ai>,
     pub(crate) cors: Option<Located<Cors>>,
+    pub(crate) access: Access,
 }
 
 /// `rateLimit.local.tokenBucket`; the bucket starts full.
@@ -32,7 +34,7 @@ pub(crate) struct TokenBucket {
 pub(crate) const UNITS: [(&str, Unit); 2] = [("requests", Unit::Requests), ("tokens", Unit::Tokens)];
 
 /// Every other field of the resource; each changes what happens to a request.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 11] = [
     "autoHostRewrite",
     "buffer",
     "compression",
@@ -41,7 +43,6 @@ const OTHERS: [&str; 12] = [
     "extProc",
     "headerModifiers",
     "jwt",
-    "rbac",
     "retry",
     "timeouts",
     "transformation",
@@ -60,12 +61,15 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
         let ai = fields.get("ai").map(|field| ai::kgateway(&field));
         let limit = fields.get("rateLimit").map(|limit| limit.fields(rate_limit));
         let cors = fields.get("cors").map(|field| located(&field, field.fields(kgateway_cors)));
-        if limit.is_none() && ai.is_none() && cors.is_none() && !others_given {
-            let help = "write rateLimit.local.tokenBucket, ai, or cors";
+        let rbac = fields.get("rbac").map(|field| access::rbac(&field));
+        if limit.is_none() && ai.is_none() && cors.is_none() && rbac.is_none() && !others_given {
+            let help = "write rateLimit.local.tokenBucket, ai, cors or rbac";
             fields.faults().fault_with_help(fields.at(), "the policy says nothing", help);
         }
         // A part that had a fault is told of already.
-        Some(TrafficPolicy { targets, bucket: limit.flatten(), ai: ai.flatten(), cors: cors.flatten() })
+        let access = Access { rules: rbac.flatten(), ..Access::default() };
+        let (bucket, ai, cors) = (limit.flatten(), ai.flatten(), cors.flatten());
+        Some(TrafficPolicy { targets, bucket, ai, cors, access })
     })
 }
 

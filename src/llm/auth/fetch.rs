@@ -151,6 +151,14 @@ impl Url {
     }
 }
 
+/// As it is typed.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", String::from_utf8_lossy(&self.authority()), self.target)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +186,7 @@ mod tests {
             assert_eq!(parts, expected, "{text}");
             if let Some(url) = url {
                 assert_eq!(String::from_utf8_lossy(&url.authority()), authority, "{text}");
+                assert_eq!(Url::parse(&url.to_string()), Some(url), "{text}");
             }
         }
     }

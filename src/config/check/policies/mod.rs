@@ -1,9 +1,12 @@
 //! Policies of every kind: their limits, and where each applies.
 
+mod access;
 mod ai;
 mod keys;
+mod parts;
 mod rules;
 mod scope;
+mod tokens;
 
 pub(super) use scope::Way;
 
@@ -20,8 +23,9 @@ use crate::llm::Tokenizer;
 use crate::llm::guard::Guards;
 use crate::route::cors::Cors;
 use crate::route::filters::DirectResponse;
+use parts::Parts;
 use rules::Placed;
-use scope::{Scope, most_special};
+use scope::{Scope, most_special_of};
 use std::sync::Arc;
 
 /// Limits in force and what they apply to.
@@ -34,7 +38,10 @@ pub(super) struct Policies {
     tokenizers: Vec<(Scope, Located<Tokenizer>)>,
     cors: Vec<(Scope, Located<Arc<Cors>>)>,
     direct: Vec<(Scope, Located<Arc<DirectResponse>>)>,
-    ai: ai::Parts,
+    ai: Parts<ai::Part>,
+    access: access::Demands,
+    /// Whose tokens are accepted.
+    pub(super) issuers: tokens::Issuers,
     places: Vec<Place>,
 }
 
@@ -70,6 +77,8 @@ pub(super) struct InForce {
     /// Where the route says nothing of it itself.
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) direct: Option<Arc<DirectResponse>>,
+    /// What is demanded of callers.
+    pub(super) access: Option<access::Chosen>,
 }
 
 impl Policies {
@@ -80,10 +89,11 @@ impl Policies {
         let limits = ascending(found.iter().map(|applied| applied.limit));
         InForce {
             limits,
-            tokenizer: most_special(world, &self.tokenizers, way, "tokenizers"),
-            ai: self.ai.on(world, way),
-            cors: most_special(world, &self.cors, way, "policies with cors"),
-            direct: most_special(world, &self.direct, way, "policies with directResponse"),
+            tokenizer: most_special_of(world, &self.tokenizers, way, "tokenizers"),
+            ai: ai::on(&self.ai, world, way),
+            cors: most_special_of(world, &self.cors, way, "policies with cors"),
+            direct: most_special_of(world, &self.direct, way, "policies with directResponse"),
+            access: access::on(&self.access, world, way),
         }
     }
 
@@ -162,20 +172,26 @@ pub(super) fn compile(
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::traffic(world, resource, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Traffic, rules);
-        policy
-            .ai
-            .iter()
-            .for_each(|ai| policies.ai.add(&scopes, ai, guards(world, &resource.meta, ai, services)));
+        let of = (&resource.meta, &scopes[..]);
+        access::add(&mut policies.access, world, services.secrets, of, &policy.access, None);
+        policy.ai.iter().for_each(|ai| {
+            ai::add(&mut policies.ai, &scopes, ai, guards(world, &resource.meta, ai, services))
+        });
         policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
     }
     for resource in &world.all.agentgateway_policies {
         let Some(policy) = &resource.spec else { continue };
         let rules = rules::agentgateway(&resource.meta, policy);
         let scopes = policies.add(world, &resource.meta, &policy.targets, PolicyKind::Agentgateway, rules);
-        policy
-            .ai
-            .iter()
-            .for_each(|ai| policies.ai.add(&scopes, ai, guards(world, &resource.meta, ai, services)));
+        let on = scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(", ");
+        let tokens = policy.access.tokens.as_ref().and_then(|given| {
+            policies.issuers.compile(world, services.backends, (&resource.meta, &on), given)
+        });
+        let of = (&resource.meta, &scopes[..]);
+        access::add(&mut policies.access, world, services.secrets, of, &policy.access, tokens);
+        policy.ai.iter().for_each(|ai| {
+            ai::add(&mut policies.ai, &scopes, ai, guards(world, &resource.meta, ai, services))
+        });
         policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
         policies.direct.extend(on_each(&scopes, policy.direct.as_ref()));
     }

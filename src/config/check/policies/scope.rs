@@ -60,27 +60,39 @@ impl fmt::Display for Scope {
 }
 
 /// What the most special policy on a way says; two that are equally special and say other things are a fault.
-pub(super) fn most_special<T: Clone + PartialEq>(
+pub(super) fn most_special_of<T: Clone + PartialEq>(
     world: &World<'_>,
     list: &[(Scope, Located<T>)],
     way: &Way<'_>,
     what: &str,
 ) -> Option<T> {
-    let mut best: Option<&(Scope, Located<T>)> = None;
-    for this in list.iter().filter(|(scope, _)| scope.covers(way)) {
+    let all = list.iter().map(|(scope, said)| (scope, said));
+    let best = most_special(all, way, |scope, first, second| {
+        if first.value != second.value {
+            let message = format!("{scope} has two {what}");
+            let help = format!("the other is at {}; keep one", world.faults.name(first.at));
+            world.faults.fault_with_help(second.at, message, help);
+        }
+    });
+    best.map(|said| said.value.clone())
+}
+
+/// Of `all` that covers a way what is on its most special scope, the first of these; `twins` hears of every other, with
+/// the first.
+pub(super) fn most_special<'a, T: Copy>(
+    all: impl Iterator<Item = (&'a Scope, T)>,
+    way: &Way<'_>,
+    mut twins: impl FnMut(&Scope, T, T),
+) -> Option<T> {
+    let mut best: Option<(&Scope, T)> = None;
+    for (scope, this) in all.filter(|(scope, _)| scope.covers(way)) {
         match best {
-            Some((scope, _)) if scope.level() > this.0.level() => {}
-            Some((scope, other)) if scope.level() == this.0.level() => {
-                if other.value != this.1.value {
-                    let message = format!("{scope} has two {what}");
-                    let help = format!("the other is at {}; keep one", world.faults.name(other.at));
-                    world.faults.fault_with_help(this.1.at, message, help);
-                }
-            }
-            _ => best = Some(this),
+            Some((known, _)) if known.level() > scope.level() => {}
+            Some((known, first)) if known.level() == scope.level() => twins(known, first, this),
+            _ => best = Some((scope, this)),
         }
     }
-    best.map(|(_, said)| said.value.clone())
+    best.map(|(_, this)| this)
 }
 
 /// What a target means, or `None` after a fault; policies apply within their own namespace only.

@@ -3,12 +3,13 @@
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use crate::config::resources::httproute::header_name;
-use crate::limit::KeyPart;
+use crate::config::values;
+use crate::limit::{KeyPart, KeyText};
 use std::net::IpAddr;
 
 /// The most parts of a key.
 const PARTS_MAX: usize = 8;
-/// The longest value of a part and the longest name of a claim, in bytes.
+/// The longest value of a part and the longest name of a claim or of metadata, in bytes.
 const VALUE_MAX: usize = 1024;
 /// Headers whose values are credentials; they would stand in reports and records.
 const CREDENTIALS: [&str; 6] =
@@ -43,13 +44,15 @@ pub(crate) fn rank(part: &KeyPart) -> (u8, String) {
         KeyPart::Model => (3, String::new()),
         KeyPart::Route => (4, String::new()),
         KeyPart::Claim(name) => (5, name.to_string()),
+        KeyPart::Metadata(name) => (6, name.to_string()),
     }
 }
 
 /// The parts in the order in which they are written; `None` after a fault.
 pub(crate) fn read(field: &Cursor<'_>) -> Option<Vec<KeyPart>> {
     if field.node_text().is_some() {
-        let help = "write a map of apiKey, header, source, model, route, claim, such as {header: x-team}";
+        let help =
+            "write a map of apiKey, header, source, model, route, claim, metadata, such as {header: x-team}";
         field.fault_with_help("must be a map; expressions are not supported", help);
         return None;
     }
@@ -62,8 +65,10 @@ pub(crate) fn read(field: &Cursor<'_>) -> Option<Vec<KeyPart>> {
         let header =
             |field: &Cursor<'_>| header(field, "write apiKey: {}").map(|name| KeyPart::Header(name.into()));
         named(fields, "header", &mut parts, header);
-        let claim = |field: &Cursor<'_>| claim(field).map(|name| KeyPart::Claim(name.into()));
+        let claim = |field: &Cursor<'_>| free_name(field).map(|name| KeyPart::Claim(name.into()));
         named(fields, "claim", &mut parts, claim);
+        let metadata = |field: &Cursor<'_>| free_name(field).map(|name| KeyPart::Metadata(name.into()));
+        named(fields, "metadata", &mut parts, metadata);
         parts.into_iter().collect::<Option<Vec<_>>>()
     })?;
     check(field, parts)
@@ -131,7 +136,8 @@ pub(crate) fn header(field: &Cursor<'_>, help: &str) -> Option<String> {
     Some(name)
 }
 
-fn claim(field: &Cursor<'_>) -> Option<String> {
+/// The name of a claim or of a piece of metadata.
+fn free_name(field: &Cursor<'_>) -> Option<String> {
     let name = field.word()?.value;
     match name.len() <= VALUE_MAX {
         true => Some(name),
@@ -151,6 +157,7 @@ fn name_of(part: &KeyPart) -> &'static str {
         KeyPart::Model => "model",
         KeyPart::Route => "route",
         KeyPart::Claim(_) => "claim",
+        KeyPart::Metadata(_) => "metadata",
     }
 }
 
@@ -200,7 +207,9 @@ fn by_name(field: &Cursor<'_>, parts: &[KeyPart]) -> Option<KeyValue> {
         for part in parts {
             let is_alone = parts.iter().filter(|other| name_of(other) == name_of(part)).count() == 1;
             let value = fields.need(name_of(part)).and_then(|field| match part {
-                KeyPart::Header(name) | KeyPart::Claim(name) if !is_alone || field.is_map() => {
+                KeyPart::Header(name) | KeyPart::Claim(name) | KeyPart::Metadata(name)
+                    if !is_alone || field.is_map() =>
+                {
                     under(&field, name, part, parts)
                 }
                 _ => one(&field, part),
@@ -219,6 +228,7 @@ fn under(field: &Cursor<'_>, name: &str, part: &KeyPart, parts: &[KeyPart]) -> O
         parts.iter().any(|other| match (part, other) {
             (KeyPart::Header(_), KeyPart::Header(known)) => given.eq_ignore_ascii_case(known),
             (KeyPart::Claim(_), KeyPart::Claim(known)) => given == &**known,
+            (KeyPart::Metadata(_), KeyPart::Metadata(known)) => given == &**known,
             _ => false,
         })
     };
@@ -269,8 +279,7 @@ fn one(field: &Cursor<'_>, part: &KeyPart) -> Option<Located<String>> {
 fn sha256(field: &Cursor<'_>) -> Option<u128> {
     // Digits alone would be a number of YAML: what is written counts.
     let text = field.written("64 hexadecimal digits")?;
-    let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let half = text.get(..32).filter(|_| is_hash).and_then(|half| u128::from_str_radix(half, 16).ok());
+    let half = values::sha256(text).map(|hash| KeyText::of_sha256(&hash));
     if half.is_none() {
         let help = "write what printf %s \"$KEY\" | sha256sum prints";
         field.fault_with_help("must be the SHA-256 of the key: 64 hexadecimal digits", help);
