@@ -156,7 +156,7 @@ fn reloads() -> usize {
 
 #[test]
 fn reloads_without_end_fail_no_request_and_lose_no_balance() {
-    let mut served = Served::start("reload-storm", &with_route(0), &["--no-watch"]);
+    let served = Served::start("reload-storm", &with_route(0), &["--no-watch"]);
     let load = Load::start(served.address);
     for number in 1..=reloads() {
         served.write(&with_route(number % 2));
