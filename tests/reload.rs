@@ -70,10 +70,12 @@ impl Served {
 
 /// The usual routes with one more, for `/again/N`.
 fn with_route(number: usize) -> String {
-    manifests(&limits("openai", &[BUDGET])).replace(
-        "matches: [{path: {type: PathPrefix, value: /plain}}]",
-        &format!("matches: [{{path: {{type: PathPrefix, value: /plain}}}}, {{path: {{type: PathPrefix, value: /again/{number}}}}}]"),
-    )
+    let again = format!(
+        "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: again, namespace: llm}}\nspec:\n  \
+         parentRefs: [{{name: edge}}]\n  rules: [{{matches: [{{path: {{type: PathPrefix, value: /again/{number}}}}}], backendRefs: \
+         [{{group: gateway.kgateway.dev, kind: Backend, name: host}}]}}]\n"
+    );
+    manifests(&(limits("openai", &[BUDGET]) + &again))
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn reloads() -> usize {
 
 #[test]
 fn reloads_without_end_fail_no_request_and_lose_no_balance() {
-    let mut served = Served::start("reload-storm", &with_route(0), &["--no-watch"]);
+    let served = Served::start("reload-storm", &with_route(0), &["--no-watch"]);
     let load = Load::start(served.address);
     for number in 1..=reloads() {
         served.write(&with_route(number % 2));

@@ -226,7 +226,8 @@ fn roles_of_profiles_are_assumed_by_signed_requests() {
 
 #[test]
 fn what_fails_is_named_and_nothing_else_is_tried() {
-    let rows: [(Variables<'_>, Files, &[(u16, &str)], &str); 13] = [
+    type Row<'a> = (Variables<'a>, Files, &'a [(u16, &'a str)], &'a str);
+    let rows: [Row<'_>; 13] = [
         (
             &[&IDENTITY, &FULL],
             &[],
