@@ -1,6 +1,7 @@
 //! Credentials of backends that have to be fetched because they end, on a thread of its own because it waits for answers.
 //! Workers get them by mail; no request waits for one.
 
+use super::errands::{Errands, RETRY_MAX, pause_after};
 use super::http::send;
 use super::{tell, tell_all};
 use crate::llm::auth::{Fetched, Origin, Outside};
@@ -11,15 +12,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// A credential is fetched again when so much of its life is left.
 const AHEAD_S: u64 = 300;
-
-/// How soon it is tried again after a failure; doubled with each, up to [`RETRY_MAX_S`].
-const RETRY_S: u64 = 2;
-const RETRY_MAX_S: u64 = 60;
 
 /// How often one is looked up again that says of no end: the keys in a file, which somebody may change.
 const AGAIN_S: u64 = 60;
@@ -28,41 +24,18 @@ const AGAIN_S: u64 = 60;
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_IDLE: Duration = Duration::from_secs(60);
 
-/// How long a start waits for credentials before requests are served without them.
-const START_MAX: Duration = Duration::from_secs(3);
-
 /// No file is larger that leads to a credential.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The running fetcher. It ends with this handle.
-pub(super) struct Fetcher {
-    orders: SyncSender<SyncSender<()>>,
-}
-
-impl Fetcher {
-    /// Starts its thread, and waits a while for the credentials of what is in force.
-    pub(super) fn start(
-        board: Arc<Board>,
-        mail: Vec<MailSender<ToWorker>>,
-        tls: Arc<ClientConfig>,
-    ) -> io::Result<Fetcher> {
-        let (orders, inbox) = sync_channel(1);
-        let needs_any = board.in_force().snapshot.backends.iter().any(|backend| backend.origin().is_some());
-        std::thread::Builder::new().name("credentials".to_owned()).spawn(move || {
-            Vault { board, mail, tls, known: HashMap::new(), published: 0 }.run(&inbox);
-        })?;
-        let fetcher = Fetcher { orders };
-        if let Some(done) = needs_any.then(|| fetcher.wake()).flatten() {
-            let _ = done.recv_timeout(START_MAX); // what has not come yet comes by mail
-        }
-        Ok(fetcher)
-    }
-
-    /// Has it look at what is in force now; who waits is told when that is done.
-    pub(super) fn wake(&self) -> Option<Receiver<()>> {
-        let (done, wait) = sync_channel(1);
-        self.orders.try_send(done).ok().map(|()| wait)
-    }
+/// Starts the thread, and waits a while for the credentials of what is in force.
+pub(super) fn start(
+    board: Arc<Board>,
+    mail: Vec<MailSender<ToWorker>>,
+    tls: Arc<ClientConfig>,
+) -> io::Result<Errands> {
+    let needs_any = board.in_force().snapshot.backends.iter().any(|backend| backend.origin().is_some());
+    let mut vault = Vault { board, mail, tls, known: HashMap::new(), published: 0 };
+    Errands::start("credentials", needs_any, move |_| vault.look())
 }
 
 /// What the thread knows.
@@ -85,23 +58,8 @@ struct Known {
 }
 
 impl Vault {
-    fn run(&mut self, orders: &Receiver<SyncSender<()>>) {
-        loop {
-            let look = if self.known.is_empty() { LOOK_IDLE } else { LOOK };
-            let asked = match orders.recv_timeout(look) {
-                Ok(done) => Some(done),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            self.look();
-            if let Some(done) = asked {
-                done.try_send(()).ok();
-            }
-        }
-    }
-
-    /// Fetches what is due, and tells the workers if anything has changed.
-    fn look(&mut self) {
+    /// Fetches what is due, and tells the workers if anything has changed. How long nothing need be looked at again.
+    fn look(&mut self) -> Duration {
         let in_force = self.board.in_force();
         let origins = || in_force.snapshot.backends.iter().filter_map(|backend| backend.origin());
         self.known.retain(|id, _| origins().any(|origin| origin.id == *id));
@@ -122,6 +80,7 @@ impl Vault {
         if changed {
             self.publish(&in_force);
         }
+        if self.known.is_empty() { LOOK_IDLE } else { LOOK }
     }
 
     fn publish(&mut self, in_force: &InForce) {
@@ -169,7 +128,7 @@ impl Known {
             Ok(fetched) => {
                 // One with less life than is left at least would be fetched all the time.
                 let pause = match fetched.expires() {
-                    Some(expires) => (expires.saturating_sub(now) / 2).clamp(1, RETRY_MAX_S),
+                    Some(expires) => (expires.saturating_sub(now) / 2).clamp(1, RETRY_MAX.as_secs()),
                     None => AGAIN_S,
                 };
                 if self.failures > 0 {
@@ -187,9 +146,8 @@ impl Known {
                 if self.failures == 0 {
                     tell(&format!("no {origin} ({why}): {then}"));
                 }
-                let pause = (RETRY_S << self.failures.min(5)).min(RETRY_MAX_S);
                 self.failures = self.failures.saturating_add(1);
-                self.next_try = now + pause;
+                self.next_try = now + pause_after(self.failures).as_secs();
                 false
             }
         }

@@ -1,6 +1,7 @@
 //! Keys of the issuers of callers' tokens: files are read and URLs fetched on a thread of its own, because it waits for
 //! them. Workers get them by mail; no request waits for one.
 
+use super::errands::{Errands, pause_after};
 use super::http::send;
 use super::{tell, tell_all};
 use crate::access::jwt::{KEYS_BYTES_MAX, Keys};
@@ -15,12 +16,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
-
-/// How soon a URL is tried again after a failure; doubled with each, up to [`RETRY_MAX`].
-const RETRY: Duration = Duration::from_secs(2);
-const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// How often at most tokens with an unknown key have a URL asked again: whoever likes can send such tokens.
 const WISH_PAUSE: Duration = Duration::from_secs(5);
@@ -29,38 +25,15 @@ const WISH_PAUSE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_IDLE: Duration = Duration::from_secs(60);
 
-/// How long a start waits for keys before requests are served without them.
-const START_MAX: Duration = Duration::from_secs(3);
-
-/// The running thread. It ends with this handle.
-pub(super) struct KeyKeeper {
-    orders: SyncSender<SyncSender<()>>,
-}
-
-impl KeyKeeper {
-    /// Starts the thread, and waits a while for the keys of what is in force.
-    pub(super) fn start(
-        board: Arc<Board>,
-        mail: Vec<MailSender<ToWorker>>,
-        tls: Arc<ClientConfig>,
-    ) -> io::Result<KeyKeeper> {
-        let (orders, inbox) = sync_channel(1);
-        let needs_any = board.in_force().snapshot.jwks.iter().any(JwksSource::moves);
-        std::thread::Builder::new()
-            .name("keys".to_owned())
-            .spawn(move || Sources { board, mail, tls, known: HashMap::new() }.run(&inbox))?;
-        let keeper = KeyKeeper { orders };
-        if let Some(done) = needs_any.then(|| keeper.wake()).flatten() {
-            let _ = done.recv_timeout(START_MAX); // what has not come yet comes by mail
-        }
-        Ok(keeper)
-    }
-
-    /// Has it look at what is in force now, and read every file again; who waits is told when that is done.
-    pub(super) fn wake(&self) -> Option<Receiver<()>> {
-        let (done, wait) = sync_channel(1);
-        self.orders.try_send(done).ok().map(|()| wait)
-    }
+/// Starts the thread, and waits a while for the keys of what is in force. Told to look, it reads every file again.
+pub(super) fn start(
+    board: Arc<Board>,
+    mail: Vec<MailSender<ToWorker>>,
+    tls: Arc<ClientConfig>,
+) -> io::Result<Errands> {
+    let needs_any = board.in_force().snapshot.jwks.iter().any(JwksSource::moves);
+    let mut sources = Sources { board, mail, tls, known: HashMap::new() };
+    Errands::start("keys", needs_any, move |told| sources.look(told))
 }
 
 /// What the thread knows.
@@ -94,24 +67,9 @@ struct Stamp {
 }
 
 impl Sources {
-    fn run(&mut self, orders: &Receiver<SyncSender<()>>) {
-        loop {
-            let look = if self.known.is_empty() { LOOK_IDLE } else { LOOK };
-            let woken = match orders.recv_timeout(look) {
-                Ok(done) => Some(done),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            self.look(woken.is_some());
-            if let Some(done) = woken {
-                done.try_send(()).ok();
-            }
-        }
-    }
-
     /// Reads and fetches what is due, and tells the workers at once of what has changed; of everything where there may be a new
-    /// configuration.
-    fn look(&mut self, woken: bool) {
+    /// configuration. How long nothing need be looked at again.
+    fn look(&mut self, told: bool) -> Duration {
         let in_force = self.board.in_force();
         let sources = &in_force.snapshot.jwks;
         self.known.retain(|name, _| sources.iter().any(|source| source.moves() && source.name == *name));
@@ -119,7 +77,7 @@ impl Sources {
             let known = self.known.entry(source.name.clone()).or_default();
             let changed = match &source.origin {
                 JwksOrigin::Inline(_) | JwksOrigin::Unasked => false,
-                JwksOrigin::File(path) => known.look_at_file(&source.name, path, woken),
+                JwksOrigin::File(path) => known.look_at_file(&source.name, path, told),
                 JwksOrigin::Url { url, every } => {
                     let now = clock::now();
                     let is_wished = now >= known.asked + WISH_PAUSE && in_force.key_wishes.take(place);
@@ -130,9 +88,10 @@ impl Sources {
                 self.publish(&in_force);
             }
         }
-        if woken && !sources.is_empty() {
+        if told && !sources.is_empty() {
             self.publish(&in_force);
         }
+        if self.known.is_empty() { LOOK_IDLE } else { LOOK }
     }
 
     fn publish(&self, in_force: &InForce) {
@@ -169,7 +128,7 @@ impl Known {
         let changed = self.take(name, text);
         let pause = match self.failures {
             0 => every,
-            failures => (RETRY * (1 << (failures - 1).min(5))).min(RETRY_MAX),
+            failures => pause_after(failures),
         };
         self.due = self.asked + pause;
         changed
@@ -199,7 +158,7 @@ impl Known {
                 if self.failures == 0 {
                     tell(&format!("no keys of {name} ({why}): {then}"));
                 }
-                self.failures += 1;
+                self.failures = self.failures.saturating_add(1);
                 false
             }
         }

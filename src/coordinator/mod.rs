@@ -6,6 +6,7 @@
 //! keeps budgets on disk. [`reload`] is how another configuration comes in force.
 
 mod credentials;
+mod errands;
 mod http;
 mod journal;
 mod keeper;
@@ -26,10 +27,9 @@ use crate::config::Snapshot;
 use crate::mail::{Board, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
 use crate::runtime::{MailSender, clock};
-use credentials::Fetcher;
+use errands::Errands;
 use journal::Journal;
 use keeper::Keeper;
-use keys::KeyKeeper;
 use resolve::Resolver;
 use rustls::ClientConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -70,8 +70,8 @@ pub struct Helpers {
     journal: Journal,
     keeper: Keeper,
     resolver: Resolver,
-    fetcher: Fetcher,
-    keys: KeyKeeper,
+    credentials: Errands,
+    keys: Errands,
 }
 
 impl Helpers {
@@ -93,11 +93,12 @@ impl Helpers {
             None => resolver.wake(),
         }
         let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
-        let fetcher = Fetcher::start(board.clone(), mail.clone(), tls.clone());
-        let fetcher = fetcher.map_err(|error| format!("the thread that fetches credentials: {error}"))?;
-        let keys = KeyKeeper::start(board.clone(), mail.clone(), tls);
+        let credentials = credentials::start(board.clone(), mail.clone(), tls.clone());
+        let credentials =
+            credentials.map_err(|error| format!("the thread that fetches credentials: {error}"))?;
+        let keys = keys::start(board.clone(), mail.clone(), tls);
         let keys = keys.map_err(|error| format!("the thread of issuers' keys: {error}"))?;
-        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, fetcher, keys })
+        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, credentials, keys })
     }
 }
 

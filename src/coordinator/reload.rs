@@ -30,7 +30,7 @@ pub(super) fn reload(seed: &mut Seed, helpers: &Helpers) {
                 Some(resolved) => publish(board, &helpers.mail, resolved),
                 None => helpers.resolver.wake(),
             }
-            helpers.fetcher.wake();
+            helpers.credentials.wake();
             helpers.keys.wake();
             tell(&adopted(&before, &next));
         }

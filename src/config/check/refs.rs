@@ -2,12 +2,12 @@
 
 use super::World;
 use super::backends::{Backends, Making};
-use crate::config::diagnostic::{Located, Place, listing};
+use crate::config::diagnostic::{Located, Place, listing, quoted};
 use crate::config::resources::httproute::Referent;
 use crate::config::resources::service::{Port, Service};
 use crate::config::resources::settings::Origin;
-use crate::config::resources::{KGATEWAY, Meta, Resource};
-use crate::config::snapshot::BackendKind;
+use crate::config::resources::{KGATEWAY, Meta, Reference, Resource};
+use crate::config::snapshot::{Backend, BackendKind};
 use std::sync::Arc;
 
 /// The index of the backend that a reference of `route` means. `None` is an invalid reference, which was reported: what
@@ -138,4 +138,28 @@ fn tls(port: &Port) -> Result<bool, &str> {
         Some("https") => Ok(true),
         Some(other) => Err(other),
     }
+}
+
+/// The plain host that a policy refers to, in its own namespace; `None` after a fault.
+pub(super) fn plain_host<'b>(
+    world: &World<'_>,
+    backends: &'b Backends,
+    policy: &Meta,
+    reference: &Reference,
+) -> Option<&'b Backend> {
+    let (namespace, name) = (policy.namespace.as_str(), reference.name.value.as_str());
+    if let Some(other) = reference.namespace.as_deref().filter(|other| *other != namespace) {
+        let message = format!("a policy may not refer to a Backend of another namespace ({})", quoted(other));
+        let help = format!("write a Backend of type Static into namespace {namespace:?}");
+        world.faults.fault_with_help(reference.at(), message, help);
+        return None;
+    }
+    world.find(&world.all.backends, "Backend", (namespace, name), reference.at())?;
+    let backend = backends.list.get(backends.index(namespace, name)? as usize)?;
+    if !matches!(backend.kind, BackendKind::Static) {
+        let message = format!("Backend {} is of type AI, and a plain host is wanted", quoted(name));
+        world.faults.fault_with_help(reference.at(), message, "name a Backend of type Static");
+        return None;
+    }
+    Some(backend)
 }

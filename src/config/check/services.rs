@@ -4,14 +4,14 @@ use super::World;
 use super::backends::{Backends, authority, from_secret, index_of_last, origin, visible};
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
+use super::refs;
 use crate::base::Secret;
-use crate::config::diagnostic::{Located, quoted};
+use crate::config::diagnostic::Located;
 use crate::config::resources::Meta;
-use crate::config::resources::Reference;
 use crate::config::resources::ai::{Addressee, Service};
 use crate::config::resources::backend::Token;
 use crate::config::resources::settings::Origin;
-use crate::config::snapshot::{BackendKind, GuardService};
+use crate::config::snapshot::GuardService;
 use std::sync::Arc;
 
 /// Compiles services, policy by policy.
@@ -34,7 +34,10 @@ impl Services<'_> {
 
     fn one(&mut self, world: &World<'_>, policy: &Meta, service: &Service) -> Option<u32> {
         let (whereabouts, credential) = match &service.addressee {
-            Addressee::Backend(reference) => (self.backend(world, policy, reference)?, None),
+            Addressee::Backend(reference) => {
+                let host = refs::plain_host(world, self.backends, policy, reference)?;
+                ((host.target, host.host_header.clone()), None)
+            }
             Addressee::Host(host) => (self.at(origin(world, host)?), None),
             Addressee::OpenAi(token) => {
                 let credential = self.credential(world, policy, token);
@@ -53,26 +56,6 @@ impl Services<'_> {
             rejection: service.rejection.clone(),
         });
         Some(index_of_last(self.list.len()))
-    }
-
-    /// A plain host of the policy's namespace.
-    fn backend(&self, world: &World<'_>, policy: &Meta, reference: &Reference) -> Option<Whereabouts> {
-        let (namespace, name) = (policy.namespace.as_str(), reference.name.value.as_str());
-        if let Some(other) = reference.namespace.as_deref().filter(|other| *other != namespace) {
-            let message = format!("a guard may not ask a Backend of another namespace ({})", quoted(other));
-            let help = format!("write a Backend of type Static into namespace {namespace:?}");
-            world.faults.fault_with_help(reference.at(), message, help);
-            return None;
-        }
-        world.find(&world.all.backends, "Backend", (namespace, name), reference.at())?;
-        let index = self.backends.index(namespace, name)?;
-        let backend = self.backends.list.get(index as usize)?;
-        if !matches!(backend.kind, BackendKind::Static) {
-            let message = format!("Backend {} is of type AI, which judges nothing", quoted(name));
-            world.faults.fault_with_help(reference.at(), message, "name a Backend of type Static");
-            return None;
-        }
-        Some((backend.target, backend.host_header.clone()))
     }
 
     fn at(&mut self, origin: Origin) -> Whereabouts {

@@ -5,10 +5,11 @@ use crate::access::{Location, Tokens};
 use crate::config::check::World;
 use crate::config::check::backends::{Backends, index_of_last};
 use crate::config::check::environment::substitute;
-use crate::config::diagnostic::{Located, listing, quoted};
-use crate::config::resources::Meta;
+use crate::config::check::refs;
+use crate::config::diagnostic::{Located, listing};
 use crate::config::resources::access::jwt::{Jwks, Jwt, Provider};
-use crate::config::snapshot::{BackendKind, JwksOrigin, JwksSource};
+use crate::config::resources::{Meta, Reference};
+use crate::config::snapshot::{JwksOrigin, JwksSource};
 use crate::config::values::show_duration;
 use crate::llm::auth::Url;
 use std::sync::Arc;
@@ -99,8 +100,8 @@ fn source(
             }
             (url.clone(), parsed?, every)
         }
-        Jwks::Remote { path, every, backend, namespace } => {
-            let url = remote(world, backends, meta, (backend, namespace.as_deref()), path)?;
+        Jwks::Remote { path, every, backend } => {
+            let url = remote(world, backends, meta, backend, path)?;
             (url.to_string(), url, every)
         }
     };
@@ -128,28 +129,15 @@ fn read(world: &World<'_>, provider: &Provider, text: &str) -> Option<Keys> {
     }
 }
 
-/// The URL of a path of a Static Backend.
+/// The URL of a path of a plain host.
 fn remote(
     world: &World<'_>,
     backends: &Backends,
     meta: &Meta,
-    (backend, namespace): (&Located<String>, Option<&str>),
+    backend: &Reference,
     path: &str,
 ) -> Option<Url> {
-    if let Some(other) = namespace.filter(|other| *other != meta.namespace) {
-        let message = format!("a Backend in namespace {} cannot be referred to from here", quoted(other));
-        let help = "write a Backend into the policy's own namespace, or a url in place of remote";
-        world.faults.fault_with_help(backend.at, message, help);
-        return None;
-    }
-    let wanted = (meta.namespace.as_str(), backend.value.as_str());
-    world.find(&world.all.backends, "Backend", wanted, backend.at)?;
-    let found = backends.list.get(backends.index(wanted.0, wanted.1)? as usize)?;
-    if !matches!(found.kind, BackendKind::Static) {
-        let message = format!("Backend {} is a provider of models", found.name);
-        world.faults.fault_with_help(backend.at, message, "refer to a Backend of type Static");
-        return None;
-    }
+    let found = refs::plain_host(world, backends, meta, backend)?;
     let target = backends.targets.get(found.target as usize)?;
     let tls = target.tls.is_some();
     Some(Url { tls, host: target.host.clone(), port: target.port, target: path.to_owned() })

@@ -4,8 +4,8 @@ use super::{location, short};
 use crate::access::{Location, Mode, Tokens};
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
-use crate::config::resources::KGATEWAY;
-use crate::config::resources::meta::name;
+use crate::config::resources::Reference;
+use crate::config::resources::httproute::backend_reference;
 use std::time::Duration;
 
 /// `jwtAuthentication`.
@@ -33,7 +33,7 @@ pub(crate) enum Jwks {
     /// tollgate's: at a URL, where `$NAME` stands for a variable of the environment.
     Url { url: String, every: Duration },
     /// At a path of a Static Backend.
-    Remote { path: String, every: Duration, backend: Located<String>, namespace: Option<String> },
+    Remote { path: String, every: Duration, backend: Reference },
 }
 
 /// The most issuers, and the most audiences of one (agentgateway).
@@ -105,9 +105,8 @@ fn jwks(fields: &mut Fields<'_>) -> Option<Jwks> {
 fn remote(fields: &mut Fields<'_>) -> Option<Jwks> {
     let path = fields.need("jwksPath").and_then(|field| field.parsed(path));
     let every = cache_duration(fields);
-    let backend = fields.need("backendRef").and_then(|field| field.fields(backend_ref));
-    let (backend, namespace) = backend?;
-    Some(Jwks::Remote { path: path?.value, every: every?, backend, namespace })
+    let backend = fields.need("backendRef").and_then(|field| field.fields(backend_reference));
+    Some(Jwks::Remote { path: path?.value, every: every?, backend: backend? })
 }
 
 fn cache_duration(fields: &mut Fields<'_>) -> Option<Duration> {
@@ -118,33 +117,6 @@ fn cache_duration(fields: &mut Fields<'_>) -> Option<Duration> {
         return None;
     }
     Some(every)
-}
-
-/// A Backend, and its namespace if that is another one.
-fn backend_ref(fields: &mut Fields<'_>) -> Option<(Located<String>, Option<String>)> {
-    let group = fields.get("group").and_then(|field| field.text());
-    let kind = fields.get("kind").and_then(|field| field.text());
-    let wanted = fields.need("name").and_then(|field| field.parsed(name));
-    let namespace = fields.get("namespace").map(|field| field.parsed(name));
-    fields.get("port").inspect(|field| {
-        field.port(); // means something for a Service only; a Backend has its own
-    });
-    let is = |given: Option<Located<String>>, default: &str, wanted: &str| {
-        given.map_or(default == wanted, |given| given.value == wanted)
-    };
-    if !is(group, "", KGATEWAY) || !is(kind, "Service", "Backend") {
-        let help = format!(
-            "write group: {KGATEWAY} and kind: Backend; a Service becomes a Backend of type Static with its host and port, or \
-             a url in place of remote"
-        );
-        fields.faults().fault_with_help(fields.at(), "only a Backend can be referred to", help);
-        return None;
-    }
-    let namespace = match namespace {
-        Some(namespace) => Some(namespace?.value),
-        None => None,
-    };
-    Some((wanted?, namespace))
 }
 
 /// A path below the root, with or without the first `/` (agentgateway); a query may stand in it.
