@@ -3,9 +3,13 @@
 mod support;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use support::process::{directory, ended, tollgate};
-use support::{Client, bucket, gateway, limits, manifests, settings};
+use support::{Client, below, bucket, gateway, host, limits, manifests, settings};
+use tollgate::base::base64;
 use tollgate::config::Overrides;
 use tollgate_loadtest::{Script, Simulator};
 
@@ -156,6 +160,99 @@ fn a_running_gateway_tells_how_its_accounts_stand() {
     assert!(told.code == Some(2) && told.stderr.contains("TOLLGATE_ADMIN_TOKEN"), "{}", told.stderr);
     gateway.stop();
     gateway.join().expect("it ends well");
+}
+
+/// A host whom nobody is to ask: how many connections came.
+fn unasked() -> (Arc<AtomicU32>, SocketAddr) {
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = count.clone();
+    let address = host(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    (count, address)
+}
+
+/// A JSON Web Token of that issuer, which nobody signed.
+fn token(issuer: &str) -> String {
+    let part = |json: String| {
+        let mut text = Vec::new();
+        base64::push_url(&mut text, json.as_bytes());
+        String::from_utf8(text).expect("ASCII")
+    };
+    let claims = format!(r#"{{"iss":"{issuer}","exp":4000000000}}"#);
+    format!("{}.{}.{}", part(r#"{"alg":"ES256","kid":"k"}"#.to_owned()), part(claims), "A".repeat(86))
+}
+
+#[test]
+fn keys_of_issuers_are_not_asked_for() {
+    let (count, address) = unasked();
+    let url = format!("http://{address}/keys");
+    let target = "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: openai}";
+    let policy = format!(
+        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: callers, namespace: llm}}\nspec:\n  \
+         targetRefs: [{target}]\n  traffic: {{jwtAuthentication: {{providers: [{{issuer: \"https://one.test\", jwks: {{url: \
+         \"{url}\"}}}}]}}}}\n"
+    );
+    let here = config("explain-issuers", &policy);
+    let unknown = format!("unknown      the keys of {url}");
+    for (issuer, answer) in
+        [("https://one.test", "answers      503"), ("https://two.test", "answers      401")]
+    {
+        let bearer = format!("Authorization: Bearer {}", token(issuer));
+        let (text, code) = explained(&here, &["POST /openai", "-H", &bearer, "-d", BODY]);
+        assert_eq!(code, Some(0), "{text}");
+        has(&text, &[answer, &unknown]);
+    }
+    let (text, _) = explained(&here, &["POST /anthropic", "-d", BODY]);
+    assert!(!text.contains("unknown "), "another route asks for no token: {text}");
+    assert_eq!(count.load(Ordering::Relaxed), 0, "nobody was asked");
+}
+
+#[test]
+fn who_is_let_in_is_told_by_name() {
+    let target = "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: openai}";
+    let policy = format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: callers, namespace: llm}}\nstringData: {{batch: k-batch}}\n---\napiVersion: \
+         agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: callers, namespace: llm}}\nspec:\n  targetRefs: \
+         [{target}]\n  traffic: {{apiKeyAuthentication: {{secretRef: {{name: callers}}}}}}\n"
+    );
+    let here = config("explain-callers", &policy);
+    let (text, _) = explained(&here, &["POST /openai", "-H", "x-api-key: k-batch", "-d", BODY]);
+    let digest = &tollgate::access::digest(b"k-batch")[..4];
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    has(
+        &text,
+        &[
+            &format!("caller       key sha256:{digest}, known as batch"),
+            "sends        POST /v1/chat/completions",
+        ],
+    );
+    assert!(!text.contains("k-batch"), "{text}");
+    let (text, _) = explained(&here, &["POST /openai", "-H", "x-api-key: k-other", "-d", BODY]);
+    has(&text, &["answers      401", "www-authenticate: Bearer"]);
+}
+
+#[test]
+fn credentials_of_clouds_are_not_fetched() {
+    let (count, address) = unasked();
+    let here = config(
+        "explain-clouds",
+        &below("cloud", "bedrock: {region: eu-west-1, model: eu.amazon.nova-lite-v1:0}"),
+    );
+    let config = here.display().to_string();
+    let mut command =
+        tollgate(&["explain", "--config", &config, "POST /cloud/v1/chat/completions", "-d", BODY]);
+    let told = ended(command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{address}/keys")));
+    let text = told.stdout + &told.stderr;
+    has(
+        &text,
+        &[
+            "backend      llm/cloud (bedrock) at https://bedrock-runtime.eu-west-1.amazonaws.com:443",
+            "authorization: (a credential)",
+            "x-amz-security-token: (a credential)",
+        ],
+    );
+    assert_eq!((told.code, count.load(Ordering::Relaxed)), (Some(0), 0), "{text}");
 }
 
 #[test]

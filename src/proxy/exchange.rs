@@ -10,7 +10,7 @@ use super::reply::Manner;
 use super::worker::{Serving, Worker};
 use super::{admission, attempts, filters, handshake, judge, plain, policy, relay, reply};
 use crate::access::{Digest, Identity, Models};
-use crate::config::{Backend, BackendChoice, BackendKind, Rule, Timeouts};
+use crate::config::{Backend, BackendChoice, BackendKind, Rule, Settings, Timeouts};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Api, Ask, Format, Inspector, Work};
@@ -145,16 +145,11 @@ async fn serve<'s>(
     let (at, edits) = chosen?;
     let whole = backend_at(serving, at)?;
     entry.record.backend.write(&whole.name);
-    let limits = rule.limits_with(whole);
     let target = plain::rewritten((&rule.filters, edits), head, &message.bytes, client.spare_text());
     if let BackendKind::Static = whole.kind {
-        known.may_ask(rule, client, (head, &message.bytes), Models::default(), entry)?;
-        let asked = ArrayString::new();
-        let asking = asking(known, client, serving, head, &message.bytes, &asked, rule);
-        entry.reserve(&limits, &asking, Spend::default()).await?;
         let target = admission::without_key(&known.identity, target);
         let to = plain::To { rule, backend: whole, edits, target: &target, identity: &known.identity };
-        let served = plain::serve(worker, serving, client, head, message, entry, to).await;
+        let served = serve_plain(worker, serving, client, head, message, entry, (known, to)).await;
         client.keep_text(target);
         return served;
     }
@@ -176,14 +171,7 @@ async fn serve<'s>(
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
-    let bytes_max = snapshot.settings.requests.body_bytes;
-    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
-    let inspector = Inspector::new(format);
-    let mut ask = match Decoder::new(&codings) {
-        _ if format.is_lookup() => no_body(message)?,
-        None => client.body(message, head, inspector, bytes_max, timeouts).await?,
-        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, bytes_max, timeouts)).await?,
-    };
+    let mut ask = inspected(client, head, message, format, &snapshot.settings).await?;
     let copies = Copies::whole(serving, (rule, edits), client, (head, message), &known.identity, entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     if judge::is_asked(rule, format) {
@@ -200,7 +188,7 @@ async fn serve<'s>(
 
     // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
-    let fallback = reserve(entry, serving, client, known, &wanted, limits).await?;
+    let fallback = reserve(entry, serving, client, known, &wanted, rule.limits_with(whole)).await?;
     copies.into_iter().for_each(Copies::send);
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
@@ -236,6 +224,41 @@ async fn serve<'s>(
     let then = relay::answer(worker, client, entry, &call, answered, timeouts).await;
     client.keep_text(target);
     then
+}
+
+/// The rest for a plain host, of which nothing is known but who asks.
+async fn serve_plain(
+    worker: &Rc<Worker>,
+    serving: &Serving,
+    client: &mut Client,
+    head: &RequestHead,
+    message: &mut Message,
+    entry: &mut Entry,
+    (known, to): (&Known<'_>, plain::To<'_>),
+) -> Result<Then, Fault> {
+    known.may_ask(to.rule, client, (head, &message.bytes), Models::default(), entry)?;
+    let asked = ArrayString::new();
+    let asking = asking(known, client, serving, head, &message.bytes, &asked, to.rule);
+    entry.reserve(&to.rule.limits_with(to.backend), &asking, Spend::default()).await?;
+    plain::serve(worker, serving, client, head, message, entry, to).await
+}
+
+/// The first half of step 5: what the body asks for, which has come whole then, its coding undone.
+async fn inspected(
+    client: &mut Client,
+    head: &RequestHead,
+    message: &mut Message,
+    format: Format,
+    settings: &Settings,
+) -> Result<Ask, Fault> {
+    let (bytes_max, timeouts) = (settings.requests.body_bytes, &settings.timeouts);
+    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
+    let inspector = Inspector::new(format);
+    match Decoder::new(&codings) {
+        _ if format.is_lookup() => no_body(message),
+        None => client.body(message, head, inspector, bytes_max, timeouts).await,
+        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, bytes_max, timeouts)).await,
+    }
 }
 
 /// A request as far as it decides what it may cost.

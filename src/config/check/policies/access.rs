@@ -4,12 +4,13 @@ use super::parts::{self, Parts};
 use super::scope::Scope;
 use super::{Way, World};
 use crate::access::cel::Expression;
-use crate::access::{Action, Key, Keys, Policy, Tokens, TwinKeys};
+use crate::access::{Action, Key, Keys, Location, Policy, Tokens, TwinKeys};
 use crate::config::check::environment::Secrets;
 use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::resources::access::{Access, ApiKeys, KeySource, Labels, entry};
 use crate::config::resources::secret::{Entry, SecretText};
 use crate::config::resources::{Meta, Resource};
+use crate::limit::{KeyPart, Rule};
 use std::sync::Arc;
 
 /// A field of `traffic`.
@@ -117,6 +118,35 @@ pub(super) fn on(demands: &Demands, world: &World<'_>, way: &Way<'_>) -> Option<
     }
     let is_any = parts.iter().any(Option::is_some) || !rules.is_empty();
     is_any.then(|| Chosen { policy: Arc::new(policy), parts, rules })
+}
+
+/// Refuses to have the header that holds callers' credentials in records, or as the key of a limit, which accounts are
+/// labelled with. Headers that always hold one are refused where they are named.
+pub(super) fn refuse_shown<'r>(
+    demands: &Demands,
+    world: &World<'_>,
+    records: &[Arc<str>],
+    limits: impl Iterator<Item = (&'r Rule, Place)> + Clone,
+) {
+    for (at, part) in demands.parts.all() {
+        let location = match part {
+            Part::Tokens(tokens) => &tokens.location,
+            Part::Keys(keys) => keys.location(),
+        };
+        let Location::Header { name, .. } = location else { continue };
+        if records.iter().any(|shown| **shown == **name) {
+            let message =
+                format!("records would hold the credential: records.headers of Settings names {name:?}");
+            let help = "remove it there: the member `identity` of a record says who called";
+            world.faults.fault_with_help(at, message, help);
+        }
+        let is_it = |part: &KeyPart| matches!(part, KeyPart::Header(header) if **header == **name);
+        for (rule, at) in limits.clone().filter(|(rule, _)| rule.key.iter().any(is_it)) {
+            let message =
+                format!("the key of limit {} is the header {name:?}, which holds a credential", rule.name);
+            world.faults.fault_with_help(at, message, "write apiKey: {}, which is hashed, or a claim");
+        }
+    }
 }
 
 /// The keys of a policy; `None` after a fault.

@@ -203,7 +203,9 @@ pub(super) fn compile(
             policies.tokenizers.extend(scopes.into_iter().map(|scope| (scope, tokenizer)));
         }
     }
-    rules::refuse_twins(world, policies.limits.iter().zip(policies.places.iter().copied()));
+    let placed = policies.limits.iter().zip(policies.places.iter().copied());
+    access::refuse_shown(&policies.access, world, &settings.records.headers, placed.clone());
+    rules::refuse_twins(world, placed);
     warn(world, settings, &policies, unpriced);
     policies
 }

@@ -34,6 +34,11 @@ impl<P: Part> Parts<P> {
         self.list.get(place).map(|(_, part)| part)
     }
 
+    /// All of them, and where they stand.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Place, &P)> {
+        self.list.iter().map(|(at, part)| (*at, part))
+    }
+
     /// What applies to a rule of a route reached through a listener: by kind the place of the most special part. Two that
     /// are equally special are a fault.
     pub(super) fn on<const KINDS: usize>(&self, world: &World<'_>, way: &Way<'_>) -> [Option<usize>; KINDS] {
