@@ -9,7 +9,7 @@ use super::mirror::Copies;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
 use super::{attempts, filters, handshake, judge, plain, policy, relay, reply};
-use crate::config::{Backend, BackendChoice, BackendKind, Rule, Timeouts};
+use crate::config::{Backend, BackendChoice, BackendKind, Rule, Settings, Timeouts};
 use crate::limit::{LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Api, Ask, Format, Inspector, Work};
@@ -153,14 +153,7 @@ async fn serve(
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
-    let bytes_max = snapshot.settings.requests.body_bytes;
-    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
-    let inspector = Inspector::new(format);
-    let mut ask = match Decoder::new(&codings) {
-        _ if format.is_lookup() => no_body(message)?,
-        None => client.body(message, head, inspector, bytes_max, timeouts).await?,
-        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, bytes_max, timeouts)).await?,
-    };
+    let mut ask = asked(client, message, head, format, &snapshot.settings).await?;
     let copies = Copies::whole(serving, (rule, edits), client, (head, message), entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     if judge::is_asked(rule, format) {
@@ -275,6 +268,28 @@ fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known
     };
     known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
     read.map_err(Fault::Endpoint)
+}
+
+/// The first half of step 5: reads the body, and what it asks for, in one pass.
+async fn asked(
+    client: &mut Client,
+    message: &mut Message,
+    head: &RequestHead,
+    format: Format,
+    settings: &Settings,
+) -> Result<Ask, Fault> {
+    let Settings { requests, timeouts, .. } = settings;
+    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
+    if format.is_lookup() {
+        return no_body(message);
+    }
+    let inspector = Inspector::new(format);
+    match Decoder::new(&codings) {
+        None => client.body(message, head, inspector, requests.body_bytes, timeouts).await,
+        Some(it) => {
+            Box::pin(client.coded_body(message, head, it, inspector, requests.body_bytes, timeouts)).await
+        }
+    }
 }
 
 /// What a request asks for that has no body and may have none.
