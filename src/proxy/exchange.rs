@@ -153,7 +153,7 @@ async fn serve(
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
-    let mut ask = asked(client, message, head, format, &snapshot.settings).await?;
+    let mut ask = read_ask(client, message, head, format, &snapshot.settings).await?;
     let copies = Copies::whole(serving, (rule, edits), client, (head, message), entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     if judge::is_asked(rule, format) {
@@ -271,7 +271,7 @@ fn endpoint_of(rule: &Rule, head: &RequestHead, target: &[u8], known: &mut Known
 }
 
 /// The first half of step 5: reads the body, and what it asks for, in one pass.
-async fn asked(
+async fn read_ask(
     client: &mut Client,
     message: &mut Message,
     head: &RequestHead,
