@@ -171,7 +171,7 @@ async fn serve<'s>(
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
-    let mut ask = inspected(client, head, message, format, &snapshot.settings).await?;
+    let mut ask = read_ask(client, message, head, format, &snapshot.settings).await?;
     let copies = Copies::whole(serving, (rule, edits), client, (head, message), &known.identity, entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     if judge::is_asked(rule, format) {
@@ -241,24 +241,6 @@ async fn serve_plain(
     let asking = asking(known, client, serving, head, &message.bytes, &asked, to.rule);
     entry.reserve(&to.rule.limits_with(to.backend), &asking, Spend::default()).await?;
     plain::serve(worker, serving, client, head, message, entry, to).await
-}
-
-/// The first half of step 5: what the body asks for, which has come whole then, its coding undone.
-async fn inspected(
-    client: &mut Client,
-    head: &RequestHead,
-    message: &mut Message,
-    format: Format,
-    settings: &Settings,
-) -> Result<Ask, Fault> {
-    let (bytes_max, timeouts) = (settings.requests.body_bytes, &settings.timeouts);
-    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
-    let inspector = Inspector::new(format);
-    match Decoder::new(&codings) {
-        _ if format.is_lookup() => no_body(message),
-        None => client.body(message, head, inspector, bytes_max, timeouts).await,
-        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, bytes_max, timeouts)).await,
-    }
 }
 
 /// A request as far as it decides what it may cost.
@@ -380,6 +362,28 @@ fn format_of(
         let _ = endpoint_of(rule, head, &target, &mut known);
     }
     known.format
+}
+
+/// The first half of step 5: reads the body, and what it asks for, in one pass.
+async fn read_ask(
+    client: &mut Client,
+    message: &mut Message,
+    head: &RequestHead,
+    format: Format,
+    settings: &Settings,
+) -> Result<Ask, Fault> {
+    let Settings { requests, timeouts, .. } = settings;
+    let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
+    if format.is_lookup() {
+        return no_body(message);
+    }
+    let inspector = Inspector::new(format);
+    match Decoder::new(&codings) {
+        None => client.body(message, head, inspector, requests.body_bytes, timeouts).await,
+        Some(it) => {
+            Box::pin(client.coded_body(message, head, it, inspector, requests.body_bytes, timeouts)).await
+        }
+    }
 }
 
 /// What a request asks for that has no body and may have none.
