@@ -4,6 +4,7 @@
 //! bytes are cut, that what is written is read again, that a naive reader agrees, that a translated stream is well-formed, that no
 //! fault repeats a secret. `tests/fuzz.rs` runs them on stable, `fuzz_targets` with libFuzzer.
 
+mod access;
 mod answers;
 mod coding;
 mod config;
@@ -51,6 +52,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "url",               run: text::url,                 words: "http", inputs: 5400, bytes_max: 64 * KIB },
     Target { name: "endpoint",          run: text::endpoint,            words: "http", inputs: 5400, bytes_max: 64 * KIB },
     Target { name: "jwt",               run: text::jwt,                 words: "json", inputs: 3600, bytes_max: 64 * KIB },
+    Target { name: "token",             run: access::token,             words: "json", inputs: 2400, bytes_max: 256 * KIB },
+    Target { name: "key_set",           run: access::key_set,           words: "json", inputs: 2400, bytes_max: 256 * KIB },
+    Target { name: "cel",               run: access::cel,               words: "cel",  inputs: 3600, bytes_max: MIB },
     Target { name: "tokenizer",         run: text::tokenizer,           words: "json", inputs: 720,  bytes_max: 64 * MIB },
     Target { name: "json",              run: json::json,                words: "json", inputs: 2400, bytes_max: 256 * KIB },
     Target { name: "inspect",           run: json::inspect,             words: "json", inputs: 2400, bytes_max: 256 * KIB },

@@ -300,6 +300,7 @@ pub(super) fn remedy(part: &KeyPart) -> String {
         KeyPart::Header(name) => {
             format!("records do not hold the header {name}: name it in records.headers of Settings")
         }
+        KeyPart::Metadata(_) => "records do not hold the metadata of API keys".to_owned(),
         _ => "records do not hold claims".to_owned(),
     }
 }
