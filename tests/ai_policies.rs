@@ -254,6 +254,22 @@ fn a_request_that_is_rejected_costs_nothing_and_is_told_in_its_format() {
 }
 
 #[test]
+fn a_rejection_that_has_no_body_is_followed_by_the_next_answer() {
+    for status in [204, 304] {
+        let guard = format!(
+            "{{promptGuard: {{request: {{regex: {{matches: [secret], action: REJECT}}, customResponse: {{statusCode: {status}}}}}}}}}"
+        );
+        let rig = rig(script(), &traffic("openai", &guard));
+        let mut client = rig.client();
+        let body = r#"{"model": "gpt-5", "messages": [{"role": "user", "content": "It is a secret"}]}"#;
+        client.post("/openai", "", body);
+        let answer = client.answer_to_head();
+        assert_eq!((answer.status, answer.header("content-length")), (status, None));
+        ok(client.ask("/openai", "", &body.replace("secret", "story")));
+    }
+}
+
+#[test]
 fn answers_are_masked_in_every_format_and_settled_as_reported() {
     for (route, path, body, streamed) in ways(USER_TEXT) {
         let policy = traffic(route, &format!("{{promptGuard: {{response: [{{regex: {{{ALL}}}}}]}}}}"));

@@ -271,3 +271,15 @@ fn what_cannot_be_explained_is_said() {
     let ended = ended(&mut tollgate(&["explain", "GET /"]));
     assert!(ended.code == Some(2) && ended.stderr.contains("--config"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_guard_that_asks_is_told_and_lets_everything_pass() {
+    let guards = "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: guards, namespace: llm}\nspec:\n  \
+                  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: openai}]\n  ai: {promptGuard: {request: \
+                  {webhook: {host: {host: judge.example, port: 8000}}}}}\n";
+    let here = config("explain-guards", guards);
+    let (text, code) = explained(&here, &["POST /openai", "-d", BODY]);
+    assert_eq!(code, Some(0), "{text}");
+    has(&text, &["guard asks   POST /request HTTP/1.1", "sends        POST /v1/chat/completions HTTP/1.1"]);
+    assert!(!text.contains("answers "), "{text}");
+}

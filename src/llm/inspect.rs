@@ -220,7 +220,13 @@ const EMBEDDINGS: Members = &[
 ];
 
 /// One content to embed, and several (Gemini API reference, "models.embedContent", "models.batchEmbedContents").
-const EMBED: Members = &[(b"content", Place::Text), (b"title", Place::Text)];
+const EMBED: Members = &[
+    (b"content", Place::Text),
+    (b"title", Place::Text),
+    // A title stands there too.
+    (b"embedContentConfig", Place::Text),
+    (b"embed_content_config", Place::Text),
+];
 const EMBED_BATCH: Members = &[(b"requests", Place::Requests)];
 
 /// Contents, in both spellings that Google reads (Gemini API reference, "Generating content", "Counting tokens").

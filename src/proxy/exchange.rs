@@ -424,7 +424,7 @@ fn find_rule<'a>(
     // Browsers ask about a request of another method, which is the one that a rule may be for.
     let (_, asked) = filters::announced(head, bytes).ok_or(Fault::NoRoute)?;
     let announced = routes.find(&Request { method: asked.method, ..request }).and_then(rule);
-    announced.filter(|rule| rule.filters.cors.is_some()).ok_or(Fault::NoRoute)
+    announced.filter(|rule| filters::speak_of_cors(rule)).ok_or(Fault::NoRoute)
 }
 
 /// The headers of a request, as routing looks them up.

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::entry::Entry;
 use super::exchange::Then;
 use super::reply::{self, Manner, Own};
-use crate::config::Listener;
+use crate::config::{BackendChoice, Listener, Rule};
 use crate::route::filters::{Filters, Origin, Redirect};
 use crate::route::{Cors, Preflight};
 use crate::wire::http1::{Known, Method, RequestHead, write};
@@ -18,7 +18,7 @@ pub(super) struct Asked<'a> {
     pub(super) manner: Manner<'a>,
 }
 
-/// Answers a preflight that one of `filters`, of a rule and of a share of it, says something to, the share's last. `None` says
+/// Answers a preflight that `filters`, of a rule and of a share of it, say something to; the share's go before the rule's. `None` says
 /// that the request is no such thing; what CORS tells of its answer is with `entry` then.
 pub(super) async fn preflight(
     client: &mut Client,
@@ -27,16 +27,15 @@ pub(super) async fn preflight(
     asked: &Asked<'_>,
 ) -> Option<Then> {
     let Asked { head, bytes, manner, .. } = asked;
-    for cors in filters.into_iter().filter_map(|filters| filters.cors.as_deref()) {
-        if let Some((origin, preflight)) = announced(head, bytes) {
-            let mut lines = Vec::new();
-            cors.preflight(origin, &preflight, &mut lines);
-            let own = Own { status: 200, lines: &lines, body: b"" };
-            return Some(reply::own(client, entry, &own, manner).await);
-        }
+    let cors = filters.into_iter().rev().find_map(|filters| filters.cors.as_deref())?;
+    let Some((origin, preflight)) = announced(head, bytes) else {
         note(cors, entry, head, bytes);
-    }
-    None
+        return None;
+    };
+    let mut lines = Vec::new();
+    cors.preflight(origin, &preflight, &mut lines);
+    let own = Own { status: 200, lines: &lines, body: b"" };
+    Some(reply::own(client, entry, &own, manner).await)
 }
 
 /// Answers a request that `filters`, of a rule and of a share of it, leave nobody else to answer: one to be redirected, one whose
@@ -67,6 +66,15 @@ pub(super) async fn answer(
     }
     let own = Own { status, lines: &lines, body: body.as_bytes() };
     Some(reply::own(client, entry, &own, &asked.manner).await)
+}
+
+/// Whether a rule, or a share of it, says what browsers may do.
+pub(super) fn speak_of_cors(rule: &Rule) -> bool {
+    let of_share = |choice: &BackendChoice| match choice {
+        BackendChoice::Backend { filters, .. } => filters.cors.is_some(),
+        BackendChoice::Invalid => false,
+    };
+    rule.filters.cors.is_some() || rule.backends.iter().any(|(_, choice)| of_share(choice))
 }
 
 /// Whether a browser asks what it may ask (Fetch, "CORS-preflight request"), from which origin, and for what.

@@ -110,6 +110,9 @@ impl Copies {
 
     /// Takes more of the body. What has no room is not sent.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.list.is_empty() {
+            return; // there was no room before, and nobody counts what would be kept now
+        }
         if self.list.iter_mut().all(|copy| copy.room.grow(bytes.len())) {
             return self.body.extend_from_slice(bytes);
         }
@@ -245,4 +248,16 @@ async fn fill(upstream: &Upstream, bytes: &mut Vec<u8>, sent: &mut bool) -> io::
         upstream.poll_fill(cx, bytes)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_had_no_room_keeps_nothing_of_what_follows() {
+        let mut copies = Copies { list: Vec::new(), method: Method::Post, body: Vec::new(), has_body: true };
+        copies.push(b"the rest of an upload");
+        assert!(copies.body.is_empty());
+    }
 }

@@ -86,9 +86,12 @@ pub(super) async fn fault(
     limit_headers(out, standings, format, entry.worker.moment().unix_ms);
     out.extend_from_slice(&entry.cors);
     connection(out, keep_alive, manner.version);
-    write::content_length(out, body.len() as u64);
+    // A guard may want one of those: what would follow would be taken for the next answer.
+    if may_have_body(status) {
+        write::content_length(out, body.len() as u64);
+    }
     write::end(out);
-    if !manner.head_only {
+    if !manner.head_only && may_have_body(status) {
         out.extend_from_slice(&body);
     }
     body.clear();
@@ -127,17 +130,21 @@ pub(super) async fn own(client: &mut Client, entry: &mut Entry, own: &Own<'_>, m
     out.extend_from_slice(own.lines);
     out.extend_from_slice(&entry.cors);
     connection(out, manner.keep_alive, manner.version);
-    // Those two have no body by their status (RFC 9110 section 6.4.1).
-    if !matches!(own.status, 204 | 304) {
+    if may_have_body(own.status) {
         write::content_length(out, own.body.len() as u64);
     }
     write::end(out);
-    if !manner.head_only {
+    if !manner.head_only && may_have_body(own.status) {
         out.extend_from_slice(own.body);
     }
     entry.record.bytes_out = gather.ours.len() as u64;
     gather.whole();
     finish(client, gather, manner.keep_alive, manner.timeouts).await
+}
+
+/// Whether an answer of that status may have a body (RFC 9110 section 6.4.1).
+fn may_have_body(status: u16) -> bool {
+    !matches!(status, 204 | 304)
 }
 
 /// Writes the `Connection` line of an answer, if it needs one. A client of HTTP/1.0 that asked for a persistent

@@ -100,9 +100,9 @@ pub(super) fn text(known: &Known, became: &Became, balances: &[(u128, String)], 
         let provider = word("provider").map_or(String::new(), |provider| format!(" ({provider})"));
         out += &field(0, "backend", &format!("{backend}{provider} at {}", place.unwrap_or("?")));
     }
-    match became.seen.is_empty() {
-        true => out += &answer(&became.answer),
-        false => became.seen.iter().for_each(|seen| out += &sent(seen)),
+    became.seen.iter().for_each(|seen| out += &sent(seen));
+    if became.seen.iter().all(|seen| seen.question().is_some()) {
+        out += &answer(&became.answer);
     }
     out + &others(known, record, all)
 }
@@ -139,7 +139,8 @@ fn limits(known: &Known, became: &Became, balances: &[(u128, String)]) -> String
 /// What a provider or a host would be sent.
 fn sent(seen: &Seen) -> String {
     let mut lines = seen.head.iter();
-    let mut out = field(0, "sends", &without_key(lines.next().map_or("", String::as_str)));
+    let what = if seen.question().is_some() { "guard asks" } else { "sends" };
+    let mut out = field(0, what, &without_key(lines.next().map_or("", String::as_str)));
     for line in lines {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let shown = match CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known)) {

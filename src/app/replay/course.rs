@@ -19,6 +19,9 @@ use std::time::Duration;
 
 /// How often reservations whose time is over are looked for, as a worker does it.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Into how many parts the reservation of a stream is cut at most; a worker's own would be without end for what some host says
+/// that it has generated.
+const PARTS_MAX: Tokens = 4096;
 /// Models, and pairs of a route and a model, that are learned about.
 const LEARNED_MAX: usize = 4096;
 
@@ -258,7 +261,7 @@ impl<'s> Course<'s> {
         if !flight.past.streamed || flight.covered >= flight.usage.output {
             return self.end(flight, now);
         }
-        let chunk = self.snapshot.settings.limits.stream_chunk.max(1);
+        let chunk = self.snapshot.settings.limits.stream_chunk.max(flight.usage.output / PARTS_MAX).max(1);
         let more = Usage { output: chunk, ..Usage::default() };
         let more = spend(&more, self.cost(&more, flight.payer.asked, flight.payer.vendor));
         if self.book.top_up(&flight.ticket, &self.rules, &more, now, |_, _| ()) == Err(OnExhausted::Cut) {
@@ -266,7 +269,7 @@ impl<'s> Course<'s> {
             flight.usage.output = flight.covered;
             return self.end(flight, now);
         }
-        flight.covered += chunk;
+        flight.covered = flight.covered.saturating_add(chunk);
         self.plan(number, &flight);
         self.flights.insert(number, flight);
     }
@@ -286,8 +289,8 @@ impl<'s> Course<'s> {
         }
         let mean = self.means.entry((past.route.clone(), past.asked.clone())).or_default();
         mean.count += 1;
-        mean.input += usage.input;
-        mean.output += usage.output;
+        mean.input = mean.input.saturating_add(usage.input);
+        mean.output = mean.output.saturating_add(usage.output);
         if past.work == Work::Generates {
             self.learned.observe_output(&past.route, asked, usage.output);
         }

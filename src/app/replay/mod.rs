@@ -188,6 +188,7 @@ mod tests {
         let refused = [
             ("outcome", json!("refused")),
             ("attempts", json!(0)),
+            ("limits", json!([{"admitted": false}])),
             (
                 "usage",
                 json!({"source": "none", "input": 0,
@@ -231,6 +232,18 @@ mod tests {
         // Streams reserve 256 tokens at a time; the eighth time the budget is short of them, and so it is for the next.
         assert_eq!((&whole["limits"][0]["spent"], &whole["now"]["cut"]), (&json!(7 * 256), &json!(1)));
         assert_eq!(seconds(&refusals), [5]);
+    }
+
+    #[test]
+    fn what_a_host_says_beyond_belief_comes_to_an_end() {
+        let stream = |second| {
+            let usage = json!({"source": "reported", "input": u64::MAX, "cached_input": 0, "cache_write": 0,
+                "output": u64::MAX, "reasoning": 0});
+            record(second, &[("streamed", true.into()), ("usage", usage)])
+        };
+        let limit = "  - {name: t, unit: tokens, budget: 2000, window: day}\n";
+        let (refusals, whole) = replayed(limit, &[stream(0), stream(5), stream(9)]);
+        assert_eq!((seconds(&refusals), &whole["now"]["admitted"]), (vec![5, 9], &json!(1)));
     }
 
     #[test]

@@ -79,13 +79,19 @@ struct Line<'l> {
     model_used: Option<Cow<'l, str>>,
     streamed: bool,
     usage: Counts,
-    limits: Vec<serde::de::IgnoredAny>,
+    limits: Vec<Said>,
     duration_us: u64,
     attempts: u8,
     #[serde(borrow)]
     outcome: Cow<'l, str>,
     #[serde(default)]
     headers: Fields,
+}
+
+/// What a limit said.
+#[derive(Deserialize)]
+struct Said {
+    admitted: bool,
 }
 
 #[derive(Deserialize)]
@@ -176,7 +182,8 @@ fn next_line(source: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<usize>
 
 /// A record as a replay needs it; `None` of requests that no limit was asked about.
 fn past(line: Line<'_>, shared: &mut Shared) -> Option<Past> {
-    let refused = line.outcome == "refused";
+    // What was refused for another reason, as because it has no price, says nothing of limits.
+    let refused = line.outcome == "refused" && line.limits.iter().any(|said| !said.admitted);
     let route = line.route.filter(|_| refused || line.attempts > 0 || !line.limits.is_empty())?;
     let time: jiff::Timestamp = line.time.parse().ok()?;
     let work = match line.format.as_deref() {
@@ -236,7 +243,15 @@ pub(super) mod tests {
     #[test]
     fn records_come_in_the_order_in_which_they_began_and_what_is_none_is_told() {
         let text = record(9, &[])
-            + &record(2, &[("outcome", "refused".into()), ("attempts", 0.into())])
+            + &record(
+                2,
+                &[
+                    ("outcome", "refused".into()),
+                    ("attempts", 0.into()),
+                    ("limits", serde_json::json!([{"admitted": false}])),
+                ],
+            )
+            + &record(6, &[("outcome", "refused".into()), ("attempts", 0.into())])
             + "{\"time\": 3}\n\n"
             + &record(4, &[("route", serde_json::Value::Null), ("outcome", "no_route".into())])
             + &record(5, &[("attempts", 0.into()), ("outcome", "bad_request".into())])
@@ -247,8 +262,8 @@ pub(super) mod tests {
         log.read(text.as_bytes()).expect("it is read");
         let seconds: Vec<_> = log.records.iter().map(|past| past.begin_ms / 1000 % 60).collect();
         assert_eq!(seconds, [2, 3, 9]);
-        assert_eq!((log.passed_over, log.unread), (2, 2));
-        assert_eq!(log.first_unread.as_ref().map(|(number, _)| *number), Some(3));
+        assert_eq!((log.passed_over, log.unread), (3, 2));
+        assert_eq!(log.first_unread.as_ref().map(|(number, _)| *number), Some(4));
         let first = &log.records[0];
         assert!(first.refused && Arc::ptr_eq(&first.rule, &log.records[1].rule), "names are shared");
         assert_eq!((&*first.rule, first.key), ("llm/chat/0", Some(0xba78_16bf)));

@@ -211,10 +211,13 @@ fn an_embeddings_request_is_read_in_all_its_forms() {
 fn contents_to_embed_are_read() {
     let content = r#""content":{"parts":[{"text":"four"},{"inlineData":{"mimeType":"a/b","data":"AAAA"}}]}"#;
     let one = format!(r#"{{{content},"title":"by","taskType":"unseen","model":"unseen"}}"#);
+    let configured = format!(r#"{{{content},"embedContentConfig":{{"title":"by"}}}}"#);
     let batch = format!(r#"{{"requests":[{one},{{"model":"unseen",{content}}}],"model":"unseen"}}"#);
-    for (format, body, text, media) in
-        [(Format::GeminiEmbed, one, 4 + 3 + 2, 4), (Format::GeminiEmbedBatch, batch, 2 * 7 + 2, 8)]
-    {
+    for (format, body, text, media) in [
+        (Format::GeminiEmbed, one, 4 + 3 + 2, 4),
+        (Format::GeminiEmbed, configured, 4 + 3 + 2, 4),
+        (Format::GeminiEmbedBatch, batch, 2 * 7 + 2, 8),
+    ] {
         let ask = inspect(format, body.as_bytes()).unwrap();
         assert_eq!((ask.text_bytes, ask.media_bytes, ask.model), (text, media, None), "{body}");
     }
