@@ -429,7 +429,12 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
             "Require",
             &["request.method == 'POST'", "llm.requestModel != 'gpt-3'"],
         )
-        + &authorization("plain", "HTTPRoute/plain", "Require", &["request.path.startsWith('/plain/e')"]);
+        + &authorization(
+            "plain",
+            "HTTPRoute/plain",
+            "Require",
+            &["request.path.startsWith('/plain/e')", "!request.pathAndQuery.startsWith('/plain/echo?x')"],
+        );
     let rig = rig(&rules);
     let (red, blue, plain) = ("x-api-key: k-red\r\n", "x-api-key: k-blue\r\n", "x-api-key: k-plain\r\n");
     let bad = format!("{red}X-Bad: yes\r\n");
@@ -446,6 +451,10 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
         ("/messages", blue, "claude-haiku-4-5", 403),
         ("/plain/echo", "", "", 200),
         ("/plain/v2/x", "", "", 403),
+        ("/plain/%65cho?x", "", "", 403),
+        ("/plain/echo?x", "", "", 403),
+        ("/plain/ech%6f?%78", "", "", 403),
+        ("http://a/plain/echo?x", "", "", 403),
     ] {
         let body = if path == "/messages" { message(model, false) } else { chat(model, false) };
         let answer = ask(&rig, path, headers, &body);
@@ -456,7 +465,7 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
             assert_eq!(answer.header("www-authenticate"), None);
         }
     }
-    assert_eq!(denials(&rig, "rules"), 7);
+    assert_eq!(denials(&rig, "rules"), 11);
 }
 
 #[test]
