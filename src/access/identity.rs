@@ -1,7 +1,7 @@
 //! Who a request comes from, as far as that was validated.
 
 use super::keys::Key;
-use super::location::Location;
+use super::location::{Location, usual_in};
 use super::{Allowed, Claims, Digest, Refusal, digest};
 use crate::wire::http1::{Header, Known, RequestHead};
 use crate::wire::url::query_value;
@@ -38,7 +38,10 @@ pub struct Shown<'p> {
 impl Shown<'_> {
     /// The key itself, as the request has it.
     pub fn credential<'a>(&self, head: &RequestHead, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        self.location.find(head, bytes)
+        match self.location {
+            Location::Usual => usual_in(self.header, head, bytes).map(|(_, credential)| credential.into()),
+            location => location.find(head, bytes),
+        }
     }
 }
 
