@@ -335,6 +335,32 @@ fn limits_go_by_what_is_known_of_a_key() {
     assert_eq!([ask("k-red"), ask("k-red"), ask("k-blue"), ask("k-blue")], [200, 429, 200, 429]);
 }
 
+/// Where keys are validated, one that was not is nobody's: who invents keys gets no account for each of them.
+#[test]
+fn an_invented_key_has_no_account_of_its_own() {
+    let limit =
+        |key: &str| limits("openai", &[&format!("{{name: n, unit: requests, rate: 1/hour, key: {key}}}")]);
+    for (mode, invented) in [
+        (", mode: Permissive", ["x-api-key: k-new-1\r\n", "Authorization: Bearer k-new-2\r\n"]),
+        (
+            ", mode: Optional, location: {header: {name: x-gate}}",
+            ["x-api-key: k-new-1\r\n", "x-goog-api-key: k-new-2\r\n"],
+        ),
+    ] {
+        for key in ["{apiKey: {}}", "{apiKey: {}, model: {}}"] {
+            let rig = rig(&(keys("HTTPRoute/openai", mode) + &limit(key)));
+            let found = invented.map(|headers| status(&rig, "/openai", headers));
+            assert_eq!(found, [200, 429], "{mode} {key}");
+            // On a connection on which somebody was known before, too.
+            let mut client = rig.client();
+            let known = "x-api-key: k-plain\r\nx-gate: k-plain\r\n";
+            let next = [known, invented[0], known]
+                .map(|headers| client.ask("/openai", headers, &chat("gpt-5", false)).status);
+            assert_eq!(next, [200, 429, 429], "{mode} {key}");
+        }
+    }
+}
+
 #[test]
 fn records_name_who_called_and_never_the_key() {
     let path = directory("access").join("records.jsonl");

@@ -22,6 +22,8 @@ pub struct Identity<'p> {
     pub(super) token_at: Option<&'p Location>,
     /// Whether tokens are validated: then one that was not says nothing.
     pub is_judged: bool,
+    /// Whether API keys are: then one that was not is nobody's.
+    pub judges_keys: bool,
     /// What rules about its head have said.
     pub(super) allowed: Allowed,
 }
@@ -83,7 +85,7 @@ impl Identity<'_> {
         let key = self.key_digest().map_or(0, |digest| half(digest, 0));
         let claims = self.claims.as_ref().map_or(0, |claims| half(&claims.digest, 1));
         let user = self.user.map_or(0, |user| half(&digest(user.as_bytes()), 0).rotate_left(1));
-        key ^ claims ^ user ^ u128::from(self.is_judged)
+        key ^ claims ^ user ^ u128::from(self.is_judged) ^ u128::from(self.judges_keys) << 1
     }
 
     /// Whether its key may be used for `model`, which is empty where the request names none.

@@ -305,9 +305,9 @@ fn admit<'s>(
     let admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
     known.identity =
         admitted.inspect_err(|_| known.format = format_of(serving, (rule, share), head, bytes))?;
-    if let Some(key) = known.identity.key_digest() {
-        known.api_key = Some(*key);
-        entry.record.key = caller::key_id(Some(key));
+    if known.identity.judges_keys {
+        known.api_key = known.identity.key_digest().copied();
+        entry.record.key = caller::key_id(known.api_key.as_ref());
     }
     match rule.filters.answer() || share.answer() {
         true => known.may_ask(rule, client, (head, bytes), Models::default(), entry),
