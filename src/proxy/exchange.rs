@@ -137,7 +137,8 @@ async fn serve<'s>(
 
     // 4: who may call; filters that answer callers do so.
     admit(serving, (rule, share), client, head, &message.bytes, entry, known)?;
-    if let Some(then) = filters::answer(client, entry, [&rule.filters, share], &asked).await {
+    if let Some(then) = filters::answer(client, entry, [&rule.filters, share], &asked, &known.identity).await
+    {
         return Ok(then);
     }
 
