@@ -249,6 +249,21 @@ fn a_key_is_for_its_models_wherever_they_are_named() {
     assert_eq!(status(&rig, "/plain/echo", none), 200);
 }
 
+/// A limit falls back to no model that the caller's key is not for: then it refuses.
+#[test]
+fn a_key_is_for_its_models_also_where_a_limit_falls_back() {
+    for (fallback, small) in [("gpt-5", 429), ("model-1", 200)] {
+        let limit =
+            format!("{{name: n, unit: requests, rate: 1/hour, onExhausted: {{fallback: {fallback}}}}}");
+        let rig = rig(&(keys("Gateway/edge", "") + &limits("oa", &[&limit])));
+        let ask = |key: &str| {
+            let headers = format!("x-api-key: {key}\r\n");
+            ask(&rig, "/oa/v1/chat/completions", &headers, &chat("gpt-5-mini", false)).status
+        };
+        assert_eq!([ask("k-small"), ask("k-small"), ask("k-plain")], [200, small, 200], "{fallback}");
+    }
+}
+
 #[test]
 fn a_refused_request_leaves_the_connection_to_no_doubt() {
     let rig = rig(&keys("Gateway/edge", ""));

@@ -93,10 +93,12 @@ impl Identity<'_> {
     /// # Errors
     /// It may not.
     pub fn may_use(&self, model: &str) -> Result<(), Refusal> {
-        match self.key {
-            Some(shown) if !shown.key.models().allow(model) => Err(Refusal::Model(model.into())),
-            _ => Ok(()),
-        }
+        if self.is_for(model) { Ok(()) } else { Err(Refusal::Model(model.into())) }
+    }
+
+    /// The same in a word.
+    pub fn is_for(&self, model: &str) -> bool {
+        self.key.is_none_or(|shown| shown.key.models().allow(model))
     }
 
     /// Whether a header line of the request holds what was validated here, which is nobody else's to see.
