@@ -249,6 +249,21 @@ fn a_key_is_for_its_models_wherever_they_are_named() {
     assert_eq!(status(&rig, "/plain/echo", none), 200);
 }
 
+/// A limit falls back to no model that the caller's key is not for: then it refuses.
+#[test]
+fn a_key_is_for_its_models_also_where_a_limit_falls_back() {
+    for (fallback, small) in [("gpt-5", 429), ("model-1", 200)] {
+        let limit =
+            format!("{{name: n, unit: requests, rate: 1/hour, onExhausted: {{fallback: {fallback}}}}}");
+        let rig = rig(&(keys("Gateway/edge", "") + &limits("oa", &[&limit])));
+        let ask = |key: &str| {
+            let headers = format!("x-api-key: {key}\r\n");
+            ask(&rig, "/oa/v1/chat/completions", &headers, &chat("gpt-5-mini", false)).status
+        };
+        assert_eq!([ask("k-small"), ask("k-small"), ask("k-plain")], [200, small, 200], "{fallback}");
+    }
+}
+
 #[test]
 fn a_refused_request_leaves_the_connection_to_no_doubt() {
     let rig = rig(&keys("Gateway/edge", ""));
@@ -333,6 +348,32 @@ fn limits_go_by_what_is_known_of_a_key() {
     );
     let ask = |gate: &str| status(&rig, "/openai", &format!("x-gate: {gate}\r\nx-api-key: same\r\n"));
     assert_eq!([ask("k-red"), ask("k-red"), ask("k-blue"), ask("k-blue")], [200, 429, 200, 429]);
+}
+
+/// Where keys are validated, one that was not is nobody's: who invents keys gets no account for each of them.
+#[test]
+fn an_invented_key_has_no_account_of_its_own() {
+    let limit =
+        |key: &str| limits("openai", &[&format!("{{name: n, unit: requests, rate: 1/hour, key: {key}}}")]);
+    for (mode, invented) in [
+        (", mode: Permissive", ["x-api-key: k-new-1\r\n", "Authorization: Bearer k-new-2\r\n"]),
+        (
+            ", mode: Optional, location: {header: {name: x-gate}}",
+            ["x-api-key: k-new-1\r\n", "x-goog-api-key: k-new-2\r\n"],
+        ),
+    ] {
+        for key in ["{apiKey: {}}", "{apiKey: {}, model: {}}"] {
+            let rig = rig(&(keys("HTTPRoute/openai", mode) + &limit(key)));
+            let found = invented.map(|headers| status(&rig, "/openai", headers));
+            assert_eq!(found, [200, 429], "{mode} {key}");
+            // On a connection on which somebody was known before, too.
+            let mut client = rig.client();
+            let known = "x-api-key: k-plain\r\nx-gate: k-plain\r\n";
+            let next = [known, invented[0], known]
+                .map(|headers| client.ask("/openai", headers, &chat("gpt-5", false)).status);
+            assert_eq!(next, [200, 429, 429], "{mode} {key}");
+        }
+    }
 }
 
 #[test]
@@ -429,7 +470,12 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
             "Require",
             &["request.method == 'POST'", "llm.requestModel != 'gpt-3'"],
         )
-        + &authorization("plain", "HTTPRoute/plain", "Require", &["request.path.startsWith('/plain/e')"]);
+        + &authorization(
+            "plain",
+            "HTTPRoute/plain",
+            "Require",
+            &["request.path.startsWith('/plain/e')", "!request.pathAndQuery.startsWith('/plain/echo?x')"],
+        );
     let rig = rig(&rules);
     let (red, blue, plain) = ("x-api-key: k-red\r\n", "x-api-key: k-blue\r\n", "x-api-key: k-plain\r\n");
     let bad = format!("{red}X-Bad: yes\r\n");
@@ -446,6 +492,10 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
         ("/messages", blue, "claude-haiku-4-5", 403),
         ("/plain/echo", "", "", 200),
         ("/plain/v2/x", "", "", 403),
+        ("/plain/%65cho?x", "", "", 403),
+        ("/plain/echo?x", "", "", 403),
+        ("/plain/ech%6f?%78", "", "", 403),
+        ("http://a/plain/echo?x", "", "", 403),
     ] {
         let body = if path == "/messages" { message(model, false) } else { chat(model, false) };
         let answer = ask(&rig, path, headers, &body);
@@ -456,7 +506,7 @@ fn rules_of_all_levels_say_who_may_ask_for_what() {
             assert_eq!(answer.header("www-authenticate"), None);
         }
     }
-    assert_eq!(denials(&rig, "rules"), 7);
+    assert_eq!(denials(&rig, "rules"), 11);
 }
 
 #[test]

@@ -100,6 +100,34 @@ fn preflights_are_answered_to_everybody_and_all_else_to_callers() {
     assert_eq!(rig.simulator.requests().len(), asked, "nobody was asked for a preflight");
 }
 
+/// A key in the query is for this gateway: a redirect repeats it to the same origin, and to no other.
+#[test]
+fn a_redirect_takes_no_key_along_to_another_origin() {
+    let redirect = |more: &str| format!("{{type: RequestRedirect, requestRedirect: {{{more}}}}}");
+    let own = "path: {type: ReplaceFullPath, replaceFullPath: /new}";
+    let rig = start(&[
+        keys(", location: {queryParameter: {name: gate}}"),
+        route("host", &redirect("hostname: other.test, port: 80"), ""),
+        route("scheme", &redirect("scheme: https"), ""),
+        route("same", &redirect(own), ""),
+    ]);
+    for (path, expected) in [
+        ("/host?a=1&gate=k%2Dplain&b=2", "http://other.test/host?a=1&b=2"),
+        ("/host?gate=k-plain", "http://other.test/host"),
+        ("/scheme?gate=k-plain&a", "https://here.test/scheme?a"),
+        ("/same?a&gate=k-plain", "http://here.test:PORT/new?a&gate=k-plain"),
+    ] {
+        let mut client = rig.client();
+        client.write(format!("GET {path} HTTP/1.1\r\nHost: here.test\r\n\r\n"));
+        let answer = client.answer();
+        let location = answer.header("location").unwrap_or_default();
+        let (front, back) = expected.split_once(":PORT").unwrap_or((expected, ""));
+        assert!(location.starts_with(front) && location.ends_with(back), "{path}: {location}");
+        assert_eq!(location.contains("plain"), expected.contains("plain"), "{path}: {location}");
+        assert_eq!(location.contains('?'), expected.contains('?'), "{path}: {location}");
+    }
+}
+
 #[test]
 fn copies_do_not_hold_what_was_validated() {
     for (location, headers, query) in [

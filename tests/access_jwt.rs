@@ -173,6 +173,39 @@ fn a_token_goes_no_further() {
     }
 }
 
+/// A caller may show who it is and, beside that, its key: what the one part has validated does not hide the other.
+#[test]
+fn a_key_beside_a_token_is_found_and_goes_no_further() {
+    let signer = Signer::new("EdDSA", None);
+    let keys = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: gate, namespace: llm}\n\
+                stringData: {one: k-one, two: k-two}\n\
+                ---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {name: gate, namespace: llm}\n\
+                spec:\n  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]\n  \
+                traffic: {apiKeyAuthentication: {secretRef: {name: gate}}}\n";
+    let limit = "{name: each, unit: requests, rate: 1/hour, burst: 1, key: {apiKey: {}, route: {}}}";
+    let rig = start(&apis(&(inline("Strict", &[&signer]) + keys + &limits("oa", &[limit]))));
+    let token = signer.token(&claims(300));
+    for (key, path, expected) in [
+        ("", PATH, 401),
+        ("x-api-key: k-unknown\r\n", PATH, 401),
+        ("x-api-key: k-one\r\n", PATH, 200),
+        ("x-goog-api-key: k-one\r\n", PATH, 429),
+        ("x-goog-api-key: k-two\r\n", PATH, 200),
+        ("x-api-key: k-two\r\n", "/plain/plain", 200),
+    ] {
+        let before = rig.simulator.requests().len();
+        let answer = ask(&rig, path, &format!("{}{key}", bearer(&token)));
+        assert_eq!(answer.status, expected, "{key} {path}: {}", answer.text());
+        for seen in rig.simulator.requests().iter().skip(before) {
+            let values = seen.headers.iter().map(|(_, value)| String::from_utf8_lossy(value));
+            let theirs = [&*token, "k-one", "k-two"];
+            let shown: Vec<_> = values.filter(|value| theirs.iter().any(|one| value.contains(one))).collect();
+            assert!(shown.is_empty(), "{key} {path}: {shown:?}");
+        }
+    }
+    assert_eq!(ask(&rig, PATH, "x-api-key: k-one\r\n").status, 401, "the key alone is not enough");
+}
+
 /// Limits go by the claims of validated tokens alone: nobody spends in another's name.
 #[test]
 fn limits_by_claim_go_by_what_was_validated() {

@@ -277,6 +277,71 @@ fn only_providers_that_serve_the_clients_format_are_asked() {
     assert_eq!((one.ledger().requests, other.ledger().requests), (0, 6));
 }
 
+/// Two keys, one of them for the model `small` alone.
+const KEYS: &str = r#"---
+apiVersion: v1
+kind: Secret
+metadata: {name: callers, namespace: llm}
+stringData:
+  any: k-any
+  small: '{"key": "k-small", "allowedModels": ["small"]}'
+---
+apiVersion: agentgateway.dev/v1alpha1
+kind: AgentgatewayPolicy
+metadata: {name: keys, namespace: llm}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]
+  traffic: {apiKeyAuthentication: {secretRef: {name: callers}}}
+"#;
+
+/// A provider with a model of its own; empty is none.
+fn with_model(name: &str, at: SocketAddr, model: &str) -> String {
+    let own = if model.is_empty() { String::new() } else { format!(", model: {model}") };
+    openai(name, at).replace("sk-live-secret}", &format!("sk-live-secret}}{own}"))
+}
+
+#[test]
+fn only_providers_are_asked_whose_model_the_key_is_for() {
+    let (bad, good) = (failing(Fault::Status(500)), well());
+    for (first, second, asked, small, any) in [
+        ((&good, "big"), (&good, "small"), "gpt-x", (200, "small"), (200, "big")),
+        ((&bad, "small"), (&good, "big"), "gpt-x", (500, ""), (200, "big")),
+        ((&good, "big"), (&good, ""), "gpt-x", (403, ""), (200, "big")),
+        ((&good, "big"), (&good, ""), "small", (200, "small"), (200, "big")),
+        ((&good, ""), (&good, "small"), "gpt-x", (200, "small"), (200, "gpt-x")),
+        ((&bad, "small"), (&good, ""), "gpt-x", (500, ""), (200, "gpt-x")),
+        ((&bad, ""), (&good, "big"), "small", (500, ""), (200, "big")),
+        ((&bad, "small"), (&good, ""), "small", (200, "small"), (200, "small")),
+        ((&good, "big"), (&good, "huge"), "small", (403, ""), (200, "big")),
+    ] {
+        let [one, other] = [("a", first), ("b", second)]
+            .map(|(name, (provider, model))| with_model(name, provider.addr(), model));
+        let what = format!("{one} {other} {asked}");
+        let rig = rig(&[&[one], &[other]], "", KEYS);
+        for (key, (status, model)) in [("k-small", small), ("k-any", any)] {
+            let before = good.ledger().requests;
+            let headers = format!("x-api-key: {key}\r\n");
+            let answer = rig.client().ask("/v1/chat/completions", &headers, &chat(asked, false));
+            assert_eq!(answer.status, status, "{key} {what}: {}", answer.text());
+            assert_eq!(good.ledger().requests - before, u64::from(status == 200), "{key} {what}");
+            assert!(status != 200 || answer.json()["model"] == model, "{key} {what}: {}", answer.text());
+        }
+    }
+}
+
+/// What is asked about a model is not asked of the Backend's: here the provider says that it has none of that name.
+#[test]
+fn a_key_may_ask_about_its_models_whatever_the_providers_is() {
+    let good = well();
+    let rig = rig(&[&[with_model("a", good.addr(), "big")]], "", KEYS);
+    for (path, expected) in [("/v1/models", 200), ("/v1/models/small", 404), ("/v1/models/big", 403)] {
+        let mut client = rig.client();
+        client.write(format!("GET {path} HTTP/1.1\r\nHost: a\r\nx-api-key: k-small\r\n\r\n"));
+        let answer = client.answer();
+        assert_eq!(answer.status, expected, "{path}: {}", answer.text());
+    }
+}
+
 #[test]
 fn a_rule_may_have_answers_repeated_that_blame_nobody() {
     let conflict = |stream: &mut TcpStream| {

@@ -128,6 +128,26 @@ fn a_request_that_a_hook_rejects_costs_nothing_and_is_told_in_its_format() {
     }
 }
 
+/// What a key is not for is nobody's to judge: no service is asked, or paid, for it.
+#[test]
+fn a_request_that_its_key_is_not_for_is_not_judged() {
+    let hook = Hook::start(|asked| Says::Json(mask(asked, "secret", "thing")));
+    let keys = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: callers, namespace: llm}\n\
+                stringData: {one: '{\"key\": \"k-one\", \"allowedModels\": [\"model-1\"]}'}\n\
+                ---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {name: keys, namespace: llm}\n\
+                spec:\n  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]\n  \
+                traffic: {apiKeyAuthentication: {secretRef: {name: callers}}}\n";
+    let rig = rig(script(), &(traffic("openai", &guard("request", &webhook(&hook, ""))) + keys));
+    let headers = "x-api-key: k-one\r\n";
+    for (model, status, asked) in [("model-2", 403, 0), ("model-1", 200, 1)] {
+        let body = chat(model, false).replace(USER_TEXT, "my secret");
+        let answer = rig.client().ask("/openai", headers, &body);
+        assert_eq!((answer.status, hook.asked().len()), (status, asked), "{model}: {}", answer.text());
+    }
+    let body = seen(&rig).1;
+    assert_eq!((&body["model"], &body["messages"][0]["content"]), (&"model-1".into(), &"my thing".into()));
+}
+
 #[test]
 fn patterns_come_first_and_services_are_asked_in_their_order() {
     let first = Hook::start(|asked| Says::Json(mask(asked, "one", "two")));

@@ -1,7 +1,7 @@
 //! Who a request comes from, as far as that was validated.
 
 use super::keys::Key;
-use super::location::Location;
+use super::location::{Location, usual_in};
 use super::{Allowed, Claims, Digest, Refusal, digest};
 use crate::wire::http1::{Header, Known, RequestHead};
 use crate::wire::url::query_value;
@@ -22,6 +22,8 @@ pub struct Identity<'p> {
     pub(super) token_at: Option<&'p Location>,
     /// Whether tokens are validated: then one that was not says nothing.
     pub is_judged: bool,
+    /// Whether API keys are: then one that was not is nobody's.
+    pub judges_keys: bool,
     /// What rules about its head have said.
     pub(super) allowed: Allowed,
 }
@@ -38,7 +40,10 @@ pub struct Shown<'p> {
 impl Shown<'_> {
     /// The key itself, as the request has it.
     pub fn credential<'a>(&self, head: &RequestHead, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        self.location.find(head, bytes)
+        match self.location {
+            Location::Usual => usual_in(self.header, head, bytes).map(|(_, credential)| credential.into()),
+            location => location.find(head, bytes),
+        }
     }
 }
 
@@ -80,7 +85,7 @@ impl Identity<'_> {
         let key = self.key_digest().map_or(0, |digest| half(digest, 0));
         let claims = self.claims.as_ref().map_or(0, |claims| half(&claims.digest, 1));
         let user = self.user.map_or(0, |user| half(&digest(user.as_bytes()), 0).rotate_left(1));
-        key ^ claims ^ user ^ u128::from(self.is_judged)
+        key ^ claims ^ user ^ u128::from(self.is_judged) ^ u128::from(self.judges_keys) << 1
     }
 
     /// Whether its key may be used for `model`, which is empty where the request names none.
@@ -88,10 +93,12 @@ impl Identity<'_> {
     /// # Errors
     /// It may not.
     pub fn may_use(&self, model: &str) -> Result<(), Refusal> {
-        match self.key {
-            Some(shown) if !shown.key.models().allow(model) => Err(Refusal::Model(model.into())),
-            _ => Ok(()),
-        }
+        if self.is_for(model) { Ok(()) } else { Err(Refusal::Model(model.into())) }
+    }
+
+    /// The same in a word.
+    pub fn is_for(&self, model: &str) -> bool {
+        self.key.is_none_or(|shown| shown.key.models().allow(model))
     }
 
     /// Whether a header line of the request holds what was validated here, which is nobody else's to see.

@@ -1,7 +1,7 @@
 //! API keys: known by their SHA-256, found by the beginning of it, compared whole.
 
 use super::identity::Shown;
-use super::location::{Location, is_basic, usual};
+use super::location::{Location, beside_authorization, is_basic, usual};
 use super::policy::{Asked, Mode};
 use super::{Digest, Refusal, digest};
 use crate::base::{FastMap, is_same};
@@ -170,8 +170,11 @@ impl Keys {
     fn shown(&self, asked: &Asked<'_>, is_taken: bool) -> Option<(Known, Digest)> {
         if self.location == Location::Usual {
             let (header, credential) = usual(asked.head, asked.bytes)?;
-            let is_other = header == Known::Authorization && (is_taken || is_basic(credential));
-            return Some((header, asked.digest?)).filter(|_| !is_other);
+            if header == Known::Authorization && (is_taken || is_basic(credential)) {
+                let (header, credential) = beside_authorization(asked.head, asked.bytes)?;
+                return Some((header, digest(credential)));
+            }
+            return Some((header, asked.digest?));
         }
         let credential = self.location.find(asked.head, asked.bytes)?;
         Some((Known::Other, digest(&credential)))

@@ -62,16 +62,23 @@ impl Location {
 /// The credential where clients of the formats put it, and the header it is in: the token of `Authorization`, else
 /// `x-api-key` or `x-goog-api-key`. A name and a password go behind a key.
 pub fn usual<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<(Known, &'a [u8])> {
-    let field = |known: Known| {
-        let value = head.headers.first(known)?.of(bytes);
-        let value = if known == Known::Authorization { strip_bearer(value) } else { value };
-        Some((known, value)).filter(|(_, value)| !value.is_empty())
-    };
-    let key = || field(Known::XApiKey).or_else(|| field(Known::XGoogApiKey));
-    match field(Known::Authorization) {
-        Some(basic) if is_basic(basic.1) => key().or(Some(basic)),
-        bearer => bearer.or_else(key),
+    match usual_in(Known::Authorization, head, bytes) {
+        Some(basic) if is_basic(basic.1) => beside_authorization(head, bytes).or(Some(basic)),
+        bearer => bearer.or_else(|| beside_authorization(head, bytes)),
     }
+}
+
+/// The same where `Authorization` holds something else.
+pub(super) fn beside_authorization<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<(Known, &'a [u8])> {
+    let found = |known| usual_in(known, head, bytes);
+    found(Known::XApiKey).or_else(|| found(Known::XGoogApiKey))
+}
+
+/// The credential in that one of the usual headers.
+pub(super) fn usual_in<'a>(known: Known, head: &RequestHead, bytes: &'a [u8]) -> Option<(Known, &'a [u8])> {
+    let value = head.headers.first(known)?.of(bytes);
+    let value = if known == Known::Authorization { strip_bearer(value) } else { value };
+    Some((known, value)).filter(|(_, value)| !value.is_empty())
 }
 
 /// Whether a value of `Authorization` is a name and a password (RFC 7617).

@@ -77,6 +77,7 @@ impl Policy {
             identity.token_at = identity.claims.as_ref().map(|_| &tokens.location);
         }
         if let Some(keys) = &self.keys {
+            identity.judges_keys = true;
             identity.key = keys.admit(asked, identity.is_authorized())?;
         }
         if !self.rules.is_empty() {

@@ -79,13 +79,21 @@ fn what_a_token_has_validated_is_no_key() {
         ("Authorization: Bearer k-1\r\n", false, Ok(true)),
         ("Authorization: Bearer k-1\r\n", true, Err(Refusal::NoKey)),
         ("x-api-key: k-1\r\n", true, Ok(true)),
+        ("Authorization: Bearer t\r\nx-api-key: k-1\r\n", true, Ok(true)),
+        ("x-goog-api-key: k-1\r\nAuthorization: Bearer t\r\n", true, Ok(true)),
+        ("Authorization: Bearer k-1\r\nx-api-key: other\r\n", true, Err(Refusal::UnknownKey)),
         ("Authorization: Basic YTpi\r\n", false, Err(Refusal::NoKey)),
     ] {
         let (head, bytes) = request(lines);
         let digest = usual(&head, &bytes).map(|(_, credential)| digest(credential));
         let asked =
             Asked { head: &head, bytes: &bytes, peer: ([10, 0, 0, 1], 1).into(), unix_ms: NOW, digest };
-        assert_eq!(keys.admit(&asked, taken).map(|shown| shown.is_some()), expected, "{lines} {taken}");
+        let shown = keys.admit(&asked, taken);
+        if let Ok(Some(shown)) = shown {
+            let credential = shown.credential(&head, &bytes);
+            assert_eq!(credential.as_deref(), Some(&b"k-1"[..]), "{lines} {taken}");
+        }
+        assert_eq!(shown.map(|shown| shown.is_some()), expected, "{lines} {taken}");
     }
 }
 

@@ -5,6 +5,7 @@ use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::worker::{Serving, Worker};
+use crate::access::Identity;
 use crate::base::ascii;
 use crate::config::{Backend, BackendKind, Credential};
 use crate::llm::{Format, Work};
@@ -21,27 +22,59 @@ const ENDPOINTS_MAX: usize = 8;
 /// No pause between two attempts is longer than so many times the least one (kgateway, `backoffBaseInterval`).
 const BACKOFF_MAX: u32 = 10;
 
-/// The endpoint that a request of `format` to `index` goes to first: itself, unless it stands for several.
-pub(super) fn first_choice(worker: &Worker, serving: &Serving, index: u32, format: Format) -> u32 {
-    let groups = serving.in_force.snapshot.backends.get(index as usize).map(|backend| &backend.groups[..]);
-    let first = |is_ready| pick(worker, serving, groups?, &[], (format, is_ready));
-    first(true).or_else(|| first(false)).unwrap_or(index)
+/// What an endpoint has to be to be asked.
+#[derive(Clone, Copy)]
+pub(super) struct Needs<'a> {
+    /// The format of the client, which it serves.
+    pub(super) format: Format,
+    /// Whose key has to be for the model that it would be asked for.
+    pub(super) identity: &'a Identity<'a>,
+    /// The model that a limit fell back to, which goes before those of endpoints.
+    pub(super) fallback: Option<&'a str>,
+    /// Whether that key is for the model that the client names, or this is not known yet: it is asked of endpoints without
+    /// one of their own.
+    pub(super) is_for_named: bool,
 }
 
-/// An endpoint that serves clients of `format` and was not tried; with `is_ready` one that can be asked, for its credential
-/// has come.
+impl<'a> Needs<'a> {
+    fn of(call: &Call<'a>) -> Needs<'a> {
+        let Call { client: format, identity, fallback, is_for_named, .. } = *call;
+        Needs { format, identity, fallback, is_for_named }
+    }
+
+    /// Whether the client's key is for what an endpoint would be asked for whose own model this is.
+    pub(super) fn may_ask(&self, own: Option<&str>) -> bool {
+        let ours = self.fallback.or(own).filter(|_| !self.format.is_lookup());
+        ours.map_or(self.is_for_named, |model| self.identity.is_for(model))
+    }
+}
+
+/// The endpoint that a request to `index` goes to first: itself, unless it stands for several. One that the client may not ask
+/// where there is no other; then it is for who asks to refuse.
+pub(super) fn first_choice(worker: &Worker, serving: &Serving, index: u32, needs: Needs<'_>) -> u32 {
+    let groups = serving.in_force.snapshot.backends.get(index as usize).map(|backend| &backend.groups[..]);
+    let Some(groups) = groups.filter(|groups| !groups.is_empty()) else { return index };
+    let first = |needs, is_ready| pick(worker, serving, groups, &[], (needs, is_ready));
+    let anybody = Needs { identity: &Identity::default(), is_for_named: true, ..needs };
+    let found = first(needs, true).or_else(|| first(needs, false));
+    found.or_else(|| first(anybody, true)).or_else(|| first(anybody, false)).unwrap_or(index)
+}
+
+/// An endpoint as it `needs` to be that was not tried; with `is_ready` one that can be asked, for its credential has come.
 fn pick(
     worker: &Worker,
     serving: &Serving,
     groups: &[Box<[u32]>],
     tried: &[u32],
-    (format, is_ready): (Format, bool),
+    (needs, is_ready): (Needs<'_>, bool),
 ) -> Option<u32> {
     let backends = &serving.in_force.snapshot.backends;
     let serves = |endpoint: u32| match backends.get(endpoint as usize).map(|backend| &backend.kind) {
-        Some(BackendKind::Ai { provider, dialect, credential, .. }) => {
+        Some(BackendKind::Ai { provider, dialect, credential, model, .. }) => {
             let has_come = credential.origin().is_none() || serving.fetched(endpoint).is_some();
-            (has_come || !is_ready) && dialect.speaks(*provider, format).is_some()
+            (has_come || !is_ready)
+                && dialect.speaks(*provider, needs.format).is_some()
+                && needs.may_ask(model.as_deref())
         }
         _ => false,
     };
@@ -221,11 +254,13 @@ impl<'a> Attempts<'_, 'a> {
         {
             return None;
         }
-        let other = || pick(self.worker, self.serving, &self.whole.groups, &self.tried, (call.client, true));
+        let of = |tried: &[u32]| {
+            pick(self.worker, self.serving, &self.whole.groups, tried, (Needs::of(call), true))
+        };
         if self.again.is_none()
             && verdict != Verdict::Again
             && self.tried.len() < ENDPOINTS_MAX
-            && let Some(other) = other()
+            && let Some(other) = of(&self.tried)
         {
             return Some((other, Duration::ZERO));
         }
@@ -241,9 +276,9 @@ impl<'a> Attempts<'_, 'a> {
             return None;
         }
         let pause = self.pause(retry.backoff, again, verdict).filter(|pause| !is_over(*pause))?;
+        let best = of(&[]);
         self.again = Some(again + 1);
         self.tried.clear();
-        let best = pick(self.worker, self.serving, &self.whole.groups, &[], (call.client, true));
         Some((best.unwrap_or(call.index), pause))
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Call<'a> {
     pub(super) head: &'a RequestHead,
     /// Who asks, as far as that was validated.
     pub(super) identity: &'a Identity<'a>,
+    /// Whether its key is for the model that it names, which endpoints without one of their own are asked for.
+    pub(super) is_for_named: bool,
     /// The format that the client speaks.
     pub(super) client: Format,
     /// The format that the provider speaks.

@@ -19,7 +19,8 @@ pub(super) struct Asking<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) bytes: &'a [u8],
     pub(super) peer: SocketAddr,
-    /// The digest of its credential: of the key that was validated, else see [`Memo::api_key`].
+    /// The digest of its credential: of the key that was validated, else see [`Memo::api_key`]. `None` also where keys are
+    /// validated and this one was not: who invents keys shall not get an account for each.
     pub(super) api_key: Option<u128>,
     /// Who it is, as far as that was validated.
     pub(super) identity: &'a Identity<'a>,
@@ -123,6 +124,7 @@ impl Asking<'_> {
         let value = match part {
             KeyPart::ApiKey => match self.identity.key {
                 Some(shown) => Value::Found(shown.credential(self.head, self.bytes)?),
+                None if self.identity.judges_keys => return None,
                 None => Value::Found(Cow::Borrowed(credential(self.head, self.bytes)?)),
             },
             KeyPart::Header(name) => {

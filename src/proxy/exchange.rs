@@ -1,5 +1,6 @@
 //! THE request: one exchange from the first byte of its head to its settled account, told in order.
 
+use super::attempts::{self, Needs};
 use super::call::Call;
 use super::caller::{self, Asking};
 use super::client::{Client, Message};
@@ -8,11 +9,13 @@ use super::fault::Fault;
 use super::mirror::Copies;
 use super::reply::Manner;
 use super::worker::{Serving, Worker};
-use super::{admission, attempts, filters, handshake, judge, plain, policy, relay, reply};
+use super::{admission, filters, handshake, judge, plain, policy, relay, reply};
 use crate::access::{Digest, Identity, Models};
-use crate::config::{Backend, BackendChoice, BackendKind, Rule, Settings, Timeouts};
+use crate::config::{Backend, BackendChoice, BackendKind, Credential, Rule, Settings, Timeouts};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
+use crate::llm::provider::{Dialect, Provider};
+use crate::llm::translate::Guardrail;
 use crate::llm::{Api, Ask, Format, Inspector, Work};
 use crate::route::filters::Filters;
 use crate::route::table::{HeaderLookup, Request, Table};
@@ -137,7 +140,8 @@ async fn serve<'s>(
 
     // 4: who may call; filters that answer callers do so.
     admit(serving, (rule, share), client, head, &message.bytes, entry, known)?;
-    if let Some(then) = filters::answer(client, entry, [&rule.filters, share], &asked).await {
+    if let Some(then) = filters::answer(client, entry, [&rule.filters, share], &asked, &known.identity).await
+    {
         return Ok(then);
     }
 
@@ -156,16 +160,8 @@ async fn serve<'s>(
     let endpoint = endpoint_of(rule, head, &target, known)?;
     let format = endpoint.format;
     entry.record.format = Some(format.name());
-    let index = attempts::first_choice(worker, serving, at, format);
-    let backend = backend_at(serving, index)?;
-    let BackendKind::Ai { provider, dialect, model: backend_model, credential, path, guardrail } =
-        &backend.kind
-    else {
-        return Err(Fault::NoBackend);
-    };
-    entry.record.backend.write(&backend.name);
-    entry.record.provider = Some(dialect.name);
-    let upstream = dialect.speaks(*provider, format).ok_or(Fault::Unpaired(format, dialect.name))?;
+    let mut needs = Needs { format, identity: &known.identity, fallback: None, is_for_named: true };
+    let mut first = first_choice(worker, serving, entry, at, needs)?;
     // What a path says of the model is needed when the request goes out; chat's buffer is needed before.
     let target = if endpoint.model.is_some() { target } else { client.empty_text(target) };
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
@@ -174,17 +170,22 @@ async fn serve<'s>(
     let mut ask = read_ask(client, message, head, format, &snapshot.settings).await?;
     let copies = Copies::whole(serving, (rule, edits), client, (head, message), &known.identity, entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
+    let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
+    let mut named = named_model(&ask, message, path_model)?;
+    entry.record.bytes_in = message.received;
+    entry.record.streamed = endpoint.streamed.or(ask.stream).unwrap_or(false);
+    entry.record.model_asked = bounded(named.as_bytes());
+    needs.is_for_named = named.is_empty() && format.is_lookup() || known.identity.is_for(&named);
+    if !needs.may_ask(first.model) {
+        first = first_choice(worker, serving, entry, at, needs)?;
+    }
+    let First { index, backend, provider, dialect, model, credential, path, guardrail, upstream } = first;
+    known.may_ask(rule, client, (head, &message.bytes), models_of(format, &named, model), entry)?;
     if judge::is_asked(rule, format) {
         Box::pin(judge::request(client, entry, (rule, head, format), message, &mut ask)).await?;
+        named = named_model(&ask, message, path_model)?; // the same, where it stands now
     }
-    let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
     ask.stream = endpoint.streamed.or(ask.stream);
-    entry.record.bytes_in = message.received;
-    entry.record.streamed = ask.stream.unwrap_or(false);
-    let named = named_model(&ask, message, path_model)?;
-    entry.record.model_asked = bounded(named.as_bytes());
-    let models = models_of(format, &named, backend_model.as_deref());
-    known.may_ask(rule, client, (head, &message.bytes), models, entry)?;
 
     // 6: every limit that applies reserves, or none does; one that is exhausted may name another model to ask for.
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
@@ -197,17 +198,18 @@ async fn serve<'s>(
         index,
         backend,
         edits,
-        provider: *provider,
+        provider,
         dialect,
-        model: fallback.or(backend_model.as_deref()),
+        model: fallback.or(model),
         fallback,
         credential,
         path,
-        guardrail: guardrail.as_ref(),
+        guardrail,
         path_model,
         is_renamed: renamed.is_some(),
         head,
         identity: &known.identity,
+        is_for_named: needs.is_for_named,
         client: format,
         upstream,
         ask,
@@ -243,6 +245,41 @@ async fn serve_plain(
     plain::serve(worker, serving, client, head, message, entry, to).await
 }
 
+/// The endpoint that is asked first.
+struct First<'a> {
+    index: u32,
+    backend: &'a Backend,
+    provider: Provider,
+    dialect: &'a Dialect,
+    model: Option<&'a str>,
+    credential: &'a Credential,
+    path: &'a str,
+    guardrail: Option<&'a Guardrail>,
+    /// The format that is spoken with it.
+    upstream: Format,
+}
+
+/// Which endpoint of the backend at `at` is asked first; it stands in the books from then on.
+fn first_choice<'s>(
+    worker: &Worker,
+    serving: &'s Serving,
+    entry: &mut Entry,
+    at: u32,
+    needs: Needs<'_>,
+) -> Result<First<'s>, Fault> {
+    let index = attempts::first_choice(worker, serving, at, needs);
+    let backend = backend_at(serving, index)?;
+    let BackendKind::Ai { provider, dialect, model, credential, path, guardrail } = &backend.kind else {
+        return Err(Fault::NoBackend);
+    };
+    entry.record.backend.write(&backend.name);
+    entry.record.provider = Some(dialect.name);
+    let unpaired = Fault::Unpaired(needs.format, dialect.name);
+    let upstream = dialect.speaks(*provider, needs.format).ok_or(unpaired)?;
+    let (provider, model, guardrail) = (*provider, model.as_deref(), guardrail.as_ref());
+    Ok(First { index, backend, provider, dialect, model, credential, path, guardrail, upstream })
+}
+
 /// A request as far as it decides what it may cost.
 struct Wanted<'a> {
     rule: &'a Rule,
@@ -270,7 +307,8 @@ async fn reserve<'a>(
     let body = message.body.of(&message.bytes);
     let mut fallback: Option<&'a str> = None;
     loop {
-        let model = fallback.or(own.as_deref()).unwrap_or(named).as_bytes();
+        let own = own.as_deref().filter(|_| !format.is_lookup());
+        let model = fallback.or(own).unwrap_or(named).as_bytes();
         if format.work() != Work::Free {
             entry.find_price(backend.vendor, model)?;
         }
@@ -282,8 +320,9 @@ async fn reserve<'a>(
             other => return other.map(|()| fallback),
         };
         let limit = serving.in_force.snapshot.limits.get(refused.rule as usize);
-        let next =
-            limit.and_then(|limit| limit.fallback.as_deref()).filter(|_| format.work() == Work::Generates);
+        // What the caller's key is not for is nothing to fall back to.
+        let may_be = |model: &&str| format.work() == Work::Generates && known.identity.is_for(model);
+        let next = limit.and_then(|limit| limit.fallback.as_deref()).filter(may_be);
         if next.is_none() {
             return Err(Fault::Refused(refused));
         }
@@ -305,9 +344,9 @@ fn admit<'s>(
     let admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
     known.identity =
         admitted.inspect_err(|_| known.format = format_of(serving, (rule, share), head, bytes))?;
-    if let Some(key) = known.identity.key_digest() {
-        known.api_key = Some(*key);
-        entry.record.key = caller::key_id(Some(key));
+    if known.identity.judges_keys {
+        known.api_key = known.identity.key_digest().copied();
+        entry.record.key = caller::key_id(known.api_key.as_ref());
     }
     match rule.filters.answer() || share.answer() {
         true => known.may_ask(rule, client, (head, bytes), Models::default(), entry),
@@ -315,9 +354,13 @@ fn admit<'s>(
     }
 }
 
-/// The model that the client names, and the one that will be asked for; a list of models is asked for without any.
+/// The model that the client names, and the one that will be asked for: the endpoint's `own`, where it has one and is not
+/// asked about another. A list of models is asked for without any.
 fn models_of<'a>(format: Format, named: &'a str, own: Option<&'a str>) -> Models<'a> {
-    let wanted = Some(own.unwrap_or(named)).filter(|model| !(model.is_empty() && format.is_lookup()));
+    let wanted = match own.filter(|_| !format.is_lookup()) {
+        None if named.is_empty() && format.is_lookup() => None,
+        own => own.or(Some(named)),
+    };
     Models { named: Some(named), wanted }
 }
 

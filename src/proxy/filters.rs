@@ -1,9 +1,11 @@
 //! Filters that answer a request by themselves, or add to what its answer tells.
 
+use super::admission;
 use super::client::Client;
 use super::entry::Entry;
 use super::exchange::Then;
 use super::reply::{self, Manner, Own};
+use crate::access::Identity;
 use crate::config::{BackendChoice, Listener, Rule};
 use crate::route::filters::{Filters, Origin, Redirect};
 use crate::route::{Cors, Preflight};
@@ -45,12 +47,13 @@ pub(super) async fn answer(
     entry: &mut Entry,
     filters: [&Filters; 2],
     asked: &Asked<'_>,
+    identity: &Identity<'_>,
 ) -> Option<Then> {
     let filters = filters.into_iter().find(|filters| filters.answer())?;
     let mut lines = Vec::new();
     let (status, body) = match (&filters.redirect, filters.direct.as_deref()) {
         (Some(redirect), _) => {
-            write::header(&mut lines, b"location", &location(redirect, asked));
+            write::header(&mut lines, b"location", &location(redirect, asked, identity));
             (redirect.status, "")
         }
         (None, Some(direct)) => {
@@ -94,11 +97,12 @@ fn note(cors: &Cors, entry: &mut Entry, head: &RequestHead, bytes: &[u8]) {
     cors.answer(head.headers.first(Known::Origin).map(|origin| origin.of(bytes)), &mut entry.cors);
 }
 
-fn location(redirect: &Redirect, asked: &Asked<'_>) -> Vec<u8> {
+/// Where a redirect leads. A key that was validated in the query goes along to no other origin.
+fn location(redirect: &Redirect, asked: &Asked<'_>, identity: &Identity<'_>) -> Vec<u8> {
     let Asked { listener, head, bytes, .. } = asked;
     let host = head.host.map_or(&[][..], |host| host.of(bytes));
     let origin = Origin { scheme: listener.scheme(), host, port: listener.port };
     let mut location = Vec::new();
     redirect.location(&origin, head.path_of(bytes), head.query.map(|query| query.of(bytes)), &mut location);
-    location
+    if redirect.leaves(&origin) { admission::without_key(identity, location) } else { location }
 }

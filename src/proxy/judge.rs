@@ -45,7 +45,7 @@ pub(super) fn is_asked(rule: &Rule, format: Format) -> bool {
     policy.is_some_and(|policy| !policy.guards.request_services.is_empty())
 }
 
-/// Step 5, its very end: has a request judged, and inspects again what came of it.
+/// Step 5, its very end, when it is known that the caller may ask for its model: has a request judged, and inspects again what came of it.
 ///
 /// # Errors
 /// It is rejected, or nobody could say whether it is to be; what came of it is no request.

@@ -173,9 +173,7 @@ impl Redirect {
     pub fn location(&self, origin: &Origin<'_>, path: &[u8], query: Option<&[u8]>, out: &mut Vec<u8>) {
         let scheme = self.scheme.as_deref().unwrap_or(origin.scheme);
         let host = self.hostname.as_ref().map_or(without_port(origin.host), |name| name.as_bytes());
-        let well_known = well_known_port(scheme);
-        let by_scheme = self.scheme.as_ref().and(well_known);
-        let port = self.port.or(by_scheme).unwrap_or(origin.port);
+        let (port, well_known) = (self.port_from(origin), well_known_port(scheme));
 
         out.extend_from_slice(scheme.as_bytes());
         out.extend_from_slice(b"://");
@@ -188,6 +186,19 @@ impl Redirect {
             Some(rewrite) => rewritten_target(rewrite, path, query, out),
             None => push_target(b"", path, query, out),
         }
+    }
+
+    /// Whether the location is of another origin than the request was for: another scheme, host or port (RFC 6454 section 4).
+    pub fn leaves(&self, origin: &Origin<'_>) -> bool {
+        let is_other = |name: &String| !name.as_bytes().eq_ignore_ascii_case(without_port(origin.host));
+        self.scheme.as_ref().is_some_and(|scheme| scheme != origin.scheme)
+            || self.hostname.as_ref().is_some_and(is_other)
+            || self.port_from(origin) != origin.port
+    }
+
+    fn port_from(&self, origin: &Origin<'_>) -> u16 {
+        let by_scheme = self.scheme.as_deref().and_then(well_known_port);
+        self.port.or(by_scheme).unwrap_or(origin.port)
     }
 }
 
@@ -332,6 +343,23 @@ mod tests {
             let mut out = Vec::new();
             redirect.location(&origin, b"/a", Some(b"b"), &mut out);
             assert_eq!(String::from_utf8_lossy(&out), location, "{scheme:?} {port:?} from {from:?}");
+        }
+    }
+
+    #[test]
+    fn a_location_is_of_another_origin_or_not() {
+        let here = Origin { scheme: "http", host: b"Here.test:80", port: 80 };
+        for (scheme, hostname, port, leaves) in [
+            (None, None, None, false),
+            (Some("http"), Some("here.test"), Some(80), false),
+            (Some("https"), None, None, true),
+            (Some("https"), None, Some(80), true),
+            (None, Some("there.test"), None, true),
+            (None, None, Some(8080), true),
+        ] {
+            let (hostname, scheme) = (hostname.map(String::from), scheme.map(String::from));
+            let redirect = Redirect { scheme, hostname, port, path: None, status: 302 };
+            assert_eq!(redirect.leaves(&here), leaves, "{redirect:?}");
         }
     }
 

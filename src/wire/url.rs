@@ -111,6 +111,27 @@ pub fn percent_decode(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     decode(text, false)
 }
 
+/// `text` with the escapes of unreserved characters decoded, which say the same as those (RFC 3986 section 2.3), and all
+/// others as they stand; without a copy when there is none to decode.
+pub fn decode_unreserved(text: &[u8]) -> Cow<'_, [u8]> {
+    let found = |rest: &[u8]| match rest {
+        [b'%', high, low, ..] => hex_pair(*high, *low).filter(|byte| is_unreserved(*byte)),
+        _ => None,
+    };
+    let mut escapes = memchr::memchr_iter(b'%', text);
+    if !escapes.any(|at| found(&text[at..]).is_some()) {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, following @ ..] = rest {
+        let byte = found(rest);
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { following.get(2..).unwrap_or_default() } else { following };
+    }
+    Cow::Owned(decoded)
+}
+
 /// Appends `bytes` with everything but unreserved characters percent-encoded, in upper case (RFC 3986 sections 2.1, 2.3).
 pub fn percent_encode(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
@@ -286,6 +307,30 @@ mod tests {
             let got = host_port(authority.as_bytes());
             let expect = expect.map(|(host, port)| HostPort { host: host.as_bytes(), port });
             assert_eq!(got, expect, "{authority}");
+        }
+    }
+
+    #[test]
+    fn escapes_of_unreserved_characters_are_decoded_alone() {
+        for (text, expect) in [
+            ("", ""),
+            ("/admin", "/admin"),
+            ("/%61dmin", "/admin"),
+            ("/a%2Db%2db%2E%5f%7E%30%5A", "/a-b-b._~0Z"),
+            ("/%2561", "/%2561"),
+            ("/%41%2f%c3%a9%41", "/A%2f%c3%a9A"),
+            ("/%25%36%31", "/%2561"),
+            ("/a%6", "/a%6"),
+            ("/%%61%", "/%a%"),
+            ("/%4G", "/%4G"),
+        ] {
+            let got = decode_unreserved(text.as_bytes());
+            assert_eq!(got, expect.as_bytes(), "{text}");
+            assert_eq!(
+                matches!(got, Cow::Borrowed(_)),
+                text == expect,
+                "{text} is copied only where it has to be"
+            );
         }
     }
 

@@ -6,7 +6,8 @@ use super::parse::LOCALS_MAX;
 use super::value::{List, Map, Value, compare, equal};
 use super::{Failed, STEPS_MAX};
 use crate::access::{Asked, Identity};
-use crate::wire::url::host_port;
+use crate::base::Span;
+use crate::wire::url;
 use Failed::{Endless, Valueless};
 use arrayvec::ArrayVec;
 use std::borrow::Cow;
@@ -38,6 +39,25 @@ struct Evaluation<'a> {
     steps: u32,
     /// The variables of the macros that are under way, the outermost first.
     locals: ArrayVec<Value<'a>, LOCALS_MAX>,
+}
+
+/// A path and its query with one spelling, whatever form the target has: rules say of `/admin` what they say of `/%61dmin`, and of
+/// `http://a/admin`.
+fn path_and_query<'a>(asked: &Asked<'a>) -> Cow<'a, [u8]> {
+    let Asked { head, bytes, .. } = *asked;
+    let Some(query) = head.query else { return url::decode_unreserved(head.path_of(bytes)) };
+    if !head.path.is_empty() {
+        // They stand beside each other, with the `?` between them.
+        return url::decode_unreserved(Span { end: query.end, ..head.path }.of(bytes));
+    }
+    let joined = [head.path_of(bytes), query.of(bytes)].join(&b'?');
+    Cow::Owned(url::decode_unreserved(&joined).into_owned())
+}
+
+/// A host as routes compare it: in lower case, without its port and final dot.
+fn host(authority: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let host = url::host_port(authority)?.host;
+    Some(url::lower(host.strip_suffix(b".").unwrap_or(host)))
 }
 
 /// Who hears what of an error: a known answer makes up for one elsewhere (cel-spec, "Logical Operators").
@@ -74,7 +94,11 @@ impl<'a> Evaluation<'a> {
                 let values: Result<Vec<_>, _> = nodes.iter().map(|node| self.value(node)).collect();
                 values.map(|values| Value::List(List::Made(values)))
             }
-            Node::Field(field) => self.field(*field).ok_or(Valueless),
+            Node::Field(field) => {
+                let value = self.field(*field).ok_or(Valueless)?;
+                self.spend(value.weight())?; // its spelling is looked at each time
+                Ok(value)
+            }
             Node::Local(place) => self.locals.get(*place).cloned().ok_or(Valueless),
             Node::Member(of, name) => {
                 let of = self.value(of)?;
@@ -113,12 +137,16 @@ impl<'a> Evaluation<'a> {
     fn field(&self, field: Field) -> Option<Value<'a>> {
         let World { asked, identity, model } = *self.world;
         let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok().map(Value::text);
+        let made = |bytes: Cow<'a, [u8]>| match bytes {
+            Cow::Borrowed(bytes) => text(bytes),
+            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(|text| Value::Text(Cow::Owned(text))),
+        };
         let map = |map: Option<&'a serde_json::Map<_, _>>| Value::Map(map.map_or(Map::Empty, Map::Json));
         match field {
             Field::Method => text(asked.head.method_text.of(asked.bytes)),
-            Field::Path => text(asked.head.path_of(asked.bytes)),
-            Field::PathAndQuery => text(asked.head.target.of(asked.bytes)),
-            Field::Host => text(host_port(asked.head.host?.of(asked.bytes))?.host),
+            Field::Path => made(url::decode_unreserved(asked.head.path_of(asked.bytes))),
+            Field::PathAndQuery => made(path_and_query(asked)),
+            Field::Host => made(host(asked.head.host?.of(asked.bytes))?),
             Field::Headers => Some(Value::Map(Map::Headers)),
             Field::Address => Some(Value::Address(asked.peer.ip().to_canonical())),
             Field::Port => Some(Value::Int(asked.peer.port().into())),
@@ -160,7 +188,10 @@ impl<'a> Evaluation<'a> {
 
     fn has(&mut self, of: &'a Node) -> Result<bool, Failed> {
         match of {
-            Node::Field(field) => Ok(self.field(*field).is_some()),
+            Node::Field(_) => match self.value(of) {
+                Err(Valueless) => Ok(false),
+                value => value.map(|_| true),
+            },
             Node::Member(of, name) => match self.value(of)? {
                 of @ Value::Map(_) => Ok(self.member(&of, name).is_some()),
                 _ => Err(Valueless),

@@ -11,9 +11,15 @@ const HEAD: &[u8] =
 
 /// What expressions say of one request.
 fn holds(text: &str) -> Result<bool, Failed> {
-    let head = HeadScan::default().request(HEAD, &HeadLimits::default()).expect("a head").expect("all of it");
+    holds_of(HEAD, text)
+}
+
+/// What they say of the request with this head.
+fn holds_of(bytes: &[u8], text: &str) -> Result<bool, Failed> {
+    let head =
+        HeadScan::default().request(bytes, &HeadLimits::default()).expect("a head").expect("all of it");
     let peer = "[::ffff:10.1.2.3]:4000".parse().expect("an address");
-    let asked = Asked { head: &head, bytes: HEAD, peer, unix_ms: 0, digest: None };
+    let asked = Asked { head: &head, bytes, peer, unix_ms: 0, digest: None };
     let claims = json!({"sub": "ann", "age": 41, "big": 18446744073709551615u64, "ratio": 0.5, "on": true, "none": null,
         "groups": ["dev", "ops"], "org": {"unit": "x", "sizes": [1, 2]}});
     let Value::Object(all) = claims else { panic!("an object") };
@@ -76,6 +82,26 @@ fn what_is_true() {
         "// a comment\n true // and another",
     ] {
         assert_eq!(holds(text), Ok(true), "{text}");
+    }
+}
+
+/// However a client spells what it asks for, a rule sees what routing and the host behind us do.
+#[test]
+fn a_request_has_one_spelling() {
+    for (target, host, path, all, name) in [
+        ("/admin?x=1", "a", "/admin", "/admin?x=1", "a"),
+        ("/admin", "A.Example.", "/admin", "/admin", "a.example"),
+        ("http://A.b:80/admin?x", "a.b:80", "/admin", "/admin?x", "a.b"),
+        ("HTTP://a?x=%2d", "a", "/", "/?x=-", "a"),
+        ("http://a", "a", "/", "/", "a"),
+        ("/%61dmin?%78=%2F", "[::1]:8080", "/admin", "/admin?x=%2F", "[::1]"),
+        ("/a%2Fdmin?", "a.:80", "/a%2Fdmin", "/a%2Fdmin?", "a"),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        for (field, expected) in [("path", path), ("pathAndQuery", all), ("host", name)] {
+            let text = format!("request.{field} == '{expected}'");
+            assert_eq!(holds_of(head.as_bytes(), &text), Ok(true), "{target} {host}: {text}");
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::guard::Guards;
 use super::{Format, ModelPlace, Work};
 use crate::wire::json::find::{self, Kind};
 use crate::wire::json::{Scalar, write};
+use crate::wire::url;
 use layout::{Layout, Member};
 use std::sync::Arc;
 
@@ -121,7 +122,11 @@ impl Policy {
         }
         let asked = match in_body {
             true => find::string(body, &[MODEL]).map(String::from),
-            false => Some(String::from_utf8_lossy(path_model).into_owned()),
+            // A path has a name in escapes, and names have one spelling.
+            false => {
+                let model = url::percent_decode(path_model).unwrap_or(path_model.into());
+                Some(String::from_utf8_lossy(&model).into_owned())
+            }
         };
         let asked = asked.filter(|model| !model.is_empty());
         let model = self.model(asked.as_deref()).filter(|model| asked.as_ref() != Some(model));

@@ -87,6 +87,23 @@ fn the_model_is_overridden_defaulted_and_renamed_in_this_order() {
 }
 
 #[test]
+fn a_model_has_its_other_names_however_its_path_is_escaped() {
+    let names = [("gemini-2.5-*", "gemini"), ("a b", "c")].map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let policy = Policy { aliases: Arc::new(Aliases::new(names)), ..Policy::default() };
+    for (asked, renamed) in [
+        ("gemini-2.5-pro", Some("gemini")),
+        ("gemini-2%2E5-pro", Some("gemini")),
+        ("%67emini%2d2.5-pro", Some("gemini")),
+        ("a%20b", Some("c")),
+        ("gemini%2D3", None),
+        ("%", None),
+    ] {
+        let got = policy.change(GeminiGenerate, b"{}", asked.as_bytes());
+        assert_eq!(got, Changed { body: None, path_model: renamed.map(str::to_owned) }, "{asked}");
+    }
+}
+
+#[test]
 fn turns_come_where_the_format_has_them() {
     let both = Policy {
         prompt: Arc::new(Prompt {
