@@ -89,8 +89,8 @@ impl Vault {
             in_force.snapshot.backends.iter().map(|backend| fetched(backend.origin()?)).collect();
         let keyring = Arc::new(Keyring { generation: in_force.generation, by_backend });
         self.published = in_force.generation;
-        self.board.set_keyring(keyring.clone());
-        tell_all(&self.mail, &ToWorker::Keyring(keyring));
+        self.board.set_keyring(keyring);
+        tell_all(&self.board, &self.mail, ToWorker::Keyring);
     }
 }
 
