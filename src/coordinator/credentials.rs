@@ -58,16 +58,19 @@ struct Known {
 }
 
 impl Vault {
-    /// Fetches what is due, and tells the workers if anything has changed. How long nothing need be looked at again.
+    /// Fetches what is due, and tells the workers at once of what has changed: another origin may keep silent for long. How long
+    /// nothing need be looked at again.
     fn look(&mut self) -> Duration {
         let in_force = self.board.in_force();
         let origins = || in_force.snapshot.backends.iter().filter_map(|backend| backend.origin());
         self.known.retain(|id, _| origins().any(|origin| origin.id == *id));
-        let mut changed = self.published != in_force.generation && origins().next().is_some();
+        if self.published != in_force.generation && origins().next().is_some() {
+            self.publish(&in_force);
+        }
         for origin in origins() {
             let known = self.known.entry(origin.id).or_default();
             let now = unix_s();
-            changed |= known.expire(origin, now);
+            let mut changed = known.expire(origin, now);
             if known.is_due(now) {
                 let fetched = origin.fetch(&Outside {
                     files: &credential_file,
@@ -76,9 +79,9 @@ impl Vault {
                 });
                 changed |= known.note(origin, fetched.map_err(|fault| fault.to_string()), now);
             }
-        }
-        if changed {
-            self.publish(&in_force);
+            if changed {
+                self.publish(&in_force);
+            }
         }
         if self.known.is_empty() { LOOK_IDLE } else { LOOK }
     }
@@ -89,8 +92,8 @@ impl Vault {
             in_force.snapshot.backends.iter().map(|backend| fetched(backend.origin()?)).collect();
         let keyring = Arc::new(Keyring { generation: in_force.generation, by_backend });
         self.published = in_force.generation;
-        self.board.set_keyring(keyring.clone());
-        tell_all(&self.mail, &ToWorker::Keyring(keyring));
+        self.board.set_keyring(keyring);
+        tell_all(&self.board, &self.mail, ToWorker::Keyring);
     }
 }
 

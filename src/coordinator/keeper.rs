@@ -197,7 +197,7 @@ impl Keeping {
                 Grant::InSlot(slot) => account.grant_slot(*slot),
             }
         }
-        tell_all(&self.mail, &ToWorker::Granted);
+        tell_all(&self.board, &self.mail, ToWorker::Granted);
         true
     }
 

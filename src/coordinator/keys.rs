@@ -101,8 +101,8 @@ impl Sources {
         };
         let by_source = in_force.snapshot.jwks.iter().map(keys).collect();
         let sets = Arc::new(KeySets { generation: in_force.generation, by_source });
-        self.board.set_keys(sets.clone());
-        tell_all(&self.mail, &ToWorker::Keys(sets));
+        self.board.set_keys(sets);
+        tell_all(&self.board, &self.mail, ToWorker::Keys);
     }
 }
 

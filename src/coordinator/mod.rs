@@ -180,7 +180,7 @@ fn run(mut seed: Seed, mut helpers: Helpers) -> (Journal, Keeper) {
         helpers.resolver.tick(&helpers.board);
     }
     drain(&seed, &helpers, &stop);
-    tell_all(&helpers.mail, &ToWorker::Stop);
+    tell_all(&helpers.board, &helpers.mail, ToWorker::Stop);
     (helpers.journal, helpers.keeper)
 }
 
@@ -200,7 +200,7 @@ fn beat(seed: &Seed, board: &Board) {
 fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     let board = &helpers.board;
     board.health.set_draining();
-    tell_all(&helpers.mail, &ToWorker::Drain);
+    tell_all(board, &helpers.mail, ToWorker::Drain);
     let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
     let open = || board.desks.iter().map(|desk| desk.counters.connections_open.get()).sum::<u64>();
     while open() > 0 && stop.asked() < 2 && clock::now() < until {
@@ -209,17 +209,20 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     }
 }
 
-/// A full mailbox means that the worker does not run; the pulse is what helps it then, not more mail.
-fn tell_all(mail: &[MailSender<ToWorker>], message: &ToWorker) {
-    for mail in mail {
-        mail.send(message.clone()).ok();
+/// Has all workers look at something that the board has by now. One that has such mail already, and has not looked, gets no
+/// other: no box is ever full, and a worker that does not run finds in its own what it has missed.
+fn tell_all(board: &Board, mail: &[MailSender<ToWorker>], message: ToWorker) {
+    for (desk, mail) in board.desks.iter().zip(mail) {
+        if desk.waiting.note(message) && mail.send(message).is_err() {
+            desk.waiting.taken(message);
+        }
     }
 }
 
 /// Makes addresses known to everybody.
 fn publish(board: &Board, mail: &[MailSender<ToWorker>], resolved: Arc<Resolved>) {
-    board.set_resolved(resolved.clone());
-    tell_all(mail, &ToWorker::Resolved(resolved));
+    board.set_resolved(resolved);
+    tell_all(board, mail, ToWorker::Resolved);
 }
 
 /// Says something to the operator. Nobody may be there to read it, which must end no thread.

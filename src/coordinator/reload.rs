@@ -5,7 +5,6 @@ use super::{Helpers, Seed, beat, publish, tell, tell_all};
 use crate::config::{Limits, Settings, Snapshot};
 use crate::mail::{InForce, ToWorker};
 use crate::runtime::clock;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long all workers together may take to make a configuration ready.
@@ -20,12 +19,13 @@ pub(super) fn reload(seed: &mut Seed, helpers: &Helpers) {
     let Some(read) = &mut seed.reload else { return };
     let board = &helpers.board;
     let before = board.in_force();
-    let next = read().and_then(|snapshot| next_in_force(&before, snapshot, board.desks.len())).map(Arc::new);
+    let next = read().and_then(|snapshot| next_in_force(&before, snapshot, board.desks.len()));
+    let next = next.map(|next| board.propose(next));
     match next.and_then(|next| made_ready(seed, helpers, &next).map(|()| next)) {
         Ok(next) => {
             let resolved = helpers.resolver.look_up(&next);
             board.adopt(next.clone());
-            tell_all(&helpers.mail, &ToWorker::Adopt(next.generation));
+            tell_all(board, &helpers.mail, ToWorker::Adopt);
             match resolved {
                 Some(resolved) => publish(board, &helpers.mail, resolved),
                 None => helpers.resolver.wake(),
@@ -35,6 +35,10 @@ pub(super) fn reload(seed: &mut Seed, helpers: &Helpers) {
             tell(&adopted(&before, &next));
         }
         Err(faults) => {
+            if board.proposed().is_some() {
+                board.withdraw();
+                tell_all(board, &helpers.mail, ToWorker::Prepare); // those that were ready need not keep it
+            }
             tell(&format!("reload: configuration {} stays in force\n{faults}", before.generation));
         }
     }
@@ -42,9 +46,9 @@ pub(super) fn reload(seed: &mut Seed, helpers: &Helpers) {
 
 /// Has every worker make it ready, and waits until all have: what a worker must do for a large configuration is done
 /// before any of them serves by it. One that does not come to it keeps the others from it, too.
-fn made_ready(seed: &Seed, helpers: &Helpers, next: &Arc<InForce>) -> Result<(), String> {
+fn made_ready(seed: &Seed, helpers: &Helpers, next: &InForce) -> Result<(), String> {
     let board = &helpers.board;
-    tell_all(&helpers.mail, &ToWorker::Prepare(next.clone()));
+    tell_all(board, &helpers.mail, ToWorker::Prepare);
     let is_ready = |worker: usize| board.desks.get(worker).is_none_or(|desk| desk.ready() == next.generation);
     let until = clock::now() + READY_MAX;
     let mut looks = 0u32;

@@ -1,4 +1,4 @@
-use super::{ControlChange, KeySets, Keyring, Records, Resolved, Sleeper};
+use super::{ControlChange, KeySets, Keyring, Records, Resolved, Sleeper, Waiting};
 use crate::access::jwt::Wishes;
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// A configuration that was checked whole, with its limits made ready.
 pub struct InForce {
-    /// Counted from 1, one more with every reload.
+    /// Counted from 1; every one that is proposed has a number of its own, whether it comes in force or not.
     pub generation: u64,
     /// What it says.
     pub snapshot: Snapshot,
@@ -58,6 +58,8 @@ pub struct Desk {
     pub latencies: ArrayQueue<Box<Latencies>>,
     /// What the worker has learned so far, on its way to the board; the newest takes the place of the last.
     pub estimates: ArrayQueue<Box<Estimates>>,
+    /// Which mail waits in the worker's box.
+    pub waiting: Waiting,
     ready: AtomicU64,
 }
 
@@ -67,7 +69,8 @@ impl Desk {
         let latencies = ArrayQueue::new(4);
         let (counters, records) = (Counters::default(), Records::new(records));
         let (estimates, ready) = (ArrayQueue::new(1), AtomicU64::new(0));
-        Arc::new(Desk { worker, counters, records, latencies, estimates, ready })
+        let waiting = Waiting::default();
+        Arc::new(Desk { worker, counters, records, latencies, estimates, waiting, ready })
     }
 
     /// The worker says that it could serve the configuration of that generation at once.
@@ -160,8 +163,8 @@ pub enum Kept {
     Refused,
 }
 
-/// What everybody may read: who works, what is in force, how it goes. Locks here are held for a copy only,
-/// and never by a worker.
+/// What everybody may read: who works, what is in force, how it goes. Locks here are held for a copy only;
+/// a worker takes one when it begins and when it has mail, never for a request.
 pub struct Board {
     /// The desks of all workers.
     pub desks: Vec<Arc<Desk>>,
@@ -179,12 +182,20 @@ pub struct Board {
     pub controls: ArrayQueue<ControlChange>,
     bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
+    proposed: Mutex<Proposed>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     keyring: Mutex<Option<Arc<Keyring>>>,
     keys: Mutex<Option<Arc<KeySets>>>,
     latencies: Mutex<Latencies>,
     /// By worker.
     estimates: Mutex<Vec<Estimates>>,
+}
+
+/// What may come in force next.
+struct Proposed {
+    /// The last number that a configuration has got.
+    generation: u64,
+    next: Option<Arc<InForce>>,
 }
 
 impl Board {
@@ -199,6 +210,7 @@ impl Board {
             journal: Sleeper::default(),
             controls: ArrayQueue::new(CONTROLS_MAX),
             bell: OnceLock::new(),
+            proposed: Mutex::new(Proposed { generation: in_force.generation, next: None }),
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             keyring: Mutex::new(None),
@@ -213,9 +225,30 @@ impl Board {
         open(&self.in_force).clone()
     }
 
-    /// Replaces what is in force.
+    /// Gives a configuration its number and has workers make it ready: see [`adopt`](Board::adopt). A number is not used twice, so
+    /// whoever is ready for one that failed is ready for no other.
+    pub fn propose(&self, next: InForce) -> Arc<InForce> {
+        let mut proposed = open(&self.proposed);
+        proposed.generation += 1;
+        let next = Arc::new(InForce { generation: proposed.generation, ..next });
+        proposed.next = Some(next.clone());
+        next
+    }
+
+    /// What workers are to make ready.
+    pub fn proposed(&self) -> Option<Arc<InForce>> {
+        open(&self.proposed).next.clone()
+    }
+
+    /// What is proposed does not come in force.
+    pub fn withdraw(&self) {
+        open(&self.proposed).next = None;
+    }
+
+    /// Replaces what is in force. Nothing is proposed then.
     pub fn adopt(&self, next: Arc<InForce>) {
         *open(&self.in_force) = next;
+        self.withdraw();
     }
 
     /// The newest addresses of all targets.
@@ -223,9 +256,9 @@ impl Board {
         open(&self.resolved).clone()
     }
 
-    /// Replaces the addresses.
+    /// Replaces the addresses, unless those that are known are of a later configuration.
     pub fn set_resolved(&self, resolved: Arc<Resolved>) {
-        *open(&self.resolved) = Some(resolved);
+        replace(&self.resolved, resolved, |resolved| resolved.generation);
     }
 
     /// The credentials that were last fetched.
@@ -233,9 +266,9 @@ impl Board {
         open(&self.keyring).clone()
     }
 
-    /// Notes credentials for workers that have not begun.
+    /// Replaces the credentials, unless those that are known are of a later configuration.
     pub fn set_keyring(&self, keyring: Arc<Keyring>) {
-        *open(&self.keyring) = Some(keyring);
+        replace(&self.keyring, keyring, |keyring| keyring.generation);
     }
 
     /// The keys of issuers that were last read.
@@ -243,9 +276,9 @@ impl Board {
         open(&self.keys).clone()
     }
 
-    /// Notes keys of issuers for workers that have not begun.
+    /// Replaces the keys of issuers, unless those that are known are of a later configuration.
     pub fn set_keys(&self, keys: Arc<KeySets>) {
-        *open(&self.keys) = Some(keys);
+        replace(&self.keys, keys, |keys| keys.generation);
     }
 
     /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.
@@ -302,6 +335,14 @@ impl Board {
     /// The latencies of all workers so far.
     pub fn latencies(&self) -> MutexGuard<'_, Latencies> {
         open(&self.latencies)
+    }
+}
+
+/// Who was long about an earlier configuration must not take from workers what the present one has.
+fn replace<T>(known: &Mutex<Option<Arc<T>>>, newest: Arc<T>, generation: impl Fn(&T) -> u64) {
+    let mut known = open(known);
+    if known.as_ref().is_none_or(|known| generation(known) <= generation(&newest)) {
+        *known = Some(newest);
     }
 }
 

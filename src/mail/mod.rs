@@ -2,37 +2,39 @@
 //!
 //! Three kinds of thread never call one another: workers serve, the coordinator decides what is in force, the
 //! admin thread shows and passes on what operators say. A worker hears of the coordinator by [`ToWorker`] messages
-//! in its mailbox; it speaks through bounded queues of its [`Desk`] that it never waits for; and everybody reads
+//! in its mailbox, which say only where to look: what holds is on the [`Board`], and whoever looks late misses nothing.
+//! It speaks through bounded queues of its [`Desk`] that it never waits for; and everybody reads
 //! the [`Board`]. What an operator changes goes from the admin thread by the board: a [`ControlChange`] to the
 //! store, an audit line to the journal.
 
 mod board;
 mod control;
 mod records;
+mod waiting;
 
 pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
 pub use records::{Records, Sheet, Sleeper};
+pub use waiting::Waiting;
 
 use crate::access::jwt::Keys;
 use crate::config::Fetched;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What a worker is told.
-#[derive(Clone)]
+/// What a worker is told to look at, or to do. One of a kind waits at most: see [`Waiting`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToWorker {
-    /// Make this ready to be served, and say on the desk that it is.
-    Prepare(Arc<InForce>),
-    /// Serve what was made ready, if it is of this generation, from the next request on; requests under way end on what they
-    /// began with.
-    Adopt(u64),
-    /// Where each of `InForce::snapshot.targets` is, by position; empty when its name does not resolve.
-    Resolved(Arc<Resolved>),
-    /// The credentials of backends that have them fetched.
-    Keyring(Arc<Keyring>),
-    /// The keys of the issuers of callers' tokens.
-    Keys(Arc<KeySets>),
+    /// Make ready what is proposed, and say on the desk that it is; forget what was made ready before.
+    Prepare,
+    /// Serve what is in force from the next request on; requests under way end on what they began with.
+    Adopt,
+    /// There are other addresses.
+    Resolved,
+    /// There are other credentials of backends that have them fetched.
+    Keyring,
+    /// There are other keys of the issuers of callers' tokens.
+    Keys,
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
     /// Take no new connections; end each connection after the exchange it is in.
@@ -41,12 +43,26 @@ pub enum ToWorker {
     Stop,
 }
 
+impl ToWorker {
+    /// All kinds.
+    pub const ALL: [ToWorker; 8] = [
+        ToWorker::Prepare,
+        ToWorker::Adopt,
+        ToWorker::Resolved,
+        ToWorker::Keyring,
+        ToWorker::Keys,
+        ToWorker::Granted,
+        ToWorker::Drain,
+        ToWorker::Stop,
+    ];
+}
+
 /// The addresses of all targets of one configuration.
 #[derive(Debug)]
 pub struct Resolved {
     /// The configuration they belong to.
     pub generation: u64,
-    /// By target, in the order to try them.
+    /// Where each of `InForce::snapshot.targets` is, in the order to try them; empty when its name does not resolve.
     pub addresses: Vec<Arc<[SocketAddr]>>,
 }
 
@@ -68,5 +84,5 @@ pub struct KeySets {
     pub by_source: Vec<Option<Arc<Keys>>>,
 }
 
-/// Mailbox messages that may wait for a worker: configuration changes and resolutions are rare.
-pub const WORKER_MAIL_MAX: usize = 64;
+/// Mailbox messages that may wait for a worker: one of each kind.
+pub const WORKER_MAIL_MAX: usize = ToWorker::ALL.len();

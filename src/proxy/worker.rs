@@ -10,7 +10,7 @@ use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksS
 use crate::limit::Book;
 use crate::llm::auth::aws::Signer;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
-use crate::mail::{Board, Desk, InForce, KeySets, Keyring, Resolved, Sheet, ToWorker};
+use crate::mail::{Board, Desk, InForce, Sheet, ToWorker};
 use crate::route::failover::Health;
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
@@ -120,16 +120,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         tls,
         tls_server,
     });
-    if let Some(resolved) = board.resolved() {
-        worker.learn(&resolved);
-    }
-    if let Some(keyring) = board.keyring() {
-        worker.take(&keyring);
-    }
-    if let Some(keys) = board.keys() {
-        worker.take_keys(&keys);
-    }
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
+    worker.adopt();
     for (index, socket) in sockets.into_iter().enumerate() {
         executor::spawn(accept(worker.clone(), Listener::new(&ring, socket), index), |_| {});
     }
@@ -137,12 +129,14 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     mail.attach(&ring);
     board.health.worker_adopted();
     loop {
-        match mail.receive(&ring).await {
-            ToWorker::Prepare(in_force) => worker.prepare(in_force),
-            ToWorker::Adopt(generation) => worker.adopt(generation),
-            ToWorker::Resolved(resolved) => worker.learn(&resolved),
-            ToWorker::Keyring(keyring) => worker.take(&keyring),
-            ToWorker::Keys(keys) => worker.take_keys(&keys),
+        let told = mail.receive(&ring).await;
+        worker.desk.waiting.taken(told);
+        match told {
+            ToWorker::Prepare => worker.prepare(),
+            ToWorker::Adopt => worker.adopt(),
+            ToWorker::Resolved => worker.take_addresses(),
+            ToWorker::Keyring => worker.take_credentials(),
+            ToWorker::Keys => worker.take_keys(),
             ToWorker::Granted => worker.grants.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
@@ -335,43 +329,54 @@ impl Worker {
         self.desk.counters.connections_open.get() >= u64::from(most)
     }
 
-    /// Makes `in_force` ready to be served, in place of what was made ready before and is not to be.
-    fn prepare(&self, in_force: Arc<InForce>) {
+    /// Makes what is proposed ready to be served, in place of what was made ready before and is not to be.
+    fn prepare(&self) {
+        self.ready.take();
+        let Some(in_force) = self.board.proposed() else { return };
         let generation = in_force.generation;
         let next = Serving::of(in_force, Some(&self.serving()), &self.tls_server);
-        *self.ready.borrow_mut() = Some(next);
+        self.ready.replace(Some(next));
         self.desk.set_ready(generation);
     }
 
-    /// Serves what is ready from the next exchange on. Pools of targets that stay keep their connections.
-    fn adopt(&self, generation: u64) {
-        let ready = self.ready.borrow_mut().take();
-        let Some(next) = ready.filter(|next| next.in_force.generation == generation) else { return };
-        let before = self.serving();
-        let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
-        let closed: u32 = gone.map(|pool| pool.retire()).sum();
-        self.idle_upstreams.set(self.idle_upstreams.get() - closed);
-        self.desk.counters.config_generation.set(next.in_force.generation);
-        *self.serving.borrow_mut() = Rc::new(next);
+    /// Serves what is in force from the next exchange on, with all that is known of it: whatever this worker has heard before.
+    /// Pools of targets that stay keep their connections.
+    fn adopt(&self) {
+        let (in_force, before) = (self.board.in_force(), self.serving());
+        if in_force.generation != before.in_force.generation {
+            let ready = self.ready.take().filter(|next| next.in_force.generation == in_force.generation);
+            let next = ready.unwrap_or_else(|| Serving::of(in_force, Some(&before), &self.tls_server));
+            let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
+            let closed: u32 = gone.map(|pool| pool.retire()).sum();
+            self.idle_upstreams.set(self.idle_upstreams.get() - closed);
+            self.desk.counters.config_generation.set(next.in_force.generation);
+            self.serving.replace(Rc::new(next));
+        }
+        self.take_addresses();
+        self.take_credentials();
+        self.take_keys();
     }
 
-    fn take(&self, keyring: &Keyring) {
+    fn take_credentials(&self) {
         let serving = self.serving();
+        let Some(keyring) = self.board.keyring() else { return };
         if keyring.generation == serving.in_force.generation {
             let mine = |fetched: &Option<Fetched>| fetched.clone().map(Rc::new);
             *serving.fetched.borrow_mut() = keyring.by_backend.iter().map(mine).collect();
         }
     }
 
-    fn take_keys(&self, keys: &KeySets) {
+    fn take_keys(&self) {
         let serving = self.serving();
+        let Some(keys) = self.board.keys() else { return };
         if keys.generation == serving.in_force.generation {
             serving.key_ring.set(&keys.by_source);
         }
     }
 
-    fn learn(&self, resolved: &Resolved) {
+    fn take_addresses(&self) {
         let serving = self.serving();
+        let Some(resolved) = self.board.resolved() else { return };
         if resolved.generation == serving.in_force.generation {
             for (pool, addresses) in serving.pools.iter().zip(&resolved.addresses) {
                 pool.set_addresses(addresses.clone());

@@ -105,6 +105,27 @@ fn backends_of_one_environment_share_what_is_fetched() {
 }
 
 #[test]
+fn an_origin_that_keeps_silent_holds_up_no_other() {
+    let endpoint = Endpoint::start(|_, _| (200, keys("ASIA1", 3_600)));
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    // Longer than a start waits; it ends with the test.
+    let silent = Endpoint::start(move |_, _| {
+        let _ = gate.lock().map(|gate| gate.recv_timeout(std::time::Duration::from_secs(10)));
+        (503, String::new())
+    });
+    let url = format!("{}/x", endpoint.url());
+    let texts = support::below("brisk", BEDROCK) + &backend(VERTEX);
+    let host = silent.address().to_string();
+    let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url[..]), ("GCE_METADATA_HOST", &host)];
+    let rig = endpoint.rig(script(), &texts, &variables);
+    let answer = rig.client().ask("/brisk/v1/chat/completions", "", &support::chat("asked", false));
+    assert_eq!((answer.status, ask(&rig).status), (200, 503), "{}", answer.text());
+    assert_eq!((signer(&rig).as_str(), silent.asked().len()), ("ASIA1", 1));
+    drop(release);
+}
+
+#[test]
 fn without_credentials_requests_get_503_until_there_are_some() {
     let endpoint = Endpoint::start(|number, _| match number {
         1 => (500, json!({"code": "Busy", "message": "later"}).to_string()),
