@@ -13,6 +13,7 @@
 //! listen PORT ADDR   a listener override on the command line
 //! expect             then lines >TEXT: faults, or else `ok`, warnings, and the report when it is asked for
 //! report             show the report
+//! conditions         show the conditions of all resources in its place, then faults that none of them tells
 //! ```
 //!
 //! `BLESS=1 cargo test --test config_faults` rewrites what stands after `expect`; read the difference before
@@ -22,7 +23,8 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use tollgate::config::{Overrides, Settings, Source, load, load_with_prices};
+use tollgate::app::conditions::table;
+use tollgate::config::{Overrides, Settings, Source, conditions, load, load_with_prices};
 
 const WALKTHROUGH: [(&str, &str); 5] = [
     ("1-secret.yaml", include_str!("../config/walkthrough/1-secret.yaml")),
@@ -99,12 +101,14 @@ struct Case {
     unset: Vec<String>,
     overrides: Overrides,
     wants_report: bool,
+    wants_conditions: bool,
 }
 
 fn said_about(asked: &str) -> String {
     let files = WALKTHROUGH.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec();
     let (set, unset) = (Vec::new(), Vec::new());
-    let mut case = Case { files, set, unset, overrides: Overrides::default(), wants_report: false };
+    let overrides = Overrides::default();
+    let mut case = Case { files, set, unset, overrides, wants_report: false, wants_conditions: false };
     let mut lines = asked.lines().skip(1).peekable();
     while let Some(line) = lines.next() {
         let mut block = |mark: char| {
@@ -132,6 +136,7 @@ fn said_about(asked: &str) -> String {
                 case.overrides.listeners.push((port.parse().expect("a port"), address.to_string()));
             }
             ["report"] => case.wants_report = true,
+            ["conditions"] => case.wants_conditions = true,
             _ => panic!("not an instruction: {line}"),
         }
     }
@@ -147,6 +152,11 @@ fn said(case: &Case) -> String {
         let value = certificate(name).or_else(|| name.ends_with("_KEY").then(|| "sk-test".into()));
         value.filter(|_| !case.unset.iter().any(|unset| unset == name))
     };
+    if case.wants_conditions {
+        let found = conditions(Source { name: "prices.yaml", text: "" }, &sources, &env, &case.overrides);
+        let faults = found.in_force.err().map(|faults| faults.to_string()).unwrap_or_default();
+        return table(&found.resources) + &faults;
+    }
     match load(&sources, &env, &case.overrides) {
         Err(faults) => faults.to_string(),
         Ok(snapshot) => {
@@ -181,6 +191,27 @@ fn load_one(text: &str) -> usize {
         .map_or_else(|faults| faults.count(), |_| 0)
 }
 
+/// Every fault is told by the conditions of its resource, or beside them.
+fn no_fault_is_lost(text: &str) {
+    let (source, env) = (Source { name: "x", text }, |_: &str| Some("x".to_owned()));
+    let nothing = Source { name: "prices.yaml", text: "" };
+    let found = conditions(nothing, &[source], &env, &Overrides::default());
+    match (load(&[source], &env, &Overrides::default()), found.in_force) {
+        (Ok(_), Ok(_)) => {}
+        (Err(faults), Err(rest)) => {
+            let told = table(&found.resources) + &rest.to_string();
+            for fault in faults.iter() {
+                let fault = fault.to_string();
+                let line = fault.lines().next().unwrap_or_default();
+                assert!(told.contains(line), "{line} is not in\n{told}");
+            }
+        }
+        (loaded, in_force) => {
+            panic!("{:?} and {:?}", loaded.err().map(|e| e.count()), in_force.err().map(|e| e.count()))
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -195,7 +226,9 @@ proptest! {
             let end = (at + remove).min(text.len());
             text.splice(at..end, insert.chars());
         }
-        load_one(&text.into_iter().collect::<String>());
+        let text: String = text.into_iter().collect();
+        load_one(&text);
+        no_fault_is_lost(&text);
     }
 
     /// Lines of good manifests shuffled among each other: never a panic.

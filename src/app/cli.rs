@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::conditions::Output;
 use super::explain::Explain;
 use crate::config::Overrides;
 use lexopt::prelude::*;
@@ -15,8 +16,8 @@ pub enum Command {
     Version,
     /// Serve until told to stop.
     Run(Options),
-    /// Say whether a configuration is sound and what it means.
-    Check(Options),
+    /// Say whether a configuration is sound and what it means, or how its resources stand.
+    Check(Options, Option<Output>),
     /// Say what would become of a request.
     Explain(Explain),
     /// Let access records pass another configuration's limits.
@@ -77,6 +78,8 @@ options of run and check:
   --roots FILE        verify providers against the certificates in this PEM file (repeatable)
   --no-watch          read files again when SIGHUP says so, and not when they change
   --admin ADDR        where /healthz, /readyz and /metrics are (default 127.0.0.1:15000), or none
+options of check:
+  -o table|yaml|json  the conditions of every resource, as a cluster would have them in its status
 
 signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration again
 
@@ -99,14 +102,17 @@ fn read(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
         Some(other) => return Err(other.unexpected()),
     };
     match command.as_str() {
-        "run" => Ok(match options(parser)? {
+        "run" => Ok(match options(parser, None)? {
             Some(options) => Command::Run(options),
             None => Command::Help(HELP),
         }),
-        "check" => Ok(match options(parser)? {
-            Some(options) => Command::Check(options),
-            None => Command::Help(HELP),
-        }),
+        "check" => {
+            let mut output = None;
+            Ok(match options(parser, Some(&mut output))? {
+                Some(options) => Command::Check(options, output),
+                None => Command::Help(HELP),
+            })
+        }
         "explain" => explain(parser),
         "replay" => replay(parser),
         "demo" => demo(parser),
@@ -117,8 +123,11 @@ fn read(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
 }
 
-/// Options and paths up to the end; `None` when help is wanted.
-fn options(parser: &mut lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
+/// Options and paths up to the end; `None` when help is wanted. `output` is set by a command that has a choice of it.
+fn options(
+    parser: &mut lexopt::Parser,
+    mut output: Option<&mut Option<Output>>,
+) -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options { watch: true, ..Options::default() };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -135,6 +144,10 @@ fn options(parser: &mut lexopt::Parser) -> Result<Option<Options>, lexopt::Error
             }
             Long("roots") => options.overrides.roots.push(parser.value()?.string()?),
             Long("no-watch") => options.watch = false,
+            Short('o') | Long("output") if output.is_some() => {
+                let chosen = Output::named(&parser.value()?.string()?)?;
+                output.as_deref_mut().into_iter().for_each(|output| *output = Some(chosen));
+            }
             Long("admin") => options.overrides.admin = Some(parser.value()?.string()?),
             Value(path) => options.paths.push(path.into()),
             other => return Err(other.unexpected()),
@@ -232,6 +245,8 @@ mod tests {
         assert_eq!(options.overrides.hosts, [("a.b".to_owned(), "http://127.0.0.1:1".to_owned())]);
         assert_eq!(options.overrides.listeners, [(8080, "127.0.0.1:0".to_owned())]);
         assert_eq!((options.overrides.roots.len(), options.overrides.admin.as_deref()), (1, Some("none")));
+        assert!(matches!(parsed("check -o yaml dir"), Ok(Command::Check(_, Some(Output::Yaml)))));
+        assert!(matches!(parsed("check dir"), Ok(Command::Check(_, None))));
         assert!(matches!(parsed("demo --serve"), Ok(Command::Demo { serve: true })));
         assert!(matches!(parsed(""), Ok(Command::Help(_))));
         assert!(matches!(parsed("--version"), Ok(Command::Version)));
@@ -245,6 +260,8 @@ mod tests {
             ("run --host api.anthropic.com dir", "--host wants NAME=VALUE"),
             ("run --listen http=x dir", "is no port"),
             ("demo --port 1", "invalid option"),
+            ("check dir -o xml", "\"xml\" is none of table, yaml and json"),
+            ("run dir -o yaml", "invalid option"),
         ] {
             let error = parsed(line).expect_err(line);
             assert!(error.contains(part), "{line}: {error}");

@@ -1,7 +1,7 @@
 //! Configuration from files.
 
 use super::cli::Options;
-use crate::config::{self, Diagnostics, Snapshot, Source};
+use crate::config::{self, Conditions, Diagnostics, Snapshot, Source};
 use crate::coordinator::credential_file;
 use std::collections::HashSet;
 use std::fs;
@@ -26,8 +26,22 @@ pub fn load(options: &Options) -> Result<Snapshot, String> {
     Ok(snapshot)
 }
 
+/// Reads all files of `options`, and says how each of their resources stands.
+///
+/// # Errors
+/// Files that could not be read.
+pub fn conditions(options: &Options) -> Result<Conditions, String> {
+    let texts = read(&options.paths)?;
+    let sources: Vec<Source<'_>> = texts.iter().map(|(name, text)| Source { name, text }).collect();
+    let prices = Source { name: PRICES.0, text: PRICES.1 };
+    Ok(config::conditions(prices, &sources, &|name| std::env::var(name).ok(), &options.overrides))
+}
+
 /// Refuses files of AWS and Google that ask for what is not done, before requests wait for it.
-fn check_origins(snapshot: &Snapshot) -> Result<(), String> {
+///
+/// # Errors
+/// Everything that is wrong with them, one fault per line.
+pub fn check_origins(snapshot: &Snapshot) -> Result<(), String> {
     let (mut faults, mut seen) = (Vec::new(), HashSet::new());
     for backend in &snapshot.backends {
         let Some(origin) = backend.origin().filter(|origin| seen.insert(origin.id)) else { continue };

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod conditions;
 pub mod demo;
 pub mod explain;
 pub mod files;
@@ -40,7 +41,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(cli::Command::Run(options)) => run::run(&options),
-        Ok(cli::Command::Check(options)) => check::check(&options),
+        Ok(cli::Command::Check(options, output)) => check::check(&options, output),
         Ok(cli::Command::Explain(wanted)) => explain::explain(&wanted),
         Ok(cli::Command::Replay(wanted)) => replay::replay(&wanted),
         Ok(cli::Command::Demo { serve }) => demo::demo(serve),

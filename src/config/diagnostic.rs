@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
@@ -6,6 +6,8 @@ use std::sync::Arc;
 const FAULTS_MAX: usize = 200;
 /// The most warnings that are kept.
 const WARNINGS_MAX: usize = 200;
+/// The most of either that are kept where every condition tells its own.
+const CONDITIONS_FAULTS_MAX: usize = 10_000;
 
 /// One fault or warning: where, what is wrong, what to write instead.
 ///
@@ -87,6 +89,89 @@ impl Place {
     pub(crate) const COMMAND_LINE: Place = Place { file: u32::MAX - 1, line: 0, column: 0 };
 }
 
+/// Where something begins, and where the last value in it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) from: Place,
+    pub(crate) to: Place,
+}
+
+impl Extent {
+    pub(crate) fn holds(&self, at: Place) -> bool {
+        self.from <= at && at <= self.to
+    }
+}
+
+/// What a fault or a warning says to the conditions of resources, beside its words. By which reason of its specification a
+/// condition says so depends on the resource in which it stands: see `conditions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It is wrong by itself.
+    #[default]
+    Invalid,
+    /// A value or a field that is not supported.
+    UnsupportedValue,
+    /// A protocol that is not spoken: by a listener, or to the port of a Service.
+    UnsupportedProtocol,
+    /// What is referred to does not exist.
+    NotFound,
+    /// It exists in a namespace that does not let it be referred to.
+    NotPermitted,
+    /// It is of a kind that cannot be referred to there.
+    InvalidKind,
+    /// It is no certificate.
+    InvalidCertificate,
+    /// A listener admits a kind of routes that is not served.
+    InvalidRouteKind,
+    /// Two listeners take one port for the same host.
+    HostnameConflict,
+    /// Two listeners of one port speak different protocols.
+    ProtocolConflict,
+    /// A parentRef names no listener.
+    NoMatchingParent,
+    /// It names listeners, and none of them admits the route.
+    NotAllowedByListeners,
+    /// They admit it, and for none of its hosts.
+    NoMatchingListenerHostname,
+}
+
+/// Where a fault stands, why it is one, and what other place it is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Cause {
+    at: Place,
+    reason: Reason,
+    about: Option<Place>,
+}
+
+impl Place {
+    pub(crate) fn because(self, reason: Reason) -> Cause {
+        Cause { at: self, reason, about: None }
+    }
+}
+
+impl Cause {
+    pub(crate) fn about(self, place: Place) -> Cause {
+        Cause { about: Some(place), ..self }
+    }
+}
+
+impl From<Place> for Cause {
+    fn from(at: Place) -> Cause {
+        at.because(Reason::default())
+    }
+}
+
+/// A fault or a warning that is kept.
+pub(crate) struct Said {
+    pub(crate) at: Place,
+    pub(crate) reason: Reason,
+    /// Other places that it is about.
+    pub(crate) about: Vec<Place>,
+    pub(crate) diagnostic: Diagnostic,
+    /// A condition says it.
+    pub(crate) is_told: Cell<bool>,
+}
+
 /// A value and where it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Located<T> {
@@ -104,47 +189,58 @@ impl<T> Located<T> {
 pub(crate) struct Faults {
     files: Vec<Arc<str>>,
     found: RefCell<Found>,
+    /// The most faults that are kept, and the most warnings.
+    most: (usize, usize),
 }
 
 #[derive(Default)]
 struct Found {
-    faults: Vec<(Place, Diagnostic)>,
+    faults: Vec<Said>,
     more: usize,
-    warnings: Vec<(Place, Diagnostic)>,
+    warnings: Vec<Said>,
 }
 
 impl Faults {
     /// `files` are the names of the sources; a [`Place`] points into them.
     pub(crate) fn new<'a>(files: impl Iterator<Item = &'a str>) -> Faults {
-        Faults { files: files.map(Arc::from).collect(), found: RefCell::default() }
+        let most = (FAULTS_MAX, WARNINGS_MAX);
+        Faults { files: files.map(Arc::from).collect(), found: RefCell::default(), most }
+    }
+
+    /// As [`new`](Faults::new), for conditions, of which each tells its own faults.
+    pub(crate) fn for_conditions<'a>(files: impl Iterator<Item = &'a str>) -> Faults {
+        Faults { most: (CONDITIONS_FAULTS_MAX, CONDITIONS_FAULTS_MAX), ..Faults::new(files) }
     }
 
     /// Something is wrong, and the message says all there is to say.
-    pub(crate) fn fault(&self, at: Place, message: impl Into<String>) {
-        self.push(at, message.into(), None);
+    pub(crate) fn fault(&self, at: impl Into<Cause>, message: impl Into<String>) {
+        self.push(at.into(), message.into(), None);
     }
 
     /// Something is wrong, and `hint` says what to write instead.
-    pub(crate) fn fault_with_help(&self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(at, message.into(), Some(hint.into()));
+    pub(crate) fn fault_with_help(
+        &self,
+        at: impl Into<Cause>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.push(at.into(), message.into(), Some(hint.into()));
     }
 
     /// Something is allowed but probably not meant.
-    pub(crate) fn warn(&self, at: Place, message: impl Into<String>) {
-        self.push_warning(at, message.into(), None);
+    pub(crate) fn warn(&self, at: impl Into<Cause>, message: impl Into<String>) {
+        self.push_warning(at.into(), message.into(), None);
     }
 
     /// Something is allowed but probably not meant, and `hint` says what to write instead.
     pub(crate) fn warn_with_help(&self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
-        self.push_warning(at, message.into(), Some(hint.into()));
+        self.push_warning(at.into(), message.into(), Some(hint.into()));
     }
 
-    fn push_warning(&self, at: Place, message: String, hint: Option<String>) {
-        let warning = self.diagnostic(at, message, hint);
+    fn push_warning(&self, cause: Cause, message: String, hint: Option<String>) {
         let warnings = &mut self.found.borrow_mut().warnings;
-        let is_new = !warnings.iter().any(|(place, known)| *place == at && known.message == warning.message);
-        if is_new && warnings.len() < WARNINGS_MAX {
-            warnings.push((at, warning));
+        if !is_known(warnings, cause, &message) && warnings.len() < self.most.1 {
+            warnings.push(self.said(cause, message, hint));
         }
     }
 
@@ -153,29 +249,38 @@ impl Faults {
         format!("{}:{}:{}", self.file(at), at.line, at.column)
     }
 
-    /// The warnings, when nothing is wrong; else all faults.
+    /// Shows the faults and the warnings so far.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Said], &[Said]) -> T) -> T {
+        let found = self.found.borrow();
+        look(&found.faults, &found.warnings)
+    }
+
+    /// The warnings, when nothing is wrong; else all faults, without those that a condition tells.
     pub(crate) fn finish(self) -> Result<Vec<Diagnostic>, Diagnostics> {
         let Found { faults, more, warnings } = self.found.into_inner();
         match faults.is_empty() {
             true => Ok(sorted(warnings)),
-            false => Err(Diagnostics { list: sorted(faults), more }),
+            false => {
+                let list = sorted(faults.into_iter().filter(|fault| !fault.is_told.get()).collect());
+                Err(Diagnostics { list, more })
+            }
         }
     }
 
-    fn push(&self, at: Place, message: String, hint: Option<String>) {
-        let fault = self.diagnostic(at, message, hint);
+    fn push(&self, cause: Cause, message: String, hint: Option<String>) {
         let found = &mut *self.found.borrow_mut();
-        if found.faults.iter().any(|(place, known)| *place == at && known.message == fault.message) {
+        if is_known(&mut found.faults, cause, &message) {
             return; // the same words about the same place help nobody twice
         }
-        match found.faults.len() < FAULTS_MAX {
-            true => found.faults.push((at, fault)),
+        match found.faults.len() < self.most.0 {
+            true => found.faults.push(self.said(cause, message, hint)),
             false => found.more += 1,
         }
     }
 
-    fn diagnostic(&self, at: Place, message: String, hint: Option<String>) -> Diagnostic {
-        Diagnostic { file: self.file(at), line: at.line, column: at.column, message, hint }
+    fn said(&self, Cause { at, reason, about }: Cause, message: String, hint: Option<String>) -> Said {
+        let diagnostic = Diagnostic { file: self.file(at), line: at.line, column: at.column, message, hint };
+        Said { at, reason, about: about.into_iter().collect(), diagnostic, is_told: Cell::new(false) }
     }
 
     fn file(&self, at: Place) -> Arc<str> {
@@ -187,9 +292,15 @@ impl Faults {
     }
 }
 
-fn sorted(mut list: Vec<(Place, Diagnostic)>) -> Vec<Diagnostic> {
-    list.sort_by_key(|(place, _)| *place);
-    list.into_iter().map(|(_, diagnostic)| diagnostic).collect()
+/// Whether these words about this place are there already; they are about one more place then.
+fn is_known(list: &mut [Said], cause: Cause, message: &str) -> bool {
+    let known = list.iter_mut().find(|known| known.at == cause.at && known.diagnostic.message == message);
+    known.map(|known| known.about.extend(cause.about)).is_some()
+}
+
+fn sorted(mut list: Vec<Said>) -> Vec<Diagnostic> {
+    list.sort_by_key(|said| said.at);
+    list.into_iter().map(|said| said.diagnostic).collect()
 }
 
 /// `text` in quotes, control characters escaped, cut after 60 characters: safe to print on a terminal.

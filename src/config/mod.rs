@@ -6,6 +6,7 @@
 //! * `yaml` makes a tree with a place on every node; `reader` reads types out of it; `resources` holds each
 //!   kind as typed by its users; `check` turns them into what they mean.
 //! * [`load_with_prices`] does so over the prices that the program brings along.
+//! * [`conditions`] says how every resource stands, as the `status` of a cluster would, in a faulty configuration too.
 //! * [`other_measure`] and [`key_of`] read what operators say of one account while the program runs.
 //! * [`Settings`] are the process's own values, each with a default.
 //!
@@ -18,6 +19,7 @@
 
 mod certificate;
 mod check;
+mod conditions;
 mod diagnostic;
 mod reader;
 mod resources;
@@ -33,6 +35,10 @@ pub use crate::base::Secret;
 pub use crate::llm::auth::Fetched;
 pub use certificate::Certificate;
 pub use check::Overrides;
+pub use conditions::{
+    AncestorStatus, CONTROLLER, Condition, Conditions, ListenerStatus, Metadata, ObjectRef, Observed,
+    ParentStatus, RouteKind, Status, Truth,
+};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use resources::limitpolicy::control::{key_of, other_measure};
 pub use settings::{
@@ -82,6 +88,23 @@ pub fn load_with_prices(
 ) -> Result<Snapshot, Diagnostics> {
     let all: Vec<Source<'_>> = std::iter::once(prices).chain(sources.iter().copied()).collect();
     compile(&all, 1, env, overrides)
+}
+
+/// As [`load_with_prices`], with the status of every resource. Faults that stand in a resource which has conditions are told
+/// by these; at most 10,000 are kept, the rest are counted.
+pub fn conditions(
+    prices: Source<'_>,
+    sources: &[Source<'_>],
+    env: &dyn Fn(&str) -> Option<String>,
+    overrides: &Overrides,
+) -> Conditions {
+    let all: Vec<Source<'_>> = std::iter::once(prices).chain(sources.iter().copied()).collect();
+    let faults = Faults::for_conditions(all.iter().map(|source| source.name));
+    let read = read(&all, &faults);
+    let (snapshot, passages) = check::compile_with_passages(&read, 1, env, overrides, &faults);
+    let resources = faults.look(|faults, warnings| conditions::of(&read, &passages, (faults, warnings)));
+    let in_force = faults.finish().map(|warnings| Snapshot { warnings, ..snapshot });
+    Conditions { resources, in_force }
 }
 
 /// The first `built_in` of the sources are the program's own.

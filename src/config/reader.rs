@@ -5,7 +5,7 @@
 //!
 //! Values are never repeated in faults about their type: they may be credentials.
 
-use super::diagnostic::{Faults, Located, Place, listing, nearest, quoted};
+use super::diagnostic::{Extent, Faults, Located, Place, Reason, listing, nearest, quoted};
 use super::values;
 use super::yaml::{Key, Kind, Node, Value};
 use std::ops::RangeInclusive;
@@ -203,15 +203,25 @@ impl<'a> Cursor<'a> {
 
     /// One of the names in `choices`, as what stands beside it.
     pub(crate) fn one_of<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<Located<T>> {
+        self.one_of_because(choices, Reason::UnsupportedValue)
+    }
+
+    /// As [`one_of`](Cursor::one_of); every other name is a fault for this reason.
+    pub(crate) fn one_of_because<T: Copy>(
+        &self,
+        choices: &[(&'static str, T)],
+        reason: Reason,
+    ) -> Option<Located<T>> {
         let text = self.text()?;
         let found = choices.iter().find(|(name, _)| *name == text.value);
         if found.is_none() {
             let names = || choices.iter().map(|(name, _)| *name);
             let must = if choices.len() == 1 { "must be" } else { "must be one of" };
-            let what = format!("is {}, but {must} {}", quoted(&text.value), listing(names()));
+            let what = format!("{:?} is {}, but {must} {}", self.name, quoted(&text.value), listing(names()));
+            let at = self.at().because(reason);
             match nearest(&text.value, names()) {
-                Some(meant) => self.fault_with_help(what, format!("did you mean {meant:?}?")),
-                None => self.fault(what),
+                Some(meant) => self.faults.fault_with_help(at, what, format!("did you mean {meant:?}?")),
+                None => self.faults.fault(at, what),
             }
         }
         found.map(|(_, value)| Located { value: *value, at: text.at })
@@ -274,6 +284,12 @@ impl<'a> Fields<'a> {
         self.at
     }
 
+    /// From where the map begins to its last value.
+    pub(crate) fn extent(&self) -> Extent {
+        let last = self.entries.last().map(|(key, node)| node.end().max(key.at));
+        Extent { from: self.at, to: last.unwrap_or(self.at).max(self.at) }
+    }
+
     pub(crate) fn faults(&self) -> &'a Faults {
         self.faults
     }
@@ -320,7 +336,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn unsupported(&mut self, names: &[&'static str], help: &str) {
         for name in names {
             if let Some(field) = self.get(name) {
-                field.fault_with_help(format!("in {} is not supported yet", self.name), help);
+                let at = field.at().because(Reason::UnsupportedValue);
+                let message = format!("{name:?} in {} is not supported yet", self.name);
+                self.faults.fault_with_help(at, message, help);
             }
         }
     }

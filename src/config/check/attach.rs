@@ -4,7 +4,7 @@ use super::certificates::Certificates;
 use super::overrides::Effective;
 use super::policies::{InForce, Policies, Way};
 use super::rules;
-use crate::config::diagnostic::{Place, listing, nearest, quoted};
+use crate::config::diagnostic::{Place, Reason, listing, nearest, quoted};
 use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
 use crate::config::resources::{Meta, Resource};
@@ -18,9 +18,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Listeners with their tables, and the rules that these point at.
-pub(super) struct Attached {
+pub(super) struct Attached<'a> {
     pub(super) listeners: Vec<Listener>,
     pub(super) rules: Vec<Rule>,
+    /// Every way from a listener to a rule.
+    pub(super) ways: Vec<Way<'a>>,
     /// For each table of each listener, in that order, what it holds, for the report.
     pub(super) told: Vec<Vec<Told>>,
 }
@@ -78,15 +80,16 @@ struct Host {
 }
 
 /// Attaches every route to its listeners and builds a table for each.
-pub(super) fn compile(
-    world: &World<'_>,
+pub(super) fn compile<'a>(
+    world: &World<'a>,
     backends: &Backends,
     policies: &Policies,
     certificates: &Certificates,
     effective: &Effective,
-) -> Attached {
+) -> Attached<'a> {
     let mut ports = ports(world);
     let mut compiled = Vec::new();
+    let mut ways = Vec::new();
     for route in &world.all.routes {
         let Some(spec) = &route.spec else { continue };
         let entrances = entrances(world, &route.meta, spec);
@@ -104,6 +107,7 @@ pub(super) fn compile(
                 let listener = door.listener.name.value.as_str();
                 let way = Way { gateway: door.gateway, listener, route: &route.meta, rule: name };
                 let in_force = policies.on(world, &way);
+                ways.push(way);
                 let known = shared.iter().find(|(known, _)| *known == in_force).map(|(_, target)| *target);
                 let target = known.unwrap_or_else(|| {
                     let rule = compile(in_force.clone());
@@ -119,7 +123,7 @@ pub(super) fn compile(
             }
         }
     }
-    open(world, ports, compiled, certificates, effective)
+    Attached { ways, ..open(world, ports, compiled, certificates, effective) }
 }
 
 /// One reservation holds the limits of a rule and those of the Backend that is chosen.
@@ -183,18 +187,20 @@ fn ports<'a>(world: &World<'a>) -> BTreeMap<u16, Port<'a>> {
             if let Some(twin) = port.doors.iter().find(|door| hostname(door) == listener_host(listener)) {
                 let host = listener_host(listener).map_or("every host".to_owned(), quoted);
                 let message = format!("two listeners take port {} for {host}", listener.port.value);
+                let at = listener.port.at.because(Reason::HostnameConflict).about(twin.listener.port.at);
                 let twin = world.faults.name(twin.listener.at);
                 let help = format!("the other is at {twin}; give one of them another port or hostname");
-                world.faults.fault_with_help(listener.port.at, message, help);
+                world.faults.fault_with_help(at, message, help);
             }
             if let Some(other) = port.doors.iter().find(|door| is_https(door.listener) != is_https(listener))
             {
                 let (own, theirs) = if is_https(listener) { ("HTTPS", "HTTP") } else { ("HTTP", "HTTPS") };
                 let message =
                     format!("port {} is to speak {own} here and {theirs} elsewhere", listener.port.value);
+                let at = listener.port.at.because(Reason::ProtocolConflict).about(other.listener.port.at);
                 let other = world.faults.name(other.listener.at);
                 let help = format!("the other listener is at {other}; give one of them another port");
-                world.faults.fault_with_help(listener.port.at, message, help);
+                world.faults.fault_with_help(at, message, help);
             }
             port.doors.push(Door { gateway: &gateway.meta, listener });
         }
@@ -259,7 +265,8 @@ fn through<'a>(
     if open.is_empty() && !spec.is_partial {
         let message = format!("Gateway {} admits no routes of namespace {:?}", gateway.meta, meta.namespace);
         let help = "write allowedRoutes.namespaces.from: All on its listener";
-        world.faults.fault_with_help(parent.gateway.at(), message, help);
+        let at = parent.gateway.at().because(Reason::NotAllowedByListeners);
+        world.faults.fault_with_help(at, message, help);
     }
     let doors = open.iter().map(|listener| Door { gateway: &gateway.meta, listener });
     let found: Vec<_> = doors.filter_map(|door| entrance(world, door, route)).collect();
@@ -268,7 +275,8 @@ fn through<'a>(
     {
         let names = open.iter().filter_map(|listener| listener_host(listener));
         let message = format!("no hostname of the route is one of Gateway {}", gateway.meta);
-        world.faults.fault_with_help(first.at, message, format!("its listeners have: {}", listing(names)));
+        let at = first.at.because(Reason::NoMatchingListenerHostname).about(parent.gateway.at());
+        world.faults.fault_with_help(at, message, format!("its listeners have: {}", listing(names)));
     }
     found
 }
@@ -298,7 +306,8 @@ fn named<'a>(
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => format!("its listeners are named: {}", listing(names())),
             };
-            world.faults.fault_with_help(section.at, message, help);
+            let at = section.at.because(Reason::NoMatchingParent).about(parent.gateway.at());
+            world.faults.fault_with_help(at, message, help);
             return None;
         }
     }
@@ -309,7 +318,8 @@ fn named<'a>(
                 spec.listeners.iter().map(|listener| listener.port.value.to_string()).collect();
             let message = format!("Gateway {} has no such listener on port {}", gateway.meta, port.value);
             let help = format!("its ports are: {}", listing(ports.iter().map(String::as_str)));
-            world.faults.fault_with_help(port.at, message, help);
+            let at = port.at.because(Reason::NoMatchingParent).about(parent.gateway.at());
+            world.faults.fault_with_help(at, message, help);
             return None;
         }
     }
@@ -356,8 +366,8 @@ fn open(
     rules: Vec<Rule>,
     certificates: &Certificates,
     effective: &Effective,
-) -> Attached {
-    let mut attached = Attached { listeners: Vec::new(), rules, told: Vec::new() };
+) -> Attached<'static> {
+    let mut attached = Attached { listeners: Vec::new(), rules, ways: Vec::new(), told: Vec::new() };
     for (port, Port { doors, mut ways }) in ports {
         let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         let bind = effective.listeners.get(&port).unwrap_or(everywhere);

@@ -1,7 +1,7 @@
 use super::World;
 use super::environment::Secrets;
 use crate::config::certificate::{self, Certificate};
-use crate::config::diagnostic::listing;
+use crate::config::diagnostic::{Reason, listing};
 use crate::config::resources::gateway::Listener;
 use crate::config::resources::secret::{Secret, SecretKind, TLS_CERTIFICATE, TLS_KEY};
 use crate::config::resources::{Meta, Reference, Resource};
@@ -96,7 +96,7 @@ impl Certificates {
                 "write one there, from kind: Gateway in namespace: {} to kind: Secret in group: \"\"",
                 gateway.namespace
             );
-            world.faults.fault_with_help(at, message, help);
+            world.faults.fault_with_help(at.because(Reason::NotPermitted), message, help);
             return None;
         }
         let key = (namespace.to_owned(), name.to_owned());
@@ -115,6 +115,7 @@ fn refuse_opaque(world: &World<'_>, secret: &Resource<Secret>, reference: &Refer
     if secret.spec.is_some() {
         let message = format!("Secret {} is not of type kubernetes.io/tls", secret.meta);
         let help = format!("write that type, and its keys {TLS_CERTIFICATE:?} and {TLS_KEY:?}");
-        world.faults.fault_with_help(reference.at(), message, help);
+        let at = reference.at().because(Reason::InvalidCertificate);
+        world.faults.fault_with_help(at, message, help);
     }
 }

@@ -17,7 +17,7 @@ mod services;
 
 pub use overrides::Overrides;
 
-use super::diagnostic::{Faults, Place, listing, nearest, quoted};
+use super::diagnostic::{Faults, Place, Reason, listing, nearest, quoted};
 use super::resources::grant::{From, To};
 use super::resources::{GATEWAY_API, Resource, Resources};
 use super::settings::UnknownModel;
@@ -31,6 +31,15 @@ pub(crate) struct World<'a> {
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
 }
 
+/// A way that requests can go, as conditions ask about it. Resources are told apart by the places of their names.
+pub(crate) struct Passage {
+    pub(crate) gateway: Place,
+    pub(crate) listener: String,
+    pub(crate) route: Place,
+    /// Where the parts of policies stand that apply there, and the more special one that takes the place of each, if one does.
+    pub(crate) parts: Vec<(Place, Option<Place>)>,
+}
+
 /// Checks `all` and builds the snapshot; its warnings are still with the faults. The first `built_in` of the sources are
 /// the program's own.
 pub(crate) fn compile(
@@ -40,6 +49,37 @@ pub(crate) fn compile(
     given: &Overrides,
     faults: &Faults,
 ) -> Snapshot {
+    build(all, built_in, env, given, faults, |_, _| ()).0
+}
+
+/// As [`compile`], and every way that was found.
+pub(crate) fn compile_with_passages(
+    all: &Resources,
+    built_in: u32,
+    env: &dyn Fn(&str) -> Option<String>,
+    given: &Overrides,
+    faults: &Faults,
+) -> (Snapshot, Vec<Passage>) {
+    build(all, built_in, env, given, faults, |ways, policies| {
+        let passage = |way: &policies::Way<'_>| Passage {
+            gateway: way.gateway.name.at,
+            listener: way.listener.to_owned(),
+            route: way.route.name.at,
+            parts: policies.standing(way),
+        };
+        ways.iter().map(passage).collect()
+    })
+}
+
+/// `look` sees what was attached.
+fn build<T>(
+    all: &Resources,
+    built_in: u32,
+    env: &dyn Fn(&str) -> Option<String>,
+    given: &Overrides,
+    faults: &Faults,
+    look: impl FnOnce(&[policies::Way<'_>], &policies::Policies) -> T,
+) -> (Snapshot, T) {
     let world = World { all, faults, env };
     let effective = overrides::join(&world, given);
     let credentials = environment::secrets(&world);
@@ -60,6 +100,7 @@ pub(crate) fn compile(
         backend.limits = policies.on_backend(&backend.resource);
     }
     let attached = attach::compile(&world, &backends, &policies, &certificates, &effective);
+    let looked = look(&attached.ways, &policies);
     let mut snapshot = Snapshot {
         listeners: attached.listeners,
         rules: attached.rules,
@@ -78,7 +119,7 @@ pub(crate) fn compile(
     snapshot.report.lines.extend(policies.issuers.told);
     snapshot.report.lines.extend(prices::lines(&snapshot));
     snapshot.report.lines.extend(clouds::lines(&snapshot));
-    snapshot
+    (snapshot, looked)
 }
 
 impl World<'_> {
@@ -137,6 +178,6 @@ impl World<'_> {
             }
             None => help,
         };
-        self.faults.fault_with_help(at, message, help);
+        self.faults.fault_with_help(at.because(Reason::NotFound), message, help);
     }
 }

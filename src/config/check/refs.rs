@@ -2,7 +2,7 @@
 
 use super::World;
 use super::backends::{Backends, Making};
-use crate::config::diagnostic::{Located, Place, listing, quoted};
+use crate::config::diagnostic::{Located, Place, Reason, listing, quoted};
 use crate::config::resources::httproute::Referent;
 use crate::config::resources::service::{Port, Service};
 use crate::config::resources::settings::Origin;
@@ -44,7 +44,7 @@ pub(super) fn backend(
              ReferenceGrant for it, so {then}",
             wanted.1
         );
-        world.faults.warn(at, message);
+        world.faults.warn(at.because(Reason::NotPermitted), message);
         return None;
     }
     match (service, given.port) {
@@ -78,7 +78,7 @@ fn service<'a>(
             "refer to a Backend of type Static with its host and port (group: {KGATEWAY}, kind: Backend), or write the \
              Service with type: ExternalName, externalName and ports"
         );
-        world.faults.fault_with_help(at, message, help);
+        world.faults.fault_with_help(at.because(Reason::NotFound), message, help);
     }
     external
 }
@@ -96,7 +96,7 @@ fn of_service(
         let numbers: Vec<String> = ports.iter().map(|known| known.port.to_string()).collect();
         let message = format!("Service {meta} has no port {}", port.value);
         let help = format!("its ports are: {}", listing(numbers.iter().map(String::as_str)));
-        world.faults.fault_with_help(port.at, message, help);
+        world.faults.fault_with_help(port.at.because(Reason::NotFound), message, help);
         return None;
     };
     if let Err(protocol) = tls(known) {
@@ -104,7 +104,7 @@ fn of_service(
             "Service {meta} speaks {protocol} on port {}, which is not spoken here, so {then}",
             port.value
         );
-        world.faults.warn(port.at, message);
+        world.faults.warn(port.at.because(Reason::UnsupportedProtocol), message);
         return None;
     }
     backends.index(&meta.namespace, &port_name(&meta.name.value, port.value))
@@ -151,14 +151,15 @@ pub(super) fn plain_host<'b>(
     if let Some(other) = reference.namespace.as_deref().filter(|other| *other != namespace) {
         let message = format!("a policy may not refer to a Backend of another namespace ({})", quoted(other));
         let help = format!("write a Backend of type Static into namespace {namespace:?}");
-        world.faults.fault_with_help(reference.at(), message, help);
+        world.faults.fault_with_help(reference.at().because(Reason::NotPermitted), message, help);
         return None;
     }
     world.find(&world.all.backends, "Backend", (namespace, name), reference.at())?;
     let backend = backends.list.get(backends.index(namespace, name)? as usize)?;
     if !matches!(backend.kind, BackendKind::Static) {
         let message = format!("Backend {} is of type AI, and a plain host is wanted", quoted(name));
-        world.faults.fault_with_help(reference.at(), message, "name a Backend of type Static");
+        let at = reference.at().because(Reason::InvalidKind);
+        world.faults.fault_with_help(at, message, "name a Backend of type Static");
         return None;
     }
     Some(backend)

@@ -2,7 +2,7 @@ use super::World;
 use super::backends::Backends;
 use super::policies::InForce;
 use super::refs;
-use crate::config::diagnostic::Located;
+use crate::config::diagnostic::{Located, Reason};
 use crate::config::resources::Meta;
 use crate::config::resources::filters::{self, Filter, PathModifier};
 use crate::config::resources::httproute::{self, BackendRef, Timeouts};
@@ -168,7 +168,8 @@ fn mirror(world: &World<'_>, backends: &Backends, route: &Meta, given: &filters:
     if let Some(Backend { kind: BackendKind::Ai { .. }, name, .. }) = backends.list.get(target as usize) {
         let message = format!("Backend {name} is a provider, which would have to be paid for copies");
         let help = "refer to a Backend of type Static, or to a Service";
-        world.faults.fault_with_help(given.backend.to.at(), message, help);
+        let at = given.backend.to.at().because(Reason::InvalidKind);
+        world.faults.fault_with_help(at, message, help);
         return None;
     }
     Some(Mirror { target, numerator: given.numerator, out_of: given.out_of })

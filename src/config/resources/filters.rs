@@ -3,7 +3,7 @@ use super::cors;
 use super::httproute::{Referent, header_name, referent};
 use super::meta::{Reference, name};
 use crate::base::ascii;
-use crate::config::diagnostic::Located;
+use crate::config::diagnostic::{Located, Reason};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
 use crate::route::cors::Cors;
@@ -312,8 +312,10 @@ fn fraction(fields: &mut Fields<'_>) -> Option<(u64, u64)> {
 /// What a filter of our own kind refers to: only a DirectResponse is one. A reference to another kind must not be passed
 /// over (Gateway API, HTTPRouteFilter.type).
 fn extension(fields: &mut Fields<'_>) -> Option<Reference> {
-    let group = fields.need("group").and_then(|field| field.one_of(&[(KGATEWAY, ())]));
-    let kind = fields.need("kind").and_then(|field| field.one_of(&[("DirectResponse", ())]));
+    let group =
+        fields.need("group").and_then(|field| field.one_of_because(&[(KGATEWAY, ())], Reason::InvalidKind));
+    let kinds = [("DirectResponse", ())];
+    let kind = fields.need("kind").and_then(|field| field.one_of_because(&kinds, Reason::InvalidKind));
     let target = fields.need("name").and_then(|field| field.parsed(name));
     group.and(kind)?;
     Some(Reference { name: target?, namespace: None })

@@ -2,7 +2,7 @@ use super::GATEWAY_API;
 use super::listenertls::{self, ListenerTls};
 use super::meta::name;
 use super::namespace::{Selector, selector};
-use crate::config::diagnostic::{Located, Place};
+use crate::config::diagnostic::{Extent, Located, Place, Reason};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
 
@@ -11,6 +11,14 @@ pub(crate) struct Gateway {
     pub(crate) listeners: Vec<Listener>,
     /// Some listener could not be read, so that its name and port are unknown.
     pub(crate) is_partial: bool,
+    /// Those of them that have a name after all.
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// A listener that could not be read, but for its name.
+pub(crate) struct Refused {
+    pub(crate) name: String,
+    pub(crate) extent: Extent,
 }
 
 /// One listener of a Gateway: HTTP, or HTTPS.
@@ -20,9 +28,20 @@ pub(crate) struct Listener {
     /// `None` admits every host.
     pub(crate) hostname: Option<Located<String>>,
     pub(crate) admits: Admits,
+    pub(crate) kinds: Kinds,
     /// Of HTTPS.
     pub(crate) tls: Option<ListenerTls>,
     pub(crate) at: Place,
+    pub(crate) extent: Extent,
+}
+
+/// Kinds of routes that a listener is to admit.
+#[derive(Clone, Copy)]
+pub(crate) struct Kinds {
+    /// HTTPRoute is one.
+    pub(crate) http: bool,
+    /// There are others, which are not served.
+    pub(crate) others: bool,
 }
 
 /// Whose routes may attach (`allowedRoutes.namespaces.from`).
@@ -44,11 +63,12 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
         fields.need("gatewayClassName").inspect(|field| {
             field.word();
         });
+        let mut refused = Vec::new();
         let listeners = fields.need("listeners").map(|field| {
             let mut written = 0;
             let listeners = field.list(LISTENERS_MAX, |item| {
                 written += 1;
-                item.fields(listener)
+                item.fields(|fields| listener(fields, &mut refused))
             });
             if field.is_empty_list() {
                 field.fault("must name at least one listener");
@@ -64,17 +84,18 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
         fields.unsupported(&["backendTLS", "allowedListeners", "tls", "defaultScope"], "remove it");
         let (listeners, is_partial) = listeners?;
         refuse_twins(&listeners, fields);
-        Some(Gateway { listeners, is_partial })
+        Some(Gateway { listeners, is_partial, refused })
     })
 }
 
-fn listener(fields: &mut Fields<'_>) -> Option<Listener> {
-    let at = fields.at();
+fn listener(fields: &mut Fields<'_>, refused: &mut Vec<Refused>) -> Option<Listener> {
+    let (at, extent) = (fields.at(), fields.extent());
     let name = fields.need("name").and_then(|field| field.parsed(name));
     let port = fields.need("port").and_then(|field| field.port());
     let protocol = fields.need("protocol").and_then(|field| protocol(&field));
     let hostname = fields.get("hostname").map(|field| field.parsed(|text| values::hostname(text, true)));
-    let admits = fields.get("allowedRoutes").map_or(Some(Admits::Same), |field| field.fields(allowed_routes));
+    let every = (Admits::Same, Kinds { http: true, others: false });
+    let allowed = fields.get("allowedRoutes").map_or(Some(every), |field| field.fields(allowed_routes));
     let tls = match protocol {
         Some(Protocol::Http) => {
             fields.unsupported(&["tls"], "an HTTP listener has no TLS; remove it, or write protocol: HTTPS");
@@ -87,10 +108,19 @@ fn listener(fields: &mut Fields<'_>) -> Option<Listener> {
         }
     };
     let hostname = match hostname {
-        Some(hostname) => Some(hostname?),
-        None => None,
+        Some(hostname) => hostname.map(Some),
+        None => Some(None),
     };
-    Some(Listener { name: name?, port: port?, hostname, admits: admits?, tls: tls?, at })
+    let name = name?;
+    match (port, hostname, allowed, tls) {
+        (Some(port), Some(hostname), Some((admits, kinds)), Some(tls)) => {
+            Some(Listener { name, port, hostname, admits, kinds, tls, at, extent })
+        }
+        _ => {
+            refused.push(Refused { name: name.value, extent });
+            None
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -113,23 +143,26 @@ fn tls(fields: &mut Fields<'_>) -> Option<ListenerTls> {
 /// `None` when it is neither, which was reported.
 fn protocol(field: &Cursor<'_>) -> Option<Protocol> {
     let known = ["HTTP", "HTTPS", "TLS", "TCP", "UDP"].map(|name| (name, name));
-    match field.one_of(&known)?.value {
+    match field.one_of_because(&known, Reason::UnsupportedProtocol)?.value {
         "HTTP" => Some(Protocol::Http),
         "HTTPS" => Some(Protocol::Https),
         other => {
-            field.fault_with_help(format!("is {other}, which is not supported yet"), "write HTTP or HTTPS");
+            let at = field.at().because(Reason::UnsupportedProtocol);
+            let message = format!("\"protocol\" is {other}, which is not supported yet");
+            field.faults().fault_with_help(at, message, "write HTTP or HTTPS");
             None
         }
     }
 }
 
-fn allowed_routes(fields: &mut Fields<'_>) -> Option<Admits> {
+fn allowed_routes(fields: &mut Fields<'_>) -> Option<(Admits, Kinds)> {
     let kinds = fields.list("kinds", KINDS_MAX, |item| item.fields(route_kind));
     let namespaces = fields.get("namespaces");
     let admits = namespaces.map_or(Some(Admits::Same), |field| field.fields(allowed_namespaces))?;
     // Of the kinds that a listener may admit, only HTTPRoute is served here.
-    let admits_http = kinds.is_empty() || kinds.contains(&HTTP_ROUTE);
-    Some(if admits_http { admits } else { Admits::None })
+    let http = kinds.is_empty() || kinds.contains(&HTTP_ROUTE);
+    let others = kinds.iter().any(|kind| *kind != HTTP_ROUTE);
+    Some((if http { admits } else { Admits::None }, Kinds { http, others }))
 }
 
 fn allowed_namespaces(fields: &mut Fields<'_>) -> Option<Admits> {
@@ -169,10 +202,10 @@ const HTTP_ROUTE: &str = "HTTPRoute";
 /// A kind of route that a listener of HTTP may admit.
 fn route_kind(fields: &mut Fields<'_>) -> Option<&'static str> {
     if let Some(group) = fields.get("group") {
-        group.one_of(&[(GATEWAY_API, ())]);
+        group.one_of_because(&[(GATEWAY_API, ())], Reason::InvalidRouteKind);
     }
     let kinds = [(HTTP_ROUTE, HTTP_ROUTE), ("GRPCRoute", "GRPCRoute")];
-    fields.need("kind")?.one_of(&kinds).map(|kind| kind.value)
+    fields.need("kind")?.one_of_because(&kinds, Reason::InvalidRouteKind).map(|kind| kind.value)
 }
 
 /// Names of listeners must differ, since routes and policies refer to them.

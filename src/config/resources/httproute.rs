@@ -2,7 +2,7 @@ use super::filters::{self, Filter};
 use super::meta::{Reference, name};
 use super::{GATEWAY_API, KGATEWAY};
 use crate::base::ascii;
-use crate::config::diagnostic::{Located, Place};
+use crate::config::diagnostic::{Located, Place, Reason};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
 use crate::route::matches::{PathMatch, RouteMatch, ValueMatch, full_regex};
@@ -344,6 +344,7 @@ pub(super) fn referent(fields: &mut Fields<'_>) -> Option<Referent> {
     }
     let at = kind.or(group).map_or(fields.at(), |(field, _)| field.at());
     let help = format!("write group: {KGATEWAY} and kind: Backend, or kind: Service without a group");
+    let at = at.because(Reason::InvalidKind);
     fields.faults().fault_with_help(at, "only a Backend or a Service can be referred to", help);
     None
 }

@@ -1,4 +1,5 @@
 use super::meta::{Reference, name};
+use crate::config::diagnostic::Reason;
 use crate::config::reader::{Cursor, Fields};
 
 /// `tls` of an HTTPS listener; its mode is Terminate, the only one there is for a gateway that reads requests.
@@ -47,10 +48,12 @@ fn reference(item: &Cursor<'_>) -> Option<Reference> {
         if let Some(group) = fields.get("group")
             && group.text().is_some_and(|text| !text.value.is_empty())
         {
-            group.fault_with_help("is not that of Secrets", "write group: \"\", or remove it");
+            let at = group.at().because(Reason::InvalidCertificate);
+            let message = "\"group\" is not that of Secrets";
+            fields.faults().fault_with_help(at, message, "write group: \"\", or remove it");
         }
         if let Some(kind) = fields.get("kind") {
-            kind.one_of(&[("Secret", ())]);
+            kind.one_of_because(&[("Secret", ())], Reason::InvalidCertificate);
         }
         let wanted = fields.need("name").and_then(|field| field.parsed(name));
         let namespace = fields.get("namespace").map(|field| field.parsed(name));

@@ -1,4 +1,4 @@
-use crate::config::diagnostic::{Located, Place, nearest, quoted};
+use crate::config::diagnostic::{Extent, Located, Place, nearest, quoted};
 use crate::config::reader::Cursor;
 use crate::config::values;
 use std::fmt;
@@ -9,32 +9,39 @@ pub(crate) struct Meta {
     pub(crate) namespace: String,
     /// `creationTimestamp`, which breaks ties between routes.
     pub(crate) created: Option<String>,
+    /// Of what was observed, so that conditions can say so.
+    pub(crate) generation: Option<u64>,
     /// `tollgate.dev/unit`.
     pub(crate) unit: Option<Located<String>>,
     /// `tollgate.dev/translation`.
     pub(crate) translation: Option<Located<String>>,
     /// Labels, which selectors look at.
     pub(crate) labels: Vec<(String, String)>,
+    /// Of the whole resource.
+    pub(crate) extent: Extent,
 }
 
+/// Generations are of 64 bits with a sign (Kubernetes, ObjectMeta).
+const GENERATION_MAX: u64 = i64::MAX as u64;
 /// Annotations that tollgate reads; all others belong to others.
 const PREFIX: &str = "tollgate.dev/";
 const UNIT: &str = "tollgate.dev/unit";
 const TRANSLATION: &str = "tollgate.dev/translation";
 
 impl Meta {
-    pub(crate) fn read(cursor: &Cursor<'_>) -> Option<Meta> {
+    /// Reads the metadata of the resource that has this extent.
+    pub(crate) fn read(cursor: &Cursor<'_>, extent: Extent) -> Option<Meta> {
         cursor.fields(|fields| {
             let name = fields.need("name").and_then(|field| field.parsed(name));
             let namespace = fields.get("namespace").map(|field| field.parsed(self::name));
             let created = fields.get("creationTimestamp").and_then(|field| field.parsed(instant));
+            let generation = fields.get("generation").and_then(|field| field.integer(0..=GENERATION_MAX));
             let labels = fields.get("labels").map(|field| texts(&field)).unwrap_or_default();
             let [unit, translation] =
                 fields.get("annotations").map(|field| annotations(&field)).unwrap_or_default();
             fields.pass_over(&[
                 "uid",
                 "resourceVersion",
-                "generation",
                 "generateName",
                 "managedFields",
                 "selfLink",
@@ -48,7 +55,8 @@ impl Meta {
                 None => "default".into(),
             };
             let created = created.map(|created| created.value);
-            Some(Meta { name: name?, namespace, created, unit, translation, labels })
+            let generation = generation.map(|generation| generation.value);
+            Some(Meta { name: name?, namespace, created, generation, unit, translation, labels, extent })
         })
     }
 }

@@ -163,7 +163,7 @@ impl Resources {
 
     fn read_kind(&mut self, kind: Kind, fields: &mut Fields<'_>) {
         let metadata = fields.need("metadata");
-        let meta = metadata.and_then(|metadata| Meta::read(&metadata));
+        let meta = metadata.and_then(|metadata| Meta::read(&metadata, fields.extent()));
         if meta.is_none() {
             self.unread.push(fields.at());
         }
@@ -253,6 +253,12 @@ impl Kind {
     fn name(self) -> &'static str {
         KINDS.iter().find(|(_, kind, _)| *kind == self).map_or("resource", |(name, ..)| name)
     }
+}
+
+/// The API version of a kind, the newest that is understood.
+pub(crate) fn api_version(kind: &str) -> &'static str {
+    let row = KINDS.iter().find(|(known, ..)| *known == kind);
+    row.and_then(|(.., versions)| versions.first()).copied().unwrap_or_default()
 }
 
 /// The kind of the resource, if it is one that is understood, in a version that is.

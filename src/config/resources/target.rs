@@ -29,7 +29,7 @@ impl TargetKind {
         }
     }
 
-    const fn group(self) -> &'static str {
+    pub(crate) const fn group(self) -> &'static str {
         match self {
             TargetKind::Gateway | TargetKind::HttpRoute => GATEWAY_API,
             TargetKind::Backend => KGATEWAY,

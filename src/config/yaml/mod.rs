@@ -73,6 +73,16 @@ impl Scalar {
 }
 
 impl Node {
+    /// Where the last value in it begins.
+    pub(crate) fn end(&self) -> Place {
+        let last = match &self.value {
+            Value::List(items) => items.last().map(Node::end),
+            Value::Map(entries) => entries.last().map(|(key, node)| node.end().max(key.at)),
+            Value::Scalar(_) | Value::Refused => None,
+        };
+        last.unwrap_or(self.at)
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null)
     }

@@ -6,7 +6,7 @@ use super::{Way, World};
 use crate::access::cel::Expression;
 use crate::access::{Action, Key, Keys, Location, Policy, Tokens, TwinKeys};
 use crate::config::check::environment::Secrets;
-use crate::config::diagnostic::{Located, Place, listing};
+use crate::config::diagnostic::{Located, Place, Reason, listing};
 use crate::config::resources::access::{Access, ApiKeys, KeySource, Labels, entry};
 use crate::config::resources::secret::{Entry, SecretText};
 use crate::config::resources::{Meta, Resource};
@@ -31,8 +31,8 @@ pub(super) enum RulePart {
 /// What all policies demand.
 #[derive(Default)]
 pub(super) struct Demands {
-    parts: Parts<Part>,
-    rules: Parts<RulePart>,
+    pub(super) parts: Parts<Part>,
+    pub(super) rules: Parts<RulePart>,
 }
 
 /// What is in force on one way.
@@ -226,7 +226,8 @@ fn labelled<'r, T>(
         let wanted: Vec<String> = labels.value.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let wanted = listing(wanted.iter().map(String::as_str));
         let message = format!("no {kind} in namespace {:?} has the labels {wanted}", meta.namespace);
-        world.faults.fault_with_help(labels.at, message, "label the ones that hold the API keys");
+        let at = labels.at.because(Reason::NotFound);
+        world.faults.fault_with_help(at, message, "label the ones that hold the API keys");
         return None;
     }
     Some(found)

@@ -6,6 +6,7 @@ mod keys;
 mod parts;
 mod rules;
 mod scope;
+mod standing;
 mod tokens;
 
 pub(super) use scope::Way;

@@ -60,6 +60,14 @@ impl<P: Part> Parts<P> {
         places
     }
 
+    /// Every part with a scope that it applies to, and where it stands.
+    pub(super) fn scoped(&self) -> impl Iterator<Item = (&Scope, Place, &P)> {
+        self.scopes.iter().filter_map(|(scope, place)| {
+            let (at, part) = self.list.get(*place)?;
+            Some((scope, *at, part))
+        })
+    }
+
     fn refuse_twins(&self, world: &World<'_>, scope: &Scope, (first, second): (usize, usize)) {
         if first == second {
             return; // a policy may name a target twice

@@ -1,7 +1,7 @@
 //! Where a policy applies: its targets, found among the resources.
 
 use crate::config::check::World;
-use crate::config::diagnostic::{Located, listing, nearest, quoted};
+use crate::config::diagnostic::{Located, Reason, listing, nearest, quoted};
 use crate::config::resources::Meta;
 use crate::config::resources::httproute::Rule;
 use crate::config::resources::target::{Target, TargetKind};
@@ -125,7 +125,7 @@ pub(super) fn find(world: &World<'_>, meta: &Meta, target: &Target) -> Option<Sc
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("its {what}s are named: {}", listing(sections)),
         };
-        world.faults.fault_with_help(section.at, message, help);
+        world.faults.fault_with_help(section.at.because(Reason::NotFound), message, help);
     }
     Some(Scope {
         kind: target.kind,

@@ -1,0 +1,149 @@
+//! Gateways and their listeners (`apis/v1/gateway_types.go` of Gateway API).
+
+use super::{Condition, ListenerStatus, Observer, RouteKind, Scene, Status, Truth, concerns, message};
+use crate::config::diagnostic::{Extent, Place, Reason, Said, listing};
+use crate::config::resources::gateway::{Gateway, Kinds, Listener};
+use crate::config::resources::{GATEWAY_API, Meta, Resource};
+use std::collections::HashSet;
+
+/// The status of a Gateway.
+pub(super) fn status(scene: &Scene<'_>, gateway: &Resource<Gateway>) -> Status {
+    let meta = &gateway.meta;
+    let observer = Observer { generation: meta.generation };
+    let said = scene.said_in(meta.extent);
+    let mut listeners: Vec<(Extent, ListenerStatus)> = Vec::new();
+    for listener in gateway.spec.iter().flat_map(|spec| &spec.listeners) {
+        let (own, secrets) = (of_extent(&said, listener.extent), of_secrets(scene, meta, listener));
+        let routes = attached(scene, meta, &listener.name.value);
+        let status = one(observer, &listener.name.value, (listener.kinds, routes), &own, secrets);
+        listeners.push((listener.extent, status));
+    }
+    for listener in gateway.spec.iter().flat_map(|spec| &spec.refused) {
+        let own = of_extent(&said, listener.extent);
+        let http = own.iter().all(|said| said.reason != Reason::UnsupportedProtocol);
+        let kinds = Kinds { http, others: false };
+        listeners.push((listener.extent, one(observer, &listener.name, (kinds, 0), &own, Vec::new())));
+    }
+    listeners.sort_by_key(|(extent, _)| extent.from);
+    let is_own = |said: &&&Said| !listeners.iter().any(|(extent, _)| concerns(*extent, said));
+    let own: Vec<&Said> = said.iter().filter(is_own).copied().collect();
+    let listeners: Vec<ListenerStatus> = listeners.into_iter().map(|(_, status)| status).collect();
+    Status::Gateway { conditions: summary(observer, &listeners, &own), listeners }
+}
+
+/// Accepted and Programmed. A Gateway of which some listener is good is accepted, and says which are not.
+fn summary(observer: Observer, listeners: &[ListenerStatus], own: &[&Said]) -> Vec<Condition> {
+    let is_good = |listener: &&ListenerStatus| holds(&listener.conditions, "Programmed");
+    let bad: Vec<&str> =
+        listeners.iter().filter(|one| !is_good(one)).map(|listener| listener.name.as_str()).collect();
+    let some_good = listeners.iter().any(|listener| is_good(&listener));
+    let accepted = match (own.is_empty(), bad.is_empty()) {
+        (false, _) => observer.no("Accepted", "Invalid", own),
+        (true, true) if some_good => observer.yes("Accepted", "Accepted"),
+        (true, _) => {
+            let truth = if some_good { Truth::True } else { Truth::False };
+            let message = format!("not valid: {}", listing(bad));
+            observer.write("Accepted", truth, "ListenersNotValid", message)
+        }
+    };
+    let programmed = match accepted.status == Truth::True {
+        true => observer.yes("Programmed", "Programmed"),
+        false => {
+            let message = "the Gateway is not accepted".to_owned();
+            observer.write("Programmed", Truth::False, "Invalid", message)
+        }
+    };
+    vec![accepted, programmed]
+}
+
+fn holds(conditions: &[Condition], kind: &str) -> bool {
+    conditions.iter().any(|condition| condition.kind == kind && condition.status == Truth::True)
+}
+
+/// The status of a listener of which is `said` what stands in it; `refs` is said of its Secrets.
+fn one<'a>(
+    observer: Observer,
+    name: &str,
+    (kinds, routes): (Kinds, usize),
+    said: &[&'a Said],
+    mut refs: Vec<&'a Said>,
+) -> ListenerStatus {
+    let of = |reasons: &[Reason]| -> Vec<&'a Said> {
+        said.iter().filter(|said| reasons.contains(&said.reason)).copied().collect()
+    };
+    let conflicts = of(&[Reason::HostnameConflict, Reason::ProtocolConflict]);
+    refs.splice(0..0, of(&[Reason::NotFound, Reason::NotPermitted, Reason::InvalidCertificate]));
+    let foreign = of(&[Reason::InvalidRouteKind]);
+    let faults = of(&[Reason::Invalid, Reason::UnsupportedValue, Reason::UnsupportedProtocol]);
+    let conflict = conflicts.first().map(|said| match said.reason {
+        Reason::ProtocolConflict => "ProtocolConflict",
+        _ => "HostnameConflict",
+    });
+    let accepted = match (faults.first(), conflict) {
+        (None, None) => observer.yes("Accepted", "Accepted"),
+        (None, Some(reason)) => observer.no("Accepted", reason, &conflicts),
+        (Some(_), _) => {
+            let is_protocol = faults.iter().any(|said| said.reason == Reason::UnsupportedProtocol);
+            observer.no("Accepted", if is_protocol { "UnsupportedProtocol" } else { "Invalid" }, &faults)
+        }
+    };
+    let resolved = match refs.first().map(|said| said.reason) {
+        None if kinds.others || !foreign.is_empty() => {
+            let message = match foreign.is_empty() {
+                true => "of the kinds of routes that it admits only HTTPRoute is served".to_owned(),
+                false => message(&foreign),
+            };
+            observer.write("ResolvedRefs", Truth::False, "InvalidRouteKinds", message)
+        }
+        None => observer.yes("ResolvedRefs", "ResolvedRefs"),
+        Some(Reason::NotPermitted) => observer.no("ResolvedRefs", "RefNotPermitted", &refs),
+        Some(_) => observer.no("ResolvedRefs", "InvalidCertificateRef", &refs),
+    };
+    let programmed = match (accepted.status == Truth::True, refs.is_empty()) {
+        (true, true) => observer.yes("Programmed", "Programmed"),
+        (is_accepted, _) => {
+            let why = if is_accepted { "its certificates are not valid" } else { "it is not accepted" };
+            observer.write(
+                "Programmed",
+                Truth::False,
+                "Invalid",
+                format!("the listener is not opened: {why}"),
+            )
+        }
+    };
+    let conflicted = match conflict {
+        Some(reason) => observer.write("Conflicted", Truth::True, reason, message(&conflicts)),
+        None => observer.write("Conflicted", Truth::False, "NoConflicts", String::new()),
+    };
+    let kind = RouteKind { group: GATEWAY_API, kind: "HTTPRoute" };
+    ListenerStatus {
+        name: name.to_owned(),
+        attached_routes: routes,
+        supported_kinds: kinds.http.then_some(kind).into_iter().collect(),
+        conditions: vec![accepted, programmed, resolved, conflicted],
+    }
+}
+
+fn of_extent<'a>(said: &[&'a Said], extent: Extent) -> Vec<&'a Said> {
+    said.iter().filter(|said| concerns(extent, said)).copied().collect()
+}
+
+/// Faults of the Secrets that a listener shows: its references are invalid too "when the data within that resource is
+/// malformed" (Gateway API, ListenerReasonInvalidCertificateRef).
+fn of_secrets<'a>(scene: &Scene<'a>, gateway: &Meta, listener: &Listener) -> Vec<&'a Said> {
+    let mut found = Vec::new();
+    for reference in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+        let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
+        let is_meant = |meta: &Meta| meta.namespace == namespace && meta.name.value == reference.name.value;
+        let Some(secret) = scene.all.secrets.iter().find(|secret| is_meant(&secret.meta)) else { continue };
+        found.extend(scene.said_in(secret.meta.extent));
+    }
+    found
+}
+
+/// "The number of Routes with the Accepted condition set to True that have been attached to this Listener."
+fn attached(scene: &Scene<'_>, gateway: &Meta, listener: &str) -> usize {
+    let passages = scene.passages.get(&gateway.name.at).into_iter().flatten();
+    let here = passages.filter(|passage| passage.listener == listener);
+    here.map(|passage| passage.route).collect::<HashSet<Place>>().len()
+}
