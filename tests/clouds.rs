@@ -3,6 +3,8 @@
 
 #[path = "clouds/accounts.rs"]
 mod accounts;
+#[path = "clouds/agentgateway.rs"]
+mod agentgateway;
 #[path = "clouds/azure.rs"]
 mod azure;
 #[path = "clouds/bedrock.rs"]

@@ -3,7 +3,7 @@ use super::backends::{Backends, index_of_last};
 use super::certificates::Certificates;
 use super::overrides::Effective;
 use super::policies::{InForce, Policies, Way};
-use super::rules;
+use super::{refs, rules};
 use crate::config::diagnostic::{Place, Reason, listing, nearest, quoted};
 use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
@@ -95,6 +95,7 @@ pub(super) fn compile<'a>(
         let entrances = entrances(world, &route.meta, spec);
         for (number, rule) in spec.rules.iter().enumerate() {
             let name = rule.name.as_ref().map(|name| name.value.as_str());
+            let models = refs::models(backends, &route.meta, rule);
             let compile = |in_force| {
                 rules::compile(world, backends, &effective.settings, &route.meta, (number, rule), in_force)
             };
@@ -105,8 +106,9 @@ pub(super) fn compile<'a>(
             let mut shared: Vec<(InForce, u32)> = Vec::new();
             for Entrance { door, hosts } in &entrances {
                 let listener = door.listener.name.value.as_str();
-                let way = Way { gateway: door.gateway, listener, route: &route.meta, rule: name };
-                let in_force = policies.on(world, &way);
+                let way =
+                    Way { gateway: door.gateway, listener, route: &route.meta, rule: name, backend: None };
+                let in_force = policies.on(world, &way, (&models, rule.at));
                 ways.push(way);
                 let known = shared.iter().find(|(known, _)| *known == in_force).map(|(_, target)| *target);
                 let target = known.unwrap_or_else(|| {

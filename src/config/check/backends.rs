@@ -1,13 +1,15 @@
 use super::World;
-use super::clouds::{self, Clouds};
+use super::clouds::Clouds;
+use super::credentials;
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
 use super::refs;
-use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
-use crate::config::resources::Meta;
-use crate::config::resources::backend::{self, Ai, Host, Token};
+use crate::config::resources::backend::auth::Auth;
+use crate::config::resources::backend::{self, Ai, Api, Host};
 use crate::config::resources::settings::Origin;
+use crate::config::resources::target::TargetKind;
+use crate::config::resources::{Meta, Resource};
 use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
 use crate::config::values;
 use crate::llm::price::vendor::paid_at;
@@ -15,15 +17,12 @@ use crate::llm::provider::Provider;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The key of a Secret that `secretRef` means.
-const SECRET_KEY: &str = "Authorization";
-const BEARER: &str = "Bearer ";
-
 /// Compiled backends and the targets they share.
 pub(super) struct Backends {
     pub(super) list: Vec<Backend>,
     pub(super) targets: Vec<Target>,
-    indices: HashMap<(String, String), u32>,
+    /// By group of the API, namespace and name.
+    indices: HashMap<(&'static str, String, String), u32>,
     /// Where each target stands.
     known: HashMap<Target, u32>,
 }
@@ -44,8 +43,8 @@ impl Backends {
     }
 
     /// The index of a backend; `None` when it does not exist or had a fault.
-    pub(super) fn index(&self, namespace: &str, name: &str) -> Option<u32> {
-        self.indices.get(&(namespace.to_owned(), name.to_owned())).copied()
+    pub(super) fn index(&self, group: &'static str, (namespace, name): (&str, &str)) -> Option<u32> {
+        self.indices.get(&(group, namespace.to_owned(), name.to_owned())).copied()
     }
 }
 
@@ -57,8 +56,8 @@ pub(super) struct Making<'a> {
 
 impl Backends {
     /// Gives the backend of an index a name that references find it by.
-    pub(super) fn name(&mut self, namespace: &str, name: &str, index: u32) {
-        self.indices.insert((namespace.to_owned(), name.to_owned()), index);
+    pub(super) fn name(&mut self, group: &'static str, (namespace, name): (&str, &str), index: u32) {
+        self.indices.insert((group, namespace.to_owned(), name.to_owned()), index);
     }
 }
 
@@ -98,7 +97,7 @@ fn vendor_of(kind: &BackendKind, origin: &Origin) -> Option<&'static str> {
     }
 }
 
-/// Compiles every Backend and every Service that says where it is, referred to or not.
+/// Compiles every backend of both APIs and every Service that says where it is, referred to or not.
 pub(super) fn compile(
     world: &World<'_>,
     secrets: &Secrets,
@@ -108,7 +107,10 @@ pub(super) fn compile(
     let backends = Backends { list, targets, indices: HashMap::new(), known: HashMap::new() };
     let mut making = Making { backends, hosts };
     let clouds = Clouds::default();
-    for resource in &world.all.backends {
+    refuse_namesakes(world);
+    refuse_at_plain_hosts(world);
+    for (api, resource) in world.all.all_backends() {
+        let of_policy = credentials::of_policy(world, api, &resource.meta);
         let resource_name: Arc<str> = resource.meta.to_string().into();
         let first = making.backends.list.len();
         let mut groups: Vec<Box<[u32]>> = Vec::new();
@@ -117,7 +119,8 @@ pub(super) fn compile(
             let start = making.backends.list.len();
             for (name, spec) in group {
                 let at = spec.at();
-                let Some((kind, origin)) = one(world, secrets, &clouds, &resource.meta, spec) else {
+                let Some((kind, origin)) = one(world, secrets, &clouds, &resource.meta, spec, of_policy)
+                else {
                     continue;
                 };
                 refuse_sharing(world, &mut shared, (at, &kind, vendor_of(&kind, &origin)));
@@ -132,10 +135,54 @@ pub(super) fn compile(
             stands_for_all.groups = groups;
         }
         let meta = &resource.meta;
-        making.backends.name(&meta.namespace, &meta.name.value, index_of_last(first + 1));
+        let name = (meta.namespace.as_str(), meta.name.value.as_str());
+        making.backends.name(api.group(), name, index_of_last(first + 1));
     }
     refs::services(world, &mut making);
     making.backends
+}
+
+/// Refuses a name that backends of both APIs have: what is written down of them would not say which.
+fn refuse_namesakes(world: &World<'_>) {
+    for resource in &world.all.agentgateway_backends {
+        let meta = &resource.meta;
+        let is_namesake = |other: &&Resource<backend::Backend>| {
+            other.meta.namespace == meta.namespace && other.meta.name.value == meta.name.value
+        };
+        if let Some(other) = world.all.backends.iter().find(is_namesake) {
+            let message = format!("AgentgatewayBackend {meta} and Backend {meta} have one name");
+            let other = world.faults.name(other.meta.name.at);
+            let help = format!(
+                "the other is at {other}; rename one: records and metrics tell backends by their names"
+            );
+            world.faults.fault_with_help(meta.name.at, message, help);
+        }
+    }
+}
+
+/// Refuses what AgentgatewayPolicies say of a plain host: nothing is read or added on the way there.
+fn refuse_at_plain_hosts(world: &World<'_>) {
+    for policy in &world.all.agentgateway_policies {
+        let Some(spec) = policy.spec.as_ref().filter(|spec| spec.auth.is_some() || spec.ai.is_some()) else {
+            continue;
+        };
+        for target in
+            spec.targets.iter().filter(|target| target.kind == TargetKind::Backend(Api::Agentgateway))
+        {
+            let is_plain = |resource: &Resource<backend::Backend>| {
+                resource.meta.namespace == policy.meta.namespace
+                    && resource.meta.name.value == target.name.value
+                    && matches!(resource.spec, Some(backend::Backend::Static(_)))
+            };
+            if world.all.agentgateway_backends.iter().any(is_plain) {
+                let message = format!(
+                    "AgentgatewayBackend {:?} is a plain host, which has neither auth nor ai",
+                    target.name.value
+                );
+                world.faults.fault_with_help(target.name.at, message, "take it off targetRefs");
+            }
+        }
+    }
 }
 
 /// Warns of overrides of hosts to which neither a Backend nor a guard connects.
@@ -172,7 +219,7 @@ fn refuse_sharing(
     match (*shared, vendor) {
         (Some(first), Some(vendor)) if first != vendor => {
             let message = format!("the client's own key would go to {first} and to {vendor}");
-            let help = "a key is one vendor's: give the providers of all others an authToken of your own";
+            let help = "a key is one vendor's: give the providers of all others a credential of your own";
             world.faults.fault_with_help(at, message, help);
         }
         _ => *shared = shared.or(vendor),
@@ -183,7 +230,7 @@ fn refuse_sharing(
 fn members(spec: &backend::Backend) -> Vec<Vec<(Option<&str>, Member<'_>)>> {
     match spec {
         backend::Backend::Static(host) => vec![vec![(None, Member::Static(host))]],
-        backend::Backend::Ai(groups) => {
+        backend::Backend::Ai { groups, .. } => {
             groups.iter().map(|group| group.iter().map(named).collect()).collect()
         }
     }
@@ -205,11 +252,13 @@ fn one(
     clouds: &Clouds,
     meta: &Meta,
     spec: Member<'_>,
+    of_policy: Option<&Auth>,
 ) -> Option<(BackendKind, Origin)> {
     match spec {
         Member::Static(host) => Some((BackendKind::Static, origin(world, host)?)),
         Member::Ai(ai) => {
-            let credential = credential(world, secrets, clouds, meta, ai);
+            let credential =
+                credentials::credential(world, secrets, clouds, meta, (ai, ai.auth.as_ref().or(of_policy)));
             let origin = match ai.host.as_ref().or(ai.own_host.as_ref()) {
                 Some(host) => origin(world, host),
                 None => Some(Origin { host: ai.provider.default_host().into(), port: 443, tls: true }),
@@ -235,11 +284,11 @@ fn bare_model(provider: Provider, model: &str) -> &str {
     }
 }
 
-/// A host with the environment substituted. Port 443 is spoken to over TLS, every other in plain text.
+/// A host with the environment substituted.
 pub(super) fn origin(world: &World<'_>, host: &Host) -> Option<Origin> {
     let text = Located { value: host.host.value.as_str(), at: host.host.at };
     match values::host(&substitute(world, text)?) {
-        Ok(name) => Some(Origin { host: name, port: host.port, tls: host.port == 443 }),
+        Ok(name) => Some(Origin { host: name, port: host.port, tls: host.tls }),
         Err(why) => {
             world.faults.fault(host.host.at, format!("\"host\" {why}"));
             None
@@ -257,85 +306,4 @@ pub(super) fn authority(origin: &Origin) -> String {
         (true, 443) | (false, 80) => host,
         (_, port) => format!("{host}:{port}"),
     }
-}
-
-fn credential(
-    world: &World<'_>,
-    secrets: &Secrets,
-    clouds: &Clouds,
-    meta: &Meta,
-    ai: &Ai,
-) -> Option<Credential> {
-    if let (None, Some(aws)) = (&ai.token, &ai.aws) {
-        return clouds.aws(world, secrets, meta, ai.at, aws);
-    }
-    let (bytes, at) = match &ai.token {
-        Some(Token::Passthrough) => return Some(Credential::Passthrough),
-        Some(Token::Inline(text)) => {
-            let text = Located { value: text.value.as_str(), at: text.at };
-            (substitute(world, text)?.into_bytes(), text.at)
-        }
-        Some(Token::SecretRef(name)) => (from_secret(world, secrets, meta, name)?, name.at),
-        // A host of one's own may want no credential; a provider's own host always does.
-        None if ai.host.is_some() || ai.is_keyless => return Some(Credential::None),
-        None if ai.provider == Provider::VertexAi => return clouds.google(world, ai.at),
-        None => {
-            let message = format!("{} lacks the field \"authToken\"", ai.dialect.name);
-            let own_host = ai.own_host.as_ref().map(|host| host.host.value.as_str());
-            let help = format!("{} wants a credential", own_host.unwrap_or(ai.provider.default_host()));
-            world.faults.fault_with_help(ai.at, message, help);
-            return None;
-        }
-    };
-    if ai.provider == Provider::VertexAi && bytes.trim_ascii_start().starts_with(b"{") {
-        return clouds::google_key(world, &bytes, at);
-    }
-    let token = visible(world, &bytes, at)?;
-    let usual = ai.provider.credential_header(token);
-    let header = ai.header.as_ref();
-    let name = header.and_then(|header| header.name.as_deref()).unwrap_or(usual.name);
-    let prefix = match header.and_then(|header| header.prefix.as_deref()) {
-        Some(prefix) if prefix.is_empty() || prefix.ends_with(' ') => prefix.to_owned(),
-        Some(prefix) => format!("{prefix} "),
-        None => usual.prefix.to_owned(),
-    };
-    let value = Secret::new([prefix.as_bytes(), token.as_bytes()].concat());
-    Some(Credential::Static { name: name.into(), value })
-}
-
-/// The bytes of the key `Authorization` of a Secret in the Backend's namespace.
-pub(super) fn from_secret(
-    world: &World<'_>,
-    secrets: &Secrets,
-    meta: &Meta,
-    name: &Located<String>,
-) -> Option<Vec<u8>> {
-    let wanted = (meta.namespace.as_str(), name.value.as_str());
-    let secret = world.find(&world.all.secrets, "Secret", wanted, name.at)?;
-    if let Some(value) = secrets.value(&meta.namespace, &name.value, SECRET_KEY) {
-        return value.map(<[u8]>::to_vec);
-    }
-    if let Some(spec) = &secret.spec {
-        let keys = spec.entries.iter().map(|entry| entry.key.as_str());
-        let message = format!("Secret {} has no key {SECRET_KEY:?}", secret.meta);
-        let help = format!("it has: {}", crate::config::diagnostic::listing(keys));
-        world.faults.fault_with_help(name.at, message, help);
-    }
-    None
-}
-
-/// The credential without `Bearer ` and without line ends around it: both come with copied keys, and
-/// agentgateway's controller takes the former off too.
-pub(super) fn visible<'b>(world: &World<'_>, bytes: &'b [u8], at: Place) -> Option<&'b str> {
-    let text = std::str::from_utf8(bytes).unwrap_or("\u{fffd}").trim();
-    let token = text.strip_prefix(BEARER).map_or(text, str::trim);
-    let why = match token {
-        "" => "the credential is empty",
-        token if !token.bytes().all(|b| b.is_ascii_graphic()) => {
-            "the credential has characters other than visible ASCII"
-        }
-        token => return Some(token),
-    };
-    world.faults.fault_with_help(at, why, "check the Secret, or the variable that it names");
-    None
 }

@@ -6,6 +6,7 @@ mod attach;
 mod backends;
 mod certificates;
 mod clouds;
+mod credentials;
 mod environment;
 mod overrides;
 mod policies;

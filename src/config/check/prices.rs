@@ -30,8 +30,8 @@ pub(super) fn compile(world: &World<'_>, built_in: u32) -> Catalogue {
 
 /// Says which Backends ask for models whose cost is counted and is nothing, or whose requests are all refused.
 pub(super) fn warn(world: &World<'_>, snapshot: &Snapshot) {
-    for resource in &world.all.backends {
-        let Some(backend::Backend::Ai(groups)) = &resource.spec else { continue };
+    for (_, resource) in world.all.all_backends() {
+        let Some(backend::Backend::Ai { groups, .. }) = &resource.spec else { continue };
         for member in groups.iter().flatten() {
             let resource = resource.meta.to_string();
             let name = member.name.as_ref().map_or(resource.clone(), |name| format!("{resource}/{name}"));

@@ -3,10 +3,11 @@
 use super::World;
 use super::backends::{Backends, Making};
 use crate::config::diagnostic::{Located, Place, Reason, listing, quoted};
-use crate::config::resources::httproute::Referent;
+use crate::config::resources::backend::{self, Api};
+use crate::config::resources::httproute::{Referent, ReferentKind, Rule};
 use crate::config::resources::service::{Port, Service};
 use crate::config::resources::settings::Origin;
-use crate::config::resources::{KGATEWAY, Meta, Reference, Resource};
+use crate::config::resources::{KGATEWAY, Meta, Resource};
 use crate::config::snapshot::{Backend, BackendKind};
 use std::sync::Arc;
 
@@ -23,17 +24,14 @@ pub(super) fn backend(
     let namespace = given.to.namespace.as_deref().unwrap_or(&route.namespace);
     let wanted = (namespace, given.to.name.value.as_str());
     let at = given.to.at();
-    let (group, kind) = match given.port {
-        Some(_) => ("", "Service"),
-        None => (KGATEWAY, "Backend"),
-    };
-    let service = match given.port {
-        Some(_) => Some(service(world, wanted, at)?),
+    let (group, kind, service) = match given.kind {
+        ReferentKind::Service(_) => (SERVICES, "Service", Some(service(world, wanted, at)?)),
         // One that was compiled is there: all of them are looked through only for a fault.
-        None if backends.index(wanted.0, wanted.1).is_some() => None,
-        None => {
-            world.find(&world.all.backends, kind, wanted, at)?;
-            None
+        ReferentKind::Backend(api) => {
+            if backends.index(api.group(), wanted).is_none() {
+                find(world, api, wanted, at)?;
+            }
+            (api.group(), api.kind(), None)
         }
     };
     if namespace != route.namespace
@@ -47,10 +45,50 @@ pub(super) fn backend(
         world.faults.warn(at.because(Reason::NotPermitted), message);
         return None;
     }
-    match (service, given.port) {
-        (Some(service), Some(port)) => of_service(world, backends, service, port, then),
-        _ => backends.index(wanted.0, wanted.1),
+    match (service, given.kind) {
+        (Some(service), ReferentKind::Service(port)) => of_service(world, backends, service, port, then),
+        _ => backends.index(group, wanted),
     }
+}
+
+/// The group of Services.
+const SERVICES: &str = "";
+
+/// The backend of an API and a name, or `None` after a fault, which knows one of the other API.
+pub(super) fn find<'a>(
+    world: &World<'a>,
+    api: Api,
+    wanted: (&str, &str),
+    at: Place,
+) -> Option<&'a Resource<backend::Backend>> {
+    let is_meant = |found: &&Resource<backend::Backend>| {
+        found.meta.namespace == wanted.0 && found.meta.name.value == wanted.1
+    };
+    let all = |api| world.all.backends_of(api);
+    if let (None, Some(_)) = (all(api).iter().find(is_meant), all(api.other()).iter().find(is_meant)) {
+        let (kind, other) = (api.kind(), api.other());
+        let message = format!("{kind} {} does not exist in namespace {}", quoted(wanted.1), quoted(wanted.0));
+        let help =
+            format!("it is of the other kind: write group: {} and kind: {}", other.group(), other.kind());
+        world.faults.fault_with_help(at.because(Reason::NotFound), message, help);
+        return None;
+    }
+    world.find(all(api), api.kind(), wanted, at)
+}
+
+/// The backends that a rule of `route` leads to and that are models, each once: `namespace/name`.
+pub(super) fn models(backends: &Backends, route: &Meta, rule: &Rule) -> Vec<String> {
+    let mut names = Vec::new();
+    for Referent { to, kind } in rule.backends.iter().map(|given| &given.backend) {
+        let ReferentKind::Backend(api) = kind else { continue };
+        let wanted = (to.namespace.as_deref().unwrap_or(&route.namespace), to.name.value.as_str());
+        let index = backends.index(api.group(), wanted);
+        let found = index.and_then(|index| backends.list.get(index as usize));
+        let resource = found.filter(|found| matches!(found.kind, BackendKind::Ai { .. }));
+        let name = resource.map(|found| found.resource.to_string());
+        names.extend(name.filter(|name| !names.contains(name)));
+    }
+    names
 }
 
 /// The Service of that name, if it is one that says where it is.
@@ -107,7 +145,7 @@ fn of_service(
         world.faults.warn(port.at.because(Reason::UnsupportedProtocol), message);
         return None;
     }
-    backends.index(&meta.namespace, &port_name(&meta.name.value, port.value))
+    backends.index(SERVICES, (&meta.namespace, &port_name(&meta.name.value, port.value)))
 }
 
 /// Adds a plain host for each port of each Service of type ExternalName.
@@ -120,7 +158,7 @@ pub(super) fn services(world: &World<'_>, making: &mut Making<'_>) {
             let shown: Arc<str> = format!("{}/{name}", resource.meta.namespace).into();
             let origin = Origin { host: host.value.clone(), port: port.port, tls };
             let index = making.push(shown.clone(), &shown, BackendKind::Static, origin);
-            making.backends.name(&resource.meta.namespace, &name, index);
+            making.backends.name(SERVICES, (&resource.meta.namespace, &name), index);
         }
     }
 }
@@ -145,8 +183,10 @@ pub(super) fn plain_host<'b>(
     world: &World<'_>,
     backends: &'b Backends,
     policy: &Meta,
-    reference: &Reference,
+    referent: &Referent,
 ) -> Option<&'b Backend> {
+    let ReferentKind::Backend(api) = referent.kind else { return None }; // refused where it was read
+    let reference = &referent.to;
     let (namespace, name) = (policy.namespace.as_str(), reference.name.value.as_str());
     if let Some(other) = reference.namespace.as_deref().filter(|other| *other != namespace) {
         let message = format!("a policy may not refer to a Backend of another namespace ({})", quoted(other));
@@ -154,12 +194,15 @@ pub(super) fn plain_host<'b>(
         world.faults.fault_with_help(reference.at().because(Reason::NotPermitted), message, help);
         return None;
     }
-    world.find(&world.all.backends, "Backend", (namespace, name), reference.at())?;
-    let backend = backends.list.get(backends.index(namespace, name)? as usize)?;
+    find(world, api, (namespace, name), reference.at())?;
+    let backend = backends.list.get(backends.index(api.group(), (namespace, name))? as usize)?;
     if !matches!(backend.kind, BackendKind::Static) {
-        let message = format!("Backend {} is of type AI, and a plain host is wanted", quoted(name));
-        let at = reference.at().because(Reason::InvalidKind);
-        world.faults.fault_with_help(at, message, "name a Backend of type Static");
+        let message = format!("{} {} is of type AI, and a plain host is wanted", api.kind(), quoted(name));
+        let help = match api {
+            Api::Kgateway => "name a Backend of type Static",
+            Api::Agentgateway => "name an AgentgatewayBackend with static",
+        };
+        world.faults.fault_with_help(reference.at().because(Reason::InvalidKind), message, help);
         return None;
     }
     Some(backend)

@@ -1,7 +1,8 @@
 //! Services that guards ask: who they are, and what authenticates us.
 
 use super::World;
-use super::backends::{Backends, authority, from_secret, index_of_last, origin, visible};
+use super::backends::{Backends, authority, index_of_last, origin};
+use super::credentials::{SECRET_KEY, from_secret, visible};
 use super::environment::{Secrets, substitute};
 use super::overrides::Replacements;
 use super::refs;
@@ -65,12 +66,14 @@ impl Services<'_> {
 
     fn credential(&self, world: &World<'_>, policy: &Meta, token: &Token) -> Option<Secret> {
         let (bytes, at) = match token {
-            Token::SecretRef(name) => (from_secret(world, self.secrets, policy, name)?, name.at),
+            Token::SecretRef(name) => {
+                (from_secret(world, self.secrets, policy, (name, SECRET_KEY))?, name.at)
+            }
             Token::Inline(text) => {
                 let template = Located { value: text.value.as_str(), at: text.at };
                 (substitute(world, template)?.into_bytes(), text.at)
             }
-            Token::Passthrough => return None, // refused where it was read
+            Token::Passthrough | Token::Google(_) => return None, // refused where it was read
         };
         let token = visible(world, &bytes, at)?;
         Some(Secret::new(format!("Bearer {token}").into_bytes()))

@@ -216,7 +216,8 @@ pub(super) fn of(
     let gateways =
         all.gateways.iter().map(|one| observed("Gateway", &one.meta, gateways::status(&scene, one)));
     let routes = all.routes.iter().map(|one| observed("HTTPRoute", &one.meta, routes::status(&scene, one)));
-    let backends = all.backends.iter().map(|one| observed("Backend", &one.meta, backend(&scene, &one.meta)));
+    let backends =
+        all.all_backends().map(|(api, one)| observed(api.kind(), &one.meta, backend(&scene, &one.meta)));
     gateways.chain(routes).chain(backends).chain(policies::all(&scene)).collect()
 }
 

@@ -170,7 +170,7 @@ fn on_target(
             let ways = route.and_then(|route| scene.gateways.get(&route.meta.name.at));
             all().filter(|meta| ways.is_some_and(|ways| ways.contains(&meta.name.at))).collect()
         }
-        TargetKind::Backend => {
+        TargetKind::Backend(_) => {
             return vec![(to_target(policy.meta, target, None), observer.yes("Attached", "Attached"))];
         }
     };

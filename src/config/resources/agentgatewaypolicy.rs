@@ -1,8 +1,10 @@
 //! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse`, what
-//! `traffic` and `frontend.networkAuthorization` demand of callers, and `backend.ai` are understood.
+//! `traffic` and `frontend.networkAuthorization` demand of callers, `backend.ai` and `backend.auth` are understood.
 
 use super::access::{self, Access, Authorization};
 use super::ai::{self, Ai};
+use super::backend::auth::{self, Auth};
+use super::backend::{Api, agentgateway};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
 use super::trafficpolicy::located;
@@ -19,6 +21,8 @@ pub(crate) struct AgentgatewayPolicy {
     pub(crate) targets: Vec<Target>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) ai: Option<Ai>,
+    /// On backends alone, which may say it themselves.
+    pub(crate) auth: Option<Auth>,
     pub(crate) cors: Option<Located<Cors>>,
     pub(crate) direct: Option<Located<DirectResponse>>,
     pub(crate) access: Access,
@@ -61,24 +65,32 @@ const OTHERS: [&str; 12] = [
 const FRONTEND_OTHERS: [&str; 8] =
     ["tcp", "tls", "http", "proxyProtocol", "connect", "accessLog", "tracing", "metrics"];
 
-/// Every other field of `backend`.
-const BACKEND_OTHERS: [&str; 9] =
-    ["auth", "extAuth", "health", "http", "mcp", "tcp", "tls", "transformation", "tunnel"];
+/// Fields of `backend` that a backend has to say itself.
+const OF_BACKENDS: [&str; 2] = ["http", "tls"];
 
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
     spec.fields(|fields| {
-        let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute]);
+        const BACKEND: TargetKind = TargetKind::Backend(Api::Agentgateway);
+        let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute, BACKEND]);
+        let backends = targets.iter().filter(|target| target.kind == BACKEND).count();
         fields.unsupported(&["strategy"], "remove it");
         let frontend = fields.get("frontend").map(|field| field.fields(|fields| frontend(fields, &targets)));
-        let ai = fields.get("backend").map(|field| field.fields(backend));
-        let traffic = match ai.is_some() || frontend.is_some() {
+        let is_of_backends = backends == targets.len();
+        let backend =
+            fields.get("backend").map(|field| field.fields(|fields| backend(fields, is_of_backends)));
+        if let (true, Some(field)) = (backends > 0, fields.get("traffic")) {
+            let help = "write a policy of its own, on the HTTPRoute; limits on a backend are a LimitPolicy's";
+            field.fault_with_help("applies to Gateways and HTTPRoutes alone", help);
+        }
+        let traffic = match backend.is_some() || frontend.is_some() {
             true => fields.get("traffic"),
             false => fields.need("traffic"),
         };
         let traffic = traffic.and_then(|field| field.fields(self::traffic)).unwrap_or_default();
         let Traffic { entries, access, cors, direct } = traffic;
         let access = Access { network: frontend.flatten(), ..access };
-        Some(AgentgatewayPolicy { targets, entries, ai: ai.flatten(), cors, direct, access })
+        let (ai, auth) = backend.flatten().unwrap_or_default();
+        Some(AgentgatewayPolicy { targets, entries, ai, auth, cors, direct, access })
     })
 }
 
@@ -120,9 +132,22 @@ fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<Located<Autho
     network
 }
 
-fn backend(fields: &mut Fields<'_>) -> Option<Ai> {
-    fields.unsupported(&BACKEND_OTHERS, "remove it");
-    ai::agentgateway(&fields.need("ai")?)
+/// What is understood of `backend`; `auth` where all targets are AgentgatewayBackends.
+fn backend(fields: &mut Fields<'_>, is_of_backends: bool) -> Option<(Option<Ai>, Option<Auth>)> {
+    agentgateway::refuse_others(fields);
+    fields.unsupported(&OF_BACKENDS, "write it into policies of the AgentgatewayBackend");
+    let given = fields.get("auth");
+    let auth = given.as_ref().and_then(auth::read);
+    if let (Some(field), false) = (&given, is_of_backends) {
+        let help =
+            "write it into policies of the AgentgatewayBackend, or into a policy that targets it alone";
+        field.fault_with_help("is a backend's", help);
+    }
+    let ai = match given {
+        Some(_) => fields.get("ai"),
+        None => fields.need("ai"),
+    };
+    Some((ai.and_then(|field| ai::agentgateway(&field)), auth))
 }
 
 fn rate_limit(fields: &mut Fields<'_>) -> Option<Vec<Entry>> {

@@ -1,16 +1,68 @@
+//! Backends of both APIs: what they say in common, and kgateway's.
+
+pub(crate) mod agentgateway;
+pub(crate) mod auth;
+mod azure;
 pub(crate) mod provider;
 
+use super::{AGENTGATEWAY, KGATEWAY, ai};
 use crate::config::diagnostic::{Located, Place, quoted};
 use crate::config::reader::{Cursor, Fields};
 use crate::config::values;
 use crate::llm::provider::{Dialect, Provider};
 use crate::llm::translate::Guardrail;
+use auth::Auth;
 use provider::Named;
 
-/// A Backend of gateway.kgateway.dev.
+/// Whose resource a Backend is. Both mean the same once they are read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Api {
+    /// `Backend`.
+    Kgateway,
+    /// `AgentgatewayBackend`.
+    Agentgateway,
+}
+
+impl Api {
+    pub(crate) const fn group(self) -> &'static str {
+        match self {
+            Api::Kgateway => KGATEWAY,
+            Api::Agentgateway => AGENTGATEWAY,
+        }
+    }
+
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Api::Kgateway => "Backend",
+            Api::Agentgateway => "AgentgatewayBackend",
+        }
+    }
+
+    pub(crate) const fn other(self) -> Api {
+        match self {
+            Api::Kgateway => Api::Agentgateway,
+            Api::Agentgateway => Api::Kgateway,
+        }
+    }
+
+    /// The field that says what authenticates us.
+    pub(crate) const fn credential(self) -> &'static str {
+        match self {
+            Api::Kgateway => "authToken",
+            Api::Agentgateway => "policies.auth",
+        }
+    }
+}
+
+/// A Backend, or an AgentgatewayBackend.
 pub(crate) enum Backend {
-    /// Providers by priority: the first group is the first to be asked. One group of one provider under `llm`.
-    Ai(Vec<Vec<Member>>),
+    Ai {
+        /// Providers by priority: the first group is the first to be asked. One group of one provider under `llm` or
+        /// `provider`.
+        groups: Vec<Vec<Member>>,
+        /// Of an AgentgatewayBackend: what is made of requests on their way to it.
+        policy: Option<Box<ai::Ai>>,
+    },
     Static(Host),
 }
 
@@ -41,6 +93,9 @@ pub(crate) struct Ai {
     /// In place of the provider's own path.
     pub(crate) path: Option<String>,
     pub(crate) header: Option<AuthHeader>,
+    /// agentgateway's, in place of `token`, the Secret of `aws` and `header`.
+    pub(crate) auth: Option<Auth>,
+    pub(crate) api: Api,
     pub(crate) at: Place,
 }
 
@@ -48,9 +103,18 @@ pub(crate) struct Ai {
 pub(crate) struct Host {
     pub(crate) host: Located<String>,
     pub(crate) port: u16,
+    pub(crate) tls: bool,
+}
+
+impl Host {
+    /// Port 443 is spoken to over TLS, every other in plain text.
+    pub(crate) fn new(host: Located<String>, port: u16) -> Host {
+        Host { host, port, tls: port == 443 }
+    }
 }
 
 /// Where the credential comes from.
+#[derive(Clone)]
 pub(crate) enum Token {
     /// The key `Authorization` of a Secret in the Backend's namespace.
     SecretRef(Located<String>),
@@ -58,9 +122,13 @@ pub(crate) enum Token {
     Inline(Located<String>),
     /// The client's own `Authorization` header.
     Passthrough,
+    /// Of Vertex AI alone, whose access tokens are fetched: by the key file in the key `credentials.json` of a Secret, or
+    /// else by what the environment leads to.
+    Google(Option<Located<String>>),
 }
 
 /// What AWS's signature is made with.
+#[derive(Clone)]
 pub(crate) struct Aws {
     /// A Secret in the Backend's namespace that holds the keys; `None` is the environment.
     pub(crate) secret: Option<Located<String>>,
@@ -68,9 +136,11 @@ pub(crate) struct Aws {
 }
 
 /// How the credential is sent, in place of the provider's own way.
+#[derive(Clone)]
 pub(crate) struct AuthHeader {
     /// Lower case.
     pub(crate) name: Option<String>,
+    /// What stands before the credential, the space included.
     pub(crate) prefix: Option<String>,
 }
 
@@ -113,13 +183,13 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Backend> {
         }
         let body = fields.need(if kind == "ai" { "ai" } else { "static" })?;
         match kind {
-            "ai" => body.fields(ai).map(Backend::Ai),
+            "ai" => body.fields(providers).map(|groups| Backend::Ai { groups, policy: None }),
             _ => body.fields(static_host).map(Backend::Static),
         }
     })
 }
 
-fn ai(fields: &mut Fields<'_>) -> Option<Vec<Vec<Member>>> {
+fn providers(fields: &mut Fields<'_>) -> Option<Vec<Vec<Member>>> {
     const FORMS: [&str; 3] = ["llm", "priorityGroups", "multipool"];
     let mut forms = FORMS.into_iter().filter(|form| fields.has(form));
     let (form, second) = (forms.next(), forms.next());
@@ -204,32 +274,55 @@ fn refuse_twins(fields: &Fields<'_>, groups: &[Vec<Member>]) {
 }
 
 fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
-    let host = fields.get("host").and_then(|field| field.word());
-    let port = fields.get("port").and_then(|field| field.port());
+    let host = pair(fields);
     let older_host = fields.get("hostOverride").and_then(|field| field.fields(host_and_port));
     let path = fields.get("path").and_then(|field| field.fields(|fields| api_path(fields, "full")));
     let older_path =
         fields.get("pathOverride").and_then(|field| field.fields(|fields| api_path(fields, "fullPath")));
     let header = fields.get("authHeader").and_then(|field| field.fields(auth_header));
     let older_header = fields.get("authHeaderOverride").and_then(|field| field.fields(auth_header));
-    let include_usage = fields.get("includeUsage").and_then(|field| Some((field.clone(), field.boolean()?)));
-    let provider = match fields.get("provider") {
-        Some(older) => older.fields(provider::provider),
-        None => provider::provider(fields),
+    let include_usage = include_usage(fields);
+    let named = match fields.get("provider") {
+        Some(older) => older.fields(|fields| provider::provider(fields, Api::Kgateway)),
+        None => provider::provider(fields, Api::Kgateway),
     };
     if fields.has("provider") {
         provider::refuse_beside(fields);
     }
-    let host = match (host, port) {
-        (Some(host), Some(port)) => Some(Host { host, port: port.value }),
+    let (host, path, header) = (host.or(older_host), path.or(older_path), header.or(older_header));
+    assemble(fields, Api::Kgateway, named?, Beside { host, path, header, include_usage })
+}
+
+/// What stands beside a provider, in place of what is its own.
+struct Beside<'a> {
+    host: Option<Host>,
+    path: Option<String>,
+    header: Option<AuthHeader>,
+    /// tollgate's: whether the usage of streams may be asked for.
+    include_usage: Option<(Cursor<'a>, bool)>,
+}
+
+fn include_usage<'a>(fields: &mut Fields<'a>) -> Option<(Cursor<'a>, bool)> {
+    fields.get("includeUsage").and_then(|field| Some((field.clone(), field.boolean()?)))
+}
+
+/// `host` and `port`, which belong together.
+fn pair(fields: &mut Fields<'_>) -> Option<Host> {
+    let host = fields.get("host").and_then(|field| field.word());
+    let port = fields.get("port").and_then(|field| field.port());
+    match (host, port) {
+        (Some(host), Some(port)) => Some(Host::new(host, port.value)),
         (None, None) => None,
         (Some(one), None) => unpaired(fields, one.at, "host", "port"),
         (None, Some(one)) => unpaired(fields, one.at, "port", "host"),
-    };
+    }
+}
+
+/// A provider with what stands beside it.
+fn assemble(fields: &Fields<'_>, api: Api, named: Named, beside: Beside<'_>) -> Option<Ai> {
     let at = fields.at();
-    let named = provider?;
     let Named { provider, mut dialect, preset, host: own_host, path: own_path, .. } = named;
-    let host = host.or(older_host);
+    let Beside { host, path, header, include_usage } = beside;
     if preset.is_some_and(|preset| preset.host.is_none()) && host.is_none() {
         let message = format!("{} has no host that is known", dialect.name);
         fields.faults().fault_with_help(at, message, "write host and port beside it");
@@ -242,13 +335,12 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
             field.fault_with_help(format!("does not belong to {}", dialect.name), help);
         }
     }
-    let path = path.or(older_path);
     if matches!(provider, Provider::Gemini | Provider::Bedrock | Provider::VertexAi) && path.is_some() {
         let name = dialect.name;
         let message =
             format!("the path of {name} cannot be replaced: it names the model and what is asked of it");
-        let help = match provider {
-            Provider::Gemini => "remove path; apiVersion is what it begins with",
+        let help = match (provider, api) {
+            (Provider::Gemini, Api::Kgateway) => "remove path; apiVersion is what it begins with",
             _ => "remove path",
         };
         fields.faults().fault_with_help(at, message, help);
@@ -264,7 +356,9 @@ fn llm(fields: &mut Fields<'_>) -> Option<Ai> {
         own_host,
         is_keyless: preset.is_some_and(|preset| preset.is_keyless),
         path: path.or(own_path),
-        header: header.or(older_header),
+        header,
+        auth: None,
+        api,
         at,
     })
 }
@@ -280,22 +374,30 @@ fn auth_header(fields: &mut Fields<'_>) -> Option<AuthHeader> {
     if prefix.is_none() && name.is_none() {
         fields.faults().fault(fields.at(), "authHeader needs prefix or headerName");
     }
-    Some(AuthHeader { name: name.map(|name| name.value), prefix: prefix.map(|prefix| prefix.value) })
+    let spaced = |prefix: String| match prefix.is_empty() || prefix.ends_with(' ') {
+        true => prefix,
+        false => format!("{prefix} "),
+    };
+    let prefix = prefix.map(|prefix| spaced(prefix.value));
+    Some(AuthHeader { name: name.map(|name| name.value), prefix })
 }
 
 fn api_path(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
-    // A query may stand in it: some compatible hosts want an API version there.
-    let path = |text: &str| match text.split_once('?') {
+    fields.need(name)?.parsed(path_and_query).map(|path| path.value)
+}
+
+/// A path, in which a query may stand: some compatible hosts want an API version there.
+fn path_and_query(text: &str) -> Result<String, String> {
+    match text.split_once('?') {
         Some((path, query)) => Ok(format!("{}?{query}", values::path(path)?)),
         None => values::path(text),
-    };
-    fields.need(name)?.parsed(path).map(|path| path.value)
+    }
 }
 
 pub(crate) fn host_and_port(fields: &mut Fields<'_>) -> Option<Host> {
     let host = fields.need("host").and_then(|field| field.word());
     let port = fields.need("port").and_then(|field| field.port());
-    Some(Host { host: host?, port: port?.value })
+    Some(Host::new(host?, port?.value))
 }
 
 fn static_host(fields: &mut Fields<'_>) -> Option<Host> {

@@ -1,6 +1,7 @@
+use super::backend::Api;
 use super::filters::{self, Filter};
 use super::meta::{Reference, name};
-use super::{GATEWAY_API, KGATEWAY};
+use super::{AGENTGATEWAY, GATEWAY_API, KGATEWAY};
 use crate::base::ascii;
 use crate::config::diagnostic::{Located, Place, Reason};
 use crate::config::reader::{Cursor, Fields};
@@ -39,8 +40,15 @@ pub(crate) struct Rule {
 /// What a `backendRef` refers to.
 pub(crate) struct Referent {
     pub(crate) to: Reference,
-    /// The port of a Service; `None` is a Backend, which has its own.
-    pub(crate) port: Option<Located<u16>>,
+    pub(crate) kind: ReferentKind,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum ReferentKind {
+    /// It has a port of its own.
+    Backend(Api),
+    /// With this port.
+    Service(Located<u16>),
 }
 
 /// A backend of a rule and its share.
@@ -308,20 +316,20 @@ fn backend(fields: &mut Fields<'_>) -> Option<BackendRef> {
     Some(BackendRef { backend: backend?, weight, filters })
 }
 
-/// What names a Backend.
-pub(crate) fn backend_reference(fields: &mut Fields<'_>) -> Option<Reference> {
+/// What names a Backend of either API.
+pub(crate) fn backend_reference(fields: &mut Fields<'_>) -> Option<Referent> {
     let at = fields.at();
-    let Referent { to, port } = referent(fields)?;
-    if port.is_some() {
+    let referent = referent(fields)?;
+    if matches!(referent.kind, ReferentKind::Service(_)) {
         let help =
             format!("write group: {KGATEWAY} and kind: Backend, of type Static with its host and port");
         fields.faults().fault_with_help(at, "only a Backend can be referred to here", help);
         return None;
     }
-    Some(to)
+    Some(referent)
 }
 
-/// `BackendObjectReference`: a Backend, or by default a Service.
+/// `BackendObjectReference`: a Backend of either API, or by default a Service.
 pub(super) fn referent(fields: &mut Fields<'_>) -> Option<Referent> {
     let group = fields.get("group").map(|field| (field.clone(), field.text()));
     let kind = fields.get("kind").map(|field| (field.clone(), field.text()));
@@ -332,18 +340,22 @@ pub(super) fn referent(fields: &mut Fields<'_>) -> Option<Referent> {
         None => default == wanted,
         Some((_, text)) => text.as_ref().is_none_or(|text| text.value == wanted),
     };
-    if is(&group, "", KGATEWAY) && is(&kind, "Service", "Backend") {
-        return Some(Referent { to: to?, port: None });
+    let is_of = |api: &Api| is(&group, "", api.group()) && is(&kind, "Service", api.kind());
+    if let Some(api) = [Api::Kgateway, Api::Agentgateway].into_iter().find(is_of) {
+        return Some(Referent { to: to?, kind: ReferentKind::Backend(api) });
     }
     if is(&group, "", "") && is(&kind, "Service", "Service") {
         if port.is_none() {
             let help = "write port: 443, or refer to a Backend: group: gateway.kgateway.dev, kind: Backend";
             fields.faults().fault_with_help(fields.at(), "a reference to a Service lacks its port", help);
         }
-        return Some(Referent { to: to?, port: Some(port??) });
+        return Some(Referent { to: to?, kind: ReferentKind::Service(port??) });
     }
     let at = kind.or(group).map_or(fields.at(), |(field, _)| field.at());
-    let help = format!("write group: {KGATEWAY} and kind: Backend, or kind: Service without a group");
+    let help = format!(
+        "write group: {KGATEWAY} and kind: Backend, group: {AGENTGATEWAY} and kind: AgentgatewayBackend, or kind: Service \
+         without a group"
+    );
     let at = at.because(Reason::InvalidKind);
     fields.faults().fault_with_help(at, "only a Backend or a Service can be referred to", help);
     None

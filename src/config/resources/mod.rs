@@ -34,6 +34,8 @@ use std::collections::HashMap;
 pub(crate) const GATEWAY_API: &str = "gateway.networking.k8s.io";
 /// The group of Backend and TrafficPolicy.
 pub(crate) const KGATEWAY: &str = "gateway.kgateway.dev";
+/// The group of AgentgatewayBackend and AgentgatewayPolicy.
+pub(crate) const AGENTGATEWAY: &str = "agentgateway.dev";
 
 /// A resource: who it is, and what it says unless that could not be read.
 pub(crate) struct Resource<T> {
@@ -49,6 +51,7 @@ pub(crate) struct Resources {
     pub(crate) gateways: Vec<Resource<gateway::Gateway>>,
     pub(crate) routes: Vec<Resource<httproute::HttpRoute>>,
     pub(crate) backends: Vec<Resource<backend::Backend>>,
+    pub(crate) agentgateway_backends: Vec<Resource<backend::Backend>>,
     pub(crate) policies: Vec<Resource<trafficpolicy::TrafficPolicy>>,
     pub(crate) agentgateway_policies: Vec<Resource<agentgatewaypolicy::AgentgatewayPolicy>>,
     pub(crate) limit_policies: Vec<Resource<limitpolicy::LimitPolicy>>,
@@ -72,6 +75,7 @@ enum Kind {
     Gateway,
     HttpRoute,
     Backend,
+    AgentgatewayBackend,
     TrafficPolicy,
     AgentgatewayPolicy,
     LimitPolicy,
@@ -85,12 +89,13 @@ enum Kind {
 }
 
 /// Every kind by name, with the API versions under which it is understood.
-const KINDS: [(&str, Kind, &[&str]); 15] = [
+const KINDS: [(&str, Kind, &[&str]); 16] = [
     ("Secret", Kind::Secret, &["v1"]),
     ("ConfigMap", Kind::ConfigMap, &["v1"]),
     ("Gateway", Kind::Gateway, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("HTTPRoute", Kind::HttpRoute, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
     ("Backend", Kind::Backend, &["gateway.kgateway.dev/v1alpha1"]),
+    ("AgentgatewayBackend", Kind::AgentgatewayBackend, &["agentgateway.dev/v1alpha1"]),
     ("TrafficPolicy", Kind::TrafficPolicy, &["gateway.kgateway.dev/v1alpha1"]),
     ("AgentgatewayPolicy", Kind::AgentgatewayPolicy, &["agentgateway.dev/v1alpha1"]),
     ("LimitPolicy", Kind::LimitPolicy, &["tollgate.dev/v1alpha1"]),
@@ -108,7 +113,7 @@ const KINDS: [(&str, Kind, &[&str]); 15] = [
 ];
 
 /// Kinds that others know and that mean something which is not done here, with what to do instead.
-const FOREIGN: [(&str, &str); 10] = [
+const FOREIGN: [(&str, &str); 12] = [
     ("GRPCRoute", "only HTTP/1.1 is spoken here, which gRPC cannot be carried on; remove it"),
     ("TLSRoute", "TLS ends at this gateway: write a listener of HTTPS and an HTTPRoute"),
     ("TCPRoute", "only HTTP is served: write an HTTPRoute, or let another program pass the connection"),
@@ -121,6 +126,14 @@ const FOREIGN: [(&str, &str); 10] = [
         "there is no cluster: write a Backend of type Static with the endpoint's host and port",
     ),
     ("Endpoints", "there is no cluster: write a Backend of type Static with the endpoint's host and port"),
+    (
+        "AgentgatewayModel",
+        "write an AgentgatewayBackend with its provider, and an HTTPRoute that leads there",
+    ),
+    (
+        "AgentgatewayParameters",
+        "nothing is deployed here: write a Settings resource of tollgate.dev; remove it",
+    ),
     ("GatewayClass", "there is one class of Gateway, this program; remove it"),
 ];
 
@@ -128,6 +141,20 @@ const FOREIGN: [(&str, &str); 10] = [
 const LIST_MAX: usize = 10_000;
 
 impl Resources {
+    /// The backends of one API.
+    pub(crate) fn backends_of(&self, api: backend::Api) -> &[Resource<backend::Backend>] {
+        match api {
+            backend::Api::Kgateway => &self.backends,
+            backend::Api::Agentgateway => &self.agentgateway_backends,
+        }
+    }
+
+    /// The backends of both.
+    pub(crate) fn all_backends(&self) -> impl Iterator<Item = (backend::Api, &Resource<backend::Backend>)> {
+        let of = |api| self.backends_of(api).iter().map(move |resource| (api, resource));
+        of(backend::Api::Kgateway).chain(of(backend::Api::Agentgateway))
+    }
+
     /// Reads one document, which is a resource or a list of them.
     pub(crate) fn read(&mut self, root: &Node, faults: &Faults) {
         self.read_resource(&Cursor::new(root, "document", faults), true);
@@ -190,6 +217,10 @@ impl Resources {
             }
             (Kind::Backend, spec) => {
                 self.add(kind, meta, spec.and_then(backend::read), faults, |all| &mut all.backends);
+            }
+            (Kind::AgentgatewayBackend, spec) => {
+                let spec = spec.and_then(backend::agentgateway::read);
+                self.add(kind, meta, spec, faults, |all| &mut all.agentgateway_backends);
             }
             (Kind::TrafficPolicy, spec) => {
                 let spec = spec.and_then(trafficpolicy::read);

@@ -1,7 +1,8 @@
 //! `targetRefs`: what a policy applies to, the same in every kind of policy.
 
+use super::GATEWAY_API;
+use super::backend::Api;
 use super::meta::name;
-use super::{GATEWAY_API, KGATEWAY};
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 
@@ -17,7 +18,7 @@ pub(crate) struct Target {
 pub(crate) enum TargetKind {
     Gateway,
     HttpRoute,
-    Backend,
+    Backend(Api),
 }
 
 impl TargetKind {
@@ -25,14 +26,14 @@ impl TargetKind {
         match self {
             TargetKind::Gateway => "Gateway",
             TargetKind::HttpRoute => "HTTPRoute",
-            TargetKind::Backend => "Backend",
+            TargetKind::Backend(api) => api.kind(),
         }
     }
 
     pub(crate) const fn group(self) -> &'static str {
         match self {
             TargetKind::Gateway | TargetKind::HttpRoute => GATEWAY_API,
-            TargetKind::Backend => KGATEWAY,
+            TargetKind::Backend(api) => api.group(),
         }
     }
 }
@@ -62,8 +63,13 @@ fn target(fields: &mut Fields<'_>, kinds: &[TargetKind]) -> Option<Target> {
     let section = fields.get("sectionName");
     let kind = kind?.value;
     let section = match section {
-        Some(field) if kind == TargetKind::Backend => {
+        Some(field) if kind == TargetKind::Backend(Api::Kgateway) => {
             field.fault_with_help("does not belong to a Backend", "remove it: a Backend has no sections");
+            None
+        }
+        Some(field) if kind == TargetKind::Backend(Api::Agentgateway) => {
+            let help = "remove it: the policy applies to all its providers";
+            field.fault_with_help("names one provider, which is not supported yet", help);
             None
         }
         section => section.and_then(|field| field.word()),

@@ -3,6 +3,7 @@
 use super::parts::{self, Parts};
 use super::scope::Scope;
 use super::{Way, World};
+use crate::config::diagnostic::Place;
 use crate::config::resources::ai::Ai;
 use crate::llm::guard::Guards;
 use crate::llm::policy::{Aliases, Field, Policy, Prompt, Routes};
@@ -64,8 +65,27 @@ pub(super) fn add(list: &mut Parts<Part>, scopes: &[Scope], ai: &Ai, guards: Opt
     parts.into_iter().flatten().for_each(|(at, part)| list.add(scopes, at, part));
 }
 
+/// What applies to a rule that leads to these backends. A request is made ready before one of them is chosen for good, so
+/// they must want the same: what concerns one alone is a fault of the rule at `at`.
+pub(super) fn before_models(
+    list: &Parts<Part>,
+    world: &World<'_>,
+    way: &Way<'_>,
+    (models, at): (&[String], Place),
+) -> Option<Chosen> {
+    let mut each = models.iter().map(|name| on(list, world, &Way { backend: Some(name), ..*way }));
+    let Some(first) = each.next() else { return on(list, world, way) };
+    if each.any(|other| other != first) {
+        let message = "the backends of this rule have different policies for requests to models (ai)";
+        let help =
+            "give each a rule of its own, or write what all of them have into a policy on the HTTPRoute";
+        world.faults.fault_with_help(at, message, help);
+    }
+    first
+}
+
 /// What applies to a rule of a route reached through a listener.
-pub(super) fn on(list: &Parts<Part>, world: &World<'_>, way: &Way<'_>) -> Option<Chosen> {
+fn on(list: &Parts<Part>, world: &World<'_>, way: &Way<'_>) -> Option<Chosen> {
     let parts: [Option<usize>; KINDS] = list.on(world, way);
     let mut policy = Policy::default();
     for place in parts.iter().flatten() {

@@ -1,7 +1,7 @@
 //! Keys of overrides: variables filled in, hashed, each once.
 
 use crate::config::check::World;
-use crate::config::check::backends::visible;
+use crate::config::check::credentials::visible;
 use crate::config::check::environment::substitute;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::limitpolicy::Exception;

@@ -17,6 +17,7 @@ use super::services::Services;
 use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::resources::Meta;
 use crate::config::resources::ai::{Ai, PromptGuard};
+use crate::config::resources::backend::Backend;
 use crate::config::resources::target::Target;
 use crate::config::settings::Settings;
 use crate::limit::{Rule, Unit};
@@ -83,15 +84,16 @@ pub(super) struct InForce {
 }
 
 impl Policies {
-    /// What applies to a rule of a route reached through a listener. All its limits must admit.
-    pub(super) fn on(&self, world: &World<'_>, way: &Way<'_>) -> InForce {
+    /// What applies to a rule of a route reached through a listener, and of the backends that it leads to. All its limits
+    /// must admit. `models` are its backends that are models, and where the rule stands.
+    pub(super) fn on(&self, world: &World<'_>, way: &Way<'_>, models: (&[String], Place)) -> InForce {
         let found: Vec<&Applied> = self.scopes.iter().filter(|applied| applied.scope.covers(way)).collect();
         self.warn_of_levels(world, way, &found);
         let limits = ascending(found.iter().map(|applied| applied.limit));
         InForce {
             limits,
             tokenizer: most_special_of(world, &self.tokenizers, way, "tokenizers"),
-            ai: ai::on(&self.ai, world, way),
+            ai: ai::before_models(&self.ai, world, way, models),
             cors: most_special_of(world, &self.cors, way, "policies with cors"),
             direct: most_special_of(world, &self.direct, way, "policies with directResponse"),
             access: access::on(&self.access, world, way),
@@ -195,6 +197,11 @@ pub(super) fn compile(
         });
         policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
         policies.direct.extend(on_each(&scopes, policy.direct.as_ref()));
+    }
+    for resource in &world.all.agentgateway_backends {
+        let Some(Backend::Ai { policy: Some(ai), .. }) = &resource.spec else { continue };
+        let guards = guards(world, &resource.meta, ai, services);
+        ai::add(&mut policies.ai, &[Scope::of_backend(&resource.meta)], ai, guards);
     }
     for resource in &world.all.limit_policies {
         let Some(policy) = &resource.spec else { continue };

@@ -1,8 +1,9 @@
 //! Where a policy applies: its targets, found among the resources.
 
-use crate::config::check::World;
+use crate::config::check::{World, refs};
 use crate::config::diagnostic::{Located, Reason, listing, nearest, quoted};
 use crate::config::resources::Meta;
+use crate::config::resources::backend::Api;
 use crate::config::resources::httproute::Rule;
 use crate::config::resources::target::{Target, TargetKind};
 use std::fmt;
@@ -15,6 +16,8 @@ pub(super) struct Scope {
     name: String,
     /// Listener or rule; `None` is all of them.
     section: Option<String>,
+    /// Whether the target says it itself.
+    is_own: bool,
 }
 
 /// A way that a request goes: a listener, and the rule of a route.
@@ -25,15 +28,17 @@ pub(in crate::config::check) struct Way<'a> {
     pub(in crate::config::check) route: &'a Meta,
     /// The rule's name, if it has one.
     pub(in crate::config::check) rule: Option<&'a str>,
+    /// The backend at its end, `namespace/name`, where that is asked about.
+    pub(in crate::config::check) backend: Option<&'a str>,
 }
 
 impl Scope {
-    /// Whether a request that goes this way is meant. Backends are not on the way: they are its end.
+    /// Whether a request that goes this way is meant.
     pub(super) fn covers(&self, way: &Way<'_>) -> bool {
         let (meta, section) = match self.kind {
             TargetKind::Gateway => (way.gateway, Some(way.listener)),
             TargetKind::HttpRoute => (way.route, way.rule),
-            TargetKind::Backend => return false,
+            TargetKind::Backend(_) => return way.backend.is_some_and(|name| self.is_backend(name)),
         };
         let is_target = self.namespace == meta.namespace && self.name == meta.name.value;
         is_target && self.section.as_deref().is_none_or(|wanted| section == Some(wanted))
@@ -41,13 +46,30 @@ impl Scope {
 
     /// Whether it is the Backend of that name, `namespace/name`.
     pub(super) fn is_backend(&self, name: &str) -> bool {
-        self.kind == TargetKind::Backend && name.split_once('/') == Some((&self.namespace, &self.name))
+        matches!(self.kind, TargetKind::Backend(_))
+            && name.split_once('/') == Some((&self.namespace, &self.name))
     }
 
-    /// How special it is, as Gateway API ranks policies: Gateway, listener, route, rule.
+    /// How special it is, as Gateway API ranks policies: Gateway, listener, route, rule; then as agentgateway does: a
+    /// backend, and what the backend says itself.
     pub(super) fn level(&self) -> u8 {
-        let base = if self.kind == TargetKind::Gateway { 0 } else { 2 };
-        base + u8::from(self.section.is_some())
+        let base = match self.kind {
+            TargetKind::Gateway => 0,
+            TargetKind::HttpRoute => 2,
+            TargetKind::Backend(_) => 4,
+        };
+        base + u8::from(self.section.is_some() || self.is_own)
+    }
+
+    /// What an AgentgatewayBackend says itself.
+    pub(super) fn of_backend(meta: &Meta) -> Scope {
+        Scope {
+            kind: TargetKind::Backend(Api::Agentgateway),
+            namespace: meta.namespace.clone(),
+            name: meta.name.value.clone(),
+            section: None,
+            is_own: true,
+        }
     }
 }
 
@@ -111,8 +133,8 @@ pub(super) fn find(world: &World<'_>, meta: &Meta, target: &Target) -> Option<Sc
             let found = world.find(&world.all.routes, kind, wanted, at)?;
             found.spec.as_ref().map(|route| route.rules.iter().filter_map(rule_name).collect())
         }
-        TargetKind::Backend => {
-            world.find(&world.all.backends, kind, wanted, at)?;
+        TargetKind::Backend(api) => {
+            refs::find(world, api, wanted, at)?;
             None
         }
     };
@@ -132,6 +154,7 @@ pub(super) fn find(world: &World<'_>, meta: &Meta, target: &Target) -> Option<Sc
         namespace: namespace.into(),
         name: name.into(),
         section: target.section.as_ref().map(|section| section.value.clone()),
+        is_own: false,
     })
 }
 

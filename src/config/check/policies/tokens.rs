@@ -7,8 +7,9 @@ use crate::config::check::backends::{Backends, index_of_last};
 use crate::config::check::environment::substitute;
 use crate::config::check::refs;
 use crate::config::diagnostic::{Located, listing};
+use crate::config::resources::Meta;
 use crate::config::resources::access::jwt::{Jwks, Jwt, Provider};
-use crate::config::resources::{Meta, Reference};
+use crate::config::resources::httproute::Referent;
 use crate::config::snapshot::{JwksOrigin, JwksSource};
 use crate::config::values::show_duration;
 use crate::llm::auth::Url;
@@ -134,7 +135,7 @@ fn remote(
     world: &World<'_>,
     backends: &Backends,
     meta: &Meta,
-    backend: &Reference,
+    backend: &Referent,
     path: &str,
 ) -> Option<Url> {
     let found = refs::plain_host(world, backends, meta, backend)?;

@@ -4,8 +4,7 @@ use super::{location, short};
 use crate::access::{Location, Mode, Tokens};
 use crate::config::diagnostic::{Located, Place};
 use crate::config::reader::{Cursor, Fields};
-use crate::config::resources::Reference;
-use crate::config::resources::httproute::backend_reference;
+use crate::config::resources::httproute::{Referent, backend_reference};
 use std::time::Duration;
 
 /// `jwtAuthentication`.
@@ -33,7 +32,7 @@ pub(crate) enum Jwks {
     /// tollgate's: at a URL, where `$NAME` stands for a variable of the environment.
     Url { url: String, every: Duration },
     /// At a path of a Static Backend.
-    Remote { path: String, every: Duration, backend: Reference },
+    Remote { path: String, every: Duration, backend: Referent },
 }
 
 /// The most issuers, and the most audiences of one (agentgateway).

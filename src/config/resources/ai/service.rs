@@ -2,10 +2,10 @@
 
 use super::guard::Words;
 use crate::config::reader::{Cursor, Fields};
-use crate::config::resources::Reference;
+use crate::config::resources::backend::auth::{self, Auth};
 use crate::config::resources::backend::provider::token;
 use crate::config::resources::backend::{Host, Token, host_and_port};
-use crate::config::resources::httproute::{backend_reference, value_matches};
+use crate::config::resources::httproute::{Referent, backend_reference, value_matches};
 use crate::llm::guard::{self, By, Phase, Rejection};
 use crate::route::matches::ValueMatch;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(crate) struct Service {
 
 /// Who is asked.
 pub(crate) enum Addressee {
-    /// A Backend of type Static.
-    Backend(Reference),
+    /// A plain host.
+    Backend(Referent),
     /// As webhooks were written before they had references.
     Host(Host),
     /// OpenAI, with this credential.
@@ -111,7 +111,7 @@ fn moderation(field: &Cursor<'_>, phase: Phase) -> Option<Parts> {
         let newer = fields.get("policies").map(|field| {
             field.fields(|fields| {
                 fields.unsupported(&["tls", "http", "tcp", "tunnel"], "remove it");
-                fields.need("auth")?.fields(auth)
+                key(fields)
             })
         });
         fields.get("action").and_then(|field| field.one_of(&[("Reject", ())]));
@@ -145,34 +145,21 @@ fn own(fields: &Fields<'_>, token: Token) -> Option<Token> {
 }
 
 /// `auth` of agentgateway's backends, as far as it is one key.
-fn auth(fields: &mut Fields<'_>) -> Option<Token> {
-    const REST: [&str; 8] = [
-        "passthrough",
-        "aws",
-        "azure",
-        "gcp",
-        "oauthTokenExchange",
-        "crossAppAccess",
-        "jwtSign",
-        "credentials",
-    ];
-    fields.unsupported(&REST, "write secretRef");
-    fields.unsupported(&["location"], "remove it");
-    let key = fields.get("key").map(|field| field.word());
-    let secret = fields.get("secretRef").map(|field| field.fields(|fields| fields.need("name")?.word()));
-    match (key, secret) {
-        (Some(_), Some(_)) => {
-            fields.faults().fault_with_help(fields.at(), "auth has key and secretRef", "keep one of the two");
+fn key(fields: &mut Fields<'_>) -> Option<Token> {
+    let field = fields.need("auth")?;
+    match auth::read(&field)? {
+        Auth {
+            by: auth::By::Token(token @ (Token::Inline(_) | Token::SecretRef(_))), header: None, ..
+        } => Some(token),
+        Auth { header: Some(_), .. } => {
+            field.fault_with_help(
+                "says how the key is sent, which is the service's to say",
+                "remove location",
+            );
             None
         }
-        (Some(key), None) => key.map(Token::Inline),
-        (None, Some(name)) => name.map(Token::SecretRef),
-        (None, None) => {
-            fields.faults().fault_with_help(
-                fields.at(),
-                "auth says no credential",
-                "write secretRef: {name: ...}",
-            );
+        Auth { .. } => {
+            field.fault_with_help("says no key of the guard's own", "write secretRef: {name: ...}");
             None
         }
     }

@@ -1,9 +1,8 @@
 //! What stands under the name of a provider.
 
-use super::{Aws, Host, Token};
-use crate::config::diagnostic::{Located, listing, quoted};
+use super::{Api, Aws, Host, Token, azure};
+use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::reader::{Cursor, Fields};
-use crate::config::values;
 use crate::llm::auth::aws;
 use crate::llm::provider::{Dialect, PRESETS, Preset, Provider};
 use crate::llm::translate::Guardrail;
@@ -35,48 +34,74 @@ const PROVIDERS: [(&str, Provider); 6] = [
     ("vertexai", Provider::VertexAi),
 ];
 
+/// agentgateway's name for a resource of Azure's of either sort.
+const AZURE: &str = "azure";
+
 /// Names under which others have a provider, and what to write here.
-const ELSEWHERE: [(&str, &str); 3] = [
-    ("vertex", "write vertexai with projectId, location and model"),
-    ("azure", "write azureopenai with endpoint, deploymentName and apiVersion"),
-    ("azureOpenAI", "write azureopenai with endpoint, deploymentName and apiVersion"),
+const fn elsewhere(api: Api) -> &'static [(&'static str, &'static str)] {
+    match api {
+        Api::Kgateway => &[
+            ("vertex", "write vertexai with projectId, location and model"),
+            ("azure", "write azureopenai with endpoint, deploymentName and apiVersion"),
+            ("azureOpenAI", "write azureopenai with endpoint, deploymentName and apiVersion"),
+        ],
+        Api::Agentgateway => &[
+            ("vertex", "write vertexai with projectId, region and model"),
+            ("azureOpenAI", "write azureopenai with endpoint, deploymentName and apiVersion"),
+            (
+                "custom",
+                "write openai or anthropic, whose formats these are, with host, port and path beside it",
+            ),
+        ],
+    }
+}
+
+/// What is not said beside agentgateway's models but in policies.
+const MOVED: [(&str, &str); 2] = [
+    ("authToken", "write the credential into policies: {auth: {secretRef: {name: ...}}}"),
+    ("moderation", "write openAIModeration into ai.promptGuard of policies"),
 ];
 
 /// Every name: the providers, then the presets, which are OpenAI's provider at another host.
-fn names() -> impl Iterator<Item = (&'static str, Provider, Option<&'static Preset>)> {
+fn names(api: Api) -> impl Iterator<Item = (&'static str, Provider, Option<&'static Preset>)> {
     let presets = PRESETS.iter().map(|preset| (preset.dialect.name, Provider::OpenAi, Some(preset)));
-    PROVIDERS.iter().map(|(name, provider)| (*name, *provider, None)).chain(presets)
+    let azure = (api == Api::Agentgateway).then_some((AZURE, Provider::AzureOpenAi, None));
+    PROVIDERS.iter().map(|(name, provider)| (*name, *provider, None)).chain(azure).chain(presets)
 }
 
 /// Exactly one provider among the fields.
-pub(super) fn provider(fields: &mut Fields<'_>) -> Option<Named> {
+pub(super) fn provider(fields: &mut Fields<'_>, api: Api) -> Option<Named> {
     let mut found = None;
-    for (name, provider, preset) in names() {
+    for (name, provider, preset) in names(api) {
         let Some(field) = fields.get(name) else { continue };
-        let named = field.fields(|fields| provider_fields(provider, preset, fields));
+        let named = field.fields(|fields| provider_fields(api, (name, provider, preset), fields));
         if found.is_some() {
             field.fault_with_help("is a second provider", "name one provider only");
         }
         found = found.or(Some(named));
     }
-    for (name, help) in ELSEWHERE {
+    for (name, help) in elsewhere(api) {
         if fields.has(name)
             && let Some(field) = fields.get(name)
         {
-            field.fault_with_help("is no provider here", help);
+            field.fault_with_help("is no provider here", *help);
             found = found.or(Some(None));
         }
     }
     if found.is_none() {
-        let help = format!("name one of {}", listing(names().map(|(name, ..)| name)));
-        fields.faults().fault_with_help(fields.at(), "llm names no provider", help);
+        let help = format!("name one of {}", listing(names(api).map(|(name, ..)| name)));
+        let message = match api {
+            Api::Kgateway => "llm names no provider",
+            Api::Agentgateway => "no provider is named",
+        };
+        fields.faults().fault_with_help(fields.at(), message, help);
     }
     found.flatten()
 }
 
 /// Reports every provider that stands beside one in the older shape.
 pub(super) fn refuse_beside(fields: &mut Fields<'_>) {
-    for (name, ..) in names() {
+    for (name, ..) in names(Api::Kgateway) {
         if let Some(field) = fields.get(name) {
             field.fault_with_help("stands beside provider", "name one provider only");
         }
@@ -84,15 +109,24 @@ pub(super) fn refuse_beside(fields: &mut Fields<'_>) {
 }
 
 fn provider_fields(
-    provider: Provider,
-    preset: Option<&'static Preset>,
+    api: Api,
+    (name, provider, preset): (&str, Provider, Option<&'static Preset>),
     fields: &mut Fields<'_>,
 ) -> Option<Named> {
-    let token = fields.get("authToken").map(|field| field.fields(token));
-    let at = fields.at();
-    let own_host = |preset: &Preset| {
-        Some(Host { host: Located { value: preset.host?.to_owned(), at }, port: preset.port })
+    let token = match api {
+        Api::Kgateway => fields.get("authToken").map(|field| field.fields(token)),
+        Api::Agentgateway => {
+            for (name, help) in MOVED {
+                if fields.has(name) {
+                    fields.unsupported(&[name], help);
+                }
+            }
+            None
+        }
     };
+    let at = fields.at();
+    let own_host =
+        |preset: &Preset| Some(Host::new(Located { value: preset.host?.to_owned(), at }, preset.port));
     let mut named = Named {
         provider,
         dialect: preset.map_or(Dialect::of(provider), |preset| preset.dialect),
@@ -104,13 +138,17 @@ fn provider_fields(
         aws: None,
         guardrail: None,
     };
-    match provider {
-        Provider::Anthropic => anthropic_version(fields),
-        Provider::Gemini => named.path = fields.get("apiVersion").and_then(|field| gemini_version(&field)),
-        Provider::AzureOpenAi => azure(fields, &mut named)?,
-        Provider::Bedrock => bedrock(fields, &mut named)?,
-        Provider::VertexAi => vertex(fields, &mut named)?,
-        Provider::OpenAi => {}
+    match (provider, api) {
+        (Provider::Anthropic, Api::Kgateway) => anthropic_version(fields),
+        (Provider::Gemini, Api::Kgateway) => {
+            named.path = fields.get("apiVersion").and_then(|field| gemini_version(&field));
+        }
+        (Provider::AzureOpenAi, _) if name == AZURE => azure::resource(fields, &mut named)?,
+        (Provider::AzureOpenAi, _) => azure::endpoint(fields, api, &mut named)?,
+        (Provider::Bedrock, _) => bedrock(fields, api, &mut named)?,
+        (Provider::VertexAi, Api::Kgateway) => vertex(fields, &mut named)?,
+        (Provider::VertexAi, Api::Agentgateway) => vertex_region(fields, &mut named)?,
+        (Provider::OpenAi | Provider::Anthropic | Provider::Gemini, _) => {}
     }
     if !matches!(provider, Provider::AzureOpenAi | Provider::Bedrock | Provider::VertexAi) {
         named.model = fields.get("model").and_then(|field| field.word()).map(|model| model.value);
@@ -136,72 +174,13 @@ fn gemini_version(field: &Cursor<'_>) -> Option<String> {
     field.one_of(&VERSIONS).map(|path| path.value.to_owned())
 }
 
-/// A resource of Azure's, and a deployment of it, which is the model. Its API has versions that are dates, whose paths
-/// name the deployment, and `v1` and `preview`, whose bodies do.
-fn azure(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
-    let endpoint = fields.need("endpoint").and_then(|field| field.parsed(endpoint));
-    let deployment = fields.need("deploymentName").and_then(|field| field.parsed(deployment));
-    let version = match fields.get("apiVersion") {
-        Some(field) => field.parsed(azure_version)?.value,
-        None => "v1".to_owned(),
-    };
-    let (endpoint, deployment) = (endpoint?, deployment?.value);
-    named.host = Some(Host { host: endpoint, port: 443 });
-    named.path = Some(match version.as_str() {
-        "v1" => "/openai/v1/chat/completions".to_owned(),
-        "preview" => "/openai/v1/chat/completions?api-version=preview".to_owned(),
-        dated => {
-            named.dialect = Dialect::of_azure(dated);
-            format!("/openai/deployments/{deployment}/chat/completions?api-version={dated}")
-        }
-    });
-    named.model = Some(deployment);
-    Some(())
-}
-
-/// `https://house.openai.azure.com/` as Azure's portal shows it, or the host alone.
-fn endpoint(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("https://").unwrap_or(text);
-    let host = host.strip_suffix('/').unwrap_or(host);
-    match host.is_empty() || host.contains(['/', ':', '?']) {
-        true => Err("must be https:// and a host, without port and path".into()),
-        false => Ok(host.into()),
-    }
-}
-
-/// Azure's names of deployments, which need no encoding in a path: up to 64 letters, digits, `-`, `_` and `.`.
-fn deployment(text: &str) -> Result<String, String> {
-    let is_inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    match (1..=64).contains(&text.len()) && text.bytes().all(is_inner) {
-        true => Ok(text.into()),
-        false => Err("must be 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into()),
-    }
-}
-
-fn azure_version(text: &str) -> Result<String, String> {
-    let date = text.strip_suffix("-preview").unwrap_or(text);
-    let is_date = date.len() == 10 && values::is_instant(&format!("{date}T00:00:00Z"));
-    match is_date || matches!(text, "v1" | "preview") {
-        true => Ok(text.into()),
-        false => Err(format!(
-            "is {}, but must be v1, preview, or a date such as 2024-10-21 or 2025-04-01-preview",
-            quoted(text)
-        )),
-    }
-}
-
 /// A model in a region of AWS's. Without `auth` and `authToken`, credentials are looked for in the environment.
-fn bedrock(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
+fn bedrock(fields: &mut Fields<'_>, api: Api, named: &mut Named) -> Option<()> {
     let at = fields.at();
-    let secret = fields.get("auth").map(|field| field.fields(aws_auth));
-    if fields.has("auth")
-        && let Some(field) = fields.get("authToken")
-    {
-        field.fault_with_help(
-            "stands beside auth",
-            "write auth for keys that sign, or authToken for an API key",
-        );
-    }
+    let secret = match api {
+        Api::Kgateway => keys_that_sign(fields),
+        Api::Agentgateway => None,
+    };
     let model = fields.need("model").and_then(|field| field.word());
     let region = fields.get("region").map(|field| field.parsed(region));
     if let Some(field) = fields.get("guardrail") {
@@ -209,7 +188,7 @@ fn bedrock(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
     }
     let region = given(region)?.unwrap_or("us-east-1".to_owned());
     let host = format!("bedrock-runtime.{region}.{}", aws::domain(&region));
-    named.host = Some(Host { host: Located { value: host, at }, port: 443 });
+    named.host = Some(Host::new(Located { value: host, at }, 443));
     let secret = match secret {
         Some(secret) => Some(secret?),
         None => None,
@@ -217,6 +196,18 @@ fn bedrock(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
     named.aws = Some(Aws { secret, region });
     named.model = Some(model?.value);
     Some(())
+}
+
+/// A Secret with keys of AWS's, beside which no token stands.
+fn keys_that_sign(fields: &mut Fields<'_>) -> Option<Option<Located<String>>> {
+    let secret = fields.get("auth").map(|field| field.fields(aws_auth))?;
+    if let Some(field) = fields.get("authToken") {
+        field.fault_with_help(
+            "stands beside auth",
+            "write auth for keys that sign, or authToken for an API key",
+        );
+    }
+    Some(secret)
 }
 
 /// A model of Google's or Anthropic's in a project of Google Cloud.
@@ -236,23 +227,62 @@ fn vertex(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
     }
     let (model, project, location) = (model?.value, project?.value, location?.value);
     let version = given(version)?.unwrap_or("v1");
-    let is_claude = given(publisher)?.unwrap_or(model.starts_with("claude-"));
+    let is_claude = given(publisher)?.unwrap_or(model.starts_with(CLAUDE));
+    at_vertex(named, at, (version, &project, &location), (model, is_claude));
+    Some(())
+}
+
+/// What names of Anthropic's models begin with.
+const CLAUDE: &str = "claude-";
+
+/// The same as agentgateway has it: the publisher may stand before the model.
+fn vertex_region(fields: &mut Fields<'_>, named: &mut Named) -> Option<()> {
+    let at = fields.at();
+    let model = fields.need("model").and_then(|field| field.parsed(published));
+    let project = fields.need("projectId").and_then(|field| field.parsed(path_segment));
+    let region = fields.get("region").map(|field| field.parsed(region));
+    let ((model, is_claude), project) = (model?.value, project?.value);
+    let region = given(region)?.unwrap_or("global".to_owned());
+    at_vertex(named, at, ("v1", &project, &region), (model, is_claude));
+    Some(())
+}
+
+/// `claude-haiku-4-5@20251001` or `anthropic/claude-haiku-4-5@20251001`: a model, and whether it is Anthropic's.
+fn published(text: &str) -> Result<(String, bool), String> {
+    let (publisher, model) = match text.split_once('/') {
+        Some((publisher, model)) => (Some(publisher), model),
+        None => (None, text),
+    };
+    let is_claude = match publisher {
+        Some("anthropic") => true,
+        Some("google") => false,
+        None => model.starts_with(CLAUDE),
+        Some(_) => return Err("must be a model of google/ or anthropic/".into()),
+    };
+    Ok((path_segment(model)?, is_claude))
+}
+
+fn at_vertex(
+    named: &mut Named,
+    at: Place,
+    (version, project, location): (&str, &str, &str),
+    (model, is_claude): (String, bool),
+) {
     let publisher = if is_claude { "anthropic" } else { "google" };
     // Google Cloud, "Vertex AI locations": the global endpoint, those of multi-regions, those of regions.
-    let host = match location.as_str() {
+    let host = match location {
         "global" => "aiplatform.googleapis.com".to_owned(),
         "us" | "eu" => format!("aiplatform.{location}.rep.googleapis.com"),
         region => format!("{region}-aiplatform.googleapis.com"),
     };
-    named.host = Some(Host { host: Located { value: host, at }, port: 443 });
+    named.host = Some(Host::new(Located { value: host, at }, 443));
     named.path = Some(format!("/{version}/projects/{project}/locations/{location}/publishers/{publisher}"));
     named.dialect = Dialect::of_vertex(&model, is_claude);
     named.model = Some(model);
-    Some(())
 }
 
 /// What a field says that may be absent; `None` after a fault.
-fn given<T>(field: Option<Option<Located<T>>>) -> Option<Option<T>> {
+pub(super) fn given<T>(field: Option<Option<Located<T>>>) -> Option<Option<T>> {
     match field {
         Some(read) => read.map(|read| Some(read.value)),
         None => Some(None),

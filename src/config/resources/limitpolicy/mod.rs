@@ -9,6 +9,7 @@ mod overrides;
 pub(crate) use limit::Limit;
 pub(crate) use overrides::Exception;
 
+use super::backend::Api;
 use super::target::{Target, TargetKind, targets};
 use crate::config::diagnostic::{Located, quoted};
 use crate::config::reader::{Cursor, Fields};
@@ -22,7 +23,12 @@ pub(crate) struct LimitPolicy {
     pub(crate) tokenizer: Option<Located<Tokenizer>>,
 }
 
-const KINDS: [TargetKind; 3] = [TargetKind::Gateway, TargetKind::HttpRoute, TargetKind::Backend];
+const KINDS: [TargetKind; 4] = [
+    TargetKind::Gateway,
+    TargetKind::HttpRoute,
+    TargetKind::Backend(Api::Kgateway),
+    TargetKind::Backend(Api::Agentgateway),
+];
 /// The most limits of one policy; more could not all apply to one request.
 const LIMITS_MAX: usize = crate::limit::LIMITS_MAX;
 
@@ -32,10 +38,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<LimitPolicy> {
         let field = fields.need("limits");
         let tokenizer = fields.get("estimate").and_then(|field| field.fields(estimate));
         if let (Some(estimate), Some(backend)) =
-            (&tokenizer, targets.iter().find(|target| target.kind == TargetKind::Backend))
+            (&tokenizer, targets.iter().find(|target| matches!(target.kind, TargetKind::Backend(_))))
         {
             // Input is counted before it is known which share of the traffic a request belongs to.
-            let message = format!("\"estimate\" does not work for Backend {}", quoted(&backend.name.value));
+            let (kind, name) = (backend.kind.name(), quoted(&backend.name.value));
+            let message = format!("\"estimate\" does not work for {kind} {name}");
             let help = "put it into a policy whose targets are Gateways or HTTPRoutes";
             fields.faults().fault_with_help(estimate.at, message, help);
         }
