@@ -8,6 +8,7 @@ use std::time::Duration;
 use support::{
     API_MODEL, Answer, Rig, Settled, USER_TEXT, Wire, apis, bucket, limits, read_to, settings, until,
 };
+use tollgate::llm::{Format, Tokenizer};
 use tollgate::telemetry::Outcome;
 use tollgate_loadtest::{Count, Ending, Fault, Framing, Script, reply_text};
 
@@ -397,6 +398,33 @@ fn the_backends_model_goes_before_the_clients_wherever_it_stands() {
     client.write("GET /oa/v1/models/sim-small HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
     assert_eq!(client.answer().json()["id"], "sim-small", "who asks about a model is told of that one");
     rig.assert_ledgers_agree();
+}
+
+#[test]
+fn tokens_are_counted_here_for_who_does_not_count_where_the_route_names_a_tokenizer() {
+    let asked =
+        |text: &str| json!({"model": API_MODEL, "messages": [{"role": "user", "content": text}]}).to_string();
+    let requests = "{name: r, unit: requests, rate: 1/hour, burst: 3}";
+    let policy = limits("oa", &[requests]) + "  estimate: {tokenizer: o200k_base}\n";
+    let rig = rig(script(), &policy);
+    let mut client = rig.client();
+    for text in ["hello", "How many tokens are these, counted one by one?"] {
+        let answer = client.ask("/oa/v1/messages/count_tokens", "", &asked(text));
+        let body = asked(text);
+        let counted = Tokenizer::O200kBase.count(Format::AnthropicMessages, body.as_bytes());
+        assert_eq!(
+            (answer.status, answer.json()["input_tokens"].as_u64()),
+            (200, counted),
+            "{}",
+            answer.text()
+        );
+    }
+    let bad = client.ask("/oa/v1/messages/count_tokens", "", "{\"messages\": ");
+    assert_eq!((bad.status, &bad.json()["type"]), (400, &json!("error")), "{}", bad.text());
+    assert_eq!(rig.simulator.ledger().requests, 0, "nobody is asked");
+    let ask = |text: &str| rig.client().ask("/oa/v1/messages/count_tokens", "", &asked(text)).status;
+    assert_eq!([ask("a"), ask("b")], [200, 429], "each is a request, what was malformed is none");
+    assert_eq!(rig.settled().input, 0, "and no tokens");
 }
 
 // === what is not served ===

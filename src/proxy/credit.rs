@@ -8,7 +8,7 @@ use crate::base::{Money, Tokens};
 use crate::config;
 use crate::limit::{self, Denied, LIMITS_MAX, Mode, Note, OnExhausted, Settled, Spend, Standing, Ticket};
 use crate::llm::estimate::{OVERHEAD_TOKENS, Ratio, input_tokens, output_tokens};
-use crate::llm::{Ask, Format, Usage, Work};
+use crate::llm::{Ask, Format, Tokenizer, Usage, Work};
 use crate::mail::InForce;
 use crate::telemetry::{LimitCounters, Record, UsageSource, Verdict};
 use arrayvec::{ArrayString, ArrayVec};
@@ -71,17 +71,13 @@ impl Entry {
         }
         let ratio = self.worker.learned.borrow().ratio(&model);
         let choices = ask.choices.clamp(1, CHOICES_MAX);
-        let media = input_tokens(0, ask.media_bytes, ratio).saturating_sub(OVERHEAD_TOKENS);
         let input = match work {
             // No conversation, no marks around it.
-            Work::Reads => {
-                ratio.tokens(ask.text_bytes).saturating_add(ask.input_tokens).saturating_add(media)
-            }
-            _ => {
-                let counted = rule.tokenizer.and_then(|tokenizer| tokenizer.count(format, body));
-                let estimated = || input_tokens(ask.text_bytes, ask.media_bytes, ratio);
-                counted.map_or_else(estimated, |tokens| tokens.saturating_add(media))
-            }
+            Work::Reads => ratio
+                .tokens(ask.text_bytes)
+                .saturating_add(ask.input_tokens)
+                .saturating_add(media_of(ask, ratio)),
+            _ => input_of(rule.tokenizer, format, ask, body, ratio),
         };
         // Nothing is learned about texts from a count that is of other texts too.
         let text = if ask.unseen { 0 } else { ask.text_bytes };
@@ -295,6 +291,24 @@ fn note_settled(settled: &Settled, rule: &limit::Rule, counts: &LimitCounters, r
         retry_after_ms: 0,
     };
     record.decisions.note(&rule.name, verdict);
+}
+
+/// Input tokens of a request in its client's format: counted where there is what counts them, else estimated from bytes, as
+/// media always are.
+pub(super) fn input_of(
+    tokenizer: Option<Tokenizer>,
+    format: Format,
+    ask: &Ask,
+    body: &[u8],
+    ratio: Ratio,
+) -> Tokens {
+    let counted = tokenizer.and_then(|tokenizer| tokenizer.count(format, body));
+    let estimated = || input_tokens(ask.text_bytes, ask.media_bytes, ratio);
+    counted.map_or_else(estimated, |tokens| tokens.saturating_add(media_of(ask, ratio)))
+}
+
+fn media_of(ask: &Ask, ratio: Ratio) -> Tokens {
+    input_tokens(0, ask.media_bytes, ratio).saturating_sub(OVERHEAD_TOKENS)
 }
 
 /// Counts what a limit did.

@@ -7,16 +7,16 @@ use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::mirror::Copies;
-use super::reply::Manner;
+use super::reply::{Manner, Own};
 use super::worker::{Serving, Worker};
-use super::{admission, filters, handshake, judge, plain, policy, relay, reply};
+use super::{admission, credit, filters, handshake, judge, plain, policy, relay, reply};
 use crate::access::{Digest, Identity, Models};
 use crate::config::{Backend, BackendChoice, BackendKind, Credential, Rule, Settings, Timeouts};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::provider::{Dialect, Provider};
 use crate::llm::translate::Guardrail;
-use crate::llm::{Api, Ask, Format, Inspector, Work};
+use crate::llm::{Api, Ask, Format, Inspector, Tokenizer, Work};
 use crate::route::filters::Filters;
 use crate::route::table::{HeaderLookup, Request, Table};
 use crate::telemetry::Record;
@@ -157,9 +157,11 @@ async fn serve<'s>(
         client.keep_text(target);
         return served;
     }
-    let endpoint = endpoint_of(rule, head, &target, known)?;
+    let endpoint = endpoint_of(rule, head, &target, known, &mut entry.record)?;
     let format = endpoint.format;
-    entry.record.format = Some(format.name());
+    if let Some(tokenizer) = counts_here(rule, whole, format) {
+        return Box::pin(serve_count(client, head, message, entry, (known, rule, whole, tokenizer))).await;
+    }
     let mut needs = Needs { format, identity: &known.identity, fallback: None, is_for_named: true };
     let mut first = first_choice(worker, serving, entry, at, needs)?;
     // What a path says of the model is needed when the request goes out; chat's buffer is needed before.
@@ -243,6 +245,46 @@ async fn serve_plain(
     let asking = asking(known, client, serving, head, &message.bytes, &asked, to.rule);
     entry.reserve(&to.rule.limits_with(to.backend), &asking, Spend::default()).await?;
     plain::serve(worker, serving, client, head, message, entry, to).await
+}
+
+/// What counts the tokens of a request for a count that no provider of the backend answers: the tokenizer that the route asks
+/// for. Without one such requests are refused, for a guess would pass for the provider's number.
+fn counts_here(rule: &Rule, backend: &Backend, format: Format) -> Option<Tokenizer> {
+    let BackendKind::Ai { provider, dialect, .. } = &backend.kind else { return None };
+    let is_alone = format == Format::AnthropicCountTokens && dialect.speaks(*provider, format).is_none();
+    rule.tokenizer.filter(|_| is_alone)
+}
+
+/// The rest for such a request, of which nothing goes out.
+async fn serve_count(
+    client: &mut Client,
+    head: &RequestHead,
+    message: &mut Message,
+    entry: &mut Entry,
+    (known, rule, backend, tokenizer): (&Known<'_>, &Rule, &Backend, Tokenizer),
+) -> Result<Then, Fault> {
+    let (worker, serving) = (entry.worker.clone(), entry.serving.clone());
+    let (format, settings) = (Format::AnthropicCountTokens, &serving.in_force.snapshot.settings);
+    let mut ask = read_ask(client, message, head, format, settings).await?;
+    policy::apply(rule, format, message, &mut ask, b"", entry)?;
+    let named = named_model(&ask, message, b"")?;
+    entry.record.bytes_in = message.received;
+    entry.record.model_asked = bounded(named.as_bytes());
+    let own = match &backend.kind {
+        BackendKind::Ai { model, .. } => model.as_deref(),
+        BackendKind::Static => None,
+    };
+    known.may_ask(rule, client, (head, &message.bytes), models_of(format, &named, own), entry)?;
+    let asked = entry.record.model_asked;
+    let asking = asking(known, client, &serving, head, &message.bytes, &asked, rule);
+    entry.reserve(&rule.limits_with(backend), &asking, Spend::default()).await?;
+    let ratio = worker.learned.borrow().ratio(own.unwrap_or(&named));
+    let body = message.body.of(&message.bytes);
+    let tokens = credit::input_of(Some(tokenizer), Format::AnthropicMessages, &ask, body, ratio);
+    let answer = format!("{{\"input_tokens\":{tokens}}}");
+    let own = Own { status: 200, lines: b"content-type: application/json\r\n", body: answer.as_bytes() };
+    let manner = manner(&worker, head, message, &settings.timeouts);
+    Ok(reply::own(client, entry, &own, &manner).await)
 }
 
 /// The endpoint that is asked first.
@@ -370,6 +412,7 @@ fn endpoint_of(
     head: &RequestHead,
     target: &[u8],
     known: &mut Known<'_>,
+    record: &mut Record,
 ) -> Result<Endpoint, Fault> {
     let headers = match &head.headers {
         headers if headers.contains(http1::Known::AnthropicVersion) => Some(Api::Anthropic),
@@ -382,7 +425,9 @@ fn endpoint_of(
         None => endpoint::read(head.method, target, headers),
     };
     known.format = Some(read.map_or_else(|mismatch| mismatch.format(), |endpoint| endpoint.format));
-    read.map_err(Fault::Endpoint)
+    let endpoint = read.map_err(Fault::Endpoint)?;
+    record.format = Some(endpoint.format.name());
+    Ok(endpoint)
 }
 
 /// The format of a request that goes no further, if its rule leads to a model at all.
@@ -402,7 +447,7 @@ fn format_of(
     if rule.backends.iter().any(is_model) {
         // An endpoint that is not served has a format all the same.
         let target = plain::rewritten((&rule.filters, share), head, bytes, Vec::new());
-        let _ = endpoint_of(rule, head, &target, &mut known);
+        let _ = endpoint_of(rule, head, &target, &mut known, &mut Record::blank());
     }
     known.format
 }
