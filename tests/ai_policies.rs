@@ -5,8 +5,8 @@ mod support;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::{
-    API_MODEL, Rig, Settled, USER_TEXT, Wire, agentgateway, apis, chat, heard, limits, message, ok, seen,
-    settings, traffic, ways,
+    API_MODEL, Rig, USER_TEXT, Wire, agentgateway, apis, assert_secret_is_rejected, chat, heard, limits,
+    message, ok, seen, settings, traffic, ways,
 };
 use tollgate::telemetry::Outcome;
 use tollgate_loadtest::coding::{Coding, encode};
@@ -236,20 +236,7 @@ fn a_request_that_is_rejected_costs_nothing_and_is_told_in_its_format() {
     for (route, path, body, _) in ways("It is a secret") {
         let limit = limits(route, &["{name: t, unit: tokens, rate: 1/hour, burst: 9000}"]);
         let rig = rig(script(), &(traffic(route, guard) + &limit));
-        let mut client = rig.client();
-        let answer = client.ask(&path, "", &body);
-        assert_eq!((answer.status, answer.header("x-should-retry")), (422, Some("false")), "{path}");
-        let error = answer.json()["error"].clone();
-        assert_eq!(error["message"], "Not here", "{path}");
-        let word = match path.as_str() {
-            "/messages" | "/cross" => ("type", json!("permission_error")),
-            path if path.starts_with("/ge") => ("status", json!("PERMISSION_DENIED")),
-            _ => ("code", json!("content_filter")),
-        };
-        assert_eq!(error[word.0], word.1, "{path}: {error}");
-        assert_eq!((rig.simulator.ledger().requests, rig.balance(0)), (0, 9_000), "{path}");
-        assert_eq!((rig.settled(), rig.ended(Outcome::Rejected)), (Settled::default(), 1), "{path}");
-        ok(client.ask(&path, "", &body.replace("secret", "story")));
+        assert_secret_is_rejected(&rig, &path, &body);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Policies on what models are asked and answer, and every way in which they generate text.
 
-use super::{API_MODEL, Answer, ROUTES, Rig, USER_TEXT, Wire};
-use serde_json::Value;
+use super::{API_MODEL, Answer, ROUTES, Rig, Settled, USER_TEXT, Wire};
+use serde_json::{Value, json};
+use tollgate::telemetry::Outcome;
 
 /// A TrafficPolicy whose `ai` is this, in YAML's flow style, on a route.
 pub fn traffic(route: &str, ai: &str) -> String {
@@ -28,6 +29,25 @@ pub fn seen(rig: &Rig) -> (String, Value) {
 pub fn ok(answer: Answer) -> Answer {
     assert_eq!((answer.status, answer.complete), (200, true), "{}", answer.text());
     answer
+}
+
+/// What holds a secret is rejected with 422 and "Not here" in the words of its path's format, and costs nothing of the 9,000
+/// tokens that there are; without it, the same passes.
+pub fn assert_secret_is_rejected(rig: &Rig, path: &str, body: &str) {
+    let mut client = rig.client();
+    let answer = client.ask(path, "", body);
+    assert_eq!((answer.status, answer.header("x-should-retry")), (422, Some("false")), "{path}");
+    let error = answer.json()["error"].clone();
+    assert_eq!(error["message"], "Not here", "{path}");
+    let word = match path {
+        "/messages" | "/cross" => ("type", json!("permission_error")),
+        path if path.starts_with("/ge") => ("status", json!("PERMISSION_DENIED")),
+        _ => ("code", json!("content_filter")),
+    };
+    assert_eq!(error[word.0], word.1, "{path}: {error}");
+    assert_eq!((rig.simulator.ledger().requests, rig.balance(0)), (0, 9_000), "{path}");
+    assert_eq!((rig.settled(), rig.ended(Outcome::Rejected)), (Settled::default(), 1), "{path}");
+    ok(client.ask(path, "", &body.replace("secret", "story")));
 }
 
 /// Every way in which text is generated: the name of the HTTPRoute, the path, the body, whether it streams.

@@ -7,11 +7,13 @@
 
 mod asked;
 mod balances;
+mod careless;
 mod rehearsal;
 mod tell;
 mod witness;
 
 pub use asked::Asked;
+pub use careless::careless;
 
 use super::cli::Options;
 use super::screen::{show, tell};

@@ -2,6 +2,7 @@
 //! nothing on disk, and one worker.
 
 use super::asked::Request;
+use super::careless::careless;
 use super::witness::{Seen, Witness};
 use crate::app::gateway::{Gateway, Life};
 use crate::base::Secret;
@@ -11,10 +12,8 @@ use crate::config::{
 use crate::limit::Account;
 use crate::llm::auth::aws::Credentials;
 use crate::runtime::clock;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -137,54 +136,6 @@ fn read(stream: impl Read, answer: &mut Vec<u8>) -> io::Result<()> {
     match stream.take(ANSWER_MAX).read_to_end(answer) {
         Err(error) if answer.is_empty() => Err(error),
         _ => Ok(()),
-    }
-}
-
-/// Trusts whoever it is: it speaks to this process.
-fn careless() -> io::Result<Arc<ClientConfig>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(io::Error::other)?.dangerous();
-    Ok(Arc::new(
-        builder.with_custom_certificate_verifier(Arc::new(Ourselves(provider))).with_no_client_auth(),
-    ))
-}
-
-#[derive(Debug)]
-struct Ourselves(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Ourselves {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
