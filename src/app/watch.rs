@@ -2,9 +2,8 @@
 //! and through the links by which Kubernetes swaps a whole directory.
 
 use super::files::files_of;
-use std::fs;
+use crate::coordinator::Stamp;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,10 +52,8 @@ fn trace(paths: &[PathBuf]) -> u64 {
         let files = files_of(path).unwrap_or_default();
         files.len().hash(&mut hasher);
         for file in files {
-            let about = fs::metadata(&file).ok();
-            let about =
-                about.map(|it| (it.dev(), it.ino(), it.size(), it.mtime(), it.mtime_nsec(), it.ctime_nsec()));
-            (file, about).hash(&mut hasher);
+            let stamp = Stamp::of(&file).ok();
+            (file, stamp).hash(&mut hasher);
         }
     }
     hasher.finish()
@@ -65,6 +62,7 @@ fn trace(paths: &[PathBuf]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::path::Path;
 
     fn directory(name: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 
 use super::errands::{Errands, pause_after};
 use super::http::send;
-use super::{tell, tell_all};
+use super::{Stamp, tell, tell_all};
 use crate::access::jwt::{KEYS_BYTES_MAX, Keys};
 use crate::access::{self, Digest};
 use crate::base::Tick;
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How often at most tokens with an unknown key have a URL asked again: whoever likes can send such tokens.
 const WISH_PAUSE: Duration = Duration::from_secs(5);
@@ -57,13 +57,6 @@ struct Known {
     asked: Tick,
     due: Tick,
     failures: u32,
-}
-
-/// What tells a file that has changed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: SystemTime,
-    bytes: u64,
 }
 
 impl Sources {
@@ -109,7 +102,7 @@ impl Sources {
 impl Known {
     /// Reads a file that has changed, or every one if `anyway`; whether there are other keys.
     fn look_at_file(&mut self, name: &str, path: &str, anyway: bool) -> bool {
-        let stamp = stamp(path).ok();
+        let stamp = Stamp::of(path).ok();
         if !anyway && stamp == self.stamp && self.failures == 0 {
             return false;
         }
@@ -163,11 +156,6 @@ impl Known {
             }
         }
     }
-}
-
-fn stamp(path: &str) -> io::Result<Stamp> {
-    let file = fs::metadata(path)?;
-    Ok(Stamp { modified: file.modified()?, bytes: file.len() })
 }
 
 /// What is longer than a key set may be is cut, and said to be too long by who reads it. A pipe would keep the thread waiting.

@@ -13,10 +13,12 @@ mod keeper;
 mod keys;
 mod reload;
 mod resolve;
+mod stamp;
 mod store;
 mod unpriced;
 
 pub use credentials::credential_file;
+pub use stamp::Stamp;
 pub use store::{
     Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,
     StoreFault, TEXT_MAX, WINDOWS_KEPT,
