@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::process::{Process, directory, tollgate};
 use support::{Client, chat, limits, manifests, settings, until};
 use tollgate_loadtest::{Script, Simulator};
@@ -151,29 +151,30 @@ impl Load {
     }
 }
 
-/// How many reloads follow one another, five in a second; `RELOADS=150` are half a minute.
+/// How many reloads follow one another, at most five in a second; `RELOADS=150` are half a minute.
 fn reloads() -> usize {
     std::env::var("RELOADS").ok().and_then(|number| number.parse().ok()).unwrap_or(25)
 }
 
 #[test]
 fn reloads_without_end_fail_no_request_and_lose_no_balance() {
-    let served = Served::start("reload-storm", &with_route(0), &["--no-watch"]);
+    let mut served = Served::start("reload-storm", &with_route(0), &["--no-watch"]);
     let load = Load::start(served.address);
     for number in 1..=reloads() {
+        let next = Instant::now() + Duration::from_millis(200);
         served.write(&with_route(number % 2));
         served.process.signal("HUP");
-        std::thread::sleep(Duration::from_millis(200));
+        // A slow machine takes longer than the pause: no reload is asked for before the one before is in force.
+        served.process.says(&format!("reload: configuration {} is in force", number + 1));
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
-    served.process.signal("HUP");
     let asked = load.end();
-    assert!(asked > 100, "{asked}");
+    assert!(asked > 0, "nobody asked");
     until("all is settled", || served.spent() == asked);
     let said = served.process.stderr();
-    let taken = said.matches(" is in force").count();
-    assert!(taken > reloads() / 2, "{taken} of {} reloads\n{said}", reloads());
     assert!(!said.contains("stays in force"), "{said}");
-    assert!(said.contains("limit llm/test/all is unchanged and keeps its balance"), "{said}");
+    let kept = said.matches("limit llm/test/all is unchanged and keeps its balance").count();
+    assert_eq!(kept, reloads(), "{said}");
 }
 
 /// The usual routes, and so many more.
