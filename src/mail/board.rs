@@ -1,4 +1,4 @@
-use super::{ControlChange, KeySets, Keyring, Records, Resolved, Sleeper, Waiting};
+use super::{ControlChange, Judgements, KeySets, Keyring, Records, Resolved, Sleeper, Waiting};
 use crate::access::jwt::Wishes;
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
@@ -180,6 +180,8 @@ pub struct Board {
     pub journal: Sleeper,
     /// What operators have decided, on its way to the disk: from the admin threads to the store.
     pub controls: ArrayQueue<ControlChange>,
+    /// Passwords of callers that are to be judged; from workers to the thread that does it.
+    pub judgements: Judgements,
     bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
     proposed: Mutex<Proposed>,
@@ -209,6 +211,7 @@ impl Board {
             audit: ArrayQueue::new(AUDITS_MAX),
             journal: Sleeper::default(),
             controls: ArrayQueue::new(CONTROLS_MAX),
+            judgements: Judgements::new(in_force.snapshot.settings.passwords.waiting as usize),
             bell: OnceLock::new(),
             proposed: Mutex::new(Proposed { generation: in_force.generation, next: None }),
             in_force: Mutex::new(in_force),

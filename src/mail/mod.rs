@@ -9,11 +9,13 @@
 
 mod board;
 mod control;
+mod judgement;
 mod records;
 mod waiting;
 
 pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
+pub use judgement::{Judgement, Judgements};
 pub use records::{Records, Sheet, Sleeper};
 pub use waiting::Waiting;
 
@@ -37,6 +39,8 @@ pub enum ToWorker {
     Keys,
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
+    /// Some of the passwords that it wanted judged are.
+    Judged,
     /// Take no new connections; end each connection after the exchange it is in.
     Drain,
     /// End now.
@@ -45,13 +49,14 @@ pub enum ToWorker {
 
 impl ToWorker {
     /// All kinds.
-    pub const ALL: [ToWorker; 8] = [
+    pub const ALL: [ToWorker; 9] = [
         ToWorker::Prepare,
         ToWorker::Adopt,
         ToWorker::Resolved,
         ToWorker::Keyring,
         ToWorker::Keys,
         ToWorker::Granted,
+        ToWorker::Judged,
         ToWorker::Drain,
         ToWorker::Stop,
     ];

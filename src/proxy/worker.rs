@@ -3,6 +3,7 @@
 use super::changes::Changes;
 use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
+use super::passwords::Guesses;
 use super::upstream::Pool;
 use crate::access::jwt::{KeyRing, Keys};
 use crate::base::Moment;
@@ -66,6 +67,10 @@ pub(super) struct Worker {
     pub(super) learned: RefCell<Learned>,
     /// Changes when more of some accounts is on disk.
     pub(super) grants: Changes,
+    /// Changes when passwords were judged.
+    pub(super) judged: Changes,
+    /// The passwords that are being judged.
+    pub(super) guesses: RefCell<Guesses>,
     /// The wall's time at tick 0, in milliseconds since 1970; set anew every second.
     wall: Cell<i64>,
     /// Bytes of bodies that copies of requests hold.
@@ -107,6 +112,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         book: RefCell::new(Book::new(u32::from(desk.worker), board.accounts.clone(), hold)),
         learned: RefCell::new(Learned::new(MODELS_MAX, ROUTES_MAX)),
         grants: Changes::default(),
+        judged: Changes::default(),
+        guesses: RefCell::default(),
         wall: Cell::new(wall()),
         board: board.clone(),
         copied_bytes: Cell::new(0),
@@ -138,6 +145,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
             ToWorker::Keyring => worker.take_credentials(),
             ToWorker::Keys => worker.take_keys(),
             ToWorker::Granted => worker.grants.change(),
+            ToWorker::Judged => worker.judged.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
                 ring.nudge();
@@ -398,7 +406,10 @@ impl Serving {
         let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
         let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
         let keys = in_force.snapshot.jwks.iter().map(|source| keys_of(source, before)).collect();
-        let key_ring = KeyRing::new(keys, in_force.key_wishes.clone());
+        let mut key_ring = KeyRing::new(keys, in_force.key_wishes.clone());
+        if let Some(before) = before {
+            key_ring = key_ring.sharing(before.key_ring.verdicts().clone());
+        }
         let (health, signers, fetched) = (RefCell::new(health), RefCell::new(signers), RefCell::new(fetched));
         Serving { pools, health, signers, fetched, key_ring, https, in_force }
     }

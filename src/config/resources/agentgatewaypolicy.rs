@@ -46,7 +46,7 @@ const ENTRIES_MAX: usize = 16;
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// Every other field of `traffic`; each changes what happens to a request.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 11] = [
     "phase",
     "transformation",
     "extProc",
@@ -56,7 +56,6 @@ const OTHERS: [&str; 12] = [
     "hostRewrite",
     "timeouts",
     "retry",
-    "basicAuthentication",
     "buffer",
     "delay",
 ];

@@ -8,6 +8,7 @@ mod rules;
 mod scope;
 mod standing;
 mod tokens;
+mod users;
 
 pub(super) use scope::Way;
 
