@@ -20,6 +20,7 @@ pub use records::{Records, Sheet, Sleeper};
 pub use waiting::Waiting;
 
 use crate::access::jwt::Keys;
+use crate::base::Tick;
 use crate::config::Fetched;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,6 +88,19 @@ pub struct KeySets {
     pub generation: u64,
     /// By source; `None` where none have come.
     pub by_source: Vec<Option<Arc<Keys>>>,
+}
+
+/// How a source of issuers' keys stands that is read or asked now and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceStands {
+    /// Its keys that are in use.
+    pub keys: u32,
+    /// When it was last read or answered well, or was found unchanged.
+    pub well: Option<Tick>,
+    /// How often it could not be read or did not answer well.
+    pub failures: u64,
+    /// Whether that was so the last time.
+    pub failing: bool,
 }
 
 /// Mailbox messages that may wait for a worker: one of each kind.
