@@ -148,6 +148,27 @@ fn users_come_from_a_secret_as_htpasswd_writes_it_and_passwords_go_no_further() 
     }
 }
 
+/// A provider that is given the client's own key is not given the password for the gateway.
+#[test]
+fn a_password_is_no_key_of_a_provider() {
+    let own = "---\napiVersion: gateway.kgateway.dev/v1alpha1\nkind: Backend\nmetadata: {name: own, namespace: llm}\nspec: {type: AI, ai: {llm: \
+               {openai: {authToken: {kind: Passthrough}}}}}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: own, \
+               namespace: llm}\nspec:\n  parentRefs: [{name: edge}]\n  rules:\n  - matches: [{path: {value: /own}}]\n    backendRefs: [{group: \
+               gateway.kgateway.dev, kind: Backend, name: own}]\n";
+    let rig = rig(&(own.to_owned() + &users("HTTPRoute/own", ", mode: Optional")));
+    for (headers, expected) in [
+        (basic("ann:opensesame") + "x-api-key: k-theirs\r\n", Some("Bearer k-theirs")),
+        (basic("ann:opensesame"), None),
+        ("Authorization: Bearer k-theirs\r\n".to_owned(), Some("Bearer k-theirs")),
+    ] {
+        ask(&rig, "/own/v1/chat/completions", &headers);
+        let seen = rig.simulator.requests().pop().expect("it came");
+        let value = seen.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let value = value.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+        assert_eq!(value.as_deref(), expected, "{headers}");
+    }
+}
+
 /// A name is asked for by rules, beside keys and behind tokens, and limits are each user's own.
 #[test]
 fn rules_and_limits_know_the_user() {

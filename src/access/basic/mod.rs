@@ -150,6 +150,8 @@ impl Users {
             return if self.mode == Mode::Strict { Err(refusal) } else { Ok(None) };
         };
         let known = match Shown::read(value) {
+            // Where nobody is known there is nothing to find out.
+            Some(_) if self.list.is_empty() => Some(None),
             None => Some(None),
             Some(shown) => {
                 let user = self.find(shown.name());

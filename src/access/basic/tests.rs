@@ -178,6 +178,9 @@ fn a_line_that_changes_is_judged_again_and_no_name_stands_twice() {
     {
         assert_eq!(asks(line), expected, "{line}");
     }
+    let nobody = Policy { users: Some(Arc::new(of(&[]).expect("none"))), ..Policy::default() };
+    let (said, asks) = admitted(&nobody, &basic("ann:opensesame"), &ring, 0);
+    assert_eq!((said, asks), (Err(Refusal::WrongPassword("Basic realm=\"r\"".into())), 0));
     assert_eq!(of(&["a:{SHA}F2GPAaOiG5EcklvLUlodIavTBnM=", old, new]).map(drop), Err(TwinUsers(1, 2)));
 }
 
