@@ -32,6 +32,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What becomes of requests that have no price.
     pub prices: Prices,
+    /// How passwords of callers are judged.
+    pub passwords: Passwords,
 }
 
 /// `workers`.
@@ -196,6 +198,17 @@ pub struct Limits {
     pub checkpoint: Duration,
 }
 
+/// `passwords`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passwords {
+    /// The most that wait to be judged, all workers together, 1 to 4096; one more is 503.
+    pub waiting: u32,
+    /// The most of one user, and the most from one address, that one worker has judged at a time, 1 to 4096; one more is 429.
+    pub per_caller: u32,
+    /// How long one that holds is remembered, 1 s to 24 h; one that does not for a minute at most.
+    pub remember: Duration,
+}
+
 /// `prices`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
@@ -300,6 +313,12 @@ impl Default for Admin {
 impl Default for Records {
     fn default() -> Records {
         Records { to: RecordsTo::Stdout, queue: 8192, headers: Vec::new() }
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Passwords {
+        Passwords { waiting: 64, per_caller: 4, remember: Duration::from_secs(600) }
     }
 }
 

@@ -372,13 +372,14 @@ fn credential(
     }
 }
 
-/// The client's own credential, where the formats' clients put it.
+/// The client's own credential, where the formats' clients put it. A password that was validated here is none of the provider's.
 fn clients_token<'a>(call: &Call<'_>, head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let header = |name| head.headers.first(name).map(|span| span.of(bytes));
     let query = head.query.filter(|_| call.client.api() == Api::Gemini).map(|query| query.of(bytes));
     let in_query = || query?.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"key="));
     let azures = || head.headers.get(bytes, b"api-key").map(|span| span.of(bytes));
     header(Known::Authorization)
+        .filter(|_| call.identity.user.is_none())
         .map(strip_bearer)
         .or_else(|| header(Known::XApiKey))
         .or_else(|| header(Known::XGoogApiKey))

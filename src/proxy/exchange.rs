@@ -10,8 +10,8 @@ use super::mirror::Copies;
 use super::reply::{Manner, Own};
 use super::serving::Serving;
 use super::worker::Worker;
-use super::{admission, credit, filters, handshake, judge, plain, policy, relay, reply};
-use crate::access::{Digest, Identity, Models};
+use super::{admission, credit, filters, handshake, judge, passwords, plain, policy, relay, reply};
+use crate::access::{self, Digest, Identity, Models, Refusal};
 use crate::config::{Backend, BackendChoice, BackendKind, Credential, Rule, Settings, Timeouts};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
@@ -139,7 +139,7 @@ async fn serve<'s>(
     }
 
     // 4: who may call; filters that answer callers do so.
-    admit(serving, (rule, share), client, head, &message.bytes, entry, known)?;
+    admit(serving, (rule, share), client, head, &message.bytes, entry, known).await?;
     if let Some(then) = filters::answer(client, entry, [&rule.filters, share], &asked, &known.identity).await
     {
         return Ok(then);
@@ -374,7 +374,7 @@ async fn reserve<'a>(
 }
 
 /// Step 4: who asks, if the rule demands to know it. How it is told that it may not is `known` then too.
-fn admit<'s>(
+async fn admit<'s>(
     serving: &Serving,
     (rule, share): (&'s Rule, &Filters),
     client: &Client,
@@ -383,12 +383,18 @@ fn admit<'s>(
     entry: &mut Entry,
     known: &mut Known<'s>,
 ) -> Result<(), Fault> {
-    let admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
+    let mut admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
+    if let Err(Fault::Denied(Refusal::Unjudged)) = admitted {
+        let judged = Box::pin(passwords::judged(rule, client, head, bytes, entry)).await;
+        admitted = judged.and_then(|()| admission::admit(rule, client, head, bytes, known.api_key, entry));
+    }
     known.identity =
         admitted.inspect_err(|_| known.format = format_of(serving, (rule, share), head, bytes))?;
     if known.identity.judges_keys {
         known.api_key = known.identity.key_digest().copied();
         entry.record.key = caller::key_id(known.api_key.as_ref());
+    } else if let Some(user) = known.identity.user_digest() {
+        known.api_key = Some(user);
     }
     match rule.filters.answer() || share.answer() {
         true => known.may_ask(rule, client, (head, bytes), Models::default(), entry),
@@ -582,7 +588,9 @@ fn note_request(
     record.method = bounded(head.method_text.of(bytes));
     record.set_path(head.path_of(bytes));
     record.bytes_in = head.len as u64;
-    record.key = caller::key_id(api_key);
+    // Of a password even the beginning of a hash would help to guess it.
+    let is_password = || access::usual(head, bytes).is_some_and(|(_, value)| access::is_basic(value));
+    record.key = caller::key_id(api_key.filter(|_| !is_password()));
     for name in named {
         // Configuration holds them to what has room.
         record.headers.note(name, head.headers.get(bytes, name.as_bytes()).map(|span| span.of(bytes)));

@@ -105,7 +105,7 @@ impl Fault {
             // As agentgateway answers when a webhook fails.
             Fault::Unjudged(_) => 503,
             Fault::Refused(_) => 429,
-            Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_) | KeyPart::Metadata(_)) => 401,
+            Fault::MissingKey(_, part) if part.is_credential() => 401,
             Fault::MissingKey(..) => 400,
             // It is well-formed, and the model may exist: this gateway will not ask for it.
             Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
@@ -220,6 +220,7 @@ impl Fault {
     pub(super) fn challenge(&self) -> Option<Cow<'_, str>> {
         match self {
             Fault::Denied(refusal) => refusal.challenge(),
+            Fault::MissingKey(_, KeyPart::User) => Some("Basic realm=\"Restricted\"".into()),
             Fault::MissingKey(..) => Some("Bearer".into()).filter(|_| self.status() == Some(401)),
             _ => None,
         }
@@ -281,6 +282,7 @@ impl fmt::Display for Lacking<'_> {
             KeyPart::Model => f.write_str("the name of a model"),
             KeyPart::Claim(name) => write!(f, "the claim {name} in its bearer token"),
             KeyPart::Metadata(name) => write!(f, "an API key with {name} in its metadata"),
+            KeyPart::User => f.write_str("the name and the password of a user"),
             KeyPart::Source => f.write_str("an address"),
             KeyPart::Route => f.write_str("a route"),
         }

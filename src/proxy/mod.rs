@@ -26,6 +26,7 @@ mod judge;
 mod mirror;
 mod outflow;
 mod passage;
+mod passwords;
 mod plain;
 mod policy;
 mod pricing;

@@ -44,7 +44,10 @@ impl Serving {
         let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
         let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
         let keys = in_force.snapshot.jwks.iter().map(|source| keys_of(source, before)).collect();
-        let key_ring = KeyRing::new(keys, in_force.key_wishes.clone());
+        let mut key_ring = KeyRing::new(keys, in_force.key_wishes.clone());
+        if let Some(before) = before {
+            key_ring = key_ring.sharing(before.key_ring.verdicts().clone());
+        }
         let (health, signers, fetched) = (RefCell::new(health), RefCell::new(signers), RefCell::new(fetched));
         let has_critical = in_force.snapshot.rules.iter().any(|rule| rule.priority == Priority::Critical);
         Serving { pools, health, signers, fetched, key_ring, https, has_critical, in_force }

@@ -4,6 +4,7 @@ use super::changes::Changes;
 use super::crowd::{Crowd, OfAddress};
 use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
+use super::passwords::Guesses;
 use super::serving::Serving;
 use crate::base::Moment;
 use crate::config::Fetched;
@@ -68,6 +69,10 @@ pub(super) struct Worker {
     pub(super) learned: RefCell<Learned>,
     /// Changes when more of some accounts is on disk.
     pub(super) grants: Changes,
+    /// Changes when passwords were judged.
+    pub(super) judged: Changes,
+    /// The passwords that are being judged.
+    pub(super) guesses: RefCell<Guesses>,
     /// The wall's time at tick 0, in milliseconds since 1970; set anew every second.
     wall: Cell<i64>,
     /// Bytes that exchanges hold, and may: see [`Held`](super::held::Held).
@@ -100,6 +105,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         book: RefCell::new(Book::new(u32::from(desk.worker), board.accounts.clone(), hold)),
         learned: RefCell::new(Learned::new(MODELS_MAX, ROUTES_MAX)),
         grants: Changes::default(),
+        judged: Changes::default(),
+        guesses: RefCell::default(),
         wall: Cell::new(wall()),
         board: board.clone(),
         held_bytes: Cell::new(0),
@@ -136,6 +143,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
             ToWorker::Keyring => worker.take_credentials(),
             ToWorker::Keys => worker.take_keys(),
             ToWorker::Granted => worker.grants.change(),
+            ToWorker::Judged => worker.judged.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
                 ring.nudge();

@@ -94,7 +94,7 @@ impl Pressure {
             Priority::Sheddable => (self.steps.min(OF_SHEDDABLE), OF_SHEDDABLE),
             Priority::Standard => (self.steps.saturating_sub(OF_SHEDDABLE), OF_STANDARD + 1),
         };
-        (random >> 32) * u64::from(of) >> 32 < u64::from(steps)
+        ((random >> 32) * u64::from(of)) >> 32 < u64::from(steps)
     }
 
     /// Steps taken of 15; 0 gives nobody up.
@@ -112,7 +112,7 @@ mod tests {
 
     /// Of a dozen requests of each priority, how many are given up.
     fn given_up(pressure: Pressure) -> [usize; 3] {
-        let even = |n: u64| (n << 32) / 1200 << 32;
+        let even = |n: u64| ((n << 32) / 1200) << 32;
         let of_1200 = |priority| (0..1200).filter(|n| pressure.gives_up(priority, even(*n))).count();
         Priority::ALL.map(|priority| (of_1200(priority) + 50) / 100)
     }

@@ -119,6 +119,12 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
                 settings.prices.unknown_model = policy;
             }
         });
+        section(fields, "passwords", |fields| {
+            let passwords = &mut settings.passwords;
+            number(fields, "waiting", 1..=4096, &mut passwords.waiting);
+            number(fields, "perCaller", 1..=4096, &mut passwords.per_caller);
+            span(fields, "remember", (1000, 24 * 3_600_000), &mut passwords.remember);
+        });
         let hosts = fields.list("hostOverrides", OVERRIDES_MAX, |item| item.fields(host_override));
         let listeners =
             fields.list("listenerOverrides", OVERRIDES_MAX, |item| item.fields(listener_override));
