@@ -10,7 +10,7 @@ use crate::base::{Span, Tick};
 use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::Gather;
-use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, Headers, RequestHead, write};
+use crate::wire::http1::{BodyReader, Framing, HeadFault, HeadLimits, HeadScan, Headers, RequestHead, write};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -109,7 +109,10 @@ impl Client {
         self.socket.deadline_in(settings.timeouts.head);
         loop {
             if let Some(head) = scan.request(&self.buf, &limits).map_err(Fault::Head)? {
-                return Ok(Some(head));
+                return match head.is_for_https(&self.buf) && !self.socket.is_secure() {
+                    true => Err(Fault::Head(HeadFault::Insecure)),
+                    false => Ok(Some(head)),
+                };
             }
             self.fill("head").await?;
         }
@@ -164,7 +167,10 @@ impl Client {
             if progress.done {
                 break;
             }
-            inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
+            // All that arrived is dealt with. What framed it goes, or a body in tiny chunks would take many times its room.
+            message.bytes.truncate(decoded);
+            raw = decoded;
+            inspector.feed(&message.bytes[head.len..]).map_err(|fault| bad_body(fault.into()))?;
             let arrived = self.socket.fill_behind(&mut message.bytes).await;
             arrival(arrived, "body")?;
         }
