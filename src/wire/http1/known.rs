@@ -86,13 +86,18 @@ impl Known {
     pub fn of(name: &[u8]) -> Known {
         let Some(first) = name.first() else { return Known::Other };
         let candidate = CANDIDATES[key(name.len(), *first)];
-        if is_folded(name, candidate.name().as_bytes()) {
-            candidate
-        } else if candidate.is_guarded() && is_disguised(name, candidate.name().as_bytes()) {
-            Known::Disguised
-        } else {
-            Known::Other
+        if candidate == Known::Other || is_folded(name, candidate.name().as_bytes()) {
+            return candidate;
         }
+        candidate.or_disguised(name)
+    }
+
+    /// What `name` is, which is not this one but as long and begins like it: that is seldom.
+    #[cold]
+    fn or_disguised(self, name: &[u8]) -> Known {
+        let dashed = name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
+        let is_it = self.is_guarded() && dashed.eq(self.name().bytes());
+        if is_it { Known::Disguised } else { Known::Other }
     }
 
     /// Whether nobody may mistake another name for it: it tells where a message ends, or where it came from.
@@ -149,13 +154,6 @@ fn is_folded(name: &[u8], lower: &[u8]) -> bool {
         }
         _ => name.eq_ignore_ascii_case(lower),
     }
-}
-
-/// Whether `name` would be `lower` in any case if its `_` were `-`.
-#[cold]
-fn is_disguised(name: &[u8], lower: &[u8]) -> bool {
-    let dashed = name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
-    dashed.eq(lower.iter().copied())
 }
 
 /// Length and first letter, folded to ten bits; bit 5 of the letter is its case.
