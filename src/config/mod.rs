@@ -25,6 +25,7 @@ mod reader;
 mod resources;
 mod settings;
 mod snapshot;
+mod trust;
 mod values;
 mod yaml;
 
@@ -49,6 +50,7 @@ pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,
     JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
+pub use trust::{ClientCheck, TlsId, Trust};
 
 use diagnostic::Faults;
 use resources::Resources;

@@ -1,6 +1,7 @@
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::settings::{Settings, UnknownModel};
+use super::trust::ClientCheck;
 use crate::access;
 use crate::access::jwt::Keys;
 use crate::base::{Secret, Tokens};
@@ -96,6 +97,8 @@ pub struct HttpsListener {
     pub hostname: Option<Arc<str>>,
     /// At least one, the preferred one first.
     pub certificates: Vec<Arc<Certificate>>,
+    /// What is asked of the certificates of clients; `None` is nothing.
+    pub clients: Option<Arc<ClientCheck>>,
     /// As [`HttpListener::table`].
     pub table: Table,
 }

@@ -1,6 +1,7 @@
 //! TLS over a ring socket, as its client or as its server: a rustls session and the buffers that it works in.
 
 use crate::base::{Span, Tick};
+use crate::config::TlsId;
 use crate::runtime::{Gather, Socket};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
@@ -25,6 +26,8 @@ pub fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::
 pub(super) struct TlsStream {
     socket: Socket,
     session: RefCell<Session>,
+    /// What was asked of the client's certificate in the handshake.
+    checked: Option<TlsId>,
 }
 
 /// A TLS session and its buffers.
@@ -81,13 +84,23 @@ impl TlsStream {
             return Err(io::Error::other("it spoke before it was asked"));
         }
         session.flush(&socket).await?;
-        Ok(TlsStream::new(socket, session))
+        Ok(TlsStream::new(socket, session, None))
     }
 
     /// A connection whose handshake is done.
-    pub(super) fn new(socket: Socket, session: Session) -> TlsStream {
+    fn new(socket: Socket, session: Session, checked: Option<TlsId>) -> TlsStream {
         socket.clear_deadline();
-        TlsStream { socket, session: RefCell::new(session) }
+        TlsStream { socket, session: RefCell::new(session), checked }
+    }
+
+    /// A client's, in whose handshake this was asked of its certificate.
+    pub(super) fn of_client(socket: Socket, session: Session, checked: Option<TlsId>) -> TlsStream {
+        TlsStream::new(socket, session, checked)
+    }
+
+    /// What was asked of the client's certificate in the handshake.
+    pub(super) fn checked(&self) -> Option<&TlsId> {
+        self.checked.as_ref()
     }
 
     /// The socket underneath, for deadlines.

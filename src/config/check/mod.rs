@@ -3,6 +3,7 @@
 //! after a fault is never handed out.
 
 mod attach;
+mod authorities;
 mod backends;
 mod certificates;
 mod clouds;
@@ -85,6 +86,7 @@ fn build<T>(
     let effective = overrides::join(&world, given);
     let credentials = environment::secrets(&world);
     let certificates = certificates::compile(&world, &credentials);
+    let authorities = authorities::compile(&world);
     let mut backends = backends::compile(&world, &credentials, &effective.hosts);
     let catalogue = prices::compile(&world, built_in);
     let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
@@ -100,7 +102,8 @@ fn build<T>(
     for backend in &mut backends.list {
         backend.limits = policies.on_backend(&backend.resource);
     }
-    let attached = attach::compile(&world, &backends, &policies, &certificates, &effective);
+    let attached = attach::compile(&world, &backends, &policies, (&certificates, &authorities), &effective);
+    authorities::warn_of_unused(&world);
     let looked = look(&attached.ways, &policies);
     let mut snapshot = Snapshot {
         listeners: attached.listeners,

@@ -7,6 +7,7 @@ use crate::config::diagnostic::listing;
 use crate::config::snapshot::{
     Backend, BackendChoice, BackendKind, HttpsListener, Listener, Rule, Snapshot, Target,
 };
+use crate::config::trust::ClientCheck;
 use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
 use crate::llm::policy::Policy;
 use crate::route::cors::AllowedOrigin;
@@ -53,9 +54,19 @@ fn listener_lines(listener: &Listener) -> Vec<String> {
         let host = https.hostname.as_deref().unwrap_or("any host");
         let secrets: Vec<&str> = https.certificates.iter().map(|certificate| &*certificate.name).collect();
         let certificates = format!("certificate of Secret {}", secrets.join(", "));
-        format!("listener {}: https://{} for {host}, {certificates}", https.name, listener.bind)
+        let clients = https.clients.as_ref().map_or(String::new(), |clients| clients_part(clients));
+        format!("listener {}: https://{} for {host}, {certificates}{clients}", https.name, listener.bind)
     };
     in_the_clear.chain(listener.https.iter().map(line)).collect()
+}
+
+/// `, clients with a certificate of ConfigMap llm/ca alone`
+fn clients_part(clients: &ClientCheck) -> String {
+    let name = &clients.trust.name;
+    match clients.is_demanded {
+        true => format!(", clients with a certificate of {name} alone"),
+        false => format!(", clients asked for a certificate of {name} and let in without"),
+    }
 }
 
 fn matches(matches: &RouteMatch) -> String {

@@ -1,3 +1,4 @@
+use super::authorities::{self, Validation};
 use super::meta::{Reference, name};
 use crate::config::diagnostic::Reason;
 use crate::config::reader::{Cursor, Fields};
@@ -6,6 +7,8 @@ use crate::config::reader::{Cursor, Fields};
 pub(crate) struct ListenerTls {
     /// Secrets, the preferred one first.
     pub(crate) certificates: Vec<Reference>,
+    /// What is asked of the certificates of clients, where the listener says it itself, as it could before Gateway API 1.4.
+    pub(crate) validation: Option<Validation>,
     /// Some reference could not be read.
     pub(crate) is_partial: bool,
 }
@@ -20,7 +23,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ListenerTls> {
         let help = "write Terminate: what is encrypted end to end cannot be routed or accounted for here";
         field.fault_with_help("is Passthrough, which is not supported", help);
     }
-    fields.unsupported(&["frontendValidation"], "remove it; clients are not asked for certificates");
+    let validation = fields.get("frontendValidation").map(|field| authorities::validation(&field));
     if let Some(options) = fields.get("options") {
         for (option, _) in options.entries() {
             let help = "remove it; TLS 1.2 and 1.3 are spoken, by the defaults of rustls";
@@ -40,7 +43,11 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ListenerTls> {
         reference(&item)
     });
     let is_partial = written > certificates.len() || certificates.is_empty();
-    Some(ListenerTls { certificates, is_partial })
+    let validation = match validation {
+        Some(validation) => Some(validation?),
+        None => None,
+    };
+    Some(ListenerTls { certificates, validation, is_partial })
 }
 
 fn reference(item: &Cursor<'_>) -> Option<Reference> {

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod agentgatewaypolicy;
 pub(crate) mod ai;
+pub(crate) mod authorities;
 pub(crate) mod backend;
 pub(crate) mod configmap;
 pub(crate) mod cors;
