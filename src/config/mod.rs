@@ -17,6 +17,7 @@
 //! assert!(faults.to_string().starts_with("gateway.yaml:1:7: the kind \"Gatewey\""));
 //! ```
 
+mod backendtls;
 mod certificate;
 mod check;
 mod conditions;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use crate::base::Secret;
 pub use crate::llm::auth::Fetched;
+pub use backendtls::{BackendTls, Name, Names};
 pub use certificate::Certificate;
 pub use check::Overrides;
 pub use conditions::{

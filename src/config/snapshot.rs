@@ -1,3 +1,4 @@
+use super::backendtls::BackendTls;
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::settings::{Settings, UnknownModel};
@@ -333,6 +334,8 @@ pub struct Target {
     /// The name to verify in the server's certificate, and for SNI when it is no IP address; `None` is
     /// plain TCP.
     pub tls: Option<String>,
+    /// How TLS is spoken there, where that is not as to all others.
+    pub own_tls: Option<Arc<BackendTls>>,
 }
 
 impl fmt::Display for Target {

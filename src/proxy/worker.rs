@@ -3,10 +3,11 @@
 use super::changes::Changes;
 use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
+use super::tls::TlsClient;
 use super::upstream::Pool;
 use crate::access::jwt::{KeyRing, Keys};
 use crate::base::Moment;
-use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource};
+use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource, Target};
 use crate::limit::Book;
 use crate::llm::auth::aws::Signer;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
@@ -14,7 +15,7 @@ use crate::mail::{Board, Desk, InForce, Sheet, ToWorker};
 use crate::route::failover::Health;
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -46,8 +47,8 @@ pub struct WorkerSeed {
     pub mail: MailReceiver<ToWorker>,
     /// Its own socket for each listener of the configuration, in that order.
     pub sockets: Vec<socket2::Socket>,
-    /// How providers are verified.
-    pub tls: Arc<ClientConfig>,
+    /// How TLS is spoken to backends.
+    pub tls: TlsClient,
     /// What clients of HTTPS listeners meet.
     pub tls_server: TlsServer,
 }
@@ -56,7 +57,7 @@ pub struct WorkerSeed {
 pub(super) struct Worker {
     pub(super) ring: Rc<Ring>,
     pub(super) desk: Arc<Desk>,
-    pub(super) tls: Arc<ClientConfig>,
+    tls: TlsClient,
     tls_server: TlsServer,
     pub(super) board: Arc<Board>,
     pub(super) latencies: RefCell<Latencies>,
@@ -99,7 +100,7 @@ pub(super) struct Serving {
 /// The life of a worker, to be run by [`executor::start`]: serves until it is told to stop.
 pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     let WorkerSeed { desk, board, mail, sockets, tls, tls_server } = seed;
-    let serving = Serving::of(board.in_force(), None, &tls_server);
+    let serving = Serving::of(board.in_force(), None, (&tls, &tls_server));
     let hold = serving.in_force.snapshot.settings.limits.hold;
     let worker = Rc::new(Worker {
         random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
@@ -334,7 +335,7 @@ impl Worker {
         self.ready.take();
         let Some(in_force) = self.board.proposed() else { return };
         let generation = in_force.generation;
-        let next = Serving::of(in_force, Some(&self.serving()), &self.tls_server);
+        let next = Serving::of(in_force, Some(&self.serving()), (&self.tls, &self.tls_server));
         self.ready.replace(Some(next));
         self.desk.set_ready(generation);
     }
@@ -345,7 +346,8 @@ impl Worker {
         let (in_force, before) = (self.board.in_force(), self.serving());
         if in_force.generation != before.in_force.generation {
             let ready = self.ready.take().filter(|next| next.in_force.generation == in_force.generation);
-            let next = ready.unwrap_or_else(|| Serving::of(in_force, Some(&before), &self.tls_server));
+            let next =
+                ready.unwrap_or_else(|| Serving::of(in_force, Some(&before), (&self.tls, &self.tls_server)));
             let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
             let closed: u32 = gone.map(|pool| pool.retire()).sum();
             self.idle_upstreams.set(self.idle_upstreams.get() - closed);
@@ -387,15 +389,19 @@ impl Worker {
 
 impl Serving {
     /// What is known of targets and backends that were served `before` stays known.
-    fn of(in_force: Arc<InForce>, before: Option<&Serving>, tls: &TlsServer) -> Serving {
-        let pool_for = |target| {
+    fn of(
+        in_force: Arc<InForce>,
+        before: Option<&Serving>,
+        (tls, tls_server): (&TlsClient, &TlsServer),
+    ) -> Serving {
+        let pool_for = |target: &Target| {
             let known = before.and_then(|before| before.pools.iter().find(|pool| pool.target() == target));
-            known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
+            known.cloned().unwrap_or_else(|| Pool::new(target.clone(), tls.to(target)))
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
         let health = in_force.snapshot.backends.iter().map(|backend| health_of(backend, before)).collect();
         let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
-        let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
+        let https = in_force.snapshot.listeners.iter().map(|listener| tls_server.of_port(listener)).collect();
         let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
         let keys = in_force.snapshot.jwks.iter().map(|source| keys_of(source, before)).collect();
         let key_ring = KeyRing::new(keys, in_force.key_wishes.clone());

@@ -5,6 +5,7 @@
 mod attach;
 mod authorities;
 mod backends;
+mod backendtls;
 mod certificates;
 mod clouds;
 mod credentials;
@@ -87,7 +88,10 @@ fn build<T>(
     let credentials = environment::secrets(&world);
     let certificates = certificates::compile(&world, &credentials);
     let authorities = authorities::compile(&world);
-    let mut backends = backends::compile(&world, &credentials, &effective.hosts);
+    let stores =
+        backendtls::Stores { secrets: &credentials, certificates: &certificates, authorities: &authorities };
+    backendtls::check_targets(&world, stores);
+    let mut backends = backends::compile(&world, stores, &effective.hosts);
     let catalogue = prices::compile(&world, built_in);
     let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
     let mut services = services::Services {

@@ -126,14 +126,24 @@ fn filters_part(snapshot: &Snapshot, rule: &Rule) -> String {
 }
 
 fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
-    let origin = snapshot.targets.get(backend.target as usize).map(Target::to_string).unwrap_or_default();
+    let target = snapshot.targets.get(backend.target as usize);
+    let origin = target.map(Target::to_string).unwrap_or_default();
+    let tls = target.map_or(String::new(), tls_part);
     match &backend.kind {
-        BackendKind::Static => format!("Backend {} at {origin}", backend.name),
+        BackendKind::Static => format!("Backend {} at {origin}{tls}", backend.name),
         BackendKind::Ai { dialect, model, path, .. } => {
             let model = model.as_deref().unwrap_or("the client's model");
-            format!("Backend {} ({}, {model}) at {origin}{path}", backend.name, dialect.name)
+            format!("Backend {} ({}, {model}) at {origin}{path}{tls}", backend.name, dialect.name)
         }
     }
+}
+
+/// ` (as a.test, verified by ConfigMap llm/ca)`
+fn tls_part(target: &Target) -> String {
+    let name = target.tls.as_ref().filter(|name| **name != target.host).map(|name| format!("as {name}"));
+    let own = target.own_tls.as_ref().map(|own| own.to_string());
+    let parts: Vec<String> = name.into_iter().chain(own).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
 /// `; callers: 2 rules of addresses, tokens of 1 issuer (Strict), 3 API keys (Optional), 1 rule`

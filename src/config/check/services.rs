@@ -61,7 +61,7 @@ impl Services<'_> {
 
     fn at(&mut self, origin: Origin) -> Whereabouts {
         let origin = self.hosts.get(&origin.host).unwrap_or(origin);
-        (self.backends.target(&origin), authority(&origin).into())
+        (self.backends.target(&origin, None), authority(&origin).into())
     }
 
     fn credential(&self, world: &World<'_>, policy: &Meta, token: &Token) -> Option<Secret> {
