@@ -152,11 +152,11 @@ fn subject(fields: &mut Fields<'_>) -> Option<Subject> {
     let hostname = fields.get("hostname");
     let uri = fields.get("uri");
     let (wanted, other) = match kind?.value {
-        true => (("uri", uri), ("hostname", hostname)),
-        false => (("hostname", hostname), ("uri", uri)),
+        true => (("uri", uri), hostname),
+        false => (("hostname", hostname), uri),
     };
-    if let (name, Some(other)) = other {
-        other.fault_with_help(format!("does not belong to this type: {name}"), "remove it");
+    if let Some(other) = other {
+        other.fault_with_help("does not belong to this type", "remove it");
     }
     let (name, Some(field)) = wanted else {
         let message = format!("the name lacks the field {:?}", wanted.0);
