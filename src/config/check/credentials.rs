@@ -2,7 +2,7 @@
 
 use super::World;
 use super::clouds::{self, Clouds};
-use super::environment::{Secrets, substitute};
+use super::environment::{Secrets, bytes_of, substitute};
 use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
@@ -13,6 +13,7 @@ use crate::config::resources::backend::{Ai, Api, AuthHeader, Aws, Token};
 use crate::config::resources::target::{Target, TargetKind};
 use crate::config::snapshot::Credential;
 use crate::llm::provider::Provider;
+use zeroize::Zeroizing;
 
 /// The key of a Secret that `secretRef` means.
 pub(super) const SECRET_KEY: &str = "Authorization";
@@ -79,7 +80,7 @@ pub(super) fn credential(
         Some(Token::Passthrough) => return Some(Credential::Passthrough),
         Some(Token::Inline(text)) => {
             let text = Located { value: text.value.as_str(), at: text.at };
-            (substitute(world, text)?.into_bytes(), text.at)
+            (bytes_of(substitute(world, text)?), text.at)
         }
         Some(Token::SecretRef(name)) => (from_secret(world, secrets, meta, (name, SECRET_KEY))?, name.at),
         Some(Token::Google(None)) => return clouds.google(world, ai.at),
@@ -137,11 +138,11 @@ pub(super) fn from_secret(
     secrets: &Secrets,
     meta: &Meta,
     (name, key): (&Located<String>, &str),
-) -> Option<Vec<u8>> {
+) -> Option<Zeroizing<Vec<u8>>> {
     let wanted = (meta.namespace.as_str(), name.value.as_str());
     let secret = world.find(&world.all.secrets, "Secret", wanted, name.at)?;
     if let Some(value) = secrets.value(&meta.namespace, &name.value, key) {
-        return value.map(<[u8]>::to_vec);
+        return value.map(|bytes| bytes.to_vec().into());
     }
     if let Some(spec) = &secret.spec {
         let keys = spec.entries.iter().map(|entry| entry.key.as_str());

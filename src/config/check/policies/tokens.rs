@@ -89,7 +89,7 @@ fn source(
             return Some(JwksSource { name, origin: JwksOrigin::Inline(Arc::new(keys)) });
         }
         Jwks::File(path) => {
-            let origin = JwksOrigin::File(filled(path)?);
+            let origin = JwksOrigin::File(filled(path)?.to_string());
             return Some(JwksSource { name: format!("file {path}"), origin });
         }
         Jwks::Url { url, every } => {
