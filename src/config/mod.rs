@@ -26,6 +26,7 @@ mod reader;
 mod resources;
 mod settings;
 mod snapshot;
+mod spoken;
 mod trust;
 mod values;
 mod yaml;
@@ -52,6 +53,7 @@ pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,
     JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
+pub use spoken::Spoken;
 pub use trust::{ClientCheck, TlsId, Trust};
 
 use diagnostic::Faults;

@@ -2,6 +2,7 @@ use super::backendtls::BackendTls;
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::settings::{Settings, UnknownModel};
+use super::spoken::Spoken;
 use super::trust::ClientCheck;
 use crate::access;
 use crate::access::jwt::Keys;
@@ -100,6 +101,8 @@ pub struct HttpsListener {
     pub certificates: Vec<Arc<Certificate>>,
     /// What is asked of the certificates of clients; `None` is nothing.
     pub clients: Option<Arc<ClientCheck>>,
+    /// Which TLS is spoken; `None` is all that is known here.
+    pub spoken: Option<Arc<Spoken>>,
     /// As [`HttpListener::table`].
     pub table: Table,
 }

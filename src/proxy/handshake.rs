@@ -49,7 +49,7 @@ impl TlsServer {
 
     fn of_listener(&self, listener: &HttpsListener) -> Arc<ServerConfig> {
         let certificates = Arc::new(Certificates(listener.certificates.clone()));
-        let builder = self.versions.clone();
+        let builder = listener.spoken.as_ref().map_or(&self.versions, |spoken| spoken.builder()).clone();
         let builder = match &listener.clients {
             Some(clients) => builder.with_client_cert_verifier(clients.verifier().clone()),
             None => builder.with_no_client_auth(),
@@ -72,6 +72,9 @@ fn fingerprint(listener: &HttpsListener) -> digest::Digest {
     }
     if let Some(clients) = &listener.clients {
         context.update(&clients.id());
+    }
+    if let Some(spoken) = &listener.spoken {
+        context.update(spoken.id());
     }
     context.finish()
 }

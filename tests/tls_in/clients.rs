@@ -250,3 +250,29 @@ fn a_client_that_speaks_only_http_2_is_told_in_the_handshake() {
     }
     until("all are counted", || handshakes(&rig) == [4, 0, 4, 0]);
 }
+
+#[test]
+fn a_listener_speaks_what_its_options_leave() {
+    let authority = Authority::new();
+    let certificate = secret("crt", &authority.identity("gateway.test", 2020, 2100));
+    let (tls12, tls13) = (true, true);
+    for (options, expected) in [
+        ("", [tls12, tls13]),
+        ("kgateway.dev/min-tls-version: \"1.3\"", [false, tls13]),
+        ("kgateway.dev/max-tls-version: \"1.2\"", [tls12, false]),
+        // For a key of another kind than the certificate's: TLS 1.3 goes on.
+        ("kgateway.dev/cipher-suites: TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", [false, tls13]),
+        ("kgateway.dev/cipher-suites: TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", [tls12, tls13]),
+        ("kgateway.dev/ecdh-curves: P-384", [tls12, tls13]),
+        ("kgateway.dev/alpn-protocols: http/1.1", [tls12, tls13]),
+    ] {
+        let listeners = [listener("https", "", "{name: crt}")
+            .replace("tls: {", &format!("tls: {{options: {{{options}}}, "))];
+        let rig = Rig::start_with(Script::default(), &behind(&listeners, &certificate), &settings(QUIET));
+        for (version, expected) in VERSIONS.into_iter().zip(expected) {
+            let config = secure::config(&authority.pem(), &[version]);
+            let said = outcome(rig.address, "gateway.test", &config);
+            assert_eq!(said == Ok(200), expected, "{options} {version:?}: {said:?}");
+        }
+    }
+}

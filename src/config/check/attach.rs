@@ -407,7 +407,15 @@ fn open(
                 true => {
                     let certificates = secured.0.of_listener(world, door.gateway, door.listener);
                     let clients = secured.1.of_listener(world, door.gateway, (door.listener, door.frontend));
-                    listener.https.push(HttpsListener { name, hostname, certificates, clients, table });
+                    let spoken = secured.0.spoken(world, door.listener);
+                    listener.https.push(HttpsListener {
+                        name,
+                        hostname,
+                        certificates,
+                        clients,
+                        spoken,
+                        table,
+                    });
                 }
             }
         }

@@ -5,6 +5,7 @@ use crate::config::diagnostic::{Located, Place, Reason, listing};
 use crate::config::resources::gateway::Listener;
 use crate::config::resources::secret::{Secret, SecretKind, TLS_CERTIFICATE, TLS_KEY};
 use crate::config::resources::{Meta, Reference, Resource};
+use crate::config::spoken::{Spoken, Version};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -79,6 +80,19 @@ impl Certificates {
             }
         }
         certificates
+    }
+
+    /// Which TLS an HTTPS listener speaks, where its options say so.
+    pub(super) fn spoken(&self, world: &World<'_>, listener: &Listener) -> Option<Arc<Spoken>> {
+        let options = &listener.tls.as_ref()?.options;
+        let min = options.min.as_ref().map_or(Version::Tls12, |min| min.value);
+        let max = options.max.as_ref().map_or(Version::Tls13, |max| max.value);
+        if min > max || ((min, max) == (Version::Tls12, Version::Tls13) && options.is_usual()) {
+            return None;
+        }
+        let spoken = Spoken::new((min, max), &options.suites, &options.groups);
+        let at = options.at.unwrap_or(listener.at);
+        spoken.map_err(|why| world.faults.fault(at, why)).ok().map(Arc::new)
     }
 
     /// What a resource shows by a Secret of its own namespace; `None` after a fault.

@@ -55,7 +55,11 @@ fn listener_lines(listener: &Listener) -> Vec<String> {
         let secrets: Vec<&str> = https.certificates.iter().map(|certificate| &*certificate.name).collect();
         let certificates = format!("certificate of Secret {}", secrets.join(", "));
         let clients = https.clients.as_ref().map_or(String::new(), |clients| clients_part(clients));
-        format!("listener {}: https://{} for {host}, {certificates}{clients}", https.name, listener.bind)
+        let spoken = https.spoken.as_ref().map_or(String::new(), |spoken| format!(", {spoken}"));
+        format!(
+            "listener {}: https://{} for {host}, {certificates}{spoken}{clients}",
+            https.name, listener.bind
+        )
     };
     in_the_clear.chain(listener.https.iter().map(line)).collect()
 }

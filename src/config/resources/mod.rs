@@ -22,6 +22,7 @@ pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod settings;
 pub(crate) mod target;
+pub(crate) mod tlsoptions;
 pub(crate) mod trafficpolicy;
 
 pub(crate) use meta::{Meta, Reference};

@@ -22,7 +22,7 @@ use summary::Report;
 
 /// What is measured, in this order in each round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+enum Measure {
     /// Handshakes of clients that have never come.
     Full,
     /// Handshakes of clients that come again.
@@ -34,7 +34,7 @@ pub(super) enum Measure {
 const MEASURES: [Measure; 3] = [Measure::Full, Measure::Resumed, Measure::Bulk];
 
 impl Measure {
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Measure::Full => "full handshakes",
             Measure::Resumed => "resumed handshakes",
@@ -45,14 +45,14 @@ impl Measure {
 
 /// What a turn brought.
 #[derive(Clone, Debug)]
-pub(super) struct Turn {
-    pub(super) label: String,
-    pub(super) measure: Measure,
-    pub(super) round: usize,
-    pub(super) place: usize,
-    pub(super) brought: Brought,
+struct Turn {
+    label: String,
+    measure: Measure,
+    round: usize,
+    place: usize,
+    brought: Brought,
     /// CPU time of the gateway meanwhile.
-    pub(super) cpu: Cpu,
+    cpu: Cpu,
 }
 
 struct Asked {
