@@ -69,6 +69,7 @@ pub struct ClientCheck {
     /// Who has no valid certificate is refused; else a certificate is asked for and nothing depends on it.
     pub is_demanded: bool,
     verifier: Arc<dyn ClientCertVerifier>,
+    id: TlsId,
 }
 
 impl ClientCheck {
@@ -81,7 +82,10 @@ impl ClientCheck {
             true => strict,
             false => Arc::new(Lenient(strict)),
         };
-        Ok(ClientCheck { trust, is_demanded, verifier })
+        let mut id = digest::Context::new(&digest::SHA256);
+        id.update(&[u8::from(is_demanded)]);
+        id.update(trust.id());
+        Ok(ClientCheck { trust, is_demanded, verifier, id: finish(id) })
     }
 
     /// For the handshake.
@@ -90,11 +94,8 @@ impl ClientCheck {
     }
 
     /// Differs where something else is asked of clients.
-    pub fn id(&self) -> TlsId {
-        let mut id = digest::Context::new(&digest::SHA256);
-        id.update(&[u8::from(self.is_demanded)]);
-        id.update(self.trust.id());
-        finish(id)
+    pub fn id(&self) -> &TlsId {
+        &self.id
     }
 }
 

@@ -71,7 +71,7 @@ fn fingerprint(listener: &HttpsListener) -> digest::Digest {
         certificate.certified().cert.iter().for_each(|der| context.update(der));
     }
     if let Some(clients) = &listener.clients {
-        context.update(&clients.id());
+        context.update(clients.id());
     }
     if let Some(spoken) = &listener.spoken {
         context.update(spoken.id());
@@ -140,7 +140,7 @@ pub(super) fn routes<'a>(stream: &Stream, listener: &'a Listener, host: &[u8]) -
     let own = place.and_then(|place| listener.https.get(place)).ok_or(Fault::Misdirected)?;
     // Also who came in when nobody was asked, or asked for another authority's: what is demanded holds at once.
     if let Some(clients) = own.clients.as_ref().filter(|clients| clients.is_demanded)
-        && tls.checked() != Some(&clients.id())
+        && tls.checked() != Some(clients.id())
     {
         return Err(Fault::Uncertified);
     }
@@ -176,7 +176,7 @@ pub(super) async fn welcome(
     let choose = |name: Option<&str>| {
         let https = snapshot.listeners.get(listener)?;
         let place = https.https_for(name.unwrap_or_default().as_bytes())?;
-        checked = https.https.get(place)?.clients.as_ref().map(|clients| clients.id());
+        checked = https.https.get(place)?.clients.as_ref().map(|clients| *clients.id());
         configs.get(place).cloned()
     };
     let done = shake_hands(socket, deadline, choose).await;
