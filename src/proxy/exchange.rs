@@ -8,7 +8,8 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::mirror::Copies;
 use super::reply::{Manner, Own};
-use super::worker::{Serving, Worker};
+use super::serving::Serving;
+use super::worker::Worker;
 use super::{admission, credit, filters, handshake, judge, plain, policy, relay, reply};
 use crate::access::{Digest, Identity, Models};
 use crate::config::{Backend, BackendChoice, BackendKind, Credential, Rule, Settings, Timeouts};
@@ -121,16 +122,15 @@ async fn serve<'s>(
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
-    if worker.is_busy(snapshot.settings.limits.in_flight_per_worker) {
-        return Err(Fault::Busy);
-    }
-
     // 3: the route; a browser that asks what it may ask is told so, for it does not say yet who calls.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
     let routes = handshake::routes(&client.socket, listener, host_of(head, &message.bytes))?;
     let rule = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule.number;
+    if worker.gives_up(serving, rule.priority) {
+        return Err(Fault::Busy);
+    }
     let chosen = choose(worker, rule);
     let share = chosen.as_ref().map_or(&rule.filters, |(_, edits)| edits);
     let manner = manner(worker, head, message, timeouts);
@@ -170,7 +170,7 @@ async fn serve<'s>(
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
-    let mut ask = read_ask(client, message, head, format, &snapshot.settings).await?;
+    let mut ask = read_ask(client, message, head, format, entry).await?;
     let copies = Copies::whole(serving, (rule, edits), client, (head, message), &known.identity, entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
@@ -266,7 +266,7 @@ async fn serve_count(
 ) -> Result<Then, Fault> {
     let (worker, serving) = (entry.worker.clone(), entry.serving.clone());
     let (format, settings) = (Format::AnthropicCountTokens, &serving.in_force.snapshot.settings);
-    let mut ask = read_ask(client, message, head, format, settings).await?;
+    let mut ask = read_ask(client, message, head, format, entry).await?;
     policy::apply(rule, format, message, &mut ask, b"", entry)?;
     let named = named_model(&ask, message, b"")?;
     entry.record.bytes_in = message.received;
@@ -459,19 +459,19 @@ async fn read_ask(
     message: &mut Message,
     head: &RequestHead,
     format: Format,
-    settings: &Settings,
+    entry: &mut Entry,
 ) -> Result<Ask, Fault> {
-    let Settings { requests, timeouts, .. } = settings;
+    let serving = entry.serving.clone();
+    let Settings { requests, timeouts, .. } = &serving.in_force.snapshot.settings;
+    let (most, held) = (requests.body_bytes, &mut entry.held);
     let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
     if format.is_lookup() {
         return no_body(message);
     }
     let inspector = Inspector::new(format);
     match Decoder::new(&codings) {
-        None => client.body(message, head, inspector, requests.body_bytes, timeouts).await,
-        Some(it) => {
-            Box::pin(client.coded_body(message, head, it, inspector, requests.body_bytes, timeouts)).await
-        }
+        None => client.body(message, head, inspector, (most, held), timeouts).await,
+        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, (most, held), timeouts)).await,
     }
 }
 

@@ -59,8 +59,10 @@ pub(super) enum Fault {
     MissingKey(Arc<str>, KeyPart),
     /// An operator has blocked the request's account with the limit of that name.
     Blocked(Arc<str>),
-    /// The worker has as many requests under way as it may.
+    /// The worker has as many requests under way as it may, or more to do than it can.
     Busy,
+    /// The worker holds as many bytes of bodies and answers as it may.
+    Crowded,
     /// A budget has room, but it could not be written down that it is spent.
     Ungranted,
     // --- the provider's part ---
@@ -111,9 +113,8 @@ impl Fault {
             Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
-            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => {
-                503
-            }
+            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) => 503,
+            Fault::Ungranted | Fault::Busy | Fault::Crowded => 503,
             Fault::ProviderSlow | Fault::JudgedLate => 504,
         })
     }
@@ -190,7 +191,8 @@ impl Fault {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
             }
             Fault::Blocked(limit) => format!("an operator has blocked this caller (limit {limit})").into(),
-            Fault::Busy => "as many requests are under way as this host takes; retry soon".into(),
+            Fault::Busy => "this host has as much to do as it takes; retry soon".into(),
+            Fault::Crowded => "this host holds as many bytes of requests and answers as it may; retry soon".into(),
             Fault::Ungranted => "the budget of this caller could not be written down in time".into(),
             Fault::NoBackend => "the route has no valid backend".into(),
             Fault::Unresolved => "the provider's name does not resolve".into(),
@@ -245,7 +247,7 @@ impl Fault {
             Fault::NoRoute | Fault::Misdirected | Fault::Uncertified => Outcome::NoRoute,
             Fault::Denied(_) => Outcome::Denied,
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
-            Fault::Blocked(_) | Fault::Busy => Outcome::Refused,
+            Fault::Blocked(_) | Fault::Busy | Fault::Crowded => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
             Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) => Outcome::UpstreamFailed,
             Fault::Broken | Fault::ProviderMalformed(_) => Outcome::UpstreamFailed,

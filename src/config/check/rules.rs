@@ -10,6 +10,7 @@ use crate::config::settings::Settings;
 use crate::config::snapshot::{Backend, BackendChoice, BackendKind, Retry, Rule, RuleTimeouts};
 use crate::route::filters::{Filters, Mirror, PathRewrite, Redirect, Rewrite};
 use crate::route::matches::PathMatch;
+use crate::route::priority::Priority;
 use crate::route::weighted::Weighted;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,7 @@ pub(super) fn compile(
         policy: in_force.ai.map(|ai| ai.policy),
         access: in_force.access.map(|access| access.policy),
         strict: strict(world, route),
+        priority: priority(world, route),
         retry: rule.retry.as_ref().map(retry),
     }
 }
@@ -84,6 +86,16 @@ fn strict(world: &World<'_>, route: &Meta) -> bool {
         }
         _ => false,
     }
+}
+
+/// `tollgate.dev/priority`: how much the requests of a route matter.
+fn priority(world: &World<'_>, route: &Meta) -> Priority {
+    let Some(text) = &route.priority else { return Priority::default() };
+    Priority::of_name(&text.value).unwrap_or_else(|| {
+        let message = "\"tollgate.dev/priority\" must be sheddable, standard or critical";
+        world.faults.fault(text.at, message);
+        Priority::default()
+    })
 }
 
 /// What a retry leaves open is implementation-specific (Gateway API, HTTPRouteRetry): one more attempt, the least time of
