@@ -17,6 +17,7 @@
 //! assert!(faults.to_string().starts_with("gateway.yaml:1:7: the kind \"Gatewey\""));
 //! ```
 
+mod backendtls;
 mod certificate;
 mod check;
 mod conditions;
@@ -26,6 +27,8 @@ mod reader;
 mod resources;
 mod settings;
 mod snapshot;
+mod spoken;
+mod trust;
 mod values;
 mod yaml;
 
@@ -34,6 +37,7 @@ mod tests;
 
 pub use crate::base::Secret;
 pub use crate::llm::auth::Fetched;
+pub use backendtls::{BackendTls, Name, Names};
 pub use certificate::Certificate;
 pub use check::Overrides;
 pub use conditions::{
@@ -51,6 +55,8 @@ pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,
     JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
+pub use spoken::Spoken;
+pub use trust::{ClientCheck, TlsId, Trust};
 
 use diagnostic::Faults;
 use resources::Resources;

@@ -102,7 +102,8 @@ async fn settled(
         Ok(then) => then,
         Err(fault) => {
             let standings = entry.standings();
-            let manner = manner(worker, head, message, timeouts);
+            let mut manner = manner(worker, head, message, timeouts);
+            manner.keep_alive &= !fault.ends_connection();
             reply::fault(client, &mut entry, &fault, known.format, &standings, &manner).await
         }
     }

@@ -31,6 +31,8 @@ pub(super) enum Fault {
     NoRoute,
     /// The host belongs to another HTTPS listener than the connection does.
     Misdirected,
+    /// The connection was opened when other certificates were demanded of clients, or none.
+    Uncertified,
     /// The caller is not let in.
     Denied(Refusal),
     /// The endpoint takes another method, or is known and not served.
@@ -94,7 +96,7 @@ impl Fault {
             Fault::ClientGone | Fault::Cut | Fault::CutSlow => return None,
             Fault::Path(_) | Fault::BadRequest { .. } => 400,
             Fault::NoRoute => 404,
-            Fault::Misdirected => 421,
+            Fault::Misdirected | Fault::Uncertified => 421,
             Fault::Denied(refusal) => refusal.status(),
             Fault::Endpoint(Mismatch::Method { .. }) => 405,
             Fault::Endpoint(Mismatch::NoSse) => 400,
@@ -115,6 +117,11 @@ impl Fault {
             Fault::Ungranted | Fault::Busy | Fault::Crowded => 503,
             Fault::ProviderSlow | Fault::JudgedLate => 504,
         })
+    }
+
+    /// Whether nothing more can be had on this connection, whatever is asked.
+    pub(super) fn ends_connection(&self) -> bool {
+        matches!(self, Fault::Uncertified)
     }
 
     /// The kind of error, in the words of the client's format.
@@ -139,6 +146,9 @@ impl Fault {
             Fault::NoRoute => "no route matches this host, path and method".into(),
             Fault::Misdirected => {
                 "this host is served under another TLS name; open a connection of its own for it".into()
+            }
+            Fault::Uncertified => {
+                "the certificate that clients have to show has changed; open another connection".into()
             }
             Fault::Denied(refusal) => refusal.message(),
             Fault::Endpoint(Mismatch::Method { allow, .. }) => {
@@ -235,7 +245,7 @@ impl Fault {
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow | Fault::JudgedLate => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::Rejected(_) | Fault::Unaskable | Fault::Unjudged(_) => Outcome::Rejected,
-            Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
+            Fault::NoRoute | Fault::Misdirected | Fault::Uncertified => Outcome::NoRoute,
             Fault::Denied(_) => Outcome::Denied,
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
             Fault::Blocked(_) | Fault::Busy | Fault::Crowded => Outcome::Refused,

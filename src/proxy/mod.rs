@@ -2,7 +2,7 @@
 //!
 //! Read [`exchange`] first: it is one request, told in order. Around it: [`client`] reads requests, `attempts`
 //! chooses who is asked, and asks again, `call` writes to them and waits for an answer's head over a connection from `upstream` (a `stream`, perhaps of
-//! [`tls`], as those of clients are after their [`handshake`]),
+//! [`tls`], as those of clients are after their [`handshake`]; [`verify`] says whose certificates are believed),
 //! `relay` brings the answer back, `plain` does both for hosts that are no providers, `reply` holds the answers
 //! that we make ourselves, `filters` those that a route asks for, `mirror` sends copies, `caller` who asks, `admission` who may, `fault` what
 //! can go wrong, `policy` what operators make of requests and answers, `judge` whom guards ask about them, `pricing` what they cost, and `entry` the books: whatever
@@ -36,6 +36,7 @@ mod serving;
 mod stream;
 pub mod tls;
 mod upstream;
+pub mod verify;
 mod worker;
 
 pub(crate) use credit::spend;

@@ -1,9 +1,10 @@
 //! A configuration as a worker serves it, with what is known of its backends.
 
 use super::handshake::TlsServer;
+use super::tls::TlsClient;
 use super::upstream::Pool;
 use crate::access::jwt::{KeyRing, Keys};
-use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource};
+use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource, Target};
 use crate::llm::auth::aws::Signer;
 use crate::mail::InForce;
 use crate::route::Priority;
@@ -33,15 +34,19 @@ pub(super) struct Serving {
 
 impl Serving {
     /// What is known of targets and backends that were served `before` stays known.
-    pub(super) fn of(in_force: Arc<InForce>, before: Option<&Serving>, tls: &TlsServer) -> Serving {
-        let pool_for = |target| {
+    pub(super) fn of(
+        in_force: Arc<InForce>,
+        before: Option<&Serving>,
+        (tls, tls_server): (&TlsClient, &TlsServer),
+    ) -> Serving {
+        let pool_for = |target: &Target| {
             let known = before.and_then(|before| before.pools.iter().find(|pool| pool.target() == target));
-            known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
+            known.cloned().unwrap_or_else(|| Pool::new(target.clone(), tls.to(target)))
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
         let health = in_force.snapshot.backends.iter().map(|backend| health_of(backend, before)).collect();
         let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
-        let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
+        let https = in_force.snapshot.listeners.iter().map(|listener| tls_server.of_port(listener)).collect();
         let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
         let keys = in_force.snapshot.jwks.iter().map(|source| keys_of(source, before)).collect();
         let mut key_ring = KeyRing::new(keys, in_force.key_wishes.clone());

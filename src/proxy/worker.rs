@@ -6,6 +6,7 @@ use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
 use super::passwords::Guesses;
 use super::serving::Serving;
+use super::tls::TlsClient;
 use crate::base::Moment;
 use crate::config::Fetched;
 use crate::limit::Book;
@@ -14,7 +15,6 @@ use crate::mail::{Board, Desk, Sheet, ToWorker};
 use crate::route::{Pressure, Priority};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
-use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -49,8 +49,8 @@ pub struct WorkerSeed {
     pub mail: MailReceiver<ToWorker>,
     /// Its own socket for each listener of the configuration, in that order.
     pub sockets: Vec<socket2::Socket>,
-    /// How providers are verified.
-    pub tls: Arc<ClientConfig>,
+    /// How TLS is spoken to backends.
+    pub tls: TlsClient,
     /// What clients of HTTPS listeners meet.
     pub tls_server: TlsServer,
 }
@@ -59,7 +59,7 @@ pub struct WorkerSeed {
 pub(super) struct Worker {
     pub(super) ring: Rc<Ring>,
     pub(super) desk: Arc<Desk>,
-    pub(super) tls: Arc<ClientConfig>,
+    tls: TlsClient,
     tls_server: TlsServer,
     pub(super) board: Arc<Board>,
     pub(super) latencies: RefCell<Latencies>,
@@ -97,7 +97,7 @@ pub(super) struct Worker {
 /// The life of a worker, to be run by [`executor::start`]: serves until it is told to stop.
 pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     let WorkerSeed { desk, board, mail, sockets, tls, tls_server } = seed;
-    let serving = Serving::of(board.in_force(), None, &tls_server);
+    let serving = Serving::of(board.in_force(), None, (&tls, &tls_server));
     let hold = serving.in_force.snapshot.settings.limits.hold;
     let worker = Rc::new(Worker {
         random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
@@ -379,7 +379,7 @@ impl Worker {
         self.ready.take();
         let Some(in_force) = self.board.proposed() else { return };
         let generation = in_force.generation;
-        let next = Serving::of(in_force, Some(&self.serving()), &self.tls_server);
+        let next = Serving::of(in_force, Some(&self.serving()), (&self.tls, &self.tls_server));
         self.ready.replace(Some(next));
         self.desk.set_ready(generation);
     }
@@ -390,7 +390,8 @@ impl Worker {
         let (in_force, before) = (self.board.in_force(), self.serving());
         if in_force.generation != before.in_force.generation {
             let ready = self.ready.take().filter(|next| next.in_force.generation == in_force.generation);
-            let next = ready.unwrap_or_else(|| Serving::of(in_force, Some(&before), &self.tls_server));
+            let next =
+                ready.unwrap_or_else(|| Serving::of(in_force, Some(&before), (&self.tls, &self.tls_server)));
             let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
             let closed: u32 = gone.map(|pool| pool.retire()).sum();
             self.idle_upstreams.set(self.idle_upstreams.get() - closed);

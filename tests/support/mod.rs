@@ -277,7 +277,7 @@ pub struct Client {
     pub stream: TcpStream,
     buf: Vec<u8>,
     /// What is said goes through it, if it is there: see [`Client::secure`].
-    tls: Option<Box<secure::Session>>,
+    pub tls: Option<Box<secure::Session>>,
 }
 
 /// An answer, its framing taken off.
