@@ -7,11 +7,19 @@ use super::watch::Seen;
 use super::{EXIT_UNUSABLE, VERSION, files};
 use crate::config::Snapshot;
 use crate::coordinator::Watch;
-use crate::runtime::{cores, probe};
+use crate::runtime::{cores, inherit, notify, probe};
 use std::process::ExitCode;
 
 /// Runs a gateway; what is in force goes to standard error, access records to standard output.
 pub fn run(options: &Options) -> ExitCode {
+    // First of all: their descriptors must not be taken for something else.
+    let inherited = match inherit::from_systemd() {
+        Ok(inherited) => inherited,
+        Err(fault) => {
+            tell(format_args!("tollgate: {fault}"));
+            return ExitCode::from(EXIT_UNUSABLE);
+        }
+    };
     let snapshot = match files::load(options) {
         Ok(snapshot) => snapshot,
         Err(faults) => {
@@ -32,7 +40,8 @@ pub fn run(options: &Options) -> ExitCode {
         files::load(&again)
     };
     let watch: Option<Watch> = options.watch.then(|| Box::new(move || seen.has_changed()) as Watch);
-    let life = Life { reload: Some(Box::new(reload)), watch, signals: true };
+    let takeover = options.takeover.clone();
+    let life = Life { reload: Some(Box::new(reload)), watch, signals: true, inherited, takeover };
     let gateway = match Gateway::start(snapshot, life) {
         Ok(gateway) => gateway,
         Err(error) => {
@@ -41,6 +50,7 @@ pub fn run(options: &Options) -> ExitCode {
         }
     };
     tell(serves(&gateway));
+    notify::notify_as_main("READY=1");
     match gateway.join() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -63,8 +73,9 @@ fn serves(gateway: &Gateway) -> String {
                 &format!("listener {} got the port of {}://{address}\n", listener.name, listener.scheme());
         }
     }
-    if let Some(admin) = gateway.admin_address {
-        text += &format!("admin http://{admin}: /healthz /readyz /metrics /state /accounts\n");
+    let admin = gateway.admin_address.map(|address| format!("http://{address}"));
+    if let Some(admin) = admin.or_else(|| snapshot.settings.admin.address.as_ref().map(ToString::to_string)) {
+        text += &format!("admin {admin}: /healthz /readyz /metrics /state /accounts\n");
     }
     text.truncate(text.trim_end().len());
     text

@@ -37,6 +37,8 @@ pub enum ToWorker {
     Keys,
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
+    /// The gate has opened or closed: take new connections, or leave them where they wait.
+    Gate,
     /// Take no new connections; end each connection after the exchange it is in.
     Drain,
     /// End now.
@@ -45,13 +47,14 @@ pub enum ToWorker {
 
 impl ToWorker {
     /// All kinds.
-    pub const ALL: [ToWorker; 8] = [
+    pub const ALL: [ToWorker; 9] = [
         ToWorker::Prepare,
         ToWorker::Adopt,
         ToWorker::Resolved,
         ToWorker::Keyring,
         ToWorker::Keys,
         ToWorker::Granted,
+        ToWorker::Gate,
         ToWorker::Drain,
         ToWorker::Stop,
     ];

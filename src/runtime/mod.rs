@@ -12,14 +12,18 @@ pub mod cores;
 mod driver;
 pub mod executor;
 mod gather;
+pub mod inherit;
 mod listener;
 mod mailbox;
+pub mod notify;
 mod outgoing;
+pub mod passing;
 pub mod probe;
 mod ring;
 mod sleep;
 mod slots;
 mod socket;
+pub mod unix_listener;
 mod wheel;
 
 pub use gather::{Gather, PIECES_MAX};
