@@ -170,6 +170,7 @@ fn a_box_that_nobody_opens_holds_one_of_a_kind_and_loses_none() {
         watch: Some(Box::new(move || watched.swap(false, Ordering::AcqRel))),
         signals: Signals::listen(false).expect("none"),
         offer: None,
+        successor: None,
     };
     let coordinator = Coordinator::start(seed, helpers).expect("it starts");
 

@@ -144,7 +144,11 @@ impl Load {
                     }
                 },
             };
-            client.post("/openai", "", &with(&chat("gpt-5", manner == Manner::Streams), r#""max_tokens":20"#));
+            client.post(
+                "/openai",
+                "",
+                &with(&chat("gpt-5", manner == Manner::Streams), r#""max_tokens":20"#),
+            );
             let answer = client.try_answer().unwrap_or_default();
             let is_whole = match manner {
                 Manner::Streams => answer.events().last().is_some_and(|last| last == "[DONE]"),
@@ -221,8 +225,9 @@ fn an_upgrade_under_load_refuses_no_connection_fails_no_request_and_counts_every
         assert_eq!(load.refused.load(Ordering::Acquire), 0, "requests refused");
         let (tokens, asked) = (host.reported() as i64, load.admitted() as i64);
         let is_settled = |process: &mut Process| {
-            let found = [("/day", tokens), ("/asked", asked), ("/slots", 0)]
-                .map(|(rule, wanted)| (rule, spent(process, rule, if rule == "/slots" { 1000 } else { AMPLE }), wanted));
+            let found = [("/day", tokens), ("/asked", asked), ("/slots", 0)].map(|(rule, wanted)| {
+                (rule, spent(process, rule, if rule == "/slots" { 1000 } else { AMPLE }), wanted)
+            });
             (found.iter().all(|(_, spent, wanted)| spent == wanted), found)
         };
         let patience = std::time::Instant::now() + Duration::from_secs(10);
@@ -293,8 +298,7 @@ fn a_stream_of_the_old_process_that_a_limit_may_cut_is_covered_by_the_new_one_an
         ..script()
     };
     for (budget, is_whole) in [(1_000_000, true), (2_000, false)] {
-        let limit =
-            format!("{{name: cut, unit: tokens, budget: {budget}, window: day, onExhausted: cut}}");
+        let limit = format!("{{name: cut, unit: tokens, budget: {budget}, window: day, onExhausted: cut}}");
         let host = Host::new("upgrade-cut", long.clone(), &[&limit], true);
         let (before, address) = host.start(false);
         let mut client = Client::connect(address);
@@ -303,8 +307,13 @@ fn a_stream_of_the_old_process_that_a_limit_may_cut_is_covered_by_the_new_one_an
         let (mut after, _) = host.start(true);
         let answer = client.answer();
         let text = answer.text();
-                assert!(answer.complete && text.contains("[DONE]"), "{budget}");
-        assert_eq!(text.contains("\"finish_reason\":\"length\""), !is_whole, "{budget}: {} bytes", text.len());
+        assert!(answer.complete && text.contains("[DONE]"), "{budget}");
+        assert_eq!(
+            text.contains("\"finish_reason\":\"length\""),
+            !is_whole,
+            "{budget}: {} bytes",
+            text.len()
+        );
         assert_eq!(before.end().code, Some(0));
         after.says("has ended all it had under way");
         let used = spent(&mut after, "/cut", budget);
@@ -332,7 +341,9 @@ fn nobody_takes_over_who_is_not_ready_and_the_old_process_goes_on() {
         for says in 0..3 {
             let stream = UnixStream::connect(host.socket()).expect("it offers its place");
             let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
-            (&stream).write_all(b"{\"Hello\":{\"version\":\"0\",\"pid\":1,\"store\":null}}\n").expect("heard");
+            (&stream)
+                .write_all(b"{\"Hello\":{\"version\":\"0\",\"pid\":1,\"store\":null}}\n")
+                .expect("heard");
             assert!(lines.next().expect("a line").expect("text").starts_with("{\"Sockets\""));
             assert!(lines.next().expect("a line").expect("text").contains("\"last\":true"));
             if says > 0 {
@@ -383,6 +394,7 @@ fn the_end_of_a_process_under_load_fails_no_request() {
 fn there_is_nobody_to_take_over() {
     let host = Host::new("upgrade-none", script(), &[AMPLE_LIMITS[0]], false);
     let arguments = host.arguments(true);
-    let Ended { code, stderr, .. } = ended(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+    let Ended { code, stderr, .. } =
+        ended(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
     assert!(code == Some(2) && stderr.contains("start without --takeover"), "{stderr}");
 }

@@ -85,7 +85,8 @@ options of run:
 options of check:
   -o table|yaml|json  the conditions of every resource, as a cluster would have them in its status
 
-signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration again
+signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration again;
+         SIGUSR2 has the program at this one's path take over (upgrade.socket in Settings)
 
 exit codes: 0 well; 1 failed while running; 2 the configuration or this machine cannot be used";
 

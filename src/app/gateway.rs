@@ -3,13 +3,14 @@
 use super::openings::{self, AdminSocket, Opened};
 use crate::admin::{self, AdminServer};
 use crate::config::{JwksOrigin, Limits, Roots, Secret, Settings, Snapshot};
-use crate::coordinator::{Coordinator, Offer, Prepared, Reload, Seed, Signals, Takeover, Watch};
+use crate::coordinator::{Coordinator, Offer, Prepared, Reload, Seed, Signals, Successor, Takeover, Watch};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::handshake::TlsServer;
 use crate::proxy::{self, WorkerSeed, tls};
 use crate::runtime::executor::{self, WorkerThread};
 use crate::runtime::inherit::Inherited;
+use crate::runtime::privileges::{self, Owner};
 use crate::runtime::{MailReceiver, MailSender, RingConfig, clock, cores, mailbox, probe};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -46,6 +47,10 @@ pub struct Life {
     pub inherited: Vec<Inherited>,
     /// Where to ask the process that this one is to replace.
     pub takeover: Option<PathBuf>,
+    /// What SIGUSR2 does.
+    pub successor: Option<Successor>,
+    /// Who the process becomes when its sockets are open.
+    pub owner: Option<Owner>,
 }
 
 /// How long clients of the admin endpoint are served on when another process takes it over.
@@ -70,12 +75,17 @@ impl Gateway {
         let tls_server = TlsServer::new().map_err(|error| error.to_string())?;
         let admin_token = snapshot.settings.admin.token.clone();
         let upgrade = snapshot.settings.upgrade.socket.clone();
-        let takeover = life.takeover.as_deref().map(|path| {
-            Takeover::ask(path, super::VERSION, snapshot.settings.limits.store.as_deref())
-        });
+        let takeover = life
+            .takeover
+            .as_deref()
+            .map(|path| Takeover::ask(path, super::VERSION, snapshot.settings.limits.store.as_deref()));
         let mut takeover = takeover.transpose()?;
         let Opened { addresses, mut by_worker, offered, admin: admin_socket } =
             openings::open(&snapshot, life.inherited, takeover.as_mut(), cores.len())?;
+        if let Some(owner) = life.owner {
+            admin_socket.iter().try_for_each(|opened| opened.give_to(owner))?;
+            privileges::become_owner(owner)?; // before there are files and threads
+        }
 
         let queue = snapshot.settings.records.queue as usize;
         let desks: Vec<Arc<Desk>> = (0..cores.len()).map(|n| Desk::new(n as u16, queue)).collect();
@@ -109,7 +119,14 @@ impl Gateway {
         });
         let offer = offer.transpose()?;
         let pulses = workers.iter().map(WorkerThread::pulse).collect();
-        let seed = Seed { pulses, reload: life.reload, watch: life.watch, signals, offer };
+        let seed = Seed {
+            pulses,
+            reload: life.reload,
+            watch: life.watch,
+            signals,
+            offer,
+            successor: life.successor,
+        };
         let coordinator = Coordinator::start(seed, helpers)?;
         board.health.set_ready();
         let server = admin_socket.map(|opened| start_admin(opened, &board, admin_token)).transpose()?;
@@ -193,7 +210,11 @@ fn mailboxes(workers: usize) -> Result<Mailboxes, String> {
 type Admin = Arc<Mutex<Option<AdminServer>>>;
 
 /// Starts the admin endpoint on a socket that is another process's too, or may become so.
-fn start_admin(opened: AdminSocket, board: &Arc<Board>, token: Option<Arc<Secret>>) -> Result<AdminServer, String> {
+fn start_admin(
+    opened: AdminSocket,
+    board: &Arc<Board>,
+    token: Option<Arc<Secret>>,
+) -> Result<AdminServer, String> {
     let AdminSocket { socket, shared, address } = opened;
     let started = admin::serve(socket, shared, board.clone(), clock::moment, super::VERSION, token);
     started.map_err(|error| format!("the admin endpoint at {address}: {error}"))
@@ -222,7 +243,13 @@ fn offer(
             (false, None) => {}
         }
     };
-    Ok(Offer { path: path.into(), replaces, sockets: Arc::new(Mutex::new(offered)), admin: for_other, hush: Box::new(hush) })
+    Ok(Offer {
+        path: path.into(),
+        replaces,
+        sockets: Arc::new(Mutex::new(offered)),
+        admin: for_other,
+        hush: Box::new(hush),
+    })
 }
 
 /// The certificates that providers are verified against.

@@ -3,6 +3,7 @@
 use crate::config::{AdminAddress, Listener, Snapshot};
 use crate::coordinator::Takeover;
 use crate::runtime::inherit::{self, Inherited, Place};
+use crate::runtime::privileges::Owner;
 use crate::runtime::{bind, clock, unix_listener};
 use socket2::Socket;
 use std::io;
@@ -34,6 +35,17 @@ pub(super) struct AdminSocket {
 }
 
 impl AdminSocket {
+    /// Lets whom the process becomes connect to it, if it is a Unix socket that was opened here.
+    pub(super) fn give_to(&self, owner: Owner) -> Result<(), String> {
+        match &self.address {
+            AdminAddress::Unix(path) if !self.shared => {
+                std::os::unix::fs::chown(path, Some(owner.user), Some(owner.group))
+                    .map_err(|error| format!("process.user: {path}: {error}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A second descriptor of it.
     pub(super) fn second(&self) -> io::Result<AdminSocket> {
         let (socket, address) = (inherit::second(&self.socket)?, self.address.clone());
@@ -63,7 +75,9 @@ pub(super) fn open(
         admin: None,
     };
     for (place, listener) in snapshot.listeners.iter().enumerate() {
-        let refused = |error: io::Error| format!("listener {} cannot open {}: {}", listener.name, listener.bind, why(&error));
+        let refused = |error: io::Error| {
+            format!("listener {} cannot open {}: {}", listener.name, listener.bind, why(&error))
+        };
         // What is passed on is what systemd opened, if it did: all of its queues are here.
         let mut sockets = taken(&mut passed, |it| is_for(it, listener));
         sockets.extend(taken(&mut inherited, |it| is_for(it, listener)));
@@ -103,9 +117,11 @@ fn taken(from: &mut Vec<Inherited>, is_it: impl Fn(&Inherited) -> bool) -> Vec<S
 /// Whether a socket is a listener's: by its address, or by its name where the configuration leaves the port open.
 fn is_for(inherited: &Inherited, listener: &Listener) -> bool {
     let is_named = || {
-        listener.name.split('+').chain([&*listener.name]).any(|name| {
-            name == inherited.name || name.rsplit('/').next() == Some(&*inherited.name)
-        })
+        listener
+            .name
+            .split('+')
+            .chain([&*listener.name])
+            .any(|name| name == inherited.name || name.rsplit('/').next() == Some(&*inherited.name))
     };
     match inherited.place {
         Place::Tcp(address) if listener.bind.port() == 0 => is_named() && address.ip() == listener.bind.ip(),

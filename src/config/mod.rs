@@ -42,8 +42,8 @@ pub use conditions::{
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use resources::limitpolicy::control::{key_of, other_measure};
 pub use settings::{
-    Admin, AdminAddress, Connections, Limits, Prices, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls,
-    UnknownModel, Upgrade, Upstream, Workers,
+    Admin, AdminAddress, Connections, Limits, Prices, Process, Records, RecordsTo, Requests, Ring, Roots,
+    Settings, Timeouts, Tls, UnknownModel, Upgrade, Upstream, Workers,
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,

@@ -32,6 +32,8 @@ pub struct Settings {
     pub prices: Prices,
     /// How another process takes this one's place.
     pub upgrade: Upgrade,
+    /// Rights of the process.
+    pub process: Process,
 }
 
 /// `workers`.
@@ -160,6 +162,17 @@ impl std::fmt::Display for AdminAddress {
 pub struct Upgrade {
     /// The path of the Unix socket at which a process may ask to take this one's place; `None` lets none.
     pub socket: Option<String>,
+}
+
+/// `process`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// The user that it becomes when its sockets are open; `None` stays who it is.
+    pub user: Option<String>,
+    /// Its group then; `None` is that of the user.
+    pub group: Option<String>,
+    /// Whether a crash may leave a dump of memory, with every key in it.
+    pub core_dumps: bool,
 }
 
 /// `records`.

@@ -38,10 +38,10 @@ use journal::Journal;
 use keeper::Keeper;
 use resolve::Resolver;
 use rustls::ClientConfig;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use std::io::{self, Write};
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -69,7 +69,12 @@ pub struct Seed {
     pub signals: Signals,
     /// What is handed over to a process that takes this one's place; `None` where none may.
     pub offer: Option<Offer>,
+    /// What SIGUSR2 does: starts a process that asks for the offer.
+    pub successor: Option<Successor>,
 }
+
+/// Starts a process that takes this one's place; the error is for the operator.
+pub type Successor = Box<dyn FnMut() -> Result<(), String> + Send>;
 
 /// What must run before the first worker does: records can be written, addresses are known.
 pub struct Prepared {
@@ -154,6 +159,7 @@ struct Stop {
     /// A signal asked for the end since the last look. Two within one beat count once.
     signalled: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
+    upgrade: Arc<AtomicBool>,
     /// Another process has taken this one's place.
     replaced: AtomicBool,
 }
@@ -191,7 +197,8 @@ impl Coordinator {
         let mut offered = Offered::default();
         if let Some(offer) = seed.offer.take() {
             offered = offer.sockets.clone();
-            let (board, mail, orders) = (helpers.board.clone(), helpers.mail.clone(), helpers.keeper.orders());
+            let (board, mail, orders) =
+                (helpers.board.clone(), helpers.mail.clone(), helpers.keeper.orders());
             let inherits = helpers.inherits.clone();
             Offering { offer, board, mail, orders, stop: stop.clone(), inherits }.start()?;
         }
@@ -239,6 +246,12 @@ fn run(mut seed: Seed, mut helpers: Helpers, offered: &Offered) -> (Journal, Kee
             stop.notify(notify::notify_reloading);
             reload::reload(&mut seed, &helpers);
             stop.notify(|| notify::notify("READY=1"));
+        }
+        if stop.upgrade.swap(false, Ordering::AcqRel) {
+            let none = || Err("nobody may take over: set upgrade.socket in Settings and restart".to_owned());
+            if let Err(why) = seed.successor.as_mut().map_or_else(none, |start| start()) {
+                tell(&format!("SIGUSR2: {why}"));
+            }
         }
         helpers.resolver.tick(&helpers.board);
     }
@@ -305,7 +318,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens to SIGTERM, SIGINT and SIGHUP if `wanted`. What comes before there is a coordinator waits for it.
+    /// Listens to SIGTERM, SIGINT, SIGHUP and SIGUSR2 if `wanted`. What comes before there is a coordinator waits for it.
     ///
     /// # Errors
     /// When a handler cannot be installed.
@@ -316,6 +329,7 @@ impl Signals {
                 (SIGTERM, &signals.stop.signalled),
                 (SIGINT, &signals.stop.signalled),
                 (SIGHUP, &signals.stop.hangup),
+                (SIGUSR2, &signals.stop.upgrade),
             ];
             for (signal, flag) in flags {
                 signals.handlers.push(signal_hook::flag::register(signal, flag.clone())?);

@@ -36,6 +36,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// How long accepting pauses after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// Connections that are taken out of the kernel's queue before a listening socket closes: as many as it holds.
+const WAITING_MAX: usize = 4096;
+
 /// What a worker is started with. Everything in it is ready before the thread begins.
 pub struct WorkerSeed {
     /// What it hands out.
@@ -171,7 +174,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
         worker.desk.set_listening(true);
         take_all(&worker, &listener, index).await;
         if worker.is_draining() && worker.board.health.is_open() {
-            while let Some(socket) = listener.take_waiting() {
+            for socket in (0..WAITING_MAX).map_while(|_| listener.take_waiting()) {
                 take(&worker, socket, index);
             }
         }

@@ -93,7 +93,9 @@ pub fn from_systemd() -> Result<Vec<Inherited>, String> {
 
 /// How many descriptors are announced to the process `pid`.
 fn announced(pid: u32, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<usize>, String> {
-    let (Some(for_pid), Some(count)) = (variable("LISTEN_PID"), variable("LISTEN_FDS")) else { return Ok(None) };
+    let (Some(for_pid), Some(count)) = (variable("LISTEN_PID"), variable("LISTEN_FDS")) else {
+        return Ok(None);
+    };
     if for_pid != pid.to_string() {
         return Ok(None);
     }

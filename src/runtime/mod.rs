@@ -18,6 +18,7 @@ mod mailbox;
 pub mod notify;
 mod outgoing;
 pub mod passing;
+pub mod privileges;
 pub mod probe;
 mod ring;
 mod sleep;

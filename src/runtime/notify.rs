@@ -1,7 +1,7 @@
 //! What the service manager is told: the datagrams of sd_notify(3).
 
-use std::os::linux::net::SocketAddrExt;
 use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 

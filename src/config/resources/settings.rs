@@ -75,7 +75,8 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
         section(fields, "admin", |fields| {
             let address = fields.get("address");
             admin_token = fields.get("token").and_then(|field| field.word());
-            if let Some((field, address)) = address.and_then(|it| it.parsed(admin_address).map(|to| (it, to))) {
+            if let Some((field, address)) = address.and_then(|it| it.parsed(admin_address).map(|to| (it, to)))
+            {
                 settings.admin.address = address.value;
                 if admin_token.is_none() && settings.admin.is_exposed() {
                     field.fault_with_help(EXPOSED, EXPOSED_HELP);
@@ -104,6 +105,18 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
         section(fields, "prices", |fields| {
             if let Some(policy) = fields.get("unknownModel").and_then(|field| unknown_model(&field)) {
                 settings.prices.unknown_model = policy;
+            }
+        });
+        section(fields, "process", |fields| {
+            let process = &mut settings.process;
+            process.user = fields.get("user").and_then(|field| field.word()).map(|user| user.value);
+            let group = fields.get("group");
+            if let (Some(field), None) = (&group, &process.user) {
+                field.fault_with_help("is the group of a user that is not named", "add process.user");
+            }
+            process.group = group.and_then(|field| field.word()).map(|group| group.value);
+            if let Some(dumps) = fields.get("coreDumps").and_then(|field| field.boolean()) {
+                process.core_dumps = dumps;
             }
         });
         section(fields, "upgrade", |fields| {

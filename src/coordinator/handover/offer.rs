@@ -9,8 +9,8 @@ use crate::runtime::{MailSender, clock, unix_listener};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often it is looked whether somebody asks.
@@ -107,7 +107,8 @@ impl Offering {
             return Err("it did not say who it is".to_owned());
         };
         if self.inherits.load(Ordering::Acquire) {
-            let why = "the process that this one has replaced has exchanges under way; ask again when it has ended";
+            let why =
+                "the process that this one has replaced has exchanges under way; ask again when it has ended";
             let _ = link.send(&Message::Refused(why.to_owned()));
             return Err(why.to_owned());
         }

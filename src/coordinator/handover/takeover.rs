@@ -151,7 +151,9 @@ impl Heir {
                     self.change(&named, change);
                     Ok(())
                 }
-                Ok(Message::End) => return tell(&format!("process {} has ended all it had under way", self.pid)),
+                Ok(Message::End) => {
+                    return tell(&format!("process {} has ended all it had under way", self.pid));
+                }
                 Ok(_) => Err(io::Error::other("it spoke out of turn")),
                 Err(error) => Err(error),
             };

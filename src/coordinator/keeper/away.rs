@@ -131,7 +131,9 @@ impl Keeping {
         }
         if let Err(error) = outcome {
             away.link = None;
-            tell(&format!("the process that serves now does not answer ({error}): what is used here is not counted"));
+            tell(&format!(
+                "the process that serves now does not answer ({error}): what is used here is not counted"
+            ));
         }
         self.away = Some(away);
     }
@@ -171,10 +173,12 @@ impl Away {
         let told = self.accounts.entry(account.id()).or_insert_with(|| Told::of(0, now));
         let lent = match &mut self.link {
             None => Ok(false),
-            Some(link) => link.send(&Message::Ask(named(account), amount)).and_then(|()| match link.receive()? {
-                Message::Lent(lent) => Ok(lent),
-                _ => Err(io::Error::other("it spoke out of turn")),
-            }),
+            Some(link) => {
+                link.send(&Message::Ask(named(account), amount)).and_then(|()| match link.receive()? {
+                    Message::Lent(lent) => Ok(lent),
+                    _ => Err(io::Error::other("it spoke out of turn")),
+                })
+            }
         };
         if matches!(lent, Ok(true)) {
             account.borrow(amount);
