@@ -70,7 +70,7 @@ fn a_socket_of_systemd_is_served_by_all_workers_and_outlives_the_process() {
     let (stop, served, failed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let mut process = Process::start(&mut activated(second(), "whatever", &file));
     process.says("serves on 2 workers");
-    std::thread::scope(|scope| {
+    let process = std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Acquire) {
@@ -89,10 +89,11 @@ fn a_socket_of_systemd_is_served_by_all_workers_and_outlives_the_process() {
         // A restart: for a while there is no process, and nobody is refused.
         process.signal("TERM");
         assert_eq!(process.end().code, Some(0));
-        process = Process::start(&mut activated(second(), "whatever", &file));
+        let mut process = Process::start(&mut activated(second(), "whatever", &file));
         process.says("serves on 2 workers");
         goes_on();
         stop.store(true, Ordering::Release);
+        process
     });
     assert_eq!(failed.load(Ordering::Acquire), 0);
 
