@@ -135,10 +135,10 @@ fn sockets_that_fit_nothing_are_told() {
 #[test]
 fn the_service_manager_hears_of_readiness_reloads_upgrades_and_the_end() {
     let here = directory("notify");
-    let file = configuration(
-        &here,
-        &format!("{NO_ADMIN}{ANYWHERE}  upgrade: {{socket: {}}}\n", text(&here.join("up"))),
-    );
+    let (admin, up) = (here.join("admin"), here.join("up"));
+    let more =
+        format!("  admin: {{address: \"unix:{}\"}}\n  upgrade: {{socket: {}}}\n", text(&admin), text(&up));
+    let file = configuration(&here, &(more + ANYWHERE));
     let manager = UnixDatagram::bind(here.join("manager")).expect("a socket");
     manager.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     let hears = || {
@@ -161,9 +161,9 @@ fn the_service_manager_hears_of_readiness_reloads_upgrades_and_the_end() {
     let next = hears();
     assert!(next.starts_with("READY=1\nMAINPID=") && next != ready, "{next}");
     process.says("serves now");
-    let Ended { code, stderr, .. } = process.end();
-    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(process.code(), Some(0), "{}", process.stderr());
     assert!(is_served(address));
+    assert!(page(&admin, "/state").starts_with("HTTP/1.1 200"), "at the same socket");
     let pid = next.rsplit('=').next().expect("a number").to_owned();
     let kill =
         |signal: &str| Command::new("kill").args([signal, &pid]).status().expect("kill runs").success();
@@ -182,6 +182,15 @@ fn nobody_takes_over_by_a_signal_where_that_is_not_set_up() {
     assert!(is_served(address));
 }
 
+/// A page of the admin endpoint at this socket.
+fn page(socket: &Path, name: &str) -> String {
+    let mut stream = UnixStream::connect(socket).expect("it listens");
+    stream.write_all(format!("GET {name} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("heard");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
 #[test]
 fn the_admin_endpoint_is_on_a_unix_socket_for_its_user_alone() {
     let here = directory("admin-unix");
@@ -192,13 +201,7 @@ fn the_admin_endpoint_is_on_a_unix_socket_for_its_user_alone() {
     let (mut process, _) = Process::serve(&mut tollgate(&["run", text(&file)]));
     process.says(&format!("admin unix:{}", text(&path)));
     assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
-    let get = |page: &str| {
-        let mut stream = UnixStream::connect(&path).expect("it listens");
-        stream.write_all(format!("GET {page} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("heard");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
-    };
+    let get = |name: &str| page(&path, name);
     until("it is ready", || get("/readyz").starts_with("HTTP/1.1 200"));
     assert!(get("/metrics").contains("tollgate_"));
     let Ended { code, stderr, .. } = ended(&mut tollgate(&["run", text(&file)]));

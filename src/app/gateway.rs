@@ -230,7 +230,8 @@ fn offer(
 ) -> Result<Offer, String> {
     let second = |opened: &AdminSocket| opened.second().map_err(told("the admin endpoint"));
     let again = admin_socket.map(second).transpose()?;
-    let for_other = again.as_ref().map(second).transpose()?.map(|opened| opened.socket);
+    let for_other =
+        again.as_ref().map(second).transpose()?.map(|opened| (opened.address.to_string(), opened.socket));
     let (admin, board) = (admin.clone(), board.clone());
     let hush = move |quiet: bool| {
         let mut running = admin.lock().unwrap_or_else(PoisonError::into_inner);

@@ -98,7 +98,8 @@ pub(super) fn open(
     }
     if let Some(address) = &snapshot.settings.admin.address {
         let is_it = |it: &Inherited| is_admin(it, address);
-        let known = passed_admin.filter(is_it).map(|it| it.socket);
+        let is_same = |it: &Inherited| it.name == address.to_string() || is_it(it);
+        let known = passed_admin.filter(is_same).map(|it| it.socket);
         let known = known.or_else(|| taken(&mut inherited, is_it).pop());
         let shared = known.is_some();
         let socket = known.map_or_else(|| open_admin(address), Ok)?;

@@ -27,8 +27,9 @@ pub struct Offer {
     pub replaces: bool,
     /// Sockets that listen, each with the name of its listener; second descriptors, on which nobody waits.
     pub sockets: Offered,
-    /// The admin endpoint's socket.
-    pub admin: Option<socket2::Socket>,
+    /// The admin endpoint's socket, with its address as the configuration has it: what the system calls a Unix socket
+    /// is what it was called when it was made.
+    pub admin: Option<(String, socket2::Socket)>,
     /// Stops the admin endpoint, or lets it go on.
     pub hush: Hush,
 }
@@ -141,8 +142,8 @@ impl Offering {
             let sockets: Vec<_> = batch.iter().map(|(_, socket)| socket).collect();
             link.send_with(&Message::Sockets { names, admin: false, last: false }, &sockets)?;
         }
-        let sockets: Vec<_> = self.offer.admin.iter().collect();
-        let names = sockets.iter().map(|_| "admin".to_owned()).collect();
+        let names = self.offer.admin.iter().map(|(address, _)| address.clone()).collect();
+        let sockets: Vec<_> = self.offer.admin.iter().map(|(_, socket)| socket).collect();
         link.send_with(&Message::Sockets { names, admin: true, last: true }, &sockets)
     }
 

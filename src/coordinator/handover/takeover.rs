@@ -23,7 +23,7 @@ pub struct Takeover {
     link: Link,
     /// Its sockets, each with the name of its listener.
     pub sockets: Vec<Inherited>,
-    /// That of its admin endpoint.
+    /// That of its admin endpoint, with its address in that process's configuration.
     pub admin: Option<Inherited>,
 }
 

@@ -98,3 +98,65 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Tick;
+    use crate::limit::lease::Tuning;
+    use crate::limit::{Every, Unit, Zone};
+
+    const NOW: Moment = Moment { tick: Tick(3_600_000_000_000), unix_ms: 100 * 86_400_000 };
+
+    fn budget(units: u64) -> Account {
+        let measure = Measure::Calendar { budget: units, every: Every::Day, zone: Zone::utc() };
+        Account::open(7, "red", &Arc::new(Terms::new(&"a".into(), Unit::Tokens, &measure)), false, NOW)
+    }
+
+    fn take(account: &Account, amount: u64) -> Taking {
+        account.take(amount, 0, &Tuning::default(), NOW)
+    }
+
+    #[test]
+    fn what_is_away_spends_what_it_is_lent_and_is_told_of_what_was_reserved_before() {
+        let account = budget(100);
+        assert!(matches!(take(&account, 50), Taking::Took { amount: 50, .. }));
+        let (away, used) = account.send_away(NOW).expect("nobody else moves it");
+        assert!(account.send_away(NOW).is_none() && away.is_away());
+        assert_eq!((used, away.held(), away.label()), (50, 50, "red"));
+        assert_eq!(take(&account, 1), Taking::Closed);
+        // 20 of the 50 come back, and are nobody's here.
+        account.settle(50, 30, 0, NOW);
+        assert_eq!((away.held(), take(&away, 1)), (30, Taking::Ungranted));
+        away.borrow(10);
+        assert_eq!(away.held(), 40, "what is lent counts as used");
+        assert!(matches!(take(&away, 10), Taking::Took { amount: 10, .. }));
+        assert_eq!(take(&away, 1), Taking::Ungranted);
+        away.set_refused(true);
+        assert_eq!(take(&away, 1), Taking::Short);
+        away.borrow(5);
+        assert!(matches!(take(&away, 2), Taking::Took { .. }), "who is lent something refuses no more");
+        assert_eq!(away.held(), 45);
+        away.stop_borrowing();
+        assert_eq!((away.held(), take(&away, 1)), (42, Taking::Ungranted));
+        // It comes back with what is used by then.
+        let back = away.replace(&account.terms, false, NOW).expect("nobody else moves it");
+        assert_eq!((back.used(NOW), back.balance(NOW)), (42, 58));
+    }
+
+    #[test]
+    fn a_loan_is_spent_from_the_balance_and_corrected_by_what_is_told() {
+        let account = budget(100);
+        account.adjust(0, 30, NOW);
+        assert!(matches!(account.lend(60, NOW), Taking::Took { amount: 60, .. }));
+        assert_eq!((account.lend(20, NOW), account.balance(NOW)), (Taking::Short, 10));
+        account.adjust(60, 45, NOW);
+        assert_eq!(account.balance(NOW), 25);
+        account.adjust(0, 40, NOW);
+        assert_eq!(account.balance(NOW), -15, "more than there was is debt");
+        // As a request that wants more than there can be: when the account is full, and the rest is debt.
+        let account = budget(100);
+        assert!(matches!(account.lend(130, NOW), Taking::Took { amount: 130, .. }));
+        assert_eq!(account.balance(NOW), -30);
+    }
+}
