@@ -76,6 +76,7 @@ mod tests {
         let first = open(&path).expect("a new one");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(open(&path).expect_err("it is taken").kind(), ErrorKind::AddrInUse);
+        assert!(first.accept().is_ok(), "it was asked whether it listens");
         let second = open_in_place(&path).expect("in its place");
         UnixStream::connect(&path).unwrap();
         assert!(second.accept().is_ok() && first.accept().is_err());
