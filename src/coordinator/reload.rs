@@ -102,6 +102,7 @@ fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
         ("process", before.process == next.process),
         ("upgrade", before.upgrade == next.upgrade),
         ("records", before.records == next.records),
+        ("passwords.waiting", before.passwords.waiting == next.passwords.waiting),
         ("tls", before.tls == next.tls),
         ("limits (all but reserve and inFlightPerWorker)", fixed(&before.limits) == fixed(&next.limits)),
     ];

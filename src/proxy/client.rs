@@ -4,6 +4,7 @@ mod coded;
 
 use super::caller::Memo;
 use super::fault::Fault;
+use super::held::{Held, Part};
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::base::{Span, Tick};
@@ -136,7 +137,7 @@ impl Client {
         message: &mut Message,
         head: &RequestHead,
         mut inspector: Inspector,
-        bytes_max: u64,
+        (bytes_max, held): (u64, &mut Held),
         timeouts: &Timeouts,
     ) -> Result<Ask, Fault> {
         let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
@@ -165,9 +166,11 @@ impl Client {
                 break;
             }
             inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
+            held.set(Part::Request, message.bytes.len())?;
             let arrived = self.socket.fill_behind(&mut message.bytes).await;
             arrival(arrived, "body")?;
         }
+        held.set(Part::Request, message.bytes.len())?;
         // What follows belongs to the next request, also when this one is refused for what its body says.
         self.buf.extend_from_slice(&message.bytes[raw..]);
         message.bytes.truncate(decoded);

@@ -57,8 +57,10 @@ pub(super) enum Fault {
     MissingKey(Arc<str>, KeyPart),
     /// An operator has blocked the request's account with the limit of that name.
     Blocked(Arc<str>),
-    /// The worker has as many requests under way as it may.
+    /// The worker has as many requests under way as it may, or more to do than it can.
     Busy,
+    /// The worker holds as many bytes of bodies and answers as it may.
+    Crowded,
     /// A budget has room, but it could not be written down that it is spent.
     Ungranted,
     // --- the provider's part ---
@@ -103,15 +105,14 @@ impl Fault {
             // As agentgateway answers when a webhook fails.
             Fault::Unjudged(_) => 503,
             Fault::Refused(_) => 429,
-            Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_) | KeyPart::Metadata(_)) => 401,
+            Fault::MissingKey(_, part) if part.is_credential() => 401,
             Fault::MissingKey(..) => 400,
             // It is well-formed, and the model may exist: this gateway will not ask for it.
             Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
-            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => {
-                503
-            }
+            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) => 503,
+            Fault::Ungranted | Fault::Busy | Fault::Crowded => 503,
             Fault::ProviderSlow | Fault::JudgedLate => 504,
         })
     }
@@ -180,7 +181,8 @@ impl Fault {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
             }
             Fault::Blocked(limit) => format!("an operator has blocked this caller (limit {limit})").into(),
-            Fault::Busy => "as many requests are under way as this host takes; retry soon".into(),
+            Fault::Busy => "this host has as much to do as it takes; retry soon".into(),
+            Fault::Crowded => "this host holds as many bytes of requests and answers as it may; retry soon".into(),
             Fault::Ungranted => "the budget of this caller could not be written down in time".into(),
             Fault::NoBackend => "the route has no valid backend".into(),
             Fault::Unresolved => "the provider's name does not resolve".into(),
@@ -218,6 +220,7 @@ impl Fault {
     pub(super) fn challenge(&self) -> Option<Cow<'_, str>> {
         match self {
             Fault::Denied(refusal) => refusal.challenge(),
+            Fault::MissingKey(_, KeyPart::User) => Some("Basic realm=\"Restricted\"".into()),
             Fault::MissingKey(..) => Some("Bearer".into()).filter(|_| self.status() == Some(401)),
             _ => None,
         }
@@ -235,7 +238,7 @@ impl Fault {
             Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
             Fault::Denied(_) => Outcome::Denied,
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
-            Fault::Blocked(_) | Fault::Busy => Outcome::Refused,
+            Fault::Blocked(_) | Fault::Busy | Fault::Crowded => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
             Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) => Outcome::UpstreamFailed,
             Fault::Broken | Fault::ProviderMalformed(_) => Outcome::UpstreamFailed,
@@ -279,6 +282,7 @@ impl fmt::Display for Lacking<'_> {
             KeyPart::Model => f.write_str("the name of a model"),
             KeyPart::Claim(name) => write!(f, "the claim {name} in its bearer token"),
             KeyPart::Metadata(name) => write!(f, "an API key with {name} in its metadata"),
+            KeyPart::User => f.write_str("the name and the password of a user"),
             KeyPart::Source => f.write_str("an address"),
             KeyPart::Route => f.write_str("a route"),
         }

@@ -106,8 +106,8 @@ fn wait(fault: &Fault) -> Option<Duration> {
     const SOON: Duration = Duration::from_secs(1);
     match fault {
         Fault::Refused(refused) => Some(refused.wait.unwrap_or(SOON)),
-        Fault::Busy | Fault::Ungranted => Some(SOON),
-        Fault::Denied(refusal) if refusal.status() == 503 => Some(SOON),
+        Fault::Busy | Fault::Crowded | Fault::Ungranted => Some(SOON),
+        Fault::Denied(refusal) if matches!(refusal.status(), 429 | 503) => Some(SOON),
         _ => None,
     }
 }

@@ -125,7 +125,7 @@ fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
     }
 }
 
-/// `; callers: 2 rules of addresses, tokens of 1 issuer (Strict), 3 API keys (Optional), 1 rule`
+/// `; callers: 2 rules of addresses, tokens of 1 issuer (Strict), 2 users with passwords (Strict), 3 API keys (Optional), 1 rule`
 fn access_part(access: &access::Policy) -> String {
     let counted = |count: usize, one: &str, more: &str| match count {
         0 => None,
@@ -140,9 +140,14 @@ fn access_part(access: &access::Policy) -> String {
         let count = counted(tokens.verifier.issuers.len(), "issuer", "issuers").unwrap_or("nobody".into());
         format!("tokens of {count} ({})", tokens.mode.name())
     };
+    let users = |users: &access::Users| {
+        let count = counted(users.len(), "user with a password", "users with passwords");
+        format!("{} ({})", count.unwrap_or("no user".into()), users.mode().name())
+    };
     let parts = [
         counted(access.network.len(), "rule of addresses", "rules of addresses"),
         access.tokens.as_deref().map(tokens),
+        access.users.as_deref().map(users),
         access.keys.as_deref().map(keys),
         counted(access.rules.len(), "rule", "rules"),
     ];
@@ -216,6 +221,7 @@ fn key(limit: &limit::Rule) -> String {
         KeyPart::Route => "route".into(),
         KeyPart::Claim(name) => format!("claim {name}"),
         KeyPart::Metadata(name) => format!("metadata {name}"),
+        KeyPart::User => "user".into(),
     };
     let parts: Vec<String> = limit.key.iter().map(part).collect();
     let missing = match limit.on_missing {

@@ -1,10 +1,12 @@
-//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse`, what
+//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse`,
+//! `traffic.timeouts`, `traffic.retry`, `traffic.headerModifiers`, what
 //! `traffic` and `frontend.networkAuthorization` demand of callers, `backend.ai` and `backend.auth` are understood.
 
 use super::access::{self, Access, Authorization};
 use super::ai::{self, Ai};
 use super::backend::auth::{self, Auth};
 use super::backend::{Api, agentgateway};
+use super::handling::{self, Handling};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
 use super::trafficpolicy::located;
@@ -26,6 +28,7 @@ pub(crate) struct AgentgatewayPolicy {
     pub(crate) cors: Option<Located<Cors>>,
     pub(crate) direct: Option<Located<DirectResponse>>,
     pub(crate) access: Access,
+    pub(crate) handling: Handling,
 }
 
 /// An entry of `local`.
@@ -46,20 +49,8 @@ const ENTRIES_MAX: usize = 16;
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// Every other field of `traffic`; each changes what happens to a request.
-const OTHERS: [&str; 12] = [
-    "phase",
-    "transformation",
-    "extProc",
-    "extAuth",
-    "csrf",
-    "headerModifiers",
-    "hostRewrite",
-    "timeouts",
-    "retry",
-    "basicAuthentication",
-    "buffer",
-    "delay",
-];
+const OTHERS: [&str; 8] =
+    ["phase", "transformation", "extProc", "extAuth", "csrf", "hostRewrite", "buffer", "delay"];
 
 /// Every other field of `frontend`.
 const FRONTEND_OTHERS: [&str; 8] =
@@ -87,10 +78,10 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
             false => fields.need("traffic"),
         };
         let traffic = traffic.and_then(|field| field.fields(self::traffic)).unwrap_or_default();
-        let Traffic { entries, access, cors, direct } = traffic;
+        let Traffic { entries, access, cors, direct, handling } = traffic;
         let access = Access { network: frontend.flatten(), ..access };
         let (ai, auth) = backend.flatten().unwrap_or_default();
-        Some(AgentgatewayPolicy { targets, entries, ai, auth, cors, direct, access })
+        Some(AgentgatewayPolicy { targets, entries, ai, auth, cors, direct, access, handling })
     })
 }
 
@@ -101,11 +92,13 @@ struct Traffic {
     access: Access,
     cors: Option<Located<Cors>>,
     direct: Option<Located<DirectResponse>>,
+    handling: Handling,
 }
 
 fn traffic(fields: &mut Fields<'_>) -> Option<Traffic> {
     fields.unsupported(&OTHERS, "remove it");
-    let says_more = access::FIELDS.iter().any(|name| fields.has(name));
+    let says_more = access::FIELDS.iter().chain(&handling::FIELDS).any(|name| fields.has(name));
+    let handling = handling::agentgateway(fields);
     let access = access::agentgateway(fields);
     let cors = fields.get("cors").map(|field| located(&field, field.fields(cors::read)));
     let direct = fields.get("directResponse").map(|field| located(&field, directresponse::read(&field)));
@@ -114,7 +107,7 @@ fn traffic(fields: &mut Fields<'_>) -> Option<Traffic> {
         false => fields.need("rateLimit"),
     };
     let entries = limit.and_then(|field| field.fields(rate_limit)).unwrap_or_default();
-    Some(Traffic { entries, access, cors: cors.flatten(), direct: direct.flatten() })
+    Some(Traffic { entries, access, cors: cors.flatten(), direct: direct.flatten(), handling })
 }
 
 /// What is asked of connections, which only a Gateway has.

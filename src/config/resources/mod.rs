@@ -10,6 +10,7 @@ pub(crate) mod directresponse;
 pub(crate) mod filters;
 pub(crate) mod gateway;
 pub(crate) mod grant;
+pub(crate) mod handling;
 pub(crate) mod httproute;
 pub(crate) mod limitpolicy;
 pub(crate) mod listenertls;

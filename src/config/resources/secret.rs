@@ -1,3 +1,4 @@
+use super::access::basic::FILES;
 use crate::base::base64;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
@@ -34,9 +35,9 @@ pub(crate) struct Entry {
 
 /// A value of a Secret as typed.
 pub(crate) enum SecretText {
-    /// From `stringData`: `$NAME` stands for a variable of the environment.
+    /// From `stringData`: `$NAME` stands for a variable of the environment; in an htpasswd file only if it begins with that.
     Template(String),
-    /// From `data`: taken as it is.
+    /// From `data`, and htpasswd files: taken as it is.
     Bytes(Vec<u8>),
     /// A value that was refused: the key is there all the same.
     Refused,
@@ -52,7 +53,13 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
     let mut entries: Vec<Entry> = Vec::new();
     for (key, value) in plain {
         let refused = Located { value: SecretText::Refused, at: value.at() };
-        let value = value.text().map_or(refused, |text| text.map(SecretText::Template));
+        // The hashes of an htpasswd file are full of `$`: only a variable that is all of it is one.
+        let is_file = FILES.contains(&key.value.as_str());
+        let read = |text: String| match is_file && !text.starts_with('$') {
+            true => SecretText::Bytes(text.into_bytes()),
+            false => SecretText::Template(text),
+        };
+        let value = value.text().map_or(refused, |text| text.map(read));
         entries.push(Entry { key: key.value, value });
     }
     let named: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
