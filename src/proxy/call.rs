@@ -18,7 +18,7 @@ use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::route::filters::Filters;
 use crate::runtime::Gather;
 use crate::wire::http1::{
-    HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
+    HeadFault, HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
 };
 use crate::wire::json::unescape;
 use crate::wire::url;
@@ -588,13 +588,10 @@ impl Heads {
                 return Ok(None);
             };
             match head.status {
-                101 => {
-                    let why = "it switches protocols, which nobody asked for";
-                    return Err(Fault::ProviderMalformed(why));
-                }
+                101 => return Err(Fault::ProviderMalformed(HeadFault::Switched.reason())),
                 _ if !head.is_interim() => return Ok(Some(head)),
                 _ if self.interim == INTERIM_MAX => {
-                    return Err(Fault::ProviderMalformed("too many interim answers"));
+                    return Err(Fault::ProviderMalformed(HeadFault::InterimFlood.reason()));
                 }
                 _ => self.interim += 1,
             }

@@ -11,7 +11,7 @@ use crate::base::{Span, Tick};
 use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::Gather;
-use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, Headers, RequestHead, write};
+use crate::wire::http1::{BodyReader, Framing, HeadFault, HeadLimits, HeadScan, Headers, RequestHead, write};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -110,7 +110,10 @@ impl Client {
         self.socket.deadline_in(settings.timeouts.head);
         loop {
             if let Some(head) = scan.request(&self.buf, &limits).map_err(Fault::Head)? {
-                return Ok(Some(head));
+                return match head.is_for_https(&self.buf) && !self.socket.is_secure() {
+                    true => Err(Fault::Head(HeadFault::Insecure)),
+                    false => Ok(Some(head)),
+                };
             }
             self.fill("head").await?;
         }
@@ -165,18 +168,21 @@ impl Client {
             if progress.done {
                 break;
             }
-            inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
+            // All that arrived is dealt with. What framed it goes, or a body in tiny chunks would take many times its room.
+            message.bytes.truncate(decoded);
+            raw = decoded;
+            inspector.feed(&message.bytes[head.len..]).map_err(|fault| bad_body(fault.into()))?;
             held.set(Part::Request, message.bytes.len())?;
             let arrived = self.socket.fill_behind(&mut message.bytes).await;
             arrival(arrived, "body")?;
         }
-        held.set(Part::Request, message.bytes.len())?;
         // What follows belongs to the next request, also when this one is refused for what its body says.
         self.buf.extend_from_slice(&message.bytes[raw..]);
         message.bytes.truncate(decoded);
         message.body = Span::new(head.len, decoded);
         message.complete = true;
         message.received = decoded as u64;
+        held.set(Part::Request, decoded)?;
         inspector.feed(message.body.of(&message.bytes)).map_err(|fault| bad_body(fault.into()))?;
         inspector.finish(message.body.of(&message.bytes)).map_err(bad_body)
     }

@@ -241,6 +241,12 @@ async fn serve_plain(
     (known, to): (&Known<'_>, plain::To<'_>),
 ) -> Result<Then, Fault> {
     known.may_ask(to.rule, client, (head, &message.bytes), Models::default(), entry)?;
+    if head.forwards_left(&message.bytes) == Some(0) {
+        // RFC 9110 section 7.6.2: it "MUST respond as the final recipient", which knows no TRACE.
+        let status = if head.method == Method::Options { 200 } else { 501 };
+        let manner = manner(worker, head, message, &serving.in_force.snapshot.settings.timeouts);
+        return Ok(reply::own(client, entry, &Own { status, lines: b"", body: b"" }, &manner).await);
+    }
     let asked = ArrayString::new();
     let asking = asking(known, client, serving, head, &message.bytes, &asked, to.rule);
     entry.reserve(&to.rule.limits_with(to.backend), &asking, Spend::default()).await?;
