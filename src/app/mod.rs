@@ -11,6 +11,7 @@ pub mod demo;
 pub mod explain;
 pub mod files;
 pub mod gateway;
+mod openings;
 pub mod replay;
 pub mod run;
 mod screen;

@@ -277,6 +277,15 @@ impl Inner {
         self.driver.accept(listener.fd, user_data(Op::Accept, 0, index as u32));
     }
 
+    /// Stops accepting for now. What was accepted and is not reaped yet still comes, until the slot is not `armed`.
+    pub(super) fn pause_accept(&mut self, index: usize) {
+        let listener = &mut self.listeners[index];
+        if listener.armed && !listener.pausing {
+            listener.pausing = true;
+            self.driver.cancel(user_data(Op::Accept, 0, index as u32), user_data(Op::Close, 0, 0));
+        }
+    }
+
     /// Stops accepting for good; connections that wait in the kernel's queue are reset when `fd` closes. What was
     /// accepted and is not reaped yet is closed when it comes.
     pub(super) fn stop_accept(&mut self, index: usize) {
@@ -398,13 +407,15 @@ impl Inner {
 
     fn accepted(&mut self, index: usize, completion: &Completion) {
         let (listener, result) = (&mut self.listeners[index], completion.result);
+        let paused = listener.pausing;
         listener.armed = completion.more();
+        listener.pausing &= listener.armed;
         if result >= 0 && listener.gone {
             // SAFETY: the kernel made this descriptor for the listener; nobody else has heard of it.
             drop(unsafe { OwnedFd::from_raw_fd(result) });
         } else if result >= 0 {
             listener.accepted.push(result);
-        } else {
+        } else if !(paused && -result == libc::ECANCELED) {
             listener.failed = Some(-result);
         }
         self.wakes.extend(listener.waker.take());
