@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod chaos;
 pub(crate) mod crash;
 pub(crate) mod drive;
 pub(crate) mod fit;

@@ -109,11 +109,7 @@ impl Gateway {
 
     /// SIGTERM; an error unless it ends in time and says that all is well.
     pub(crate) fn terminate(mut self) -> Result<(), String> {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        if !sent.is_ok_and(|status| status.success()) {
-            return Err(format!("kill -TERM {pid} failed"));
-        }
+        self.signal("TERM")?;
         let patience = Instant::now() + END_MAX;
         loop {
             match self.ended() {
@@ -126,6 +122,22 @@ impl Gateway {
                 }
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
+        }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal of this name, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), String> {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        if sent.is_ok_and(|status| status.success()) {
+            Ok(())
+        } else {
+            Err(format!("kill -{name} {pid} failed"))
         }
     }
 
