@@ -2,7 +2,7 @@
 
 #[path = "support/front.rs"]
 mod front;
-#[path = "hooks/service.rs"]
+#[path = "support/service.rs"]
 mod service;
 mod support;
 

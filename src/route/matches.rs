@@ -143,7 +143,8 @@ impl<'m, 'r> LastHeader<'m, 'r> {
         LastHeader { headers: request.headers, last: None }
     }
 
-    fn value(&mut self, name: &'m str) -> Option<&'r [u8]> {
+    /// The value of the field `name`, which is given in lower case.
+    pub(super) fn value(&mut self, name: &'m str) -> Option<&'r [u8]> {
         match self.last {
             Some((last, value)) if last == name => value,
             _ => {

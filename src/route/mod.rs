@@ -5,7 +5,8 @@
 //! * [`mod@matches`] says when a request matches: path, method, headers, query, as an HTTPRoute writes them.
 //!   `query` reads the parameters, `host` compares hostnames and intersects a listener's with a route's.
 //! * `rank` is the Gateway API's precedence as `Ord`: of the matches that accept, the smallest rank wins.
-//! * [`table`] finds that match among many without trying them all; `paths` is its index within a hostname.
+//! * [`table`] finds that match among many without trying them all; `paths` is its index within a hostname,
+//!   `entries` within a path.
 //! * [`filters`] holds what a rule does to heads: header edits, rewrites, redirects, answers of its own; [`cors`] what
 //!   pages of other origins are allowed.
 //! * [`why`] says of each match what a request lacks for it, for who asks.
@@ -13,6 +14,7 @@
 //!   endpoints by their health.
 
 pub mod cors;
+mod entries;
 pub mod failover;
 pub mod filters;
 mod host;

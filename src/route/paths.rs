@@ -1,6 +1,7 @@
 //! The matches of one hostname, indexed by path: a map for exact paths, a tree of path elements for
-//! prefixes, a list for expressions. Each holds its matches in the order of their rank.
+//! prefixes, one list for expressions. Each holds its matches in the order of their rank.
 
+use super::entries::Entries;
 use super::matches::{LastHeader, PathMatch, Request, RouteMatch, trimmed_prefix};
 use crate::base::FastMap;
 use std::iter::successors;
@@ -8,17 +9,10 @@ use std::iter::successors;
 /// The matches of one hostname. They are added by rank, best first.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
-    exact: FastMap<Box<[u8]>, Vec<Entry>>,
+    exact: FastMap<Box<[u8]>, Entries>,
     /// The tree of prefixes; the first node is `/`, and a node stands behind its parent.
     nodes: Vec<Node>,
-    regexes: Vec<Entry>,
-}
-
-/// A match and what it leads to.
-#[derive(Clone, Debug)]
-struct Entry {
-    matches: RouteMatch,
-    target: u32,
+    regexes: Entries,
 }
 
 /// A prefix of whole path elements.
@@ -29,12 +23,12 @@ struct Node {
     /// The node one element shorter; `/` has none.
     parent: Option<usize>,
     /// Matches of exactly this prefix.
-    entries: Vec<Entry>,
+    entries: Entries,
 }
 
 impl Default for Paths {
     fn default() -> Paths {
-        Paths { exact: FastMap::default(), nodes: vec![Node::default()], regexes: Vec::new() }
+        Paths { exact: FastMap::default(), nodes: vec![Node::default()], regexes: Entries::default() }
     }
 }
 
@@ -46,29 +40,29 @@ impl Paths {
             PathMatch::Prefix(prefix) => self.prefix_entries(prefix),
             PathMatch::Regex(_) => &mut self.regexes,
         };
-        entries.push(Entry { matches: matches.clone(), target });
+        entries.push(matches, target);
+    }
+
+    /// To be called when all matches are there.
+    pub(super) fn finish(&mut self) {
+        let prefixes = self.nodes.iter_mut().map(|node| &mut node.entries);
+        self.exact.values_mut().chain(prefixes).chain([&mut self.regexes]).for_each(Entries::finish);
     }
 
     /// The target of the first match, by rank, that accepts `request`.
     pub(super) fn find(&self, request: &Request<'_>) -> Option<u32> {
         let path = request.matched_path();
         let mut header = LastHeader::of(request);
-        let exact = self.exact.get(path).map_or(&[][..], |entries| entries);
-        let prefixes = self.prefixes_of(path).flat_map(|node| &node.entries);
-        let regexes = self.regexes.iter().filter(|entry| entry.matches.path.accepts(path));
-        exact
-            .iter()
-            .chain(prefixes)
-            .chain(regexes)
-            .find(|entry| entry.matches.accepts_beside_path(request, &mut header))
-            .map(|entry| entry.target)
+        let prefixes = self.prefixes_of(path).map(|node| &node.entries);
+        let mut lists = self.exact.get(path).into_iter().chain(prefixes).chain([&self.regexes]);
+        lists.find_map(|entries| entries.find(request, &mut header))
     }
 
     /// Shows every match with its target.
     pub(super) fn for_each(&self, see: &mut dyn FnMut(&RouteMatch, u32)) {
-        let exact = self.exact.values().flatten();
-        let prefixes = self.nodes.iter().flat_map(|node| &node.entries);
-        exact.chain(prefixes).chain(&self.regexes).for_each(|entry| see(&entry.matches, entry.target));
+        let prefixes = self.nodes.iter().map(|node| &node.entries);
+        let lists = self.exact.values().chain(prefixes).chain([&self.regexes]);
+        lists.for_each(|entries| entries.for_each(see));
     }
 
     /// The nodes whose prefix covers `path`, the longest first.
@@ -91,7 +85,7 @@ impl Paths {
     }
 
     /// The list of the matches of `prefix`, with the nodes that lead there.
-    fn prefix_entries(&mut self, prefix: &str) -> &mut Vec<Entry> {
+    fn prefix_entries(&mut self, prefix: &str) -> &mut Entries {
         let mut at = 0;
         for element in trimmed_prefix(prefix).split('/').skip(1) {
             let (parent, next) = (at, self.nodes.len());

@@ -17,6 +17,21 @@ pub(super) fn accepts(query: Option<&[u8]>, name: &str, wanted: &ValueMatch) -> 
     query.and_then(|query| first_value(query, name)).is_some_and(|value| accepts_value(value, wanted))
 }
 
+/// What `then` makes of the first value of `name`, decoded; nothing where that is longer than [`DECODED_BYTES_MAX`].
+pub(super) fn with_value<T>(
+    query: Option<&[u8]>,
+    name: &str,
+    then: impl FnOnce(&[u8]) -> Option<T>,
+) -> Option<T> {
+    let encoded = first_value(query?, name)?;
+    if !is_encoded(encoded) {
+        return then(encoded);
+    }
+    let mut decoded = ArrayVec::<u8, DECODED_BYTES_MAX>::new();
+    let fits = Decoded(encoded).all(|byte| decoded.try_push(byte).is_ok());
+    fits.then(|| then(&decoded)).flatten()
+}
+
 /// The first value of `name`, still encoded.
 fn first_value<'q>(query: &'q [u8], name: &str) -> Option<&'q [u8]> {
     query
@@ -36,14 +51,16 @@ fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
 fn accepts_value(encoded: &[u8], wanted: &ValueMatch) -> bool {
     match wanted {
         ValueMatch::Exact(whole) => equals(encoded, whole),
-        ValueMatch::Regex(_) if !encoded.iter().any(|byte| matches!(byte, b'%' | b'+')) => {
-            wanted.accepts(encoded)
-        }
+        ValueMatch::Regex(_) if !is_encoded(encoded) => wanted.accepts(encoded),
         ValueMatch::Regex(_) => {
             let mut decoded = ArrayVec::<u8, DECODED_BYTES_MAX>::new();
             Decoded(encoded).all(|byte| decoded.try_push(byte).is_ok()) && wanted.accepts(&decoded)
         }
     }
+}
+
+fn is_encoded(value: &[u8]) -> bool {
+    value.iter().any(|byte| matches!(byte, b'%' | b'+'))
 }
 
 /// Whether `encoded` decodes to `plain`.

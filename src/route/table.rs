@@ -27,7 +27,8 @@ pub struct Candidate {
     pub target: u32,
 }
 
-/// The matches of one listener, indexed: by hostname, and within a hostname by path.
+/// The matches of one listener, indexed: by hostname, within a hostname by path, and where many share a path by
+/// the headers and query parameters that tell them apart.
 ///
 /// Build it once with [`new`](Table::new), ask it with [`find`](Table::find). It answers as a scan of all
 /// candidates in the order of their rank would. A look-up does not allocate, except that an expression
@@ -52,6 +53,8 @@ impl Table {
         for place in order {
             table.push(&candidates[place]);
         }
+        let named = table.exact.values_mut().chain(table.wildcards.values_mut());
+        named.chain([&mut table.any]).for_each(Paths::finish);
         table
     }
 

@@ -77,6 +77,19 @@ fn candidate() -> impl Strategy<Value = Candidate> {
     )
 }
 
+/// A candidate on one of few paths, for any host.
+fn crowded() -> impl Strategy<Value = Candidate> {
+    let path = prop_oneof![
+        Just(PathMatch::Exact("/a/b".into())),
+        Just(PathMatch::Prefix("/a".into())),
+        select(&REGEXES[..]).prop_map(|regex| PathMatch::Regex(full_regex(regex).expect("an expression"))),
+    ];
+    (candidate(), path).prop_map(|(candidate, path)| {
+        let matches = RouteMatch { path, ..candidate.matches };
+        Candidate { hostname: None, matches, ..candidate }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -105,6 +118,28 @@ proptest! {
                 let expected = naive_find(&candidates, &request);
                 prop_assert_eq!(table.find(&request), expected, "{} {}", host, path);
             }
+        }
+    }
+
+    /// Many matches on few paths: here the index by headers, parameters and beginnings answers.
+    #[test]
+    fn long_lists_answer_as_a_scan_by_rank_does(
+        candidates in prop::collection::vec(crowded(), 20..120),
+        method in select(&["GET", "POST"][..]),
+        query in prop::option::of(select(&["p=1", "p=1&q=2", "q=%32&p=3", "p=%31", "q=+2", "p=&q=2"][..])),
+        team in select(&["1", "2", "3", ""][..]),
+        other in select(&["1", "2", "3"][..]),
+    ) {
+        let candidates: Vec<Candidate> = (0..)
+            .zip(candidates)
+            .map(|(target, candidate)| Candidate { target, ..candidate })
+            .collect();
+        let table = Table::new(candidates.clone());
+        let headers = Headers(vec![("x-a", team), ("x-b", other)]);
+        for path in ["/", "/a", "/a/b", "/b/c", "/ab", "", "x"] {
+            let (host, path, query) = (b"a.com", path.as_bytes(), query.map(str::as_bytes));
+            let request = Request { host, method: method.as_bytes(), path, query, headers: &headers };
+            prop_assert_eq!(table.find(&request), naive_find(&candidates, &request), "{:?}", path);
         }
     }
 
