@@ -34,7 +34,7 @@ use journal::Journal;
 use keeper::Keeper;
 use resolve::Resolver;
 use rustls::ClientConfig;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -118,6 +118,8 @@ struct Stop {
     /// A signal asked for the end since the last look. Two within one beat count once.
     signalled: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
+    /// Nobody looks at it.
+    too_large: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -172,6 +174,13 @@ fn run(mut seed: Seed, mut helpers: Helpers) -> (Journal, Keeper) {
     while stop.asked() == 0 {
         std::thread::sleep(BEAT);
         beat(&seed, &helpers.board);
+        if let Some(number) = seed.pulses.iter().position(Pulse::has_ended) {
+            tell(&format!(
+                "worker-{number} has ended by a fault of its own: the others end what they have under way, then the \
+                 process ends with 1, to be started anew"
+            ));
+            break;
+        }
         let hung_up = stop.hangup.swap(false, Ordering::AcqRel);
         if hung_up {
             helpers.journal.reopen();
@@ -204,7 +213,9 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     board.health.set_draining();
     tell_all(board, &helpers.mail, ToWorker::Drain);
     let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
-    let open = || board.desks.iter().map(|desk| desk.counters.connections_open.get()).sum::<u64>();
+    // What a worker that has ended left open has gone with it.
+    let living = || board.desks.iter().zip(&seed.pulses).filter(|(_, pulse)| !pulse.has_ended());
+    let open = || living().map(|(desk, _)| desk.counters.connections_open.get()).sum::<u64>();
     while open() > 0 && stop.asked() < 2 && clock::now() < until {
         std::thread::sleep(Duration::from_millis(5));
         beat(seed, board);
@@ -251,6 +262,8 @@ impl Signals {
                 (SIGTERM, &signals.stop.signalled),
                 (SIGINT, &signals.stop.signalled),
                 (SIGHUP, &signals.stop.hangup),
+                // That a file is as large as it may be is an error of the write, as a full disk is; not the end.
+                (SIGXFSZ, &signals.stop.too_large),
             ];
             for (signal, flag) in flags {
                 signals.handlers.push(signal_hook::flag::register(signal, flag.clone())?);

@@ -193,6 +193,10 @@ async fn serve<'s>(
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
     let fallback = reserve(entry, serving, client, known, &wanted, rule.limits_with(whole)).await?;
     copies.into_iter().for_each(Copies::send);
+    #[cfg(test)]
+    let planted = super::planted::asked(head, &message.bytes);
+    #[cfg(test)]
+    super::planted::strike("reserved", &planted);
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
@@ -225,6 +229,8 @@ async fn serve<'s>(
 
     // 9: the answer is relayed; usage is read out of the passing bytes.
     entry.reached = Reached::Answer;
+    #[cfg(test)]
+    super::planted::strike("answered", &planted);
     let then = relay::answer(worker, client, entry, &call, answered, timeouts).await;
     client.keep_text(target);
     then

@@ -25,6 +25,8 @@ mod mirror;
 mod outflow;
 mod passage;
 mod plain;
+#[cfg(test)]
+mod planted;
 mod policy;
 mod pricing;
 mod relay;

@@ -131,6 +131,19 @@ impl Ring {
         inner.sockets.len() - inner.free.len()
     }
 
+    /// Ends every listener and both directions of every socket, without a submission: for a worker that fails, whose ring
+    /// may not take any.
+    pub(super) fn shut(&self) {
+        let inner = self.inner.borrow();
+        let listeners = inner.listeners.iter().filter(|listener| !listener.gone).map(|listener| listener.fd);
+        let sockets = inner.sockets.iter().filter(|slot| slot.fd >= 0).map(|slot| slot.fd);
+        for fd in listeners.chain(sockets) {
+            // SAFETY: no memory is handed over, and the descriptor is open: a listener that is not gone has its socket, a
+            // slot owns its descriptor until it is released. A socket that is not connected any more is no fault.
+            unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+        }
+    }
+
     /// Runs `f` on the inside; `f` must not wake a task.
     pub(super) fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
         f(&mut self.inner.borrow_mut())
