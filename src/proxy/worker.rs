@@ -123,9 +123,12 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
     worker.adopt();
     for (index, socket) in sockets.into_iter().enumerate() {
-        executor::spawn(accept(worker.clone(), Listener::new(&ring, socket), index), |_| {});
+        let accept = accept(worker.clone(), Listener::new(&ring, socket), index);
+        executor::spawn_vital("the task that accepts connections", accept);
     }
-    executor::spawn(keep_house(worker.clone()), |_| {});
+    executor::spawn_vital("its housekeeping", keep_house(worker.clone()));
+    let failing = worker.clone();
+    executor::at_failure(move || failing.give_up());
     mail.attach(&ring);
     board.health.worker_adopted();
     loop {
@@ -168,7 +171,11 @@ async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
                 let (serve, panicked) = (serve(worker.clone(), socket, index), worker.clone());
                 executor::spawn(serve, move |_| panicked.desk.counters.connections_panicked.add(1));
             }
-            Some(Err(_)) => sleep(&worker.ring, ACCEPT_PAUSE).await,
+            Some(Err(_)) => {
+                worker.desk.counters.accepts_failed.add(1);
+                worker.give_up_idle();
+                sleep(&worker.ring, ACCEPT_PAUSE).await;
+            }
         }
     }
 }
@@ -309,6 +316,22 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// The worker cannot go on: its listeners close, so that no connection comes to it any more, and every exchange is
+    /// dropped where it stands. Whether all have been.
+    fn give_up(&self) -> bool {
+        self.draining.set(true);
+        self.stopping.set(true);
+        let counters = &self.desk.counters;
+        counters.requests_in_flight.get() == 0 && counters.connections_open.get() == 0
+    }
+
+    /// Closes all idle connections to providers, because no file is left for what is wanted now; whether there were any.
+    pub(super) fn give_up_idle(&self) -> bool {
+        let closed: u32 = self.serving().pools.iter().map(|pool| pool.give_up_idle()).sum();
+        self.idle_upstreams.set(self.idle_upstreams.get() - closed);
+        closed > 0
     }
 
     /// Hands a finished exchange's record to the journal, or drops and counts it.

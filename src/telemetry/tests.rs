@@ -189,7 +189,7 @@ fn what_is_shown_is_what_was_counted() {
             )]
             .into(),
         },
-        keeping: Keeping { accounts: 5, crowded: 2, stored: true },
+        keeping: Keeping { accounts: 5, crowded: 2, stored: true, records_lost: 3 },
         latencies: &[
             LatencySeries { labels: &[("gen_ai_system", "anthropic")], latencies: &latencies },
             LatencySeries { labels: &[("gen_ai_system", "openai")], latencies: &Latencies::default() },
@@ -217,6 +217,7 @@ fn what_is_shown_is_what_was_counted() {
         ("tollgate_accounts", 5.0),
         ("tollgate_accounts_crowded_total", 2.0),
         ("tollgate_store_healthy", 1.0),
+        ("tollgate_records_lost_total", 3.0),
         (r#"tollgate_estimate_input_bytes_per_1000_tokens{model="gpt"}"#, 4_200.0),
         (r#"tollgate_estimate_output_covered_total{route="ns/r",model="gpt"}"#, 19.0),
         (r#"gen_ai_client_token_usage_bucket{gen_ai_token_type="input",le="4"}"#, 0.0),
