@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             failure = 1;
             cli::chaos::run(rest)
         }
+        Some((command, rest)) if command == "connections" => cli::connections::run(rest),
         Some((command, rest)) if command == "fit" => cli::fit::run(rest),
         Some((command, rest)) if command == "storm" => cli::storm::run(rest),
         Some((command, _)) if command == "--help" || command == "-h" || command == "help" => {
@@ -49,5 +50,7 @@ loadtest: the simulated provider of tollgate, and measurements on loopback
   loadtest crash --help                     what is checked
   loadtest chaos [--seconds N] [--seed N]   everything goes wrong at once: is anything lost, leaked or wrong?
   loadtest chaos --help                     what goes wrong, and what is checked
+  loadtest connections [--idle N] [--streams N]  what connections cost, and attackers with many of them
+  loadtest connections --help               what is measured
   loadtest fit --tollgate PATH              agents with huge max_tokens: is anything refused that would have fitted?
   loadtest fit --help                       what the trace is, and the control";

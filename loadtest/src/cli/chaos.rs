@@ -9,7 +9,7 @@ mod steer;
 mod weather;
 
 use super::kit::figures::Figures;
-use super::kit::gateway::Setup;
+use super::kit::gateway::{Setup, beside};
 use super::kit::http::Client;
 use super::kit::options::Options;
 use super::kit::pages::{self, Metrics};
@@ -304,18 +304,11 @@ fn unused_port() -> std::io::Result<u16> {
     port.ok_or_else(|| std::io::ErrorKind::AddrInUse.into())
 }
 
-/// The binary beside this one.
-fn beside() -> Option<PathBuf> {
-    let path = std::env::current_exe().ok()?.parent().map(|dir| dir.join("tollgate"))?;
-    path.is_file().then_some(path)
-}
-
 impl Asked {
     fn read(arguments: &[String]) -> Result<Option<Asked>, String> {
         let Some(mut options) = Options::read(arguments)? else { return Ok(None) };
-        let given = options.text("tollgate").map(PathBuf::from).or_else(beside);
         let asked = Asked {
-            tollgate: given.ok_or("--tollgate is missing, and there is no tollgate beside this program")?,
+            tollgate: beside(options.text("tollgate"))?,
             out: options.text("out").map(|dir| Path::new(&dir).to_path_buf()),
             seconds: options.number("seconds", 60, 8, 86_400)?,
             good: options.number("clients", 12, 1, 256)?,

@@ -171,7 +171,7 @@ fn books(cases: &[Case<'_>], figures: &mut Figures) {
         }
         let free = order.whom != Whom::Provider
             || !admitted
-            || (matches!(order.may, May::Pass(_)) && record.outcome == "completed");
+            || (matches!(order.may, May::Pass(_)) && !case.told.is_empty());
         if settled > 0 && free {
             odd.push(format!(
                 "request {tag}: settled {settled}, although nobody served it ({})",

@@ -175,6 +175,14 @@ pub(crate) fn end_after(life: Duration) {
     });
 }
 
+/// The binary that is given, or the one beside this program.
+pub(crate) fn beside(given: Option<String>) -> Result<PathBuf, String> {
+    let neighbour =
+        || Some(std::env::current_exe().ok()?.parent()?.join("tollgate")).filter(|path| path.is_file());
+    let found = given.map(PathBuf::from).or_else(neighbour);
+    found.ok_or_else(|| "--tollgate is missing, and there is no tollgate beside this program".to_string())
+}
+
 /// Two ports that are free, below those that the system gives to connections of its own choice: they must be free
 /// again whenever the gateway starts anew.
 pub(crate) fn two_free_ports() -> Result<(u16, u16), String> {
