@@ -42,6 +42,9 @@ pub(super) struct Entry {
     pub(super) cors: Vec<u8>,
     pub(super) worker: Rc<Worker>,
     pub(super) serving: Rc<Serving>,
+    /// The fault that is planted in it.
+    #[cfg(test)]
+    pub(super) planted: String,
 }
 
 /// How far a request got.
@@ -73,6 +76,8 @@ impl Entry {
             cors: Vec::new(),
             worker: worker.clone(),
             serving: serving.clone(),
+            #[cfg(test)]
+            planted: String::new(),
         }
     }
 

@@ -94,6 +94,8 @@ async fn settled(
     let mut known = Known { api_key, ..Known::default() };
     let named = &serving.in_force.snapshot.settings.records.headers;
     note_request(&mut entry.record, head, &message.bytes, known.api_key.as_ref(), named);
+    #[cfg(test)]
+    super::planted::note(&mut entry, head, &message.bytes);
 
     let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
@@ -193,10 +195,6 @@ async fn serve<'s>(
     let wanted = Wanted { rule, backend, head, message, format, ask: &ask, named: &named };
     let fallback = reserve(entry, serving, client, known, &wanted, rule.limits_with(whole)).await?;
     copies.into_iter().for_each(Copies::send);
-    #[cfg(test)]
-    let planted = super::planted::asked(head, &message.bytes);
-    #[cfg(test)]
-    super::planted::strike("reserved", &planted);
 
     // 7, 8: a connection; the body edited over spans or translated; sent.
     let call = Call {
@@ -229,8 +227,6 @@ async fn serve<'s>(
 
     // 9: the answer is relayed; usage is read out of the passing bytes.
     entry.reached = Reached::Answer;
-    #[cfg(test)]
-    super::planted::strike("answered", &planted);
     let then = relay::answer(worker, client, entry, &call, answered, timeouts).await;
     client.keep_text(target);
     then
@@ -363,7 +359,10 @@ async fn reserve<'a>(
         let spend = entry.estimate(rule, format, ask, body, bounded(model));
         let key = fallback.map_or(entry.record.model_asked, |model| bounded(model.as_bytes()));
         let asking = asking(known, client, serving, head, &message.bytes, &key, rule);
-        let refused = match entry.reserve(&limits, &asking, spend).await {
+        let reserved = entry.reserve(&limits, &asking, spend).await;
+        #[cfg(test)]
+        super::planted::strike("reserved", entry);
+        let refused = match reserved {
             Err(Fault::Refused(refused)) => refused,
             other => return other.map(|()| fallback),
         };

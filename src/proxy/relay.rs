@@ -30,6 +30,8 @@ pub(super) async fn answer(
     answered: Answered,
     timeouts: &Timeouts,
 ) -> Result<Then, Fault> {
+    #[cfg(test)]
+    super::planted::strike("answered", entry);
     let Answered { upstream, head, mut bytes, sent } = answered;
     let streamed = is_event_stream(call, &head, &bytes);
     entry.record.status = head.status;

@@ -209,8 +209,32 @@ impl Asked {
         let most = self.idle + self.streams + self.attackers + self.clients + FILES;
         let timeouts = "  timeouts: {drain: 5s";
         let with_room = format!("  connections: {{perWorker: {most}}}\n{timeouts}, idle: 10m");
-        config.yaml(setup).replacen(timeouts, &with_room, 1)
+        config.yaml(setup).replacen(timeouts, &with_room, 1) + &plain(upstream)
     }
+}
+
+/// A route to a plain host, which is the provider too: what it sends costs it nothing to make.
+fn plain(port: u16) -> String {
+    format!(
+        "---
+apiVersion: gateway.kgateway.dev/v1alpha1
+kind: Backend
+metadata: {{name: plain, namespace: test}}
+spec: {{type: Static, static: {{hosts: [{{host: 127.0.0.1, port: {port}}}]}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: plain, namespace: test}}
+spec:
+  parentRefs:
+  - {{name: test}}
+  rules:
+  - matches:
+    - path: {{type: PathPrefix, value: /plain}}
+    backendRefs:
+    - {{group: gateway.kgateway.dev, kind: Backend, name: plain}}
+"
+    )
 }
 
 const HELP: &str = "\
@@ -227,7 +251,7 @@ loadtest connections: what connections cost, and what attackers with many of the
 Bytes of each are the difference of the gateway's resident memory (VmRSS) over their number, in a fresh process that has
 served one request; what the kernel holds for sockets is not part of it. Then well-behaved clients ask, each on a kept connection
 with a pause between two requests, first in the calm, then beside attackers who trickle heads (slowloris), then beside
-attackers who order long streams and read a few bytes at a time. The p99 beside attackers is to be at most twice the
+attackers who order long answers of a plain host and read a few bytes at a time. The p99 beside attackers is to be at most twice the
 calm one: the ratio is a figure, which a busy machine disturbs. The exit status is 0 if every connection was there, every
 answer right. Needs setpriv (util-linux) and kill on PATH, and as many files as connections (`ulimit -Hn`).";
 

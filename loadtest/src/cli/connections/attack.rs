@@ -1,6 +1,5 @@
 //! Attackers who hold connections: one thread drives all of them, a few bytes at a time.
 
-use crate::cli::kit::chat::Chat;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(super) enum Attack {
     /// They send the head of a request a byte at a time, and never end it (slowloris).
     Heads,
-    /// They order a long stream and read a few bytes at a time.
+    /// They order a long answer and read a few bytes at a time.
     Reading,
 }
 
@@ -34,8 +33,8 @@ struct Shared {
 const ROUND: Duration = Duration::from_millis(200);
 /// Connections that are opened in one round, so that it is an attack on connections and not on their making.
 const OPENED_MAX: usize = 200;
-/// Bytes of a long stream's events, and their number: some megabytes.
-const EVENTS: u64 = 4_000;
+/// Bytes of an answer: more than all buffers on its way have room for.
+const ANSWER: u64 = 64 << 20;
 /// Room for what was sent to an attacker who reads slowly.
 const RECEIVE_BUFFER: usize = 4 << 10;
 
@@ -47,7 +46,7 @@ impl Attack {
         }
     }
 
-    fn open(self, port: u16, tag: u64) -> std::io::Result<TcpStream> {
+    fn open(self, port: u16) -> std::io::Result<TcpStream> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut socket = TcpStream::connect_timeout(&addr, Duration::from_secs(2))?;
         socket.set_nodelay(true)?;
@@ -57,13 +56,8 @@ impl Attack {
             }
             Attack::Reading => {
                 socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
-                // Some megabytes of text, as fast as they are taken.
-                let order = Chat {
-                    stream: true,
-                    chunks: EVENTS,
-                    ..Chat::whole("connections", tag, "sk-attack", EVENTS * 250)
-                };
-                socket.write_all(&order.bytes())?;
+                let order = format!("GET /plain?bytes={ANSWER} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+                socket.write_all(order.as_bytes())?;
             }
         }
         socket.set_nonblocking(true)?;
@@ -113,7 +107,7 @@ impl Shared {
             let began = Instant::now();
             sockets.retain_mut(|socket| attack.turn(socket));
             for _ in 0..(count - sockets.len()).min(OPENED_MAX) {
-                match attack.open(port, self.opened.load(SeqCst) + 1) {
+                match attack.open(port) {
                     Ok(socket) => {
                         sockets.push(socket);
                         self.opened.fetch_add(1, SeqCst);
