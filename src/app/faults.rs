@@ -138,7 +138,7 @@ fn balance(gateway: &Gateway) -> i64 {
 
 /// A stream that lasts for a while, after its first bytes have come.
 fn streaming(address: SocketAddr) -> TcpStream {
-    let socket = send(address, "x-sim-chunks: 40\r\nx-sim-chunk-gap: 25ms\r\n", true);
+    let socket = send(address, "x-sim-chunks: 120\r\nx-sim-chunk-gap: 25ms\r\n", true);
     let mut peeked = [0; 1];
     socket.peek(&mut peeked).expect("the stream begins");
     socket

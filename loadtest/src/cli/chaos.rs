@@ -37,7 +37,7 @@ struct Asked {
     seed: u64,
 }
 
-/// How long the gateway may need to come to rest when everybody has gone: its longest timeout is 6 s.
+/// How long the gateway may need to come to rest when everybody has gone: its longest timeout is 8 s.
 const QUIET_MAX: Duration = Duration::from_secs(20);
 /// How much memory the second half of the last life may add to what the first has left. A leak of a connection's
 /// buffers, or of a record, for each of thousands of requests is more than that.

@@ -82,7 +82,7 @@ kind: Settings
 metadata: {{name: test}}
 spec:
   workers: {{cores: 2, pin: false}}
-  timeouts: {{head: 1s, body: 2s, idle: 3s, connect: 500ms, firstByte: 1s, streamIdle: 1s, request: 6s, drain: 10s}}
+  timeouts: {{head: 2s, body: 2s, idle: 3s, connect: 500ms, firstByte: 2s, streamIdle: 2s, request: 8s, drain: 12s}}
   upstream: {{idle: 1s}}
   listenerOverrides:
   - {{port: {port}, address: \"127.0.0.1:{port}\"}}
