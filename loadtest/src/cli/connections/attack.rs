@@ -33,8 +33,9 @@ struct Shared {
 const ROUND: Duration = Duration::from_millis(200);
 /// Connections that are opened in one round, so that it is an attack on connections and not on their making.
 const OPENED_MAX: usize = 200;
-/// Bytes of an answer: more than all buffers on its way have room for.
-const ANSWER: u64 = 64 << 20;
+/// Bytes of an answer: more than the gateway lets wait for a reader, and not so much more that the provider, which makes
+/// them on one thread, keeps others waiting.
+const ANSWER: u64 = 1 << 20;
 /// Room for what was sent to an attacker who reads slowly.
 const RECEIVE_BUFFER: usize = 4 << 10;
 
