@@ -134,8 +134,13 @@ const SLACK: u64 = 20;
 
 /// Allocations of [`REQUESTS`] requests on a warm connection, and where the first ones come from.
 fn allocations(rig: &Rig, path: &str, credential: &str, body: &str) -> (u64, BTreeMap<String, u64>) {
+    allocations_of(rig, path, &format!("Bearer {credential}"), body)
+}
+
+/// The same with this value of `Authorization`.
+fn allocations_of(rig: &Rig, path: &str, authorization: &str, body: &str) -> (u64, BTreeMap<String, u64>) {
     let mut client = rig.client();
-    let headers = format!("Authorization: Bearer {credential}\r\n");
+    let headers = format!("Authorization: {authorization}\r\n");
     let mut ask = || {
         let answer = client.ask(path, &headers, body);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
@@ -225,6 +230,28 @@ fn a_caller_whose_token_is_known_costs_no_allocation() {
         Rig::start_with(Script::default(), &apis(&(policy + &limits("openai", &[limit]))), &settings(spec));
     for path in ["/openai", "/plain/plain"] {
         let (count, places) = allocations(&rig, path, &signer.token(&claims), &chat(1 << 10, ""));
+        assert!(count <= SLACK, "{path}: {count} in {REQUESTS}: {places:#?}");
+    }
+}
+
+/// So is a password that was judged before, with limits by whose it is.
+#[test]
+fn a_caller_whose_password_is_known_costs_no_allocation() {
+    let _alone = ALONE.lock();
+    let policy = "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {name: callers, namespace: llm}\n\
+                  spec:\n  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]\n  traffic: {basicAuthentication: \
+                  {users: ['ann:$2b$04$abcdefghijklmnopqrstuuFuhxWRTXIsURoluSTZ1N4tYaWGn9oOi']}}\n";
+    let by_user = "{name: each, unit: tokens, rate: 1000000000000/minute, key: {user: {}}}";
+    let by_key = "{name: key, unit: requests, rate: 1000000000000/minute, key: {apiKey: {}, model: {}}}";
+    let spec =
+        "  records: {to: /dev/null, queue: 16}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
+    let manifests = apis(&(policy.to_owned() + &limits("openai", &[by_user, by_key])));
+    let rig = Rig::start_with(Script::default(), &manifests, &settings(spec));
+    let mut basic = b"Basic ".to_vec();
+    base64::push(&mut basic, b"ann:opensesame");
+    let basic = String::from_utf8(basic).expect("it is ASCII");
+    for path in ["/openai", "/plain/plain"] {
+        let (count, places) = allocations_of(&rig, path, &basic, &chat(1 << 10, ""));
         assert!(count <= SLACK, "{path}: {count} in {REQUESTS}: {places:#?}");
     }
 }

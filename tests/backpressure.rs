@@ -1,11 +1,12 @@
-//! Backpressure: what a client does not read stays with the provider. Alone in its process, whose memory it measures.
+//! Backpressure: what a client does not read stays with the provider; and what arrives takes no more room than it says. Alone in
+//! its process, whose memory it measures.
 
 mod support;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use support::{ROUTES, Rig, bucket, provider, read_request, read_to, until};
 
 const MODEL: &str = "claude-3-5-haiku-latest";
@@ -52,9 +53,13 @@ fn torrent(openai: bool, bytes: usize, size: usize) -> (SocketAddr, Arc<AtomicU6
     (address, sent)
 }
 
+/// Held by each test: they measure the memory of all.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_client_that_reads_late_gets_all_of_it_and_the_gateway_holds_little_of_it_meanwhile() {
     const EVENT: usize = 16 << 10;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for (route, megabytes) in [(ROUTES[1], 64), (ROUTES[2], 24), (ROUTES[0], 24), (ROUTES[3], 24)] {
         let (address, sent) = torrent(route.openai_provider, megabytes << 20, EVENT);
         let rig = Rig::start_towards(address, &bucket(route.name, 1 << 30, 1, "1h", "tokens"), "");
@@ -82,4 +87,23 @@ fn a_client_that_reads_late_gets_all_of_it_and_the_gateway_holds_little_of_it_me
         assert!(said.text.bytes().all(|byte| byte == b'y'), "{}", route.path);
         assert_eq!(rig.settled().output, (megabytes as u64) << 18, "{}: four bytes a token", route.path);
     }
+}
+
+/// What frames a body is not kept with it: a chunk of one byte can come with twenty of framing.
+#[test]
+fn a_body_in_tiny_chunks_takes_the_room_of_its_payload() {
+    const CHUNKS: usize = 2 << 20;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let rig = Rig::start_towards("127.0.0.1:1".parse().expect("an address"), "", "");
+    let mut client = rig.client();
+    let begun = "POST /openai HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n{\"messages\":[],\"x\":\"y\r\n";
+    client.write(begun);
+    until("it is read", || rig.count(|c| c.requests_in_flight.get()) == 1);
+    let before = resident();
+    let piece = b"0000000000000001\r\nx\r\n".repeat(1 << 10);
+    (0..CHUNKS >> 10).for_each(|_| client.write(&piece));
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 20 << 20, "{} MB for a body of {} MB", grown >> 20, CHUNKS >> 20);
+    client.write("2\r\n\"]\r\n0\r\n\r\n");
+    assert_eq!(client.answer().status, 400, "all of it was read");
 }

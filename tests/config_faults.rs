@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! edit FILE          then lines -OLD and +NEW; OLD stands in the file exactly once
-//! file NAME          then lines |TEXT: another file
+//! file NAME          then lines |TEXT: another file; <CRT_A> stands for the variable's value within double quotes
 //! drop FILE          without this one
 //! drop all           without any
 //! set NAME VALUE     with this environment variable
@@ -126,7 +126,10 @@ fn said_about(asked: &str) -> String {
                 assert_eq!(text.matches(&old).count(), 1, "{old:?} in {name}: {asked}");
                 *text = text.replace(&old, &new.replace("<TAB>", "\t"));
             }
-            ["file", name] => case.files.push((name.to_string(), block('|').replace("<TAB>", "\t"))),
+            ["file", name] => {
+                let text = block('|').replace("<TAB>", "\t").replace("<CRT_A>", &quoted("CRT_A"));
+                case.files.push((name.to_string(), text));
+            }
             ["drop", "all"] => case.files.clear(),
             ["drop", name] => case.files.retain(|(file, _)| file != name),
             ["set", name, value] => case.set.push((name.to_string(), value.to_string())),
@@ -178,6 +181,11 @@ fn certificate(variable: &str) -> Option<String> {
     });
     let place = ["CRT_A", "PEM_A", "CRT_B", "PEM_B"].iter().position(|known| *known == variable)?;
     Some(MADE[place / 2][place % 2].clone())
+}
+
+/// A certificate as it stands within double quotes.
+fn quoted(variable: &str) -> String {
+    certificate(variable).expect("a known one").replace('\n', "\\n")
 }
 
 fn everything() -> String {

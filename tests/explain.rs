@@ -230,6 +230,16 @@ fn who_is_let_in_is_told_by_name() {
     assert!(!text.contains("k-batch"), "{text}");
     let (text, _) = explained(&here, &["POST /openai", "-H", "x-api-key: k-other", "-d", BODY]);
     has(&text, &["answers      401", "www-authenticate: Bearer"]);
+    // A password is judged as the real one judges it: `ann:opensesame`, hashed by OpenSSL.
+    let keys = "apiKeyAuthentication: {secretRef: {name: callers}}";
+    let users = "basicAuthentication: {users: ['ann:$apr1$ab$6Cm1F.e/FFPuga.Gaxy1M.']}";
+    let here = config("explain-users", &policy.replace(keys, users));
+    let (good, bad) = ("Authorization: Basic YW5uOm9wZW5zZXNhbWU=", "Authorization: Basic YW5uOm9wZW4=");
+    let (text, _) = explained(&here, &["POST /openai", "-H", good, "-d", BODY]);
+    has(&text, &["caller       known as ann", "sends        POST /v1/chat/completions"]);
+    assert!(!text.contains("YW5u"), "{text}");
+    let (text, _) = explained(&here, &["POST /openai", "-H", bad, "-d", BODY]);
+    has(&text, &["answers      401", "www-authenticate: Basic realm=\"Restricted\""]);
 }
 
 #[test]

@@ -397,3 +397,35 @@ fn a_host_that_cannot_be_reached_is_tried_again_if_the_rule_says_so() {
         assert_eq!((answer.status, rig.totals().retries), (503, attempts), "{rule}");
     }
 }
+
+/// Headers that a policy changes are changed for every rule on which it is, for plain hosts and providers, both ways.
+#[test]
+fn headers_are_changed_by_policies_as_by_filters() {
+    let policy = |name: &str, route: &str, api: &str, kind: &str, spec: &str| {
+        format!(
+            "---\napiVersion: {api}/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, namespace: llm}}\nspec:\n  targetRefs: \
+             [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: {route}}}]\n  {spec}\n"
+        )
+    };
+    let edits = "headerModifiers: {request: {set: [{name: x-team, value: red}], remove: [x-gone]}, response: {add: [{name: x-edge, value: one}]}}";
+    let ours = policy("plain", "plain", "gateway.kgateway.dev", "TrafficPolicy", edits);
+    let theirs = format!("traffic: {{{edits}}}");
+    let theirs = policy("openai", "openai", "agentgateway.dev", "AgentgatewayPolicy", &theirs);
+    let rig = start(&(ours + &theirs));
+    for (path, is_edited) in [("/plain/echo", true), ("/openai", true), ("/messages", false)] {
+        let body = if path == "/messages" { message("m", false) } else { chat("m", false) };
+        let answer = rig.client().ask(path, "x-team: blue\r\nx-gone: yes\r\n", &body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(answer.header("x-edge"), is_edited.then_some("one"), "{path}");
+        let seen = rig.simulator.requests().pop().expect("it came");
+        let value = |name: &str| {
+            seen.headers
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| &value[..])
+        };
+        let expected =
+            if is_edited { (Some(&b"red"[..]), None) } else { (Some(&b"blue"[..]), Some(&b"yes"[..])) };
+        assert_eq!((value("x-team"), value("x-gone")), expected, "{path}");
+    }
+}

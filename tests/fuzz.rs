@@ -31,7 +31,7 @@ macro_rules! tests {
 }
 
 tests! {
-    request_head response_head body url endpoint jwt token key_set cel tokenizer json inspect policy sse eventstream coding meter cut strip
+    request_head response_head body url endpoint jwt token key_set password cel tokenizer json inspect policy sse eventstream coding meter cut strip
     translate_request translate_reply translate_stream translate_error guard_stream guard_text config prices account journal
     aws_profile google_key token_answer
 }

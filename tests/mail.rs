@@ -14,7 +14,8 @@ use tollgate::coordinator::{Coordinator, Helpers, Seed, Signals};
 use tollgate::limit::{Accounts, Tuning, Wanted};
 use tollgate::mail::{Board, Desk, InForce, Resolved, ToWorker, WORKER_MAIL_MAX};
 use tollgate::proxy::handshake::TlsServer;
-use tollgate::proxy::{self, WorkerSeed, tls};
+use tollgate::proxy::tls::TlsClient;
+use tollgate::proxy::{self, WorkerSeed};
 use tollgate::runtime::executor::{self, WorkerThread};
 use tollgate::runtime::{MailReceiver, MailSender, RingConfig, bind, clock, mailbox, sleep};
 use tollgate_loadtest::{Script, Simulator};
@@ -63,7 +64,7 @@ fn serve(board: &Arc<Board>, mail: MailReceiver<ToWorker>) -> (WorkerThread, Soc
         board: board.clone(),
         mail,
         sockets: vec![socket],
-        tls: tls::client_config(rustls::RootCertStore::empty()).expect("a client"),
+        tls: TlsClient::new(rustls::RootCertStore::empty()).expect("a client"),
         tls_server: TlsServer::new().expect("a server"),
     };
     let worker = executor::start("worker-0", None, RING, move |ring| proxy::run(ring, seed));
@@ -152,8 +153,8 @@ fn late(
 fn a_box_that_nobody_opens_holds_one_of_a_kind_and_loses_none() {
     let board = board(2);
     let ((first, receiver), (second, closed)) = (post(), post());
-    let tls = tls::client_config(rustls::RootCertStore::empty()).expect("a client");
-    let helpers = Helpers::start(&board, vec![first, second], tls).expect("they start");
+    let tls = TlsClient::new(rustls::RootCertStore::empty()).expect("a client");
+    let helpers = Helpers::start(&board, vec![first, second], tls.usual().clone()).expect("they start");
     let (worker, address) = serve(&board, receiver);
     let opens = Arc::new(AtomicBool::new(false));
     let (sleeper, heard) = late(&board, closed, &opens);

@@ -2,6 +2,8 @@
 
 #[path = "support/front.rs"]
 mod front;
+#[path = "tls/own.rs"]
+mod own;
 mod support;
 
 use front::{Authority, Front, Identity, Manner, Seen};
@@ -48,13 +50,24 @@ impl Rig {
     }
 
     fn to(simulator: Simulator, front: Front, to: &str, trusted: &Authority) -> Rig {
+        let hosts = ["api.anthropic.com", "api.openai.com", "plain.example"];
+        let hosts = hosts.iter().map(|host| ((*host).to_owned(), to.to_owned())).collect();
+        Rig::serving(simulator, front, (&manifests(""), hosts), trusted)
+    }
+
+    /// With these manifests and overrides of hosts.
+    fn serving(
+        simulator: Simulator,
+        front: Front,
+        (manifests, hosts): (&str, Vec<(String, String)>),
+        trusted: &Authority,
+    ) -> Rig {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let roots = directory(&format!("tls-{number}")).join("ca.pem");
         std::fs::write(&roots, trusted.pem()).expect("a file");
-        let hosts = ["api.anthropic.com", "api.openai.com", "plain.example"];
         let overrides = Overrides {
-            hosts: hosts.iter().map(|host| ((*host).to_owned(), to.to_owned())).collect(),
+            hosts,
             listeners: vec![(8080, "127.0.0.1:0".to_owned())],
             roots: vec![roots.display().to_string()],
             admin: Some("none".to_owned()),
@@ -62,7 +75,7 @@ impl Rig {
         let quiet = settings(
             "  records: {to: none}\n  workers: {cores: 1, pin: false}\n  timeouts: {handshake: 300ms, drain: 1s}",
         );
-        let gateway = gateway(&[("manifests.yaml", &manifests("")), ("settings.yaml", &quiet)], overrides);
+        let gateway = gateway(&[("manifests.yaml", manifests), ("settings.yaml", &quiet)], overrides);
         let address = gateway.addresses[0];
         Rig { simulator, front, gateway: Some(gateway), address }
     }

@@ -4,6 +4,8 @@
 mod front;
 mod support;
 
+#[path = "tls_in/clients.rs"]
+mod clients;
 #[path = "tls_in/ends.rs"]
 mod ends;
 #[path = "tls_in/names.rs"]
@@ -16,12 +18,13 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::process::{Process, directory, tollgate};
 use support::{Client, ROUTES, Rig, chat, manifests, secure, settings, until};
 use tollgate::telemetry::{Counters, Outcome};
-use tollgate_loadtest::{Count, Ending, Fault, Framing, Reply, Script};
+use tollgate_loadtest::{Count, Ending, Fault, Framing, Reply, Script, Simulator};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -69,6 +72,24 @@ fn rig(script: Script, settings_spec: &str) -> (Rig, Authority) {
     let certificate = secret("crt", &authority.identity("gateway.test", 2020, 2100));
     let rig = Rig::start_with(script, &behind(&listeners, &certificate), &settings(settings_spec));
     (rig, authority)
+}
+
+/// A process that serves these manifests from a folder: a reload is another text in its `1.yaml`, and SIGHUP.
+fn served(name: &str, text: &str) -> (Simulator, PathBuf, Process, SocketAddr) {
+    let simulator = Simulator::start(Script::default()).expect("a simulator");
+    let hosts = ["api.anthropic.com", "api.openai.com", "plain.example"];
+    let to = simulator.addr();
+    let over: String =
+        hosts.iter().map(|host| format!("  - {{host: {host}, to: \"http://{to}\"}}\n")).collect();
+    let folder = directory(name);
+    let spec = format!(
+        "  admin: {{address: none}}\n  workers: {{cores: 2, pin: false}}\n  listenerOverrides: [{{port: 8080, address: \
+         \"127.0.0.1:0\"}}]\n  hostOverrides:\n{over}"
+    );
+    std::fs::write(folder.join("1.yaml"), text).expect("a file");
+    std::fs::write(folder.join("2.yaml"), settings(&spec)).expect("a file");
+    let (process, address) = Process::serve(&mut tollgate(&["run", folder.to_str().expect("a path")]));
+    (simulator, folder, process, address)
 }
 
 fn trusting(authority: &Authority) -> Arc<ClientConfig> {

@@ -2,9 +2,10 @@
 
 use super::wellformed::text as lossy;
 use serde_json::Value;
+use tollgate::access::basic::User;
 use tollgate::access::cel::{Expression, TEXT_MAX, World};
-use tollgate::access::jwt::{Issuer, KEYS_BYTES_MAX, KEYS_MAX, Keys, Verifier};
-use tollgate::access::{Asked, Identity, digest};
+use tollgate::access::jwt::{Issuer, KEYS_BYTES_MAX, KEYS_MAX, KeyRing, Keys, Verifier};
+use tollgate::access::{Asked, Identity, Mode, Policy, Users, digest};
 use tollgate::wire::http1::{HeadLimits, HeadScan};
 
 /// When all of this happens: before the tokens of the corpus end that do not say they have.
@@ -29,6 +30,44 @@ pub(super) fn token(data: &[u8]) {
     }
     let unknown = verifier.verify(data, digest(data), &[None], NOW);
     assert!(unknown.is_err(), "nobody's key has verified it");
+}
+
+/// The bytes are a line of an htpasswd file, or credentials. Nothing of a hash or a password is shown, and who is let in by credentials is
+/// in the list.
+pub(super) fn password(data: &[u8]) {
+    if let Ok(line) = std::str::from_utf8(data) {
+        match User::read(line) {
+            Ok(user) => {
+                assert!(line.starts_with(user.name()) && line[user.name().len()..].starts_with(':'));
+                let hash = &line[user.name().len() + 1..];
+                assert!(!format!("{user:?}").contains(hash), "it shows its hash");
+            }
+            Err(wrong) => {
+                let shown = format!("{wrong:?}");
+                assert!(
+                    !shown.contains("s3cret")
+                        || line.split(':').next().is_some_and(|name| name.contains("s3cret"))
+                );
+            }
+        }
+    }
+    let list = vec![User::read("ann:{SHA}F2GPAaOiG5EcklvLUlodIavTBnM=").expect("opensesame")];
+    let policy =
+        Policy { users: Some(Users::new(Mode::Strict, "r", list).expect("one").into()), ..Policy::default() };
+    let bytes = [b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic ", data, b"\r\n\r\n"].concat();
+    let Ok(Some(head)) = HeadScan::default().request(&bytes, &HeadLimits::default()) else { return };
+    let asked =
+        Asked { head: &head, bytes: &bytes, peer: ([10, 0, 0, 1], 1).into(), unix_ms: 0, digest: None };
+    let ring = KeyRing::default();
+    if let Some(question) = policy.question(&asked) {
+        assert!(!format!("{question:?}").contains("opensesame"), "it shows its password");
+        let holds = question.hash.is_of(question.password.expose()) && question.is_known;
+        ring.verdicts().borrow_mut().put(question.mark, holds, (0, 1));
+        let name = policy.admit(&asked, &ring).map(|identity| identity.name().map(str::to_owned));
+        assert_eq!(name.ok(), holds.then(|| Some("ann".to_owned())), "the question is not what was asked");
+    } else {
+        assert!(policy.admit(&asked, &ring).is_err(), "nobody was asked");
+    }
 }
 
 /// The bytes are a key set. Each key of it can verify or is told of, and nothing of it is repeated.

@@ -46,6 +46,8 @@ pub(super) fn request_head(data: &[u8]) {
     let target = head.target.of(data);
     assert!(target.len() <= limits.target_bytes && target.iter().all(|byte| url::is_target(*byte)));
     assert!(head.framing != Framing::UntilClose, "a request ends");
+    assert!(!head.headers.contains(Known::Disguised) && !head.headers.is_repeated(Known::Authorization));
+    assert!(head.method != Method::Trace || matches!(head.framing, Framing::None | Framing::Length(0)));
     if let Some(host) = head.host {
         assert!(url::host_port(host.of(data)).is_some(), "a host that is none");
     }
@@ -77,6 +79,11 @@ pub(super) fn response_head(data: &[u8]) {
     let Ok(Some(head)) = HeadScan::default().response(data, &limits, to) else { return };
     lines_are_clean(&data[..head.len], &head.headers, &limits);
     assert!((100..600).contains(&head.status));
+    let announces =
+        |name| head.headers.first(name).is_some_and(|value| !value.of(data).iter().all(|b| *b == b'0'));
+    if head.status < 200 {
+        assert!(!announces(Known::ContentLength) && !announces(Known::TransferEncoding), "is it the answer?");
+    }
     if to == Method::Head || matches!(head.status, 100..=199 | 204 | 304) {
         assert_eq!(head.framing, Framing::None);
     }
@@ -98,6 +105,13 @@ fn lines_are_clean(head: &[u8], headers: &Headers, limits: &HeadLimits) {
     let lengths = headers.all(Known::ContentLength).count();
     let codings = headers.all(Known::TransferEncoding).count();
     assert!(lengths + codings <= 1, "two ways to tell where the body ends");
+    let options = headers.all(Known::Connection).flat_map(|value| value.of(head).split(|byte| *byte == b','));
+    for option in options.map(|option| option.trim_ascii().to_ascii_lowercase()) {
+        assert!(
+            ![&b"content-length"[..], b"transfer-encoding", b"host"].contains(&&option[..]),
+            "taken away?"
+        );
+    }
 }
 
 /// What is for this connection alone is not sent on.
@@ -228,6 +242,7 @@ fn dechunked(data: &[u8]) -> Option<(Vec<u8>, usize)> {
     loop {
         let line = data[at..].windows(2).position(|pair| pair == b"\r\n")?;
         let digits = data[at..at + line].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        assert!(are_extensions(&data[at + digits..at + line]), "what is behind the size means two things");
         let size = std::str::from_utf8(&data[at..at + digits]).ok()?;
         let size = usize::from_str_radix(size, 16).ok()?;
         at += line + 2;
@@ -237,4 +252,39 @@ fn dechunked(data: &[u8]) -> Option<(Vec<u8>, usize)> {
         payload.extend_from_slice(data.get(at..at + size)?);
         at += size + 2;
     }
+}
+
+/// Whether these are extensions of a chunk, one after the other, and nothing else.
+fn are_extensions(mut rest: &[u8]) -> bool {
+    let blank = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let token = |text: &[u8]| {
+        text.iter().take_while(|b| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(b)).count()
+    };
+    while !rest.is_empty() {
+        let Some(name) = rest[blank(rest)..].strip_prefix(b";") else { return false };
+        let name = &name[blank(name)..];
+        rest = &name[token(name)..];
+        if rest.len() == name.len() {
+            return false;
+        }
+        let Some(value) = rest[blank(rest)..].strip_prefix(b"=") else { continue };
+        let value = &value[blank(value)..];
+        rest = match value.strip_prefix(b"\"") {
+            Some(quoted) => {
+                let mut at = 0;
+                while quoted.get(at).is_some_and(|byte| *byte != b'"') {
+                    at += if quoted[at] == b'\\' { 2 } else { 1 };
+                }
+                if at >= quoted.len() {
+                    return false;
+                }
+                &quoted[at + 1..]
+            }
+            None => &value[token(value)..],
+        };
+        if rest.len() == value.len() {
+            return false;
+        }
+    }
+    true
 }

@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "jwt",               run: text::jwt,                 words: "json", inputs: 3600, bytes_max: 64 * KIB },
     Target { name: "token",             run: access::token,             words: "json", inputs: 2400, bytes_max: 256 * KIB },
     Target { name: "key_set",           run: access::key_set,           words: "json", inputs: 2400, bytes_max: 256 * KIB },
+    Target { name: "password",          run: access::password,          words: "text", inputs: 3600, bytes_max: 256 * KIB },
     Target { name: "cel",               run: access::cel,               words: "cel",  inputs: 3600, bytes_max: MIB },
     Target { name: "tokenizer",         run: text::tokenizer,           words: "json", inputs: 720,  bytes_max: 64 * MIB },
     Target { name: "json",              run: json::json,                words: "json", inputs: 2400, bytes_max: 256 * KIB },

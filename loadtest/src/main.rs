@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "simulate" => cli::simulate::run(rest),
         Some((command, rest)) if command == "drive" => cli::drive::run(rest),
         Some((command, rest)) if command == "suite" => cli::suite::run(rest),
+        Some((command, rest)) if command == "tls" => cli::suite::tls::run(rest),
         Some((command, rest)) if command == "crash" => cli::crash::run(rest),
         Some((command, rest)) if command == "chaos" => {
             failure = 1;
@@ -44,6 +45,8 @@ loadtest: the simulated provider of tollgate, and measurements on loopback
   loadtest drive --help                     the cases, and how they are measured
   loadtest suite --tollgate PATH --out DIR  CPU per proxied request of tollgate beside other gateways
   loadtest suite --help                     the cases, and how they are measured; loadtest/run builds it all first
+  loadtest tls --tollgate PATH --out DIR    handshakes, full and resumed, and bulk by TLS, beside nginx
+  loadtest tls --help                       how they are measured
   loadtest storm --tollgate PATH            256 clients on one key: do the limits hold?
   loadtest storm --help                     what is checked
   loadtest crash --tollgate PATH            kill -9 two hundred times: are budgets kept?

@@ -5,6 +5,7 @@ use super::location::{Location, usual_in};
 use super::{Allowed, Claims, Digest, Refusal, digest};
 use crate::wire::http1::{Header, Known, RequestHead};
 use crate::wire::url::query_value;
+use ring::digest::{Context, SHA256};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -60,6 +61,20 @@ impl Identity<'_> {
         self.key.map(|shown| shown.key.name()).or(self.user).or_else(subject)
     }
 
+    /// What stands for an API key of the user whose password it knows: no credential that a request can show has a 0 in it.
+    pub fn user_as_key(&self) -> Option<String> {
+        self.user.map(|user| format!("\0{user}"))
+    }
+
+    /// The digest of that.
+    pub fn user_digest(&self) -> Option<Digest> {
+        let mut context = Context::new(&SHA256);
+        [&b"\0"[..], self.user?.as_bytes()].iter().for_each(|part| context.update(part));
+        let mut digest = Digest::default();
+        digest.copy_from_slice(context.finish().as_ref());
+        Some(digest)
+    }
+
     /// The digest of the API key it showed.
     pub fn key_digest(&self) -> Option<&Digest> {
         self.key.map(|shown| shown.key.digest())
@@ -106,6 +121,7 @@ impl Identity<'_> {
         let is_token = |location: &Location| location.is_in(Known::Authorization, header, name);
         self.key.is_some_and(|shown| shown.location.is_in(shown.header, header, name))
             || self.token_at.is_some_and(is_token)
+            || self.user.is_some() && header.known == Known::Authorization
     }
 
     /// The same of a parameter of the query, `name=value` as sent.

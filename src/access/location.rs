@@ -82,7 +82,7 @@ pub(super) fn usual_in<'a>(known: Known, head: &RequestHead, bytes: &'a [u8]) ->
 }
 
 /// Whether a value of `Authorization` is a name and a password (RFC 7617).
-pub(super) fn is_basic(value: &[u8]) -> bool {
+pub fn is_basic(value: &[u8]) -> bool {
     value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 

@@ -1,8 +1,9 @@
 //! What a rule demands of its callers, in the order in which it is demanded.
 
+use super::basic::Question;
 use super::cel::World;
 use super::jwt::KeyRing;
-use super::{Digest, Identity, Keys, Refusal, Rules, Tokens};
+use super::{Digest, Identity, Keys, Refusal, Rules, Tokens, Users};
 use crate::wire::http1::RequestHead;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Policy {
     pub network: Rules,
     /// Tokens of issuers.
     pub tokens: Option<Arc<Tokens>>,
+    /// Users and their passwords.
+    pub users: Option<Arc<Users>>,
     /// API keys.
     pub keys: Option<Arc<Keys>>,
     /// What is asked of whoever was let in so far (agentgateway, `traffic.authorization`).
@@ -63,7 +66,8 @@ impl Policy {
     /// for a credential of its own. `ring` is what the worker knows of issuers and their tokens.
     ///
     /// # Errors
-    /// The first part that turns it away says why.
+    /// The first part that turns it away says why. [`Refusal::Unjudged`] where a password was not judged before: ask again
+    /// when the verdict on the [`question`](Policy::question) is in the ring.
     pub fn admit<'p>(&'p self, asked: &Asked<'_>, ring: &KeyRing) -> Result<Identity<'p>, Refusal> {
         let mut identity = Identity::default();
         if !self.network.is_empty() {
@@ -76,6 +80,9 @@ impl Policy {
             identity.claims = tokens.admit(asked, ring)?;
             identity.token_at = identity.claims.as_ref().map(|_| &tokens.location);
         }
+        if let Some(users) = &self.users {
+            identity.user = users.admit(asked, &mut ring.verdicts().borrow_mut())?;
+        }
         if let Some(keys) = &self.keys {
             identity.judges_keys = true;
             identity.key = keys.admit(asked, identity.is_authorized())?;
@@ -84,6 +91,11 @@ impl Policy {
             identity.allowed = self.rules.of_head(&World { asked, identity: &identity, model: None })?;
         }
         Ok(identity)
+    }
+
+    /// What has to be found out before [`admit`](Policy::admit) can say more than [`Refusal::Unjudged`].
+    pub fn question(&self, asked: &Asked<'_>) -> Option<Question> {
+        self.users.as_ref()?.question(asked)
     }
 
     /// Whether it may ask for what it asks for, once that is known and before anything is reserved.

@@ -1,9 +1,12 @@
 //! `/metrics`: the sums over all desks, as the telemetry room renders them.
 
+use super::issuers::standings;
 use crate::base::Moment;
 use crate::limit::Tally;
 use crate::mail::{Board, InForce};
-use crate::telemetry::{Keeping, LatencySeries, LimitSeries, LimitTotals, Totals, View, render};
+use crate::telemetry::{
+    Keeping, LatencySeries, LimitSeries, LimitTotals, SourceSeries, Totals, View, render,
+};
 
 /// The page. What workers have handed over of their latencies is taken into the sums first, so that the page
 /// is as new as it can be.
@@ -23,6 +26,13 @@ pub(super) fn page(board: &Board, now: Moment, version: &str) -> Vec<u8> {
         unit: rule.unit.name(),
         totals,
     });
+    let standings = standings(board, &in_force, now);
+    let sources = standings.iter().map(|source| SourceSeries {
+        name: &source.source,
+        keys: source.keys,
+        age_ms: source.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        failures: source.failures,
+    });
     board.collect_latencies();
     let latencies = board.latencies().clone(); // the lock is held for this copy only
     let mut out = Vec::with_capacity(32 << 10);
@@ -39,6 +49,7 @@ pub(super) fn page(board: &Board, now: Moment, version: &str) -> Vec<u8> {
                 stored: board.health.is_stored(),
                 records_lost: board.health.records_lost(),
             },
+            sources: &sources.collect::<Vec<_>>(),
             // Workers measure all routes and providers together, so there is no label to give.
             latencies: &[LatencySeries { labels: &[], latencies: &latencies }],
         },

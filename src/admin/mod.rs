@@ -20,6 +20,7 @@ mod answer;
 mod auth;
 mod body;
 mod connection;
+mod issuers;
 mod metrics;
 mod orders;
 mod pages;

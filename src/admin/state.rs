@@ -3,6 +3,7 @@
 //! Times are seconds, amounts are in each limit's own unit. What is written is listed here member by member
 //! and never taken over whole: a snapshot holds credentials, and paths and header values that may be some.
 
+use super::issuers::{Standing, standings};
 use crate::base::Moment;
 use crate::config::Snapshot;
 use crate::limit::{Account, Measure, ReadyRule, Wanted};
@@ -30,6 +31,9 @@ pub(super) fn page(board: &Board, now: Moment, version: &str) -> Vec<u8> {
     }
     drop(limits);
     targets(state.array("targets"), &in_force.snapshot, resolved.as_deref());
+    let mut issuers = state.array("issuer_keys");
+    standings(board, &in_force, now).iter().for_each(|source| issuer_keys(issuers.object(), source));
+    drop(issuers);
     drop(state);
     out.push(b'\n');
     out
@@ -86,6 +90,13 @@ fn targets(mut to: Array<'_>, snapshot: &Snapshot, resolved: Option<&Resolved>) 
             list.string(&address.to_string());
         }
     }
+}
+
+/// `age_seconds` is the time since the source was last read or answered well: null before that, and of keys that are written down.
+fn issuer_keys(mut to: Object<'_>, source: &Standing) {
+    to.string("source", &source.source).integer("keys", source.keys);
+    to.raw("age_seconds", wait(source.age).as_bytes());
+    to.integer("failures", source.failures).bool("failing", source.failing);
 }
 
 /// As [`seconds`]; `null` when nobody can say.

@@ -6,6 +6,7 @@ use crate::coordinator::credential_file;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// The price lists that are built in; rows of a configuration's own Prices take the place of theirs.
 const PRICES: (&str, &str) = ("prices.yaml (built in)", include_str!("../../config/prices.yaml"));
@@ -65,7 +66,8 @@ pub fn compile(
     config::load_with_prices(source(&PRICES), &sources, env, &options.overrides)
 }
 
-fn read(paths: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
+/// Texts by the names of their files. They hold credentials, and are overwritten with their last use.
+fn read(paths: &[PathBuf]) -> Result<Vec<(String, Zeroizing<String>)>, String> {
     let mut faults = Vec::new();
     let mut texts = Vec::new();
     for path in paths {
@@ -73,7 +75,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
             Ok(files) => {
                 for file in files {
                     match read_file(&file) {
-                        Ok(text) => texts.push((file.display().to_string(), text)),
+                        Ok(text) => texts.push((file.display().to_string(), Zeroizing::new(text))),
                         Err(fault) => faults.push(fault),
                     }
                 }

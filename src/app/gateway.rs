@@ -1,12 +1,13 @@
 //! Puts the threads together: workers, coordinator, admin; and takes them apart.
 
 use crate::admin::{self, AdminServer};
-use crate::config::{JwksOrigin, Limits, Roots, Secret, Settings, Snapshot};
+use crate::config::{JwksOrigin, Limits, Roots, Secret, Settings, Snapshot, Target};
 use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals, Watch};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::handshake::TlsServer;
-use crate::proxy::{self, WorkerSeed, tls};
+use crate::proxy::tls::TlsClient;
+use crate::proxy::{self, WorkerSeed};
 use crate::runtime::executor::{self, WorkerThread};
 use crate::runtime::{MailReceiver, MailSender, RingConfig, bind, clock, cores, mailbox, probe};
 use rustls::RootCertStore;
@@ -59,7 +60,7 @@ impl Gateway {
         probe::check(&ring)?;
         let cores = worker_cores(&snapshot.settings)?;
         let roots = roots(&snapshot)?;
-        let tls = tls::client_config(roots).map_err(|error| error.to_string())?;
+        let tls = TlsClient::new(roots).map_err(|error| error.to_string())?;
         let tls_server = TlsServer::new().map_err(|error| error.to_string())?;
         let admin_address = snapshot.settings.admin.address;
         let admin_token = snapshot.settings.admin.token.clone();
@@ -72,7 +73,7 @@ impl Gateway {
         let in_force = InForce::after(None, snapshot, cores.len());
         let board = Board::new(desks, Arc::new(in_force), Arc::new(accounts));
         let (senders, mut receivers) = mailboxes(cores.len())?;
-        let helpers = Helpers::start(&board, senders, tls.clone())?;
+        let helpers = Helpers::start(&board, senders, tls.usual().clone())?;
 
         let mut workers = Vec::new();
         for (number, cpu) in cores.into_iter().enumerate() {
@@ -259,7 +260,10 @@ fn system_roots(snapshot: &Snapshot) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     store.add_parsable_certificates(found.certs);
-    let mut targets = snapshot.targets.iter().filter(|target| target.tls.is_some());
+    let needs_roots = |target: &&Target| {
+        target.tls.is_some() && target.own_tls.as_ref().is_none_or(|own| own.needs_roots())
+    };
+    let mut targets = snapshot.targets.iter().filter(needs_roots);
     let mut issuers = snapshot.jwks.iter().filter_map(|source| match &source.origin {
         JwksOrigin::Url { url, .. } if url.tls => Some(url.host.as_str()),
         _ => None,

@@ -5,7 +5,7 @@ use super::gateway::{Gateway, Life};
 use super::screen::tell;
 use super::watch::Seen;
 use super::{EXIT_UNUSABLE, VERSION, files};
-use crate::config::Snapshot;
+use crate::config::{Footprint, Snapshot};
 use crate::coordinator::Watch;
 use crate::runtime::{cores, probe};
 use std::process::ExitCode;
@@ -56,7 +56,11 @@ fn serves(gateway: &Gateway) -> String {
     let snapshot = &in_force.snapshot;
     let workers = gateway.board.desks.len();
     let plural = if workers == 1 { "" } else { "s" };
-    let mut text = format!("tollgate {VERSION} serves on {workers} worker{plural}\n{}", snapshot.report);
+    let memory = Footprint::of(&snapshot.settings, workers);
+    let mut text = format!(
+        "tollgate {VERSION} serves on {workers} worker{plural}\nmemory: {memory}\n{}",
+        snapshot.report
+    );
     for (listener, address) in snapshot.listeners.iter().zip(&gateway.addresses) {
         if listener.bind.port() == 0 {
             text +=

@@ -1,9 +1,12 @@
 //! Base64 (RFC 4648).
 
+use zeroize::Zeroizing;
+
 /// The bytes of `text` in the alphabet of section 4, with padding; line ends and spaces are passed over. `None` when it
 /// is not base64, or one that nobody writes: with bits left over.
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let mut digits = Zeroizing::new(Vec::with_capacity(text.len())); // they may be a credential
+    digits.extend(text.iter().copied().filter(|b| !b.is_ascii_whitespace()));
     let padding = digits.iter().rev().take_while(|b| **b == b'=').count();
     if !digits.len().is_multiple_of(4) || padding > 2 {
         return None;

@@ -1,15 +1,21 @@
 use std::fmt;
 use std::hint::black_box;
+use zeroize::Zeroizing;
 
 /// Bytes that must not be shown: a credential.
 ///
 /// `Debug` prints `***` and there is no `Display`. The bytes are overwritten when the value is dropped.
-pub struct Secret(Box<[u8]>);
+///
+/// So is what configuration holds on the way to here: texts of files and of Secrets, their trees, what variables of the
+/// environment are filled into, private keys as they were decoded. What is not ours cannot be: buffers of the YAML parser and
+/// of the PEM decoder; the environment of the process; keys within `rustls` and `ring`, which sign with them; requests that
+/// went out with a credential, in buffers that are used again, and within the kernel; pages that were swapped out.
+pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes `bytes` over.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Secret {
-        Secret(bytes.into())
+    /// Takes `bytes` over, as they lie: a copy would stay behind.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Secret {
+        Secret(Zeroizing::new(bytes.into()))
     }
 
     /// The bytes themselves, for the one place that writes them on a request.
@@ -19,7 +25,7 @@ impl Secret {
 
     /// Whether `given` is the same. How long it takes tells no more than the lengths of the two.
     pub fn is(&self, given: &[u8]) -> bool {
-        is_same(&self.0, given)
+        is_same(self.expose(), given)
     }
 }
 
@@ -31,7 +37,7 @@ pub fn is_same(one: &[u8], other: &[u8]) -> bool {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Secret) -> bool {
-        self.is(&other.0)
+        self.is(other.expose())
     }
 }
 
@@ -40,13 +46,6 @@ impl Eq for Secret {}
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.fill(0);
-        black_box(&self.0); // or the compiler may see that nobody reads the zeros, and not write them
     }
 }
 

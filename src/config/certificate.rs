@@ -1,11 +1,13 @@
+use rustls::InconsistentKeys;
 use rustls::client::verify_server_name;
-use rustls::crypto::ring::default_provider;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::sync::Arc;
+use zeroize::Zeroize;
 
 /// A certificate with the chain above it and its private key, which belong together: what an HTTPS listener shows.
 ///
@@ -20,20 +22,24 @@ pub struct Certificate {
 pub(crate) type Chain = Vec<CertificateDer<'static>>;
 
 impl Certificate {
-    /// Puts a chain and the key of its first certificate together. The error completes the sentence `"tls.key" ...`.
+    /// Puts a chain and the key of its first certificate together. The error completes the sentence `"tls.key" ...`. What
+    /// signs is within rustls from now on; the key that was read is overwritten.
     pub(crate) fn new(
         name: Arc<str>,
         chain: Chain,
-        key: PrivateKeyDer<'static>,
+        mut key: PrivateKeyDer<'static>,
     ) -> Result<Certificate, &'static str> {
-        let certified =
-            CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    "is not the key of the first certificate in \"tls.crt\""
-                }
-                _ => "holds a key that cannot be read or is of a kind that is not supported",
-            })?;
-        Ok(Certificate { name, certified: Arc::new(certified) })
+        let signs = any_supported_type(&key);
+        key.zeroize();
+        let signs =
+            signs.map_err(|_| "holds a key that cannot be read or is of a kind that is not supported")?;
+        let certified = CertifiedKey::new(chain, signs);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Certificate { name, certified: Arc::new(certified) })
+            }
+            Err(_) => Err("is not the key of the first certificate in \"tls.crt\""),
+        }
     }
 
     /// Whether clients that ask for this name in lower case will take it for the server's, as far as names go.

@@ -8,7 +8,7 @@
 //! * [`load_with_prices`] does so over the prices that the program brings along.
 //! * [`conditions`] says how every resource stands, as the `status` of a cluster would, in a faulty configuration too.
 //! * [`other_measure`] and [`key_of`] read what operators say of one account while the program runs.
-//! * [`Settings`] are the process's own values, each with a default.
+//! * [`Settings`] are the process's own values, each with a default; [`Footprint`] is the most memory that they come to.
 //!
 //! ```
 //! use tollgate::config::{Overrides, Source, load};
@@ -17,14 +17,18 @@
 //! assert!(faults.to_string().starts_with("gateway.yaml:1:7: the kind \"Gatewey\""));
 //! ```
 
+mod backendtls;
 mod certificate;
 mod check;
 mod conditions;
 mod diagnostic;
+mod footprint;
 mod reader;
 mod resources;
 mod settings;
 mod snapshot;
+mod spoken;
+mod trust;
 mod values;
 mod yaml;
 
@@ -33,6 +37,7 @@ mod tests;
 
 pub use crate::base::Secret;
 pub use crate::llm::auth::Fetched;
+pub use backendtls::{BackendTls, Name, Names};
 pub use certificate::Certificate;
 pub use check::Overrides;
 pub use conditions::{
@@ -40,15 +45,18 @@ pub use conditions::{
     ParentStatus, RouteKind, Status, Truth,
 };
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use footprint::Footprint;
 pub use resources::limitpolicy::control::{key_of, other_measure};
 pub use settings::{
-    Admin, Connections, Limits, Prices, Records, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Tls,
-    UnknownModel, Upstream, Workers,
+    Admin, Admission, Connections, Limits, Prices, Records, RecordsTo, Requests, Ring, Roots, Settings,
+    Timeouts, Tls, UnknownModel, Upstream, Workers,
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,
     JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
+pub use spoken::Spoken;
+pub use trust::{ClientCheck, TlsId, Trust};
 
 use diagnostic::Faults;
 use resources::Resources;

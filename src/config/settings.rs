@@ -14,6 +14,8 @@ pub struct Settings {
     pub ring: Ring,
     /// Client connections.
     pub connections: Connections,
+    /// What becomes of requests when there are too many.
+    pub admission: Admission,
     /// Bounds of one request.
     pub requests: Requests,
     /// How long each step may take.
@@ -30,6 +32,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What becomes of requests that have no price.
     pub prices: Prices,
+    /// How passwords of callers are judged.
+    pub passwords: Passwords,
 }
 
 /// `workers`.
@@ -64,6 +68,17 @@ pub struct Connections {
     /// The most TLS handshakes of one worker that are under way, 1 to 1000000: a bound on what clients cost that have
     /// not said anything yet. They wait for the client most of the time, `timeouts.handshake` at most.
     pub handshakes_per_worker: u32,
+    /// The most client connections of one worker that come from one address, 1 to 1000000; `None` is as many as there may be
+    /// at all, which suits a host behind a balancer. Addresses of IPv6 are told apart by their first 64 bits.
+    pub per_address: Option<u32>,
+}
+
+/// `admission`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// How long what has arrived may wait for its worker, 20 ms to 10 s, before requests are given up by the priority of their
+    /// routes; `None` gives none up. See [`Pressure`](crate::route::Pressure).
+    pub lag: Option<Duration>,
 }
 
 /// `requests`.
@@ -75,6 +90,10 @@ pub struct Requests {
     pub headers: u16,
     /// The largest body in bytes, 1 KiB to 1 GiB.
     pub body_bytes: u64,
+    /// The most bytes of bodies, events and windows that the exchanges of one worker hold in memory, all together and beyond
+    /// what each connection keeps anyway, 1 MiB to 1 TiB. Requests may have three quarters of it, so that answers, which are
+    /// paid for, find room.
+    pub held_bytes: u64,
 }
 
 /// `timeouts`; each above zero, at most 24 h.
@@ -179,6 +198,17 @@ pub struct Limits {
     pub checkpoint: Duration,
 }
 
+/// `passwords`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passwords {
+    /// The most that wait to be judged, all workers together, 1 to 4096; one more is 503.
+    pub waiting: u32,
+    /// The most of one user, and the most from one address, that one worker has judged at a time, 1 to 4096; one more is 429.
+    pub per_caller: u32,
+    /// How long one that holds is remembered, 1 s to 24 h; one that does not for a minute at most.
+    pub remember: Duration,
+}
+
 /// `prices`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
@@ -229,13 +259,19 @@ impl Default for Ring {
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections { per_worker: 8192, handshakes_per_worker: 1024 }
+        Connections { per_worker: 8192, handshakes_per_worker: 1024, per_address: None }
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Admission {
+        Admission { lag: Some(Duration::from_secs(1)) }
     }
 }
 
 impl Default for Requests {
     fn default() -> Requests {
-        Requests { head_bytes: 32 << 10, headers: 100, body_bytes: 32 << 20 }
+        Requests { head_bytes: 32 << 10, headers: 100, body_bytes: 32 << 20, held_bytes: 512 << 20 }
     }
 }
 
@@ -277,6 +313,12 @@ impl Default for Admin {
 impl Default for Records {
     fn default() -> Records {
         Records { to: RecordsTo::Stdout, queue: 8192, headers: Vec::new() }
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Passwords {
+        Passwords { waiting: 64, per_caller: 4, remember: Duration::from_secs(600) }
     }
 }
 

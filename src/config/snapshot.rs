@@ -1,6 +1,9 @@
+use super::backendtls::BackendTls;
 use super::certificate::Certificate;
 use super::diagnostic::Diagnostic;
 use super::settings::{Settings, UnknownModel};
+use super::spoken::Spoken;
+use super::trust::ClientCheck;
 use crate::access;
 use crate::access::jwt::Keys;
 use crate::base::{Secret, Tokens};
@@ -17,6 +20,7 @@ use crate::llm::translate::Guardrail;
 use crate::route::filters::Filters;
 use crate::route::matches::ValueMatch;
 use crate::route::narrowest;
+use crate::route::priority::Priority;
 use crate::route::table::Table;
 use crate::route::weighted::Weighted;
 use arrayvec::ArrayVec;
@@ -96,6 +100,10 @@ pub struct HttpsListener {
     pub hostname: Option<Arc<str>>,
     /// At least one, the preferred one first.
     pub certificates: Vec<Arc<Certificate>>,
+    /// What is asked of the certificates of clients; `None` is nothing.
+    pub clients: Option<Arc<ClientCheck>>,
+    /// Which TLS is spoken; `None` is all that is known here.
+    pub spoken: Option<Arc<Spoken>>,
     /// As [`HttpListener::table`].
     pub table: Table,
 }
@@ -150,6 +158,8 @@ pub struct Rule {
     pub access: Option<Arc<access::Policy>>,
     /// Whether a request is refused that asks for what its provider's format cannot say.
     pub strict: bool,
+    /// Whose requests are given up first when there are too many.
+    pub priority: Priority,
     /// When a request is made again that failed; `None` is never, but for what another provider of a Backend may do.
     pub retry: Option<Retry>,
 }
@@ -330,6 +340,8 @@ pub struct Target {
     /// The name to verify in the server's certificate, and for SNI when it is no IP address; `None` is
     /// plain TCP.
     pub tls: Option<String>,
+    /// How TLS is spoken there, where that is not as to all others.
+    pub own_tls: Option<Arc<BackendTls>>,
 }
 
 impl fmt::Display for Target {

@@ -88,7 +88,10 @@ fn the_walkthrough_is_accepted_unchanged_and_means_what_it_says() {
     assert_eq!((header(credential).as_str(), path), ("x-api-key: sk-ant-api03-x", "/v1/messages"));
     assert_eq!(&*snapshot.backends[0].host_header, "api.anthropic.com");
     let tls = Some("api.anthropic.com".to_owned());
-    assert_eq!(snapshot.targets, [Target { host: "api.anthropic.com".into(), port: 443, tls }]);
+    assert_eq!(
+        snapshot.targets,
+        [Target { host: "api.anthropic.com".into(), port: 443, tls, own_tls: None }]
+    );
 
     let [limit] = snapshot.limits.as_slice() else { panic!("one limit") };
     assert_eq!((&*limit.name, limit.unit), ("kgateway-system/anthropic-ratelimit", Unit::Requests));
@@ -107,7 +110,10 @@ fn overrides_of_the_command_line_replace_host_port_roots_and_admin() {
     };
     let snapshot = loaded(&WALKTHROUGH, &overrides);
     assert_eq!(snapshot.listeners[0].bind.to_string(), "127.0.0.1:18080");
-    assert_eq!(snapshot.targets, [Target { host: "127.0.0.1".into(), port: 18081, tls: None }]);
+    assert_eq!(
+        snapshot.targets,
+        [Target { host: "127.0.0.1".into(), port: 18081, tls: None, own_tls: None }]
+    );
     assert_eq!(&*snapshot.backends[0].host_header, "127.0.0.1:18081");
     assert_eq!(snapshot.settings.tls.roots, Roots::Files(vec!["ca.pem".into()]));
     assert_eq!(snapshot.settings.admin.address, None);

@@ -9,7 +9,7 @@ use crate::access::{self, Digest};
 use crate::base::Tick;
 use crate::config::{JwksOrigin, JwksSource};
 use crate::llm::auth::{Fetch, Url};
-use crate::mail::{Board, InForce, KeySets, ToWorker};
+use crate::mail::{Board, InForce, KeySets, SourceStands, ToWorker};
 use crate::runtime::{MailSender, clock};
 use rustls::ClientConfig;
 use std::collections::HashMap;
@@ -57,6 +57,9 @@ struct Known {
     asked: Tick,
     due: Tick,
     failures: u32,
+    /// When it was last well, and all its failures.
+    well: Option<Tick>,
+    failed: u64,
 }
 
 impl Sources {
@@ -84,6 +87,8 @@ impl Sources {
         if told && !sources.is_empty() {
             self.publish(&in_force);
         }
+        let stands = |(name, known): (&String, &Known)| (name.clone(), known.stands());
+        self.board.set_sources(self.known.iter().map(stands).collect());
         if self.known.is_empty() { LOOK_IDLE } else { LOOK }
     }
 
@@ -100,10 +105,16 @@ impl Sources {
 }
 
 impl Known {
+    fn stands(&self) -> SourceStands {
+        let keys = self.keys.as_ref().map_or(0, |keys| u32::try_from(keys.len()).unwrap_or(u32::MAX));
+        SourceStands { keys, well: self.well, failures: self.failed, failing: self.failures > 0 }
+    }
+
     /// Reads a file that has changed, or every one if `anyway`; whether there are other keys.
     fn look_at_file(&mut self, name: &str, path: &str, anyway: bool) -> bool {
         let stamp = Stamp::of(path).ok();
         if !anyway && stamp == self.stamp && self.failures == 0 {
+            self.well = Some(clock::now());
             return false;
         }
         self.stamp = stamp;
@@ -131,7 +142,7 @@ impl Known {
     fn take(&mut self, name: &str, text: Result<Vec<u8>, String>) -> bool {
         let digest = text.as_ref().map(|text| access::digest(text)).unwrap_or_default();
         if self.keys.is_some() && digest == self.digest {
-            self.failures = 0;
+            (self.failures, self.well) = (0, Some(clock::now()));
             return false;
         }
         let read = text.and_then(|text| Keys::read(&text).map_err(|why| format!("the key set {why}")));
@@ -140,7 +151,13 @@ impl Known {
                 for skipped in &keys.skipped {
                     tell(&format!("keys of {name}: {skipped}: skipped"));
                 }
-                *self = Known { keys: Some(Arc::new(keys)), digest, failures: 0, ..*self };
+                *self = Known {
+                    keys: Some(Arc::new(keys)),
+                    digest,
+                    failures: 0,
+                    well: Some(clock::now()),
+                    ..*self
+                };
                 true
             }
             Err(why) => {
@@ -152,6 +169,7 @@ impl Known {
                     tell(&format!("no keys of {name} ({why}): {then}"));
                 }
                 self.failures = self.failures.saturating_add(1);
+                self.failed += 1;
                 false
             }
         }

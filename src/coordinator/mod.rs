@@ -1,8 +1,8 @@
 //! Layer 6: the thread that decides what is in force. It serves no request and no request waits for it.
 //!
 //! It hears the signals (SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads), watches over the
-//! workers' executors, and gathers their latencies. Two helpers of its own do what blocks: [`journal`] writes
-//! access records, `resolve` looks names up. Both run before the first worker does: see [`Helpers`]. [`Store`]
+//! workers' executors, and gathers their latencies. Helpers of its own do what blocks: [`journal`] writes
+//! access records, `resolve` looks names up, `passwords` judges those of callers. Both run before the first worker does: see [`Helpers`]. [`Store`]
 //! keeps budgets on disk. [`reload`] is how another configuration comes in force.
 
 mod credentials;
@@ -11,6 +11,7 @@ mod http;
 mod journal;
 mod keeper;
 mod keys;
+mod passwords;
 mod reload;
 mod resolve;
 mod stamp;
@@ -95,6 +96,7 @@ impl Helpers {
             None => resolver.wake(),
         }
         let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
+        passwords::start(board, mail.clone()).map_err(|error| format!("the thread of passwords: {error}"))?;
         let credentials = credentials::start(board.clone(), mail.clone(), tls.clone());
         let credentials =
             credentials.map_err(|error| format!("the thread that fetches credentials: {error}"))?;
@@ -225,10 +227,16 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
 /// Has all workers look at something that the board has by now. One that has such mail already, and has not looked, gets no
 /// other: no box is ever full, and a worker that does not run finds in its own what it has missed.
 fn tell_all(board: &Board, mail: &[MailSender<ToWorker>], message: ToWorker) {
-    for (desk, mail) in board.desks.iter().zip(mail) {
-        if desk.waiting.note(message) && mail.send(message).is_err() {
-            desk.waiting.taken(message);
-        }
+    (0..board.desks.len()).for_each(|worker| tell_one(board, mail, worker, message));
+}
+
+/// The same for one worker.
+fn tell_one(board: &Board, mail: &[MailSender<ToWorker>], worker: usize, message: ToWorker) {
+    if let (Some(desk), Some(mail)) = (board.desks.get(worker), mail.get(worker))
+        && desk.waiting.note(message)
+        && mail.send(message).is_err()
+    {
+        desk.waiting.taken(message);
     }
 }
 

@@ -100,6 +100,7 @@ fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
         ("ring", before.ring == next.ring),
         ("admin", before.admin == next.admin),
         ("records", before.records == next.records),
+        ("passwords.waiting", before.passwords.waiting == next.passwords.waiting),
         ("tls", before.tls == next.tls),
         ("limits (all but reserve and inFlightPerWorker)", fixed(&before.limits) == fixed(&next.limits)),
     ];

@@ -71,6 +71,7 @@ impl KeyText {
             KeyPart::Route => (b'r', ""),
             KeyPart::Claim(name) => (b'c', &**name),
             KeyPart::Metadata(name) => (b'd', &**name),
+            KeyPart::User => (b'u', ""),
         };
         self.context.update(&[tag]);
         // Lengths go first, so that no two lists of values make the same bytes.
@@ -111,6 +112,7 @@ mod tests {
             of(&[(&KeyPart::Route, "a")]),
             of(&[(&KeyPart::Claim("x-team".into()), "a")]),
             of(&[(&KeyPart::Metadata("x-team".into()), "a")]),
+            of(&[(&KeyPart::User, "a")]),
             of(&[(&KeyPart::ApiKey, "a")]),
             of(&[(&KeyPart::ApiKey, "a"), (&team, "a")]),
         ];

@@ -140,7 +140,8 @@ impl Every {
 /// A part of what tells one account of a rule from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeyPart {
-    /// The API key, hashed: the one that was validated, else the token of `Authorization` or what is in `x-api-key`.
+    /// The API key, hashed: the one that was validated, else the user whose password was, else the token of `Authorization` or what
+    /// is in `x-api-key`.
     ApiKey,
     /// The value of a header; its name in lower case.
     Header(Arc<str>),
@@ -154,6 +155,15 @@ pub enum KeyPart {
     Claim(Arc<str>),
     /// What configuration says of the API key that was validated.
     Metadata(Arc<str>),
+    /// The name of the user whose password was validated.
+    User,
+}
+
+impl KeyPart {
+    /// Whether it is, or stands for, what a caller shows to be known.
+    pub fn is_credential(&self) -> bool {
+        matches!(self, KeyPart::ApiKey | KeyPart::Claim(_) | KeyPart::Metadata(_) | KeyPart::User)
+    }
 }
 
 /// What happens to a request that lacks a part of the key.

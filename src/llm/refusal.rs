@@ -63,7 +63,7 @@ impl RefusalKind {
             413 => TooLarge,
             429 => RateLimited,
             408 | 504 => Timeout,
-            501 => Unserved,
+            501 | 505 => Unserved,
             502 => Upstream,
             503 | 529 => Overloaded,
             400..=499 => InvalidRequest,

@@ -1,4 +1,4 @@
-use super::{ControlChange, KeySets, Keyring, Records, Resolved, Sleeper, Waiting};
+use super::{ControlChange, Judgements, KeySets, Keyring, Records, Resolved, Sleeper, SourceStands, Waiting};
 use crate::access::jwt::Wishes;
 use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
@@ -191,12 +191,15 @@ pub struct Board {
     pub journal: Sleeper,
     /// What operators have decided, on its way to the disk: from the admin threads to the store.
     pub controls: ArrayQueue<ControlChange>,
+    /// Passwords of callers that are to be judged; from workers to the thread that does it.
+    pub judgements: Judgements,
     bell: OnceLock<Bell>,
     in_force: Mutex<Arc<InForce>>,
     proposed: Mutex<Proposed>,
     resolved: Mutex<Option<Arc<Resolved>>>,
     keyring: Mutex<Option<Arc<Keyring>>>,
     keys: Mutex<Option<Arc<KeySets>>>,
+    sources: Mutex<Vec<(String, SourceStands)>>,
     latencies: Mutex<Latencies>,
     /// By worker.
     estimates: Mutex<Vec<Estimates>>,
@@ -220,12 +223,14 @@ impl Board {
             audit: ArrayQueue::new(AUDITS_MAX),
             journal: Sleeper::default(),
             controls: ArrayQueue::new(CONTROLS_MAX),
+            judgements: Judgements::new(in_force.snapshot.settings.passwords.waiting as usize),
             bell: OnceLock::new(),
             proposed: Mutex::new(Proposed { generation: in_force.generation, next: None }),
             in_force: Mutex::new(in_force),
             resolved: Mutex::new(None),
             keyring: Mutex::new(None),
             keys: Mutex::new(None),
+            sources: Mutex::default(),
             latencies: Mutex::new(Latencies::default()),
             estimates: Mutex::default(),
         })
@@ -290,6 +295,16 @@ impl Board {
     /// Replaces the keys of issuers, unless those that are known are of a later configuration.
     pub fn set_keys(&self, keys: Arc<KeySets>) {
         replace(&self.keys, keys, |keys| keys.generation);
+    }
+
+    /// How the sources of issuers' keys stand, by their names; those that are written down are not among them.
+    pub fn sources(&self) -> Vec<(String, SourceStands)> {
+        open(&self.sources).clone()
+    }
+
+    /// Says how they stand.
+    pub fn set_sources(&self, sources: Vec<(String, SourceStands)>) {
+        *open(&self.sources) = sources;
     }
 
     /// Asks the store to put more of these accounts on disk. Never waits: what does not fit is asked again.

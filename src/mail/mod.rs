@@ -9,15 +9,18 @@
 
 mod board;
 mod control;
+mod judgement;
 mod records;
 mod waiting;
 
 pub use board::{Ask, Bell, Board, CONTROLS_MAX, Desk, Health, InForce, Kept};
 pub use control::ControlChange;
+pub use judgement::{Judgement, Judgements};
 pub use records::{Records, Sheet, Sleeper};
 pub use waiting::Waiting;
 
 use crate::access::jwt::Keys;
+use crate::base::Tick;
 use crate::config::Fetched;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,6 +40,8 @@ pub enum ToWorker {
     Keys,
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
+    /// Some of the passwords that it wanted judged are.
+    Judged,
     /// Take no new connections; end each connection after the exchange it is in.
     Drain,
     /// End now.
@@ -45,13 +50,14 @@ pub enum ToWorker {
 
 impl ToWorker {
     /// All kinds.
-    pub const ALL: [ToWorker; 8] = [
+    pub const ALL: [ToWorker; 9] = [
         ToWorker::Prepare,
         ToWorker::Adopt,
         ToWorker::Resolved,
         ToWorker::Keyring,
         ToWorker::Keys,
         ToWorker::Granted,
+        ToWorker::Judged,
         ToWorker::Drain,
         ToWorker::Stop,
     ];
@@ -82,6 +88,19 @@ pub struct KeySets {
     pub generation: u64,
     /// By source; `None` where none have come.
     pub by_source: Vec<Option<Arc<Keys>>>,
+}
+
+/// How a source of issuers' keys stands that is read or asked now and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceStands {
+    /// Its keys that are in use.
+    pub keys: u32,
+    /// When it was last read or answered well, or was found unchanged.
+    pub well: Option<Tick>,
+    /// How often it could not be read or did not answer well.
+    pub failures: u64,
+    /// Whether that was so the last time.
+    pub failing: bool,
 }
 
 /// Mailbox messages that may wait for a worker: one of each kind.

@@ -1,10 +1,10 @@
 use super::ToWorker;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Which kinds of mail wait in a worker's box. No second one of a kind is put in: who takes the first out looks at what holds
 /// by then. So a box with room for one of each is never full, and none is lost however long the worker does not run.
 #[derive(Debug, Default)]
-pub struct Waiting(AtomicU8);
+pub struct Waiting(AtomicU16);
 
 impl Waiting {
     /// Notes that there is mail of this kind, once what it speaks of can be seen; whether it is to be put into the box, because none
@@ -19,7 +19,7 @@ impl Waiting {
     }
 }
 
-fn bit(mail: ToWorker) -> u8 {
+fn bit(mail: ToWorker) -> u16 {
     1 << mail as u8
 }
 

@@ -12,7 +12,7 @@ use crate::wire::url::split_query;
 /// Who asks, as far as the rule demands to know it: nobody, where it demands nothing.
 ///
 /// # Errors
-/// It is not let in.
+/// It is not let in; [`Refusal::Unjudged`], which is not counted here, where its password has to be judged first.
 pub(super) fn admit<'a>(
     rule: &'a Rule,
     client: &Client,
@@ -23,8 +23,11 @@ pub(super) fn admit<'a>(
 ) -> Result<Identity<'a>, Fault> {
     let Some(access) = rule.access.as_deref() else { return Ok(Identity::default()) };
     let asked = asked(client, head, bytes, digest, entry);
-    let identity =
-        access.admit(&asked, &entry.serving.key_ring).map_err(|refusal| refused(entry, refusal))?;
+    let identity = access.admit(&asked, &entry.serving.key_ring).map_err(|refusal| match refusal {
+        // There is more to come of it.
+        Refusal::Unjudged => Fault::Denied(refusal),
+        refusal => refused(entry, refusal),
+    })?;
     if let Some(name) = identity.name() {
         entry.record.identity = bounded(name.as_bytes());
     }
@@ -48,7 +51,7 @@ pub(super) fn admit_model(
     access.admit_model(identity, &asked, models).map_err(|refusal| refused(entry, refusal))
 }
 
-fn asked<'a>(
+pub(super) fn asked<'a>(
     client: &Client,
     head: &'a RequestHead,
     bytes: &'a [u8],
@@ -70,7 +73,7 @@ pub(super) fn without_key(identity: &Identity<'_>, mut target: Vec<u8>) -> Vec<u
     target
 }
 
-fn refused(entry: &Entry, refusal: Refusal) -> Fault {
+pub(super) fn refused(entry: &Entry, refusal: Refusal) -> Fault {
     entry.worker.desk.counters.denials.count(refusal.name());
     Fault::Denied(refusal)
 }

@@ -4,7 +4,9 @@ use super::call::{self, Answered, Call, Failed};
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
-use super::worker::{Serving, Worker};
+use super::held::Part;
+use super::serving::Serving;
+use super::worker::Worker;
 use crate::access::Identity;
 use crate::base::ascii;
 use crate::config::{Backend, BackendKind, Credential};
@@ -100,7 +102,7 @@ pub(super) async fn until_answered<'a>(
 ) -> Result<(Call<'a>, Answered), Fault> {
     let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: None };
     loop {
-        let spare = attempts.spare_body(&call, message);
+        let spare = attempts.spare_body(&call, message, entry);
         let outgoing = call::write(worker, serving, &call, message, client, entry)?;
         let began = worker.ring.now();
         let asked = {
@@ -208,12 +210,13 @@ struct Attempts<'w, 'a> {
 }
 
 impl<'a> Attempts<'_, 'a> {
-    /// A copy of a body that translation will use up, if there may be another attempt and it is not too large for it.
-    fn spare_body(&self, call: &Call<'_>, message: &Message) -> Option<Vec<u8>> {
+    /// A copy of a body that translation will use up, if there may be another attempt and it is not too large for it, nor the worker too full.
+    fn spare_body(&self, call: &Call<'_>, message: &Message, entry: &mut Entry) -> Option<Vec<u8>> {
         let most = self.serving.in_force.snapshot.settings.upstream.replay_bytes;
         let may_follow = !self.whole.groups.is_empty() || call.rule.retry.is_some();
         let body = message.body.of(&message.bytes);
-        (call.translates() && may_follow && body.len() <= most).then(|| body.to_vec())
+        let wanted = call.translates() && may_follow && body.len() <= most;
+        (wanted && entry.held.set(Part::Copy, body.len()).is_ok()).then(|| body.to_vec())
     }
 
     /// Notes how the endpoint did: an answer that is one tells its speed, one on the request alone that it is well, and a

@@ -5,9 +5,10 @@ mod signature;
 use super::client::{Client, Message};
 use super::entry::{Entry, Reached};
 use super::fault::Fault;
+use super::serving::Serving;
 use super::stream::Stream;
 use super::upstream::Upstream;
-use super::worker::{Serving, Worker};
+use super::worker::Worker;
 use crate::access::{Identity, strip_bearer};
 use crate::base::{Span, Tick};
 use crate::config::{Backend, Credential, Fetched, Rule};
@@ -17,7 +18,7 @@ use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
 use crate::route::filters::Filters;
 use crate::runtime::Gather;
 use crate::wire::http1::{
-    HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
+    HeadFault, HeadLimits, HeadScan, Header, Headers, Known, Method, RequestHead, ResponseHead, write,
 };
 use crate::wire::json::unescape;
 use crate::wire::url;
@@ -371,13 +372,14 @@ fn credential(
     }
 }
 
-/// The client's own credential, where the formats' clients put it.
+/// The client's own credential, where the formats' clients put it. A password that was validated here is none of the provider's.
 fn clients_token<'a>(call: &Call<'_>, head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let header = |name| head.headers.first(name).map(|span| span.of(bytes));
     let query = head.query.filter(|_| call.client.api() == Api::Gemini).map(|query| query.of(bytes));
     let in_query = || query?.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"key="));
     let azures = || head.headers.get(bytes, b"api-key").map(|span| span.of(bytes));
     header(Known::Authorization)
+        .filter(|_| call.identity.user.is_none())
         .map(strip_bearer)
         .or_else(|| header(Known::XApiKey))
         .or_else(|| header(Known::XGoogApiKey))
@@ -586,13 +588,10 @@ impl Heads {
                 return Ok(None);
             };
             match head.status {
-                101 => {
-                    let why = "it switches protocols, which nobody asked for";
-                    return Err(Fault::ProviderMalformed(why));
-                }
+                101 => return Err(Fault::ProviderMalformed(HeadFault::Switched.reason())),
                 _ if !head.is_interim() => return Ok(Some(head)),
                 _ if self.interim == INTERIM_MAX => {
-                    return Err(Fault::ProviderMalformed("too many interim answers"));
+                    return Err(Fault::ProviderMalformed(HeadFault::InterimFlood.reason()));
                 }
                 _ => self.interim += 1,
             }

@@ -125,6 +125,7 @@ impl Asking<'_> {
             KeyPart::ApiKey => match self.identity.key {
                 Some(shown) => Value::Found(shown.credential(self.head, self.bytes)?),
                 None if self.identity.judges_keys => return None,
+                None if self.identity.user.is_some() => Value::Made(self.identity.user_as_key()?),
                 None => Value::Found(Cow::Borrowed(credential(self.head, self.bytes)?)),
             },
             KeyPart::Header(name) => {
@@ -137,6 +138,7 @@ impl Asking<'_> {
                 Value::text(self.identity.claims.as_ref()?.text(name)?)
             }
             KeyPart::Claim(name) => Value::Made(jwt::claim(credential(self.head, self.bytes)?, name)?),
+            KeyPart::User => Value::Of(self.identity.user?.as_bytes()),
             KeyPart::Metadata(name) => Value::text(jwt::scalar(self.identity.metadata(name)?)?),
         };
         Some(value).filter(|value| !value.bytes().is_empty())

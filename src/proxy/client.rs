@@ -4,13 +4,14 @@ mod coded;
 
 use super::caller::Memo;
 use super::fault::Fault;
+use super::held::{Held, Part};
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::base::{Span, Tick};
 use crate::config::Timeouts;
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::Gather;
-use crate::wire::http1::{BodyReader, Framing, HeadLimits, HeadScan, Headers, RequestHead, write};
+use crate::wire::http1::{BodyReader, Framing, HeadFault, HeadLimits, HeadScan, Headers, RequestHead, write};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -109,7 +110,10 @@ impl Client {
         self.socket.deadline_in(settings.timeouts.head);
         loop {
             if let Some(head) = scan.request(&self.buf, &limits).map_err(Fault::Head)? {
-                return Ok(Some(head));
+                return match head.is_for_https(&self.buf) && !self.socket.is_secure() {
+                    true => Err(Fault::Head(HeadFault::Insecure)),
+                    false => Ok(Some(head)),
+                };
             }
             self.fill("head").await?;
         }
@@ -136,7 +140,7 @@ impl Client {
         message: &mut Message,
         head: &RequestHead,
         mut inspector: Inspector,
-        bytes_max: u64,
+        (bytes_max, held): (u64, &mut Held),
         timeouts: &Timeouts,
     ) -> Result<Ask, Fault> {
         let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
@@ -164,7 +168,11 @@ impl Client {
             if progress.done {
                 break;
             }
-            inspector.feed(&message.bytes[head.len..decoded]).map_err(|fault| bad_body(fault.into()))?;
+            // All that arrived is dealt with. What framed it goes, or a body in tiny chunks would take many times its room.
+            message.bytes.truncate(decoded);
+            raw = decoded;
+            inspector.feed(&message.bytes[head.len..]).map_err(|fault| bad_body(fault.into()))?;
+            held.set(Part::Request, message.bytes.len())?;
             let arrived = self.socket.fill_behind(&mut message.bytes).await;
             arrival(arrived, "body")?;
         }
@@ -174,6 +182,7 @@ impl Client {
         message.body = Span::new(head.len, decoded);
         message.complete = true;
         message.received = decoded as u64;
+        held.set(Part::Request, decoded)?;
         inspector.feed(message.body.of(&message.bytes)).map_err(|fault| bad_body(fault.into()))?;
         inspector.finish(message.body.of(&message.bytes)).map_err(bad_body)
     }

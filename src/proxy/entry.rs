@@ -2,8 +2,10 @@
 
 use super::call::starts_with;
 use super::credit::{Credit, Foreseen, spend};
+use super::held::Held;
 use super::pricing::Pricing;
-use super::worker::{Serving, Worker};
+use super::serving::Serving;
+use super::worker::Worker;
 use crate::base::{Money, Tick, Tokens};
 use crate::llm::estimate::output_tokens;
 use crate::llm::guard::By;
@@ -38,6 +40,8 @@ pub(super) struct Entry {
     pub(super) reached: Reached,
     /// What it has reserved and how that is used up.
     pub(super) credit: Credit,
+    /// What it holds in memory.
+    pub(super) held: Held,
     /// The header lines that CORS has in whatever answer goes out; empty where no filter speaks of it.
     pub(super) cors: Vec<u8>,
     pub(super) worker: Rc<Worker>,
@@ -73,6 +77,7 @@ impl Entry {
             given_up_cost: Money::ZERO,
             reached: Reached::Nobody,
             credit: Credit::default(),
+            held: Held::new(worker),
             cors: Vec::new(),
             worker: worker.clone(),
             serving: serving.clone(),

@@ -8,9 +8,10 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::mirror::Copies;
 use super::reply::{Manner, Own};
-use super::worker::{Serving, Worker};
-use super::{admission, credit, filters, handshake, judge, plain, policy, relay, reply};
-use crate::access::{Digest, Identity, Models};
+use super::serving::Serving;
+use super::worker::Worker;
+use super::{admission, credit, filters, handshake, judge, passwords, plain, policy, relay, reply};
+use crate::access::{self, Digest, Identity, Models, Refusal};
 use crate::config::{Backend, BackendChoice, BackendKind, Credential, Rule, Settings, Timeouts};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
@@ -103,7 +104,8 @@ async fn settled(
         Ok(then) => then,
         Err(fault) => {
             let standings = entry.standings();
-            let manner = manner(worker, head, message, timeouts);
+            let mut manner = manner(worker, head, message, timeouts);
+            manner.keep_alive &= !fault.ends_connection();
             reply::fault(client, &mut entry, &fault, known.format, &standings, &manner).await
         }
     }
@@ -122,16 +124,15 @@ async fn serve<'s>(
 ) -> Result<Then, Fault> {
     let snapshot = &serving.in_force.snapshot;
     let timeouts = &snapshot.settings.timeouts;
-    if worker.is_busy(snapshot.settings.limits.in_flight_per_worker) {
-        return Err(Fault::Busy);
-    }
-
     // 3: the route; a browser that asks what it may ask is told so, for it does not say yet who calls.
     let listener = &snapshot.listeners[client.listener.min(snapshot.listeners.len() - 1)];
     let routes = handshake::routes(&client.socket, listener, host_of(head, &message.bytes))?;
     let rule = find_rule(serving, routes, head, &message.bytes)?;
     entry.record.route.write(&rule.route);
     entry.record.rule = rule.number;
+    if worker.gives_up(serving, rule.priority) {
+        return Err(Fault::Busy);
+    }
     let chosen = choose(worker, rule);
     let share = chosen.as_ref().map_or(&rule.filters, |(_, edits)| edits);
     let manner = manner(worker, head, message, timeouts);
@@ -141,7 +142,7 @@ async fn serve<'s>(
     }
 
     // 4: who may call; filters that answer callers do so.
-    admit(serving, (rule, share), client, head, &message.bytes, entry, known)?;
+    admit(serving, (rule, share), client, head, &message.bytes, entry, known).await?;
     if let Some(then) = filters::answer(client, entry, [&rule.filters, share], &asked, &known.identity).await
     {
         return Ok(then);
@@ -171,7 +172,7 @@ async fn serve<'s>(
     let path_model = endpoint.model.map_or(&[][..], |model| model.of(&target));
 
     // 5: the body is inspected in one pass while it arrives; what it may cost is estimated.
-    let mut ask = read_ask(client, message, head, format, &snapshot.settings).await?;
+    let mut ask = read_ask(client, message, head, format, entry).await?;
     let copies = Copies::whole(serving, (rule, edits), client, (head, message), &known.identity, entry);
     let renamed = policy::apply(rule, format, message, &mut ask, path_model, entry)?;
     let path_model = renamed.as_deref().map_or(path_model, str::as_bytes);
@@ -243,6 +244,12 @@ async fn serve_plain(
     (known, to): (&Known<'_>, plain::To<'_>),
 ) -> Result<Then, Fault> {
     known.may_ask(to.rule, client, (head, &message.bytes), Models::default(), entry)?;
+    if head.forwards_left(&message.bytes) == Some(0) {
+        // RFC 9110 section 7.6.2: it "MUST respond as the final recipient", which knows no TRACE.
+        let status = if head.method == Method::Options { 200 } else { 501 };
+        let manner = manner(worker, head, message, &serving.in_force.snapshot.settings.timeouts);
+        return Ok(reply::own(client, entry, &Own { status, lines: b"", body: b"" }, &manner).await);
+    }
     let asked = ArrayString::new();
     let asking = asking(known, client, serving, head, &message.bytes, &asked, to.rule);
     entry.reserve(&to.rule.limits_with(to.backend), &asking, Spend::default()).await?;
@@ -267,7 +274,7 @@ async fn serve_count(
 ) -> Result<Then, Fault> {
     let (worker, serving) = (entry.worker.clone(), entry.serving.clone());
     let (format, settings) = (Format::AnthropicCountTokens, &serving.in_force.snapshot.settings);
-    let mut ask = read_ask(client, message, head, format, settings).await?;
+    let mut ask = read_ask(client, message, head, format, entry).await?;
     policy::apply(rule, format, message, &mut ask, b"", entry)?;
     let named = named_model(&ask, message, b"")?;
     entry.record.bytes_in = message.received;
@@ -379,7 +386,7 @@ async fn reserve<'a>(
 }
 
 /// Step 4: who asks, if the rule demands to know it. How it is told that it may not is `known` then too.
-fn admit<'s>(
+async fn admit<'s>(
     serving: &Serving,
     (rule, share): (&'s Rule, &Filters),
     client: &Client,
@@ -388,12 +395,18 @@ fn admit<'s>(
     entry: &mut Entry,
     known: &mut Known<'s>,
 ) -> Result<(), Fault> {
-    let admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
+    let mut admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
+    if let Err(Fault::Denied(Refusal::Unjudged)) = admitted {
+        let judged = Box::pin(passwords::judged(rule, client, head, bytes, entry)).await;
+        admitted = judged.and_then(|()| admission::admit(rule, client, head, bytes, known.api_key, entry));
+    }
     known.identity =
         admitted.inspect_err(|_| known.format = format_of(serving, (rule, share), head, bytes))?;
     if known.identity.judges_keys {
         known.api_key = known.identity.key_digest().copied();
         entry.record.key = caller::key_id(known.api_key.as_ref());
+    } else if let Some(user) = known.identity.user_digest() {
+        known.api_key = Some(user);
     }
     match rule.filters.answer() || share.answer() {
         true => known.may_ask(rule, client, (head, bytes), Models::default(), entry),
@@ -463,19 +476,19 @@ async fn read_ask(
     message: &mut Message,
     head: &RequestHead,
     format: Format,
-    settings: &Settings,
+    entry: &mut Entry,
 ) -> Result<Ask, Fault> {
-    let Settings { requests, timeouts, .. } = settings;
+    let serving = entry.serving.clone();
+    let Settings { requests, timeouts, .. } = &serving.in_force.snapshot.settings;
+    let (most, held) = (requests.body_bytes, &mut entry.held);
     let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
     if format.is_lookup() {
         return no_body(message);
     }
     let inspector = Inspector::new(format);
     match Decoder::new(&codings) {
-        None => client.body(message, head, inspector, requests.body_bytes, timeouts).await,
-        Some(it) => {
-            Box::pin(client.coded_body(message, head, it, inspector, requests.body_bytes, timeouts)).await
-        }
+        None => client.body(message, head, inspector, (most, held), timeouts).await,
+        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, (most, held), timeouts)).await,
     }
 }
 
@@ -587,7 +600,9 @@ fn note_request(
     record.method = bounded(head.method_text.of(bytes));
     record.set_path(head.path_of(bytes));
     record.bytes_in = head.len as u64;
-    record.key = caller::key_id(api_key);
+    // Of a password even the beginning of a hash would help to guess it.
+    let is_password = || access::usual(head, bytes).is_some_and(|(_, value)| access::is_basic(value));
+    record.key = caller::key_id(api_key.filter(|_| !is_password()));
     for name in named {
         // Configuration holds them to what has room.
         record.headers.note(name, head.headers.get(bytes, name.as_bytes()).map(|span| span.of(bytes)));

@@ -31,6 +31,8 @@ pub(super) enum Fault {
     NoRoute,
     /// The host belongs to another HTTPS listener than the connection does.
     Misdirected,
+    /// The connection was opened when other certificates were demanded of clients, or none.
+    Uncertified,
     /// The caller is not let in.
     Denied(Refusal),
     /// The endpoint takes another method, or is known and not served.
@@ -57,8 +59,10 @@ pub(super) enum Fault {
     MissingKey(Arc<str>, KeyPart),
     /// An operator has blocked the request's account with the limit of that name.
     Blocked(Arc<str>),
-    /// The worker has as many requests under way as it may.
+    /// The worker has as many requests under way as it may, or more to do than it can.
     Busy,
+    /// The worker holds as many bytes of bodies and answers as it may.
+    Crowded,
     /// A budget has room, but it could not be written down that it is spent.
     Ungranted,
     // --- the provider's part ---
@@ -92,7 +96,7 @@ impl Fault {
             Fault::ClientGone | Fault::Cut | Fault::CutSlow => return None,
             Fault::Path(_) | Fault::BadRequest { .. } => 400,
             Fault::NoRoute => 404,
-            Fault::Misdirected => 421,
+            Fault::Misdirected | Fault::Uncertified => 421,
             Fault::Denied(refusal) => refusal.status(),
             Fault::Endpoint(Mismatch::Method { .. }) => 405,
             Fault::Endpoint(Mismatch::NoSse) => 400,
@@ -103,17 +107,21 @@ impl Fault {
             // As agentgateway answers when a webhook fails.
             Fault::Unjudged(_) => 503,
             Fault::Refused(_) => 429,
-            Fault::MissingKey(_, KeyPart::ApiKey | KeyPart::Claim(_) | KeyPart::Metadata(_)) => 401,
+            Fault::MissingKey(_, part) if part.is_credential() => 401,
             Fault::MissingKey(..) => 400,
             // It is well-formed, and the model may exist: this gateway will not ask for it.
             Fault::Blocked(_) | Fault::Unpriced { .. } => 403,
             Fault::NoBackend => 500,
             Fault::ProviderMalformed(_) | Fault::Broken => 502,
-            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) | Fault::Ungranted | Fault::Busy => {
-                503
-            }
+            Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) => 503,
+            Fault::Ungranted | Fault::Busy | Fault::Crowded => 503,
             Fault::ProviderSlow | Fault::JudgedLate => 504,
         })
+    }
+
+    /// Whether nothing more can be had on this connection, whatever is asked.
+    pub(super) fn ends_connection(&self) -> bool {
+        matches!(self, Fault::Uncertified)
     }
 
     /// The kind of error, in the words of the client's format.
@@ -138,6 +146,9 @@ impl Fault {
             Fault::NoRoute => "no route matches this host, path and method".into(),
             Fault::Misdirected => {
                 "this host is served under another TLS name; open a connection of its own for it".into()
+            }
+            Fault::Uncertified => {
+                "the certificate that clients have to show has changed; open another connection".into()
             }
             Fault::Denied(refusal) => refusal.message(),
             Fault::Endpoint(Mismatch::Method { allow, .. }) => {
@@ -180,7 +191,8 @@ impl Fault {
                 format!("limit {limit} wants {}, which the request lacks", Lacking(part)).into()
             }
             Fault::Blocked(limit) => format!("an operator has blocked this caller (limit {limit})").into(),
-            Fault::Busy => "as many requests are under way as this host takes; retry soon".into(),
+            Fault::Busy => "this host has as much to do as it takes; retry soon".into(),
+            Fault::Crowded => "this host holds as many bytes of requests and answers as it may; retry soon".into(),
             Fault::Ungranted => "the budget of this caller could not be written down in time".into(),
             Fault::NoBackend => "the route has no valid backend".into(),
             Fault::Unresolved => "the provider's name does not resolve".into(),
@@ -218,6 +230,7 @@ impl Fault {
     pub(super) fn challenge(&self) -> Option<Cow<'_, str>> {
         match self {
             Fault::Denied(refusal) => refusal.challenge(),
+            Fault::MissingKey(_, KeyPart::User) => Some("Basic realm=\"Restricted\"".into()),
             Fault::MissingKey(..) => Some("Bearer".into()).filter(|_| self.status() == Some(401)),
             _ => None,
         }
@@ -232,10 +245,10 @@ impl Fault {
             Fault::Slow(_) | Fault::ProviderSlow | Fault::CutSlow | Fault::JudgedLate => Outcome::Timeout,
             Fault::ClientGone => Outcome::ClientGone,
             Fault::Rejected(_) | Fault::Unaskable | Fault::Unjudged(_) => Outcome::Rejected,
-            Fault::NoRoute | Fault::Misdirected => Outcome::NoRoute,
+            Fault::NoRoute | Fault::Misdirected | Fault::Uncertified => Outcome::NoRoute,
             Fault::Denied(_) => Outcome::Denied,
             Fault::Unpriced { .. } | Fault::Refused(_) | Fault::MissingKey(..) => Outcome::Refused,
-            Fault::Blocked(_) | Fault::Busy => Outcome::Refused,
+            Fault::Blocked(_) | Fault::Busy | Fault::Crowded => Outcome::Refused,
             Fault::NoBackend | Fault::Ungranted => Outcome::Fault,
             Fault::Unresolved | Fault::NoCredential | Fault::Connect(_) => Outcome::UpstreamFailed,
             Fault::Broken | Fault::ProviderMalformed(_) => Outcome::UpstreamFailed,
@@ -279,6 +292,7 @@ impl fmt::Display for Lacking<'_> {
             KeyPart::Model => f.write_str("the name of a model"),
             KeyPart::Claim(name) => write!(f, "the claim {name} in its bearer token"),
             KeyPart::Metadata(name) => write!(f, "an API key with {name} in its metadata"),
+            KeyPart::User => f.write_str("the name and the password of a user"),
             KeyPart::Source => f.write_str("an address"),
             KeyPart::Route => f.write_str("a route"),
         }

@@ -17,7 +17,7 @@ use rustls::server::{
     Accepted, Acceptor, ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{Connection, HandshakeKind, ServerConfig};
+use rustls::{ConfigBuilder, Connection, HandshakeKind, ServerConfig, WantsVerifier};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,9 +25,12 @@ use std::sync::Arc;
 /// What all workers have in common as servers of TLS: versions 1.2 and 1.3, HTTP/1.1 announced by ALPN, and the keys
 /// of session tickets. Tickets hold all there is to know of a session, so that nothing is kept for clients that may
 /// come again, and a client resumes on whichever worker the kernel gives it to. Each key seals for six hours and
-/// opens for twelve.
+/// opens for twelve, which is how late it may be noticed that the certificate of a client who resumes has expired.
 #[derive(Clone)]
-pub struct TlsServer(Arc<ServerConfig>);
+pub struct TlsServer {
+    versions: ConfigBuilder<ServerConfig, WantsVerifier>,
+    ticketer: Arc<dyn ProducesTickets>,
+}
 
 impl TlsServer {
     /// With new ticket keys.
@@ -35,14 +38,8 @@ impl TlsServer {
     /// # Errors
     /// When the crypto provider does not support the protocol versions, or has no random bytes; the built-in one does.
     pub fn new() -> Result<TlsServer, rustls::Error> {
-        let versions = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?;
-        let nobody = Arc::new(Certificates(Vec::new()));
-        let mut config = versions.with_no_client_auth().with_cert_resolver(nobody);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Ticketer::new()?;
-        Ok(TlsServer(Arc::new(config)))
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        Ok(TlsServer { versions: builder.with_safe_default_protocol_versions()?, ticketer: Ticketer::new()? })
     }
 
     /// How the HTTPS listeners of a port shake hands, in their order.
@@ -51,25 +48,39 @@ impl TlsServer {
     }
 
     fn of_listener(&self, listener: &HttpsListener) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::clone(&self.0);
-        config.ticketer = Arc::new(Tickets { keys: config.ticketer, listener: fingerprint(listener) });
-        config.cert_resolver = Arc::new(Certificates(listener.certificates.clone()));
+        let certificates = Arc::new(Certificates(listener.certificates.clone()));
+        let builder = listener.spoken.as_ref().map_or(&self.versions, |spoken| spoken.builder()).clone();
+        let builder = match &listener.clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier().clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(certificates);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Arc::new(Tickets { keys: self.ticketer.clone(), listener: fingerprint(listener) });
         Arc::new(config)
     }
 }
 
-/// Tells listeners apart, and what one is from what it was with other certificates.
+/// Tells listeners apart, and what one is from what it was with other certificates, or when it asked something else of
+/// those of clients.
 fn fingerprint(listener: &HttpsListener) -> digest::Digest {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(listener.name.as_bytes());
     for certificate in &listener.certificates {
         certificate.certified().cert.iter().for_each(|der| context.update(der));
     }
+    if let Some(clients) = &listener.clients {
+        context.update(clients.id());
+    }
+    if let Some(spoken) = &listener.spoken {
+        context.update(spoken.id());
+    }
     context.finish()
 }
 
 /// Tickets of one listener. A session that began at another one, or under certificates that were replaced since, is
-/// not resumed: the client shall see the certificate that it would get now.
+/// not resumed: the client shall see the certificate that it would get now, and show the one that is demanded now.
 #[derive(Debug)]
 struct Tickets {
     keys: Arc<dyn ProducesTickets>,
@@ -127,6 +138,12 @@ pub(super) fn routes<'a>(stream: &Stream, listener: &'a Listener, host: &[u8]) -
     // Looked for again with each request: a reload may have changed the listeners since the handshake.
     let place = tls.with_name(|name| listener.https_for(name.unwrap_or_default().as_bytes()));
     let own = place.and_then(|place| listener.https.get(place)).ok_or(Fault::Misdirected)?;
+    // Also who came in when nobody was asked, or asked for another authority's: what is demanded holds at once.
+    if let Some(clients) = own.clients.as_ref().filter(|clients| clients.is_demanded)
+        && tls.checked() != Some(clients.id())
+    {
+        return Err(Fault::Uncertified);
+    }
     match listener.https_for(host) {
         owner if owner == place => Ok(&own.table),
         Some(_) => Err(Fault::Misdirected),
@@ -155,8 +172,11 @@ pub(super) async fn welcome(
     }
     let open = Open::count(&worker.desk, |counters| &counters.handshakes_open);
     let deadline = worker.ring.now() + settings.timeouts.handshake;
+    let mut checked = None;
     let choose = |name: Option<&str>| {
-        let place = snapshot.listeners.get(listener)?.https_for(name.unwrap_or_default().as_bytes())?;
+        let https = snapshot.listeners.get(listener)?;
+        let place = https.https_for(name.unwrap_or_default().as_bytes())?;
+        checked = https.https.get(place)?.clients.as_ref().map(|clients| *clients.id());
         configs.get(place).cloned()
     };
     let done = shake_hands(socket, deadline, choose).await;
@@ -167,7 +187,7 @@ pub(super) async fn welcome(
                 Some(HandshakeKind::Resumed) => counters.handshakes_resumed.add(1),
                 _ => counters.handshakes_full.add(1),
             }
-            let stream = Stream::Tls(Box::new(TlsStream::new(socket, session)));
+            let stream = Stream::Tls(Box::new(TlsStream::of_client(socket, session, checked)));
             let mut client = Client::new(stream, peer, listener);
             client.put_back(&early);
             Some(client)

@@ -184,6 +184,13 @@ impl Outflow {
         connection(out, *keep_alive, if call.http10 { Version::Http10 } else { Version::Http11 });
     }
 
+    /// Bytes that are kept of the answer, besides what leaves with the next send.
+    pub(super) fn held_bytes(&self) -> usize {
+        let decoding = self.decoding.as_ref().map_or(0, |decoding| decoding.held_bytes());
+        let sieve = self.sieve.as_ref().map_or(0, |sieve| sieve.held_bytes());
+        self.passage.held_bytes() + decoding + sieve
+    }
+
     /// How far of `bytes` is taken at once, from `at` on. A stream that may be cut is taken in small parts, so that
     /// little more passes than what is covered, however much comes with one read.
     pub(super) fn part(&self, at: usize, bytes: &[u8]) -> usize {

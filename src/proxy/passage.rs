@@ -73,7 +73,26 @@ pub(super) fn passage(call: &Call<'_>, head: &ResponseHead, streamed: bool, entr
     }))
 }
 
+impl Passage {
+    /// Bytes that are kept of the answer.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Passage::AsIs | Passage::Decoded | Passage::Strip(_) => 0,
+            Passage::Stream(translation) => translation.held_bytes(),
+            Passage::Whole(whole) => whole.capacity(),
+        }
+    }
+}
+
 impl Translation {
+    fn held_bytes(&self) -> usize {
+        let reader = match &self.reader {
+            Reader::Events(reader) => reader.held_bytes(),
+            Reader::Frames(reader) => reader.held_bytes(),
+        };
+        reader + self.data.capacity() + self.translator.held_bytes()
+    }
+
     pub(super) fn feed(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
         let mut goes_on = true;
         while !self.broken && goes_on {

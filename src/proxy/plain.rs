@@ -8,8 +8,9 @@ use super::exchange::Then;
 use super::fault::Fault;
 use super::mirror::Copies;
 use super::reply::{connection, limit_headers};
+use super::serving::Serving;
 use super::upstream::Upstream;
-use super::worker::{Serving, Worker};
+use super::worker::Worker;
 use crate::access::Identity;
 use crate::base::{Span, Tick};
 use crate::config::{Backend, Retry, Rule, Timeouts};
@@ -191,6 +192,7 @@ pub(super) fn head_lines(
     let host = rewritten.map(str::as_bytes).or(head.host.map(|host| host.of(bytes)));
     write::header(out, b"host", host.unwrap_or(to.backend.host_header.as_bytes()));
     let (rule, share) = (&to.rule.filters.request_headers, &to.edits.request_headers);
+    let forwards_left = head.forwards_left(bytes);
     write::copy_end_to_end(out, bytes, &head.headers, |header, name| {
         let ours = matches!(
             header.known,
@@ -200,11 +202,21 @@ pub(super) fn head_lines(
                 | Known::XForwardedProto
                 | Known::XForwardedHost
         );
+        let counted = header.known == Known::MaxForwards && forwards_left.is_some();
         let undone = decoded && header.known == Known::ContentEncoding;
-        ours || undone || to.identity.hides(header, name) || !rule.keeps(name) || !share.keeps(name)
+        ours || counted
+            || undone
+            || to.identity.hides(header, name)
+            || !rule.keeps(name)
+            || !share.keeps(name)
     });
     for (name, value) in rule.written().chain(share.written()) {
         write::header(out, name.as_bytes(), value.as_bytes());
+    }
+    if let Some(left) = forwards_left {
+        out.extend_from_slice(b"max-forwards: ");
+        write::number(out, left.saturating_sub(1));
+        out.extend_from_slice(b"\r\n");
     }
     write::forwarded_for(out, bytes, &head.headers, client.peer.ip(), true);
     write::header(out, b"x-forwarded-proto", client.socket.scheme().as_bytes());

@@ -5,6 +5,7 @@ use super::client::Client;
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
 use super::fault::Fault;
+use super::held::Part;
 use super::outflow::Outflow;
 use super::upstream::Upstream;
 use super::worker::Worker;
@@ -33,6 +34,7 @@ pub(super) async fn answer(
     #[cfg(test)]
     super::planted::strike("answered", entry);
     let Answered { upstream, head, mut bytes, sent } = answered;
+    entry.held.set(Part::Copy, 0)?; // nobody else is asked any more
     let streamed = is_event_stream(call, &head, &bytes);
     entry.record.status = head.status;
     entry.record.streamed = streamed;
@@ -61,6 +63,9 @@ pub(super) async fn answer(
             Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
         };
         at += progress.consumed;
+        if let Err(fault) = entry.held.set(Part::Answer, out.held_bytes()) {
+            return broken_off(worker, out, client, entry, fault, timeouts).await;
+        }
         if out.is_due() {
             Box::pin(out.judge(client, entry)).await?;
         }

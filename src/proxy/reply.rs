@@ -44,7 +44,13 @@ pub(super) async fn fault(
     if let Fault::Rejected(rejection) = fault {
         entry.rejected_by(rejection.by);
     }
-    let Some(status) = fault.status() else { return Then::Close };
+    let Some(status) = fault.status() else {
+        if manner.version == Version::Http10 {
+            // Its answer may end with the connection, and must not seem to be whole.
+            client.socket.socket().reset_when_closed();
+        }
+        return Then::Close;
+    };
     entry.record.status = status;
     let keep_alive = manner.keep_alive && fault.keeps_connection();
     let mut gather = client.spare();
@@ -106,8 +112,8 @@ fn wait(fault: &Fault) -> Option<Duration> {
     const SOON: Duration = Duration::from_secs(1);
     match fault {
         Fault::Refused(refused) => Some(refused.wait.unwrap_or(SOON)),
-        Fault::Busy | Fault::Ungranted => Some(SOON),
-        Fault::Denied(refusal) if refusal.status() == 503 => Some(SOON),
+        Fault::Busy | Fault::Crowded | Fault::Ungranted => Some(SOON),
+        Fault::Denied(refusal) if matches!(refusal.status(), 429 | 503) => Some(SOON),
         _ => None,
     }
 }

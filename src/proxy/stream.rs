@@ -32,6 +32,11 @@ impl Stream {
         }
     }
 
+    /// Whether nobody on the way can read it.
+    pub(super) fn is_secure(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
     /// Whether it can carry another request: it is open and silent.
     pub(super) fn is_quiet(&self) -> bool {
         match self {

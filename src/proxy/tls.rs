@@ -1,30 +1,74 @@
 //! TLS over a ring socket, as its client or as its server: a rustls session and the buffers that it works in.
 
+use super::verify::Verifier;
 use crate::base::{Span, Tick};
+use crate::config::{Target, TlsId};
 use crate::runtime::{Gather, Socket};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, Connection, RootCertStore, WantsVerifier};
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// How providers are verified: certificates against `roots`, TLS 1.2 or 1.3, HTTP/1.1 announced by ALPN.
-///
-/// # Errors
-/// When the crypto provider does not support the protocol versions; with the built-in one it does.
-pub fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = versions.with_root_certificates(roots).with_no_client_auth();
+/// How TLS is spoken to backends: versions 1.2 and 1.3, HTTP/1.1 announced by ALPN.
+#[derive(Clone)]
+pub struct TlsClient {
+    versions: ConfigBuilder<ClientConfig, WantsVerifier>,
+    roots: Arc<RootCertStore>,
+    usual: Arc<ClientConfig>,
+}
+
+impl TlsClient {
+    /// Certificates are verified against `roots`, where a backend does not say whom to believe.
+    ///
+    /// # Errors
+    /// When the crypto provider does not support the protocol versions; with the built-in one it does.
+    pub fn new(roots: RootCertStore) -> Result<TlsClient, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let roots = Arc::new(roots);
+        let usual = versions.clone().with_root_certificates(roots.clone()).with_no_client_auth();
+        Ok(TlsClient { versions, roots, usual: announcing(usual) })
+    }
+
+    /// How it is spoken to everybody who does not say otherwise.
+    pub fn usual(&self) -> &Arc<ClientConfig> {
+        &self.usual
+    }
+
+    /// How it is spoken to a target; `None` where it is not. What is its own has its own store of sessions, so that none is
+    /// resumed that began with another identity.
+    pub(super) fn to(&self, target: &Target) -> Option<Arc<ClientConfig>> {
+        target.tls.as_ref()?;
+        let Some(own) = &target.own_tls else { return Some(self.usual.clone()) };
+        let versions = self.versions.clone();
+        let crypto = versions.crypto_provider().clone();
+        let roots = own.trust.as_ref().map_or(&self.roots, |trust| &trust.roots).clone();
+        let verifier = Arc::new(Verifier { roots, names: own.names.clone(), crypto });
+        let verified = versions.dangerous().with_custom_certificate_verifier(verifier);
+        Some(announcing(match &own.certificate {
+            Some(certificate) => {
+                let shown = SingleCertAndKey::from(certificate.certified().clone());
+                verified.with_client_cert_resolver(Arc::new(shown))
+            }
+            None => verified.with_no_client_auth(),
+        }))
+    }
+}
+
+fn announcing(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// A TLS connection after its handshake. Sends and fills like a [`Socket`].
 pub(super) struct TlsStream {
     socket: Socket,
     session: RefCell<Session>,
+    /// What was asked of the client's certificate in the handshake.
+    checked: Option<TlsId>,
 }
 
 /// A TLS session and its buffers.
@@ -81,13 +125,23 @@ impl TlsStream {
             return Err(io::Error::other("it spoke before it was asked"));
         }
         session.flush(&socket).await?;
-        Ok(TlsStream::new(socket, session))
+        Ok(TlsStream::new(socket, session, None))
     }
 
     /// A connection whose handshake is done.
-    pub(super) fn new(socket: Socket, session: Session) -> TlsStream {
+    fn new(socket: Socket, session: Session, checked: Option<TlsId>) -> TlsStream {
         socket.clear_deadline();
-        TlsStream { socket, session: RefCell::new(session) }
+        TlsStream { socket, session: RefCell::new(session), checked }
+    }
+
+    /// A client's, in whose handshake this was asked of its certificate.
+    pub(super) fn of_client(socket: Socket, session: Session, checked: Option<TlsId>) -> TlsStream {
+        TlsStream::new(socket, session, checked)
+    }
+
+    /// What was asked of the client's certificate in the handshake.
+    pub(super) fn checked(&self) -> Option<&TlsId> {
+        self.checked.as_ref()
     }
 
     /// The socket underneath, for deadlines.

@@ -7,6 +7,7 @@ use super::worker::Worker;
 use crate::base::Tick;
 use crate::config::Target;
 use crate::runtime::{Gather, Socket, sleep};
+use rustls::{AlertDescription, ClientConfig};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -22,6 +23,8 @@ use std::time::Duration;
 /// never handed out again.
 pub(super) struct Pool {
     target: Target,
+    /// How TLS is spoken to the target, if it is: what differs in it is another target, with a pool of its own.
+    tls: Option<Arc<ClientConfig>>,
     /// `None` until its name was looked up for the first time; empty when it does not resolve.
     addresses: RefCell<Option<Arc<[SocketAddr]>>>,
     /// Where the next connection goes, so that several addresses share the load.
@@ -54,9 +57,9 @@ const FILES_PAUSE: Duration = Duration::from_millis(5);
 const ADDRESSES_TRIED_MAX: usize = 3;
 
 impl Pool {
-    pub(super) fn new(target: Target) -> Rc<Pool> {
+    pub(super) fn new(target: Target, tls: Option<Arc<ClientConfig>>) -> Rc<Pool> {
         let (addresses, turn, idle) = (RefCell::new(None), Cell::new(0), RefCell::new(Vec::new()));
-        Rc::new(Pool { target, addresses, turn, idle, retired: Cell::new(false) })
+        Rc::new(Pool { target, tls, addresses, turn, idle, retired: Cell::new(false) })
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -201,11 +204,12 @@ async fn connect(worker: &Worker, pool: &Pool) -> Result<Stream, Fault> {
                 continue;
             }
         };
-        let stream = match &pool.target.tls {
-            None => Stream::Plain(socket),
-            Some(name) => {
+        let stream = match (&pool.target.tls, &pool.tls) {
+            (None, _) => Stream::Plain(socket),
+            (Some(_), None) => return Err(Fault::Connect("there is no TLS to speak to it")), // never in the clear
+            (Some(name), Some(config)) => {
                 let deadline = worker.ring.now() + timeouts.handshake;
-                match TlsStream::open(socket, worker.tls.clone(), name, deadline).await {
+                match TlsStream::open(socket, config.clone(), name, deadline).await {
                     Ok(tls) => Stream::Tls(Box::new(tls)),
                     // A certificate that does not verify is refused by every address of the name.
                     Err(error) => return Err(Fault::Connect(tls_why(&error))),
@@ -250,8 +254,26 @@ fn tls_why(error: &io::Error) -> &'static str {
         io::ErrorKind::UnexpectedEof => "the connection ended during the TLS handshake",
         _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(_)) => "its certificate does not verify",
+            Some(rustls::Error::AlertReceived(alert)) if is_about_ours(*alert) => {
+                "it does not take the certificate that it was shown, or wants one"
+            }
             Some(_) => "the TLS handshake failed",
             None => "the connection broke during the TLS handshake",
         },
     }
+}
+
+/// Whether an alert says that the other side cannot do with our certificate, or with none.
+fn is_about_ours(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
 }

@@ -1,20 +1,20 @@
 //! One core's worth of tollgate: accepts, serves, hears of the coordinator.
 
 use super::changes::Changes;
+use super::crowd::{Crowd, OfAddress};
 use super::exchange::{Then, exchange};
 use super::handshake::{TlsServer, welcome};
-use super::upstream::Pool;
-use crate::access::jwt::{KeyRing, Keys};
+use super::passwords::Guesses;
+use super::serving::Serving;
+use super::tls::TlsClient;
 use crate::base::Moment;
-use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource};
+use crate::config::Fetched;
 use crate::limit::Book;
-use crate::llm::auth::aws::Signer;
 use crate::llm::learn::{InputStats, Learned, OutputStats};
-use crate::mail::{Board, Desk, InForce, Sheet, ToWorker};
-use crate::route::failover::Health;
+use crate::mail::{Board, Desk, Sheet, ToWorker};
+use crate::route::{Pressure, Priority};
 use crate::runtime::{Listener, MailReceiver, Ring, Socket, clock, executor, sleep};
 use crate::telemetry::{Counters, Estimates, Gauge, InputEstimate, Latencies, OutputEstimate};
-use rustls::{ClientConfig, ServerConfig};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -22,6 +22,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// How often a worker that serves looks how far it is behind; one that rests looks with its housekeeping.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How often idle connections are looked over and latencies handed out.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -46,8 +49,8 @@ pub struct WorkerSeed {
     pub mail: MailReceiver<ToWorker>,
     /// Its own socket for each listener of the configuration, in that order.
     pub sockets: Vec<socket2::Socket>,
-    /// How providers are verified.
-    pub tls: Arc<ClientConfig>,
+    /// How TLS is spoken to backends.
+    pub tls: TlsClient,
     /// What clients of HTTPS listeners meet.
     pub tls_server: TlsServer,
 }
@@ -56,7 +59,7 @@ pub struct WorkerSeed {
 pub(super) struct Worker {
     pub(super) ring: Rc<Ring>,
     pub(super) desk: Arc<Desk>,
-    pub(super) tls: Arc<ClientConfig>,
+    tls: TlsClient,
     tls_server: TlsServer,
     pub(super) board: Arc<Board>,
     pub(super) latencies: RefCell<Latencies>,
@@ -66,8 +69,19 @@ pub(super) struct Worker {
     pub(super) learned: RefCell<Learned>,
     /// Changes when more of some accounts is on disk.
     pub(super) grants: Changes,
+    /// Changes when passwords were judged.
+    pub(super) judged: Changes,
+    /// The passwords that are being judged.
+    pub(super) guesses: RefCell<Guesses>,
     /// The wall's time at tick 0, in milliseconds since 1970; set anew every second.
     wall: Cell<i64>,
+    /// Bytes that exchanges hold, and may: see [`Held`](super::held::Held).
+    pub(super) held_bytes: Cell<usize>,
+    pub(super) held_bytes_max: Cell<usize>,
+    /// Connections of clients by address.
+    pub(super) crowd: RefCell<Crowd>,
+    /// How far it is behind.
+    pressure: Cell<Pressure>,
     /// Bytes of bodies that copies of requests hold.
     pub(super) copied_bytes: Cell<usize>,
     /// Connections in all pools.
@@ -80,26 +94,10 @@ pub(super) struct Worker {
     random: Cell<u64>,
 }
 
-/// A configuration as this worker serves it. An exchange keeps the one that it began with.
-pub(super) struct Serving {
-    pub(super) in_force: Arc<InForce>,
-    pub(super) pools: Vec<Rc<Pool>>,
-    /// How each backend of the snapshot does.
-    pub(super) health: RefCell<Vec<Health>>,
-    /// By backend of the snapshot, of those whose requests are signed, what signs them.
-    pub(super) signers: RefCell<Vec<Option<Signer>>>,
-    /// By backend of the snapshot, of those whose credential is fetched, the last that came. Shared in this thread alone.
-    fetched: RefCell<Vec<Option<Rc<Fetched>>>>,
-    /// What validates the tokens of callers.
-    pub(super) key_ring: KeyRing,
-    /// By listener of the snapshot how each of its HTTPS listeners shakes hands.
-    pub(super) https: Vec<Vec<Arc<ServerConfig>>>,
-}
-
 /// The life of a worker, to be run by [`executor::start`]: serves until it is told to stop.
 pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     let WorkerSeed { desk, board, mail, sockets, tls, tls_server } = seed;
-    let serving = Serving::of(board.in_force(), None, &tls_server);
+    let serving = Serving::of(board.in_force(), None, (&tls, &tls_server));
     let hold = serving.in_force.snapshot.settings.limits.hold;
     let worker = Rc::new(Worker {
         random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (u64::from(desk.worker) + 1) << 32 ^ ring.now().0),
@@ -107,8 +105,14 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         book: RefCell::new(Book::new(u32::from(desk.worker), board.accounts.clone(), hold)),
         learned: RefCell::new(Learned::new(MODELS_MAX, ROUTES_MAX)),
         grants: Changes::default(),
+        judged: Changes::default(),
+        guesses: RefCell::default(),
         wall: Cell::new(wall()),
         board: board.clone(),
+        held_bytes: Cell::new(0),
+        held_bytes_max: Cell::new(0),
+        crowd: RefCell::default(),
+        pressure: Cell::default(),
         copied_bytes: Cell::new(0),
         idle_upstreams: Cell::new(0),
         serving: RefCell::new(Rc::new(serving)),
@@ -127,6 +131,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         executor::spawn_vital("the task that accepts connections", accept);
     }
     executor::spawn_vital("its housekeeping", keep_house(worker.clone()));
+    executor::spawn_vital("the task that keeps its pace", keep_pace(worker.clone()));
     let failing = worker.clone();
     executor::at_failure(move || failing.give_up());
     mail.attach(&ring);
@@ -141,6 +146,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
             ToWorker::Keyring => worker.take_credentials(),
             ToWorker::Keys => worker.take_keys(),
             ToWorker::Granted => worker.grants.change(),
+            ToWorker::Judged => worker.judged.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
                 ring.nudge();
@@ -194,6 +200,11 @@ async fn serve(worker: Rc<Worker>, socket: Socket, listener: usize) {
 
 async fn serve_all(worker: &Rc<Worker>, socket: Socket, listener: usize) {
     let Some(peer) = socket.peer() else { return };
+    let per_address = worker.serving().in_force.snapshot.settings.connections.per_address;
+    let _of_address = match per_address.map(|most| OfAddress::enter(worker, peer, most)) {
+        Some(None) => return worker.desk.counters.connections_crowded.add(1),
+        entered => entered,
+    };
     let Some(mut client) = welcome(worker, socket, peer, listener).await else { return };
     loop {
         match exchange(worker, &mut client).await {
@@ -263,6 +274,20 @@ async fn keep_house(worker: Rc<Worker>) {
             worker.desk.latencies.force_push(part);
             worker.desk.estimates.force_push(Box::new(estimates(&worker.learned.borrow())));
         }
+    }
+}
+
+/// Looks how late a timer fires: so long does whatever arrives wait for its turn.
+async fn keep_pace(worker: Rc<Worker>) {
+    loop {
+        let is_at_rest = worker.desk.counters.requests_in_flight.get() == 0;
+        let due = worker.ring.now() + if is_at_rest { HOUSEKEEPING } else { LOOK };
+        sleep(&worker.ring, due.since(worker.ring.now())).await;
+        let lag = worker.serving().in_force.snapshot.settings.admission.lag;
+        let mut pressure = worker.pressure.get();
+        pressure.look(worker.ring.now().since(due), lag.unwrap_or(Duration::MAX));
+        worker.pressure.set(pressure);
+        worker.desk.counters.pressure.set(u64::from(pressure.steps()));
     }
 }
 
@@ -343,8 +368,28 @@ impl Worker {
     }
 
     /// Whether more requests are under way than may be, the one that asks among them.
-    pub(super) fn is_busy(&self, most: u32) -> bool {
+    fn is_busy(&self, most: u32) -> bool {
         self.desk.counters.requests_in_flight.get() > u64::from(most)
+    }
+
+    /// Whether a request of this priority is given up, because there are too many or they come too fast.
+    pub(super) fn gives_up(&self, serving: &Serving, priority: Priority) -> bool {
+        let places = serving.in_force.snapshot.settings.limits.in_flight_per_worker;
+        let pressure = self.pressure.get();
+        let gives_up = self.is_busy(priority.places(places, serving.has_critical))
+            || pressure.steps() > 0 && pressure.gives_up(priority, self.random());
+        if gives_up {
+            let counters = &self.desk.counters;
+            let shed = [&counters.shed_sheddable, &counters.shed_standard, &counters.shed_critical];
+            shed[priority as usize].add(1);
+        }
+        gives_up
+    }
+
+    /// Says how many bytes exchanges hold.
+    pub(super) fn hold(&self, bytes: usize) {
+        self.held_bytes.set(bytes);
+        self.desk.counters.held_bytes.set(bytes as u64);
     }
 
     fn is_full(&self) -> bool {
@@ -357,7 +402,7 @@ impl Worker {
         self.ready.take();
         let Some(in_force) = self.board.proposed() else { return };
         let generation = in_force.generation;
-        let next = Serving::of(in_force, Some(&self.serving()), &self.tls_server);
+        let next = Serving::of(in_force, Some(&self.serving()), (&self.tls, &self.tls_server));
         self.ready.replace(Some(next));
         self.desk.set_ready(generation);
     }
@@ -368,13 +413,16 @@ impl Worker {
         let (in_force, before) = (self.board.in_force(), self.serving());
         if in_force.generation != before.in_force.generation {
             let ready = self.ready.take().filter(|next| next.in_force.generation == in_force.generation);
-            let next = ready.unwrap_or_else(|| Serving::of(in_force, Some(&before), &self.tls_server));
+            let next =
+                ready.unwrap_or_else(|| Serving::of(in_force, Some(&before), (&self.tls, &self.tls_server)));
             let gone = before.pools.iter().filter(|old| !next.pools.iter().any(|new| Rc::ptr_eq(old, new)));
             let closed: u32 = gone.map(|pool| pool.retire()).sum();
             self.idle_upstreams.set(self.idle_upstreams.get() - closed);
             self.desk.counters.config_generation.set(next.in_force.generation);
             self.serving.replace(Rc::new(next));
         }
+        let held = self.serving().in_force.snapshot.settings.requests.held_bytes;
+        self.held_bytes_max.set(usize::try_from(held).unwrap_or(usize::MAX));
         self.take_addresses();
         self.take_credentials();
         self.take_keys();
@@ -406,68 +454,6 @@ impl Worker {
             }
         }
     }
-}
-
-impl Serving {
-    /// What is known of targets and backends that were served `before` stays known.
-    fn of(in_force: Arc<InForce>, before: Option<&Serving>, tls: &TlsServer) -> Serving {
-        let pool_for = |target| {
-            let known = before.and_then(|before| before.pools.iter().find(|pool| pool.target() == target));
-            known.cloned().unwrap_or_else(|| Pool::new(crate::config::Target::clone(target)))
-        };
-        let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
-        let health = in_force.snapshot.backends.iter().map(|backend| health_of(backend, before)).collect();
-        let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
-        let https = in_force.snapshot.listeners.iter().map(|listener| tls.of_port(listener)).collect();
-        let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
-        let keys = in_force.snapshot.jwks.iter().map(|source| keys_of(source, before)).collect();
-        let key_ring = KeyRing::new(keys, in_force.key_wishes.clone());
-        let (health, signers, fetched) = (RefCell::new(health), RefCell::new(signers), RefCell::new(fetched));
-        Serving { pools, health, signers, fetched, key_ring, https, in_force }
-    }
-
-    /// The credential of a backend that has it fetched.
-    pub(super) fn fetched(&self, backend: u32) -> Option<Rc<Fetched>> {
-        self.fetched.borrow().get(backend as usize).cloned().flatten()
-    }
-}
-
-/// What was fetched from a backend's origin before a reload.
-fn fetched_for(backend: &Backend, before: Option<&Serving>) -> Option<Rc<Fetched>> {
-    let before = before?;
-    let id = backend.origin()?.id;
-    let is_same = |other: &Backend| other.origin().is_some_and(|origin| origin.id == id);
-    let place = before.in_force.snapshot.backends.iter().position(is_same)?;
-    before.fetched(u32::try_from(place).ok()?)
-}
-
-/// The keys of a source that are written down, or that had come before a reload.
-fn keys_of(source: &JwksSource, before: Option<&Serving>) -> Option<Arc<Keys>> {
-    if let JwksOrigin::Inline(keys) = &source.origin {
-        return Some(keys.clone());
-    }
-    let before = before?;
-    let sources = &before.in_force.snapshot.jwks;
-    before.key_ring.keys(sources.iter().position(|other| other.name == source.name)?)
-}
-
-fn signer_of(backend: &Backend) -> Option<Signer> {
-    match &backend.kind {
-        BackendKind::Ai { credential: Credential::Aws { region, .. }, .. } => {
-            Some(Signer::new(region, "bedrock"))
-        }
-        _ => None,
-    }
-}
-
-/// How a backend did, when it was served under its name before.
-fn health_of(backend: &Backend, before: Option<&Serving>) -> Health {
-    let known = before.and_then(|before| {
-        let backends = &before.in_force.snapshot.backends;
-        let place = backends.iter().position(|other| other.name == backend.name)?;
-        before.health.borrow().get(place).copied()
-    });
-    known.map_or_else(Health::default, Health::carried_over)
 }
 
 #[cfg(test)]

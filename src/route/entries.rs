@@ -30,10 +30,13 @@ struct Entry {
 struct Index {
     /// One for each name of a header or parameter, and each length of a path's beginning, by which matches are told apart.
     /// A request is looked up in every one, so that what is left to grow with the number of matches are different *names*.
-    columns: Vec<(Aspect, FastMap<Box<[u8]>, Vec<usize>>)>,
+    columns: Vec<(Aspect, Rows)>,
     /// Those that want no single value of anything.
     others: Vec<usize>,
 }
+
+/// Places by the value that their matches want.
+type Rows = FastMap<Box<[u8]>, Vec<usize>>;
 
 /// What of a request has a value that can be looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +119,7 @@ impl Index {
                 continue;
             };
             let column = *columns.entry(aspect).or_insert_with_key(|aspect| {
-                index.columns.push((aspect.clone(), FastMap::default()));
+                index.columns.push((aspect.clone(), Rows::default()));
                 index.columns.len() - 1
             });
             index.columns[column].1.entry(value).or_default().push(place);

@@ -82,7 +82,7 @@ impl Mirror {
 /// A head is edited while it is written: pass on every field that [`keeps`](HeaderEdits::keeps) lets
 /// through, then write those of [`written`](HeaderEdits::written). Names compare without case; of entries
 /// with an equivalent name in one list only the first counts, as the Gateway API demands.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     /// Fields that replace all of their name.
     pub set: Vec<(String, String)>,

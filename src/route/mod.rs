@@ -9,6 +9,7 @@
 //!   `entries` within a path.
 //! * [`filters`] holds what a rule does to heads: header edits, rewrites, redirects, answers of its own; [`cors`] what
 //!   pages of other origins are allowed.
+//! * [`priority`] says who is served when not everybody can be.
 //! * [`why`] says of each match what a request lacks for it, for who asks.
 //! * [`weighted`] chooses one of several backends in proportion to their weights, [`failover`] one of a backend's
 //!   endpoints by their health.
@@ -20,6 +21,7 @@ pub mod filters;
 mod host;
 pub mod matches;
 mod paths;
+pub mod priority;
 mod query;
 mod rank;
 pub mod table;
@@ -35,5 +37,6 @@ pub use filters::{
 };
 pub use host::{intersect, narrowest};
 pub use matches::{HeaderLookup, PathMatch, Request, RouteMatch, ValueMatch, full_regex};
+pub use priority::{Pressure, Priority};
 pub use table::{Candidate, Table};
 pub use weighted::Weighted;

@@ -209,10 +209,19 @@ impl Socket {
 
     /// The address of the other side; `None` when it is gone already.
     pub fn peer(&self) -> Option<SocketAddr> {
+        self.descriptor().peer_addr().ok()?.as_socket()
+    }
+
+    /// Makes the close of this connection, when it comes, a reset: for an answer that its end alone delimits, and which is
+    /// not whole. What the peer has received it can still read.
+    pub fn reset_when_closed(&self) {
+        let _ = self.descriptor().set_linger(Some(Duration::ZERO)); // on a connection that is gone it changes nothing
+    }
+
+    fn descriptor(&self) -> ManuallyDrop<socket2::Socket> {
         let fd = self.ring.with(|inner| inner.slot(self.index).fd);
         // SAFETY: the slot owns an open descriptor while this handle lives; `ManuallyDrop` leaves it open.
-        let socket = ManuallyDrop::new(unsafe { socket2::Socket::from_raw_fd(fd) });
-        socket.peer_addr().ok()?.as_socket()
+        ManuallyDrop::new(unsafe { socket2::Socket::from_raw_fd(fd) })
     }
 
     /// The ring this socket lives on.

@@ -95,6 +95,8 @@ numbers! {
         "Connections closed at once because the worker had as many as it may."
     accepts_failed: Counter Counter "accept_errors_total"
         "How often no connection could be accepted because no file was left; it waits until there is one."
+    connections_crowded: Counter Counter "downstream_connections_crowded_total"
+        "Connections closed at once because there were as many from their address as there may be."
     handshakes_full: Counter Counter "downstream_handshakes_total" ["result" = "full"]
         "TLS handshakes with clients; turned_away are connections closed at once because too many were under way."
     handshakes_resumed: Counter Counter "downstream_handshakes_total" ["result" = "resumed"]
@@ -109,6 +111,18 @@ numbers! {
         "Connections ended by a fault in tollgate; the worker lives on."
     requests_in_flight: Gauge Gauge "requests_in_flight"
         "Requests that are not answered to the end."
+    requests_crowded: Counter Counter "requests_crowded_total"
+        "Requests given up because the worker held as many bytes as it may."
+    shed_sheddable: Counter Counter "requests_shed_total" ["priority" = "sheddable"]
+        "Requests given up because there were too many or the worker was too far behind."
+    shed_standard: Counter Counter "requests_shed_total" ["priority" = "standard"]
+        "Requests given up because there were too many or the worker was too far behind."
+    shed_critical: Counter Counter "requests_shed_total" ["priority" = "critical"]
+        "Requests given up because there were too many or the worker was too far behind."
+    pressure: Gauge Gauge "pressure_steps"
+        "How much is given up, 0 to 15 of each worker: 4 is all that is sheddable, each one above a twelfth of what is standard."
+    held_bytes: Gauge Gauge "held_bytes"
+        "Bytes of bodies, events and windows that exchanges hold."
     downstream_bytes_in: Counter Counter "downstream_received_bytes_total"
         "Bytes received from clients."
     downstream_bytes_out: Counter Counter "downstream_sent_bytes_total"

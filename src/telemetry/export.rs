@@ -28,6 +28,8 @@ pub struct View<'a> {
     pub estimates: &'a Estimates,
     /// How accounts are kept.
     pub keeping: Keeping,
+    /// Every source of issuers' keys.
+    pub sources: &'a [SourceSeries<'a>],
     /// Latencies merged from all workers; each entry has labels of its own.
     pub latencies: &'a [LatencySeries<'a>],
 }
@@ -54,6 +56,19 @@ pub struct LimitSeries<'a> {
     pub unit: &'a str,
     /// Its numbers.
     pub totals: &'a LimitTotals,
+}
+
+/// A source of the keys of issuers of tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceSeries<'a> {
+    /// What it is called; no two are called the same.
+    pub name: &'a str,
+    /// Its keys that are in use.
+    pub keys: u64,
+    /// Milliseconds since it was last read or answered well; `None` before that, and of keys that are written down.
+    pub age_ms: Option<u64>,
+    /// How often it could not be read or did not answer well.
+    pub failures: u64,
 }
 
 /// The latencies of one set of labels.
@@ -83,6 +98,7 @@ pub fn render(view: &View<'_>, out: &mut Vec<u8>) {
     });
     drift(view.limits, &mut exposition);
     keeping(&view.keeping, &mut exposition);
+    sources(view.sources, &mut exposition);
     estimates(view.estimates, &mut exposition);
     gen_ai_usage(view.totals, &mut exposition);
     latencies(view.latencies, &mut exposition);
@@ -187,6 +203,21 @@ fn keeping(keeping: &Keeping, exposition: &mut Exposition<'_>) {
     for (name, kind, help, value) in rows {
         exposition.family(name, kind, help).sample(&[], value);
     }
+}
+
+fn sources(sources: &[SourceSeries<'_>], exposition: &mut Exposition<'_>) {
+    let help = "Keys of issuers of tokens that are in use, by where they come from.";
+    let mut family = exposition.family("tollgate_issuer_keys", Kind::Gauge, help);
+    sources.iter().for_each(|source| family.sample(&[("source", source.name)], source.keys));
+    let help =
+        "Time since a source of such keys was last read or answered well, in seconds; absent before that.";
+    let mut family = exposition.family("tollgate_issuer_keys_age_seconds", Kind::Gauge, help);
+    for (source, age) in sources.iter().filter_map(|source| Some((source, source.age_ms?))) {
+        family.decimal(&[("source", source.name)], age, 3);
+    }
+    let help = "How often a source of such keys could not be read or did not answer well.";
+    let mut family = exposition.family("tollgate_issuer_keys_failures_total", Kind::Counter, help);
+    sources.iter().for_each(|source| family.sample(&[("source", source.name)], source.failures));
 }
 
 fn estimates(estimates: &Estimates, exposition: &mut Exposition<'_>) {

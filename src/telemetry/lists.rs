@@ -106,7 +106,7 @@ impl Unpriced {
 }
 
 /// What the label `reason` says of callers that were not let in.
-pub const DENIALS: [&str; 11] = [
+pub const DENIALS: [&str; 15] = [
     "no_key",
     "unknown_key",
     "expired_key",
@@ -114,6 +114,10 @@ pub const DENIALS: [&str; 11] = [
     "bad_token",
     "expired_token",
     "no_issuer_keys",
+    "no_password",
+    "wrong_password",
+    "unjudged_password",
+    "guessing",
     "model",
     "address",
     "rules",

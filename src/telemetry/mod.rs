@@ -27,6 +27,6 @@ mod tests;
 pub use audit::{Audit, Change};
 pub use counters::{Counter, Counters, Gauge, LimitCounters, LimitTotals, Totals, UsageCounts};
 pub use estimates::{Estimates, InputEstimate, OutputEstimate};
-pub use export::{Keeping, LatencySeries, LimitSeries, View, render};
+pub use export::{Keeping, LatencySeries, LimitSeries, SourceSeries, View, render};
 pub use histogram::{Buckets, Latencies, Latency};
 pub use record::{Outcome, Payee, PriceSource, Priced, Record, UsageSource, Verdict};

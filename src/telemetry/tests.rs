@@ -190,6 +190,10 @@ fn what_is_shown_is_what_was_counted() {
             .into(),
         },
         keeping: Keeping { accounts: 5, crowded: 2, stored: true, records_lost: 3 },
+        sources: &[
+            SourceSeries { name: "https://a/keys", keys: 2, age_ms: Some(1_500), failures: 3 },
+            SourceSeries { name: "file b", keys: 0, age_ms: None, failures: 1 },
+        ],
         latencies: &[
             LatencySeries { labels: &[("gen_ai_system", "anthropic")], latencies: &latencies },
             LatencySeries { labels: &[("gen_ai_system", "openai")], latencies: &Latencies::default() },
@@ -218,6 +222,10 @@ fn what_is_shown_is_what_was_counted() {
         ("tollgate_accounts_crowded_total", 2.0),
         ("tollgate_store_healthy", 1.0),
         ("tollgate_records_lost_total", 3.0),
+        (r#"tollgate_issuer_keys{source="https://a/keys"}"#, 2.0),
+        (r#"tollgate_issuer_keys{source="file b"}"#, 0.0),
+        (r#"tollgate_issuer_keys_age_seconds{source="https://a/keys"}"#, 1.5),
+        (r#"tollgate_issuer_keys_failures_total{source="file b"}"#, 1.0),
         (r#"tollgate_estimate_input_bytes_per_1000_tokens{model="gpt"}"#, 4_200.0),
         (r#"tollgate_estimate_output_covered_total{route="ns/r",model="gpt"}"#, 19.0),
         (r#"gen_ai_client_token_usage_bucket{gen_ai_token_type="input",le="4"}"#, 0.0),
@@ -247,6 +255,7 @@ fn every_family_is_ours_or_gen_ai_and_is_there_from_the_start() {
         limits: &[],
         estimates: &Estimates::default(),
         keeping: Keeping::default(),
+        sources: &[],
         latencies: &[],
     });
     let ours = |name: &String| name.starts_with("tollgate_") || name.starts_with("gen_ai_");

@@ -205,6 +205,11 @@ impl Reader {
         }
     }
 
+    /// Bytes of the buffers that it keeps.
+    pub fn held_bytes(&self) -> usize {
+        self.name.capacity() + self.data.capacity()
+    }
+
     /// The next event of `input`, which is moved behind it; `None` when `input` is used up.
     ///
     /// # Errors

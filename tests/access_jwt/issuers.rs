@@ -51,7 +51,7 @@ fn start_with(manifests: &str, hosts: Vec<(String, String)>, roots: Vec<String>)
         hosts: ours.into_iter().map(|host| (host.to_owned(), to.clone())).chain(hosts).collect(),
         listeners: vec![(8080, "127.0.0.1:0".to_owned())],
         roots,
-        admin: Some("none".to_owned()),
+        admin: Some("127.0.0.1:0".to_owned()),
     };
     let quiet = settings("  records: {to: none}\n  workers: {cores: 2, pin: false}\n  timeouts: {drain: 2s}");
     let gateway = gateway(&[("manifests.yaml", manifests), ("settings.yaml", &quiet)], overrides);

@@ -99,6 +99,64 @@ fn an_endpoint_that_is_down_is_asked_again_and_its_last_keys_serve() {
     until("the next keys have come", || (status(&rig, &token), status(&rig, &with_other)) == (401, 200));
 }
 
+/// How many keys a source has, how often it failed, whether it does now, and whether it ever did not, by `/state` and `/metrics`.
+#[test]
+fn how_each_source_stands_is_shown_without_its_query() {
+    let [(signer, _)] = signers(["k1"]);
+    let endpoint = Endpoint::start(200, &key_set([&signer]));
+    let path = directory("jwks-shown").join("keys.json");
+    let more = format!(
+        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: more, namespace: llm}}\nspec:\n  \
+         targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: plain}}]\n  traffic: {{jwtAuthentication: {{providers: \
+         [{{issuer: b, jwks: {}}}, {{issuer: c, jwks: {}}}]}}}}\n",
+        json!({"file": path.display().to_string()}),
+        json!({"inline": key_set([&signer])}),
+    );
+    let rig = endpoint.rig(&json!({"url": endpoint.url(), "cacheDuration": "1s"}), &more);
+    let admin = rig.gateway().admin_address.expect("an admin endpoint");
+    let get = |page: &str| {
+        let mut client = Client::connect(admin);
+        client.write(format!("GET {page} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        client.answer()
+    };
+    let url = endpoint.url().split_once('?').expect("it has a query").0.to_owned();
+    let stands = |place: usize| {
+        let all = get("/state").json()["issuer_keys"].clone();
+        assert_eq!(all.as_array().map(Vec::len), Some(3), "{all}");
+        let one = &all[place];
+        (one["source"].clone(), one["keys"].clone(), one["age_seconds"].is_number(), one["failing"].clone())
+    };
+    assert_eq!(stands(0), (json!(url), json!(1), true, json!(false)));
+    assert_eq!(stands(1), (json!(format!("file {}", path.display())), json!(0), false, json!(true)));
+    assert_eq!(
+        stands(2),
+        (json!("provider 1 of AgentgatewayPolicy llm/more"), json!(1), false, json!(false))
+    );
+    // Who fails is told of, and has its last keys.
+    std::fs::write(&path, key_set([&signer])).expect("a file");
+    endpoint.set(503, "s3cret");
+    until("it fails", || stands(0).3 == json!(true));
+    assert_eq!((stands(0).1, stands(0).2), (json!(1), true));
+    until("the file was read", || (stands(1).1, stands(1).2, stands(1).3) == (json!(1), true, json!(false)));
+    let metrics = get("/metrics").text();
+    let value = |family: &str, source: &str| -> Option<f64> {
+        let series = format!("{family}{{source=\"{source}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
+    };
+    let file = format!("file {}", path.display());
+    for (family, source, least) in [
+        ("tollgate_issuer_keys", &url, 1.0),
+        ("tollgate_issuer_keys", &file, 1.0),
+        ("tollgate_issuer_keys_age_seconds", &url, 0.001),
+        ("tollgate_issuer_keys_age_seconds", &file, 0.0),
+        ("tollgate_issuer_keys_failures_total", &url, 1.0),
+        ("tollgate_issuer_keys_failures_total", &file, 1.0),
+    ] {
+        assert!(value(family, source).is_some_and(|value| value >= least), "{family} {source}: {metrics}");
+    }
+    assert!(!metrics.contains("v=1") && !get("/state").text().contains("v=1"), "a query is nobody's to see");
+}
+
 /// Keys are taken from nobody whose certificate is not verified.
 #[test]
 fn keys_come_by_verified_tls_alone() {

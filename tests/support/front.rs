@@ -1,9 +1,12 @@
 //! A TLS server in front of a simulated provider: certificates made here, bytes relayed, misbehaviour on demand.
 #![allow(dead_code, unreachable_pub)] // every test binary that includes it uses a part of it
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +37,18 @@ impl Authority {
 
     /// A certificate for `name` that is valid from and until the beginning of these years.
     pub fn identity(&self, name: &str, from: i32, until: i32) -> Identity {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        self.sign(params, from, until)
+    }
+
+    /// A certificate that is for no host, but for this URI.
+    pub fn identity_of_uri(&self, uri: &str) -> Identity {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.subject_alt_names.push(SanType::URI(uri.try_into().expect("a URI")));
+        self.sign(params, 2020, 2100)
+    }
+
+    fn sign(&self, mut params: CertificateParams, from: i32, until: i32) -> Identity {
         params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().expect("a key");
@@ -90,6 +104,10 @@ pub struct Seen {
     pub name: Option<String>,
     pub alpn: Option<String>,
     pub version: Option<ProtocolVersion>,
+    /// What the client has shown, in DER.
+    pub certificate: Option<Vec<u8>>,
+    /// A session of an earlier connection went on.
+    pub resumed: bool,
     /// Bytes of plaintext from the client.
     pub received: usize,
     /// What ended it, when that was a fault of TLS.
@@ -115,14 +133,32 @@ impl Front {
         manner: Manner,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Front {
+        Front::asking(identity, provider, manner, versions, None)
+    }
+
+    /// One that takes only clients with a certificate of this authority.
+    pub fn asking(
+        identity: &Identity,
+        provider: SocketAddr,
+        manner: Manner,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: Option<&Authority>,
+    ) -> Front {
         let crypto = Arc::new(rustls::crypto::ring::default_provider());
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(crypto)
-            .with_protocol_versions(versions)
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(identity.chain.clone(), key)
-            .expect("a certificate and its key");
+        let builder = ServerConfig::builder_with_provider(crypto.clone());
+        let builder = builder.with_protocol_versions(versions).expect("versions");
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.0.der().clone()).expect("a root");
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto);
+                builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+            }
+        };
+        let mut config =
+            builder.with_single_cert(identity.chain.clone(), key).expect("a certificate and its key");
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -233,6 +269,9 @@ fn relay(
                     seen.name = tls.server_name().map(str::to_owned);
                     seen.alpn = tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
                     seen.version = tls.protocol_version();
+                    let shown = tls.peer_certificates().and_then(|chain| chain.first());
+                    seen.certificate = shown.map(|der| der.to_vec());
+                    seen.resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
                 });
                 while let Ok(n @ 1..) = tls.reader().read(&mut piece) {
                     note(&|seen| seen.received += n);

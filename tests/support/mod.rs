@@ -94,10 +94,11 @@ pub fn limits(route: &str, limits: &[&str]) -> String {
     )
 }
 
-/// A Settings resource; `spec` is its body, indented by two spaces.
+/// A Settings resource; `spec` is its body, indented by two spaces. A machine that is busy with other tests gives nothing up.
 pub fn settings(spec: &str) -> String {
+    let patient = if spec.contains("admission:") { "" } else { "\n  admission: {lag: none}" };
     format!(
-        "---\napiVersion: tollgate.dev/v1alpha1\nkind: Settings\nmetadata: {{name: test}}\nspec:\n{spec}\n"
+        "---\napiVersion: tollgate.dev/v1alpha1\nkind: Settings\nmetadata: {{name: test}}\nspec:\n{spec}{patient}\n"
     )
 }
 
@@ -141,6 +142,12 @@ impl Rig {
         let gateway = gateway_in(&texts, overrides, &|name| env(name).or_else(|| anthropic_key(name)));
         let address = gateway.addresses[0];
         Rig { simulator, gateway: Some(gateway), address }
+    }
+
+    /// The usual routes to `provider`, which is in the place of all hosts, with this Settings resource.
+    pub fn start_before(provider: SocketAddr, settings: &str) -> Rig {
+        let simulator = Simulator::start(Script::default()).expect("the simulator starts");
+        Rig::assemble(simulator, provider, &manifests(""), settings)
     }
 
     /// A gateway whose providers are all at `provider`.
@@ -270,7 +277,7 @@ pub struct Client {
     pub stream: TcpStream,
     buf: Vec<u8>,
     /// What is said goes through it, if it is there: see [`Client::secure`].
-    tls: Option<Box<secure::Session>>,
+    pub tls: Option<Box<secure::Session>>,
 }
 
 /// An answer, its framing taken off.
@@ -279,6 +286,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// What stood behind the last chunk, line by line.
+    pub trailers: String,
     /// Whether the body came to the end that its framing promised.
     pub complete: bool,
 }
@@ -376,7 +385,7 @@ impl Client {
         if answer.status < 200 || answer.status == 204 || answer.status == 304 {
             answer.complete = true;
         } else if chunked {
-            answer.complete = self.read_chunks(&mut answer.body);
+            (answer.complete, answer.trailers) = self.read_chunks(&mut answer.body);
         } else if let Some(length) = length {
             while self.buf.len() < length && self.fill() {}
             let there = length.min(self.buf.len());
@@ -389,20 +398,32 @@ impl Client {
         }
     }
 
-    fn read_chunks(&mut self, body: &mut Vec<u8>) -> bool {
+    /// Whether they came to their end, and what stood behind it.
+    fn read_chunks(&mut self, body: &mut Vec<u8>) -> (bool, String) {
         loop {
-            let Some(line) = self.line() else { return false };
+            let Some(line) = self.line() else { return (false, String::new()) };
             let size = usize::from_str_radix(line.trim_end(), 16).expect("a chunk size");
+            if size == 0 {
+                return self.read_trailers();
+            }
             while self.buf.len() < size + 2 {
                 if !self.fill() {
                     body.append(&mut self.buf);
-                    return false;
+                    return (false, String::new());
                 }
             }
             body.extend(self.buf.drain(..size));
             assert_eq!(self.buf.drain(..2).collect::<Vec<_>>(), b"\r\n", "a chunk ends where it says");
-            if size == 0 {
-                return true;
+        }
+    }
+
+    fn read_trailers(&mut self) -> (bool, String) {
+        let mut trailers = String::new();
+        loop {
+            match self.line() {
+                None => return (false, trailers),
+                Some(line) if line == "\r\n" => return (true, trailers),
+                Some(line) => trailers += &line,
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Client;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,11 +18,28 @@ pub struct Session {
 /// A client that trusts the authority with this certificate and speaks these versions. Sessions are resumed by all
 /// connections that are opened with it.
 pub fn config(root: &str, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    config_as(root, versions, None)
+}
+
+/// As [`config`], showing this certificate and key in PEM when it is asked for one, whoever it is to be of.
+pub fn config_as(
+    root: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    shown: Option<(&str, &str)>,
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root.as_bytes()).expect("a certificate")).expect("a root");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
-    let mut config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    let builder = builder.expect("versions").with_root_certificates(roots);
+    let mut config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate")];
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+            builder.with_client_auth_cert(chain, key).expect("they fit")
+        }
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Arc::new(config)
 }

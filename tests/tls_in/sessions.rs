@@ -28,19 +28,7 @@ fn another_certificate_after_a_reload_is_for_new_connections() {
         (authority.identity("gateway.test", 2020, 2100), authority.identity("gateway.test", 2020, 2099));
     let listeners = [listener("https", "", "{name: crt}")];
     let text = |identity: &Identity| behind(&listeners, &secret("crt", identity));
-    let simulator = tollgate_loadtest::Simulator::start(Script::default()).expect("a simulator");
-    let hosts = ["api.anthropic.com", "api.openai.com", "plain.example"];
-    let to = simulator.addr();
-    let over: String =
-        hosts.iter().map(|host| format!("  - {{host: {host}, to: \"http://{to}\"}}\n")).collect();
-    let folder = directory("tls-reload");
-    let spec = format!(
-        "  admin: {{address: none}}\n  workers: {{cores: 2, pin: false}}\n  listenerOverrides: [{{port: 8080, address: \
-         \"127.0.0.1:0\"}}]\n  hostOverrides:\n{over}"
-    );
-    std::fs::write(folder.join("1.yaml"), text(&old)).expect("a file");
-    std::fs::write(folder.join("2.yaml"), settings(&spec)).expect("a file");
-    let (mut process, address) = Process::serve(&mut tollgate(&["run", folder.to_str().expect("a path")]));
+    let (_simulator, folder, mut process, address) = served("tls-reload", &text(&old));
     let config = trusting(&authority);
     let open = || Client::secure(address, "gateway.test", &config).expect("a handshake");
 

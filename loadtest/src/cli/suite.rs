@@ -16,6 +16,7 @@ mod quick;
 mod report;
 mod rig;
 mod stand;
+pub(crate) mod tls;
 mod turn;
 
 use super::kit::gateway::end_after;

@@ -2,12 +2,13 @@
 
 use super::{Claims, Fault, Keys, KeysBySource, Remembered, Verifier};
 use crate::access::Digest;
+use crate::access::basic::Verdicts;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The keys of all sources of one configuration, and the tokens that were verified with them.
+/// The keys of all sources of one configuration, the tokens that were verified with them, and the passwords that were judged.
 ///
 /// A worker has one for each configuration that it serves; what comes later of the keys is [`set`](KeyRing::set).
 #[derive(Default)]
@@ -15,12 +16,24 @@ pub struct KeyRing {
     keys: RefCell<Vec<Option<Arc<Keys>>>>,
     remembered: RefCell<Remembered>,
     wishes: Arc<Wishes>,
+    verdicts: Rc<RefCell<Verdicts>>,
 }
 
 impl KeyRing {
     /// With what is known of each source, by its place.
     pub fn new(keys: Vec<Option<Arc<Keys>>>, wishes: Arc<Wishes>) -> KeyRing {
-        KeyRing { keys: RefCell::new(keys), remembered: RefCell::default(), wishes }
+        KeyRing { keys: RefCell::new(keys), wishes, ..KeyRing::default() }
+    }
+
+    /// With the verdicts of another configuration: they hold in every one.
+    #[must_use]
+    pub fn sharing(self, verdicts: Rc<RefCell<Verdicts>>) -> KeyRing {
+        KeyRing { verdicts, ..self }
+    }
+
+    /// What was judged of passwords.
+    pub fn verdicts(&self) -> &Rc<RefCell<Verdicts>> {
+        &self.verdicts
     }
 
     /// What is known of a source.

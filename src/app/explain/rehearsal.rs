@@ -71,10 +71,12 @@ pub(super) fn capacity(account: &Account) -> u64 {
 }
 
 fn make_harmless(snapshot: &mut Snapshot, witness: SocketAddr, log: &Path) -> Result<(), String> {
-    for Listener { bind, .. } in &mut snapshot.listeners {
+    for Listener { bind, https, .. } in &mut snapshot.listeners {
         *bind = SocketAddr::from(([127, 0, 0, 1], 0));
+        // Who asks is taken to have the certificate that is demanded.
+        https.iter_mut().for_each(|https| https.clients = None);
     }
-    let here = || Target { host: witness.ip().to_string(), port: witness.port(), tls: None };
+    let here = || Target { host: witness.ip().to_string(), port: witness.port(), tls: None, own_tls: None };
     snapshot.targets.iter_mut().for_each(|target| *target = here());
     for backend in &mut snapshot.backends {
         if let BackendKind::Ai { credential, .. } = &mut backend.kind {

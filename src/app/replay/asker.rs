@@ -28,7 +28,7 @@ pub(super) struct Asker<'a> {
 pub(super) fn is_known(past: &Past, part: &KeyPart) -> bool {
     match part {
         KeyPart::Header(name) => past.headers.contains_key(&**name),
-        KeyPart::Claim(_) | KeyPart::Metadata(_) => false,
+        KeyPart::Claim(_) | KeyPart::Metadata(_) | KeyPart::User => false,
         KeyPart::ApiKey | KeyPart::Source | KeyPart::Model | KeyPart::Route => true,
     }
 }
@@ -41,7 +41,7 @@ impl Asker<'_> {
             KeyPart::Source => self.past.client.to_canonical().to_string(),
             KeyPart::Model => self.model.to_owned(),
             KeyPart::Route => self.past.route.to_string(),
-            KeyPart::Claim(_) | KeyPart::Metadata(_) => return None,
+            KeyPart::Claim(_) | KeyPart::Metadata(_) | KeyPart::User => return None,
         };
         Some(value).filter(|value| !value.is_empty())
     }

@@ -304,6 +304,7 @@ pub(super) fn remedy(part: &KeyPart) -> String {
             format!("records do not hold the header {name}: name it in records.headers of Settings")
         }
         KeyPart::Metadata(_) => "records do not hold the metadata of API keys".to_owned(),
+        KeyPart::User => "records do not say whether a name is a user's".to_owned(),
         _ => "records do not hold claims".to_owned(),
     }
 }

@@ -1,10 +1,12 @@
 use super::World;
+use super::authorities::Authorities;
 use super::backends::{Backends, index_of_last};
 use super::certificates::Certificates;
 use super::overrides::Effective;
 use super::policies::{InForce, Policies, Way};
 use super::{refs, rules};
 use crate::config::diagnostic::{Place, Reason, listing, nearest, quoted};
+use crate::config::resources::authorities::Frontend;
 use crate::config::resources::gateway::{self, Admits, Gateway};
 use crate::config::resources::httproute::{HttpRoute, Parent};
 use crate::config::resources::{Meta, Resource};
@@ -39,6 +41,7 @@ pub(super) struct Told {
 struct Door<'a> {
     gateway: &'a Meta,
     listener: &'a gateway::Listener,
+    frontend: &'a Frontend,
 }
 
 impl Door<'_> {
@@ -84,7 +87,7 @@ pub(super) fn compile<'a>(
     world: &World<'a>,
     backends: &Backends,
     policies: &Policies,
-    certificates: &Certificates,
+    secured: (&Certificates, &Authorities),
     effective: &Effective,
 ) -> Attached<'a> {
     let mut ports = ports(world);
@@ -125,7 +128,7 @@ pub(super) fn compile<'a>(
             }
         }
     }
-    Attached { ways, ..open(world, ports, compiled, certificates, effective) }
+    Attached { ways, ..open(world, ports, compiled, secured, effective) }
 }
 
 /// One reservation holds the limits of a rule and those of the Backend that is chosen.
@@ -184,7 +187,8 @@ impl Ways {
 fn ports<'a>(world: &World<'a>) -> BTreeMap<u16, Port<'a>> {
     let mut ports: BTreeMap<u16, Port<'a>> = BTreeMap::new();
     for gateway in &world.all.gateways {
-        for listener in gateway.spec.iter().flat_map(|spec| &spec.listeners) {
+        let all = gateway.spec.iter().flat_map(|spec| spec.listeners.iter().map(|one| (one, &spec.frontend)));
+        for (listener, frontend) in all {
             let port = ports.entry(listener.port.value).or_default();
             if let Some(twin) = port.doors.iter().find(|door| hostname(door) == listener_host(listener)) {
                 let host = listener_host(listener).map_or("every host".to_owned(), quoted);
@@ -204,7 +208,7 @@ fn ports<'a>(world: &World<'a>) -> BTreeMap<u16, Port<'a>> {
                 let help = format!("the other listener is at {other}; give one of them another port");
                 world.faults.fault_with_help(at, message, help);
             }
-            port.doors.push(Door { gateway: &gateway.meta, listener });
+            port.doors.push(Door { gateway: &gateway.meta, listener, frontend });
         }
     }
     if world.all.gateways.is_empty() && world.all.unread.is_empty() {
@@ -270,7 +274,8 @@ fn through<'a>(
         let at = parent.gateway.at().because(Reason::NotAllowedByListeners);
         world.faults.fault_with_help(at, message, help);
     }
-    let doors = open.iter().map(|listener| Door { gateway: &gateway.meta, listener });
+    let door = |listener| Door { gateway: &gateway.meta, listener, frontend: &spec.frontend };
+    let doors = open.iter().copied().map(door);
     let found: Vec<_> = doors.filter_map(|door| entrance(world, door, route)).collect();
     if let (true, Some(first)) =
         (found.is_empty() && !open.is_empty() && !spec.is_partial, route.hostnames.first())
@@ -366,7 +371,7 @@ fn open(
     world: &World<'_>,
     ports: BTreeMap<u16, Port<'_>>,
     rules: Vec<Rule>,
-    certificates: &Certificates,
+    secured: (&Certificates, &Authorities),
     effective: &Effective,
 ) -> Attached<'static> {
     let mut attached = Attached { listeners: Vec::new(), rules, ways: Vec::new(), told: Vec::new() };
@@ -400,8 +405,17 @@ fn open(
             match is_secure {
                 false => listener.http.push(HttpListener { name, hostname, table }),
                 true => {
-                    let certificates = certificates.of_listener(world, door.gateway, door.listener);
-                    listener.https.push(HttpsListener { name, hostname, certificates, table });
+                    let certificates = secured.0.of_listener(world, door.gateway, door.listener);
+                    let clients = secured.1.of_listener(world, door.gateway, (door.listener, door.frontend));
+                    let spoken = secured.0.spoken(world, door.listener);
+                    listener.https.push(HttpsListener {
+                        name,
+                        hostname,
+                        certificates,
+                        clients,
+                        spoken,
+                        table,
+                    });
                 }
             }
         }

@@ -1,4 +1,5 @@
 use super::World;
+use super::backendtls::{self, OwnTls, Stores};
 use super::clouds::Clouds;
 use super::credentials;
 use super::environment::{Secrets, substitute};
@@ -6,6 +7,7 @@ use super::overrides::Replacements;
 use super::refs;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::backend::auth::Auth;
+use crate::config::resources::backend::tls::Tls;
 use crate::config::resources::backend::{self, Ai, Api, Host};
 use crate::config::resources::settings::Origin;
 use crate::config::resources::target::TargetKind;
@@ -29,9 +31,12 @@ pub(super) struct Backends {
 
 impl Backends {
     /// The index of where `origin` is, which is put to the others when it is new.
-    pub(super) fn target(&mut self, origin: &Origin) -> u32 {
+    pub(super) fn target(&mut self, origin: &Origin, own: Option<&OwnTls>) -> u32 {
+        let own = own.filter(|_| origin.tls);
+        let name = own.and_then(|own| own.name.as_ref()).unwrap_or(&origin.host);
         let target = Target {
-            tls: origin.tls.then(|| origin.host.clone()),
+            tls: origin.tls.then(|| name.clone()),
+            own_tls: own.and_then(|own| own.tls.clone()),
             host: origin.host.clone(),
             port: origin.port,
         };
@@ -62,17 +67,31 @@ impl Backends {
 }
 
 impl Making<'_> {
+    /// An override is an operator's word, and goes before what a resource says of TLS.
+    pub(super) fn warn_of_plain(
+        &self,
+        world: &World<'_>,
+        at: Place,
+        (origin, own): (&Origin, Option<&OwnTls>),
+    ) {
+        if own.is_some() && self.hosts.get(&origin.host).is_some_and(|to| !to.tls) {
+            let message =
+                format!("a hostOverride leads from {:?} to http://: no TLS is spoken there", origin.host);
+            world.faults.warn_with_help(at, message, "write https:// in the override");
+        }
+    }
+
     /// Adds one addressee, under the name of its own and of its resource; its index.
     pub(super) fn push(
         &mut self,
         name: Arc<str>,
         resource: &Arc<str>,
         kind: BackendKind,
-        origin: Origin,
+        (origin, own): (Origin, Option<OwnTls>),
     ) -> u32 {
         let vendor = vendor_of(&kind, &origin);
         let origin = self.hosts.get(&origin.host).unwrap_or(origin);
-        let target = self.backends.target(&origin);
+        let target = self.backends.target(&origin, own.as_ref());
         self.backends.list.push(Backend {
             name,
             resource: resource.clone(),
@@ -100,7 +119,7 @@ fn vendor_of(kind: &BackendKind, origin: &Origin) -> Option<&'static str> {
 /// Compiles every backend of both APIs and every Service that says where it is, referred to or not.
 pub(super) fn compile(
     world: &World<'_>,
-    secrets: &Secrets,
+    stores: Stores<'_>,
     hosts: &Replacements<String, Origin>,
 ) -> Backends {
     let (list, targets) = (Vec::new(), Vec::new());
@@ -110,7 +129,10 @@ pub(super) fn compile(
     refuse_namesakes(world);
     refuse_at_plain_hosts(world);
     for (api, resource) in world.all.all_backends() {
-        let of_policy = credentials::of_policy(world, api, &resource.meta);
+        let of_policy = OfPolicy {
+            auth: credentials::of_policy(world, api, &resource.meta, ("auth", |policy| policy.auth.as_ref())),
+            tls: credentials::of_policy(world, api, &resource.meta, ("tls", |policy| policy.tls.as_ref())),
+        };
         let resource_name: Arc<str> = resource.meta.to_string().into();
         let first = making.backends.list.len();
         let mut groups: Vec<Box<[u32]>> = Vec::new();
@@ -119,14 +141,19 @@ pub(super) fn compile(
             let start = making.backends.list.len();
             for (name, spec) in group {
                 let at = spec.at();
-                let Some((kind, origin)) = one(world, secrets, &clouds, &resource.meta, spec, of_policy)
-                else {
+                let own = spec.own_tls().or(of_policy.tls);
+                let own =
+                    own.map(|tls| backendtls::compile(world, stores, (api.kind(), &resource.meta), tls));
+                let found = one(world, stores.secrets, &clouds, &resource.meta, spec, of_policy.auth);
+                let (Some((kind, mut origin)), Some(own)) = (found, backendtls::all_or_nothing(own)) else {
                     continue;
                 };
+                origin.tls |= own.is_some();
+                making.warn_of_plain(world, at, (&origin, own.as_ref()));
                 refuse_sharing(world, &mut shared, (at, &kind, vendor_of(&kind, &origin)));
                 let name =
                     name.map_or(resource_name.clone(), |name| format!("{resource_name}/{name}").into());
-                making.push(name, &resource_name, kind, origin);
+                making.push(name, &resource_name, kind, (origin, own));
             }
             groups.push((start..making.backends.list.len()).map(|index| index_of_last(index + 1)).collect());
         }
@@ -138,8 +165,14 @@ pub(super) fn compile(
         let name = (meta.namespace.as_str(), meta.name.value.as_str());
         making.backends.name(api.group(), name, index_of_last(first + 1));
     }
-    refs::services(world, &mut making);
+    refs::services(world, stores, &mut making);
     making.backends
+}
+
+/// What AgentgatewayPolicies say of a backend that does not say it itself.
+struct OfPolicy<'a> {
+    auth: Option<&'a Auth>,
+    tls: Option<&'a Tls>,
 }
 
 /// Refuses a name that backends of both APIs have: what is written down of them would not say which.
@@ -200,7 +233,15 @@ enum Member<'a> {
     Static(&'a Host),
 }
 
-impl Member<'_> {
+impl<'a> Member<'a> {
+    /// What the resource says itself of the TLS to it.
+    fn own_tls(&self) -> Option<&'a Tls> {
+        match self {
+            Member::Ai(ai) => ai.own_tls.as_ref(),
+            Member::Static(host) => host.own_tls.as_ref(),
+        }
+    }
+
     fn at(&self) -> Place {
         match self {
             Member::Ai(ai) => ai.at,

@@ -1,10 +1,11 @@
 use super::World;
 use super::environment::Secrets;
 use crate::config::certificate::{self, Certificate};
-use crate::config::diagnostic::{Reason, listing};
+use crate::config::diagnostic::{Located, Place, Reason, listing};
 use crate::config::resources::gateway::Listener;
 use crate::config::resources::secret::{Secret, SecretKind, TLS_CERTIFICATE, TLS_KEY};
 use crate::config::resources::{Meta, Reference, Resource};
+use crate::config::spoken::{Spoken, Version};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -81,6 +82,31 @@ impl Certificates {
         certificates
     }
 
+    /// Which TLS an HTTPS listener speaks, where its options say so.
+    pub(super) fn spoken(&self, world: &World<'_>, listener: &Listener) -> Option<Arc<Spoken>> {
+        let options = &listener.tls.as_ref()?.options;
+        let min = options.min.as_ref().map_or(Version::Tls12, |min| min.value);
+        let max = options.max.as_ref().map_or(Version::Tls13, |max| max.value);
+        if min > max || ((min, max) == (Version::Tls12, Version::Tls13) && options.is_usual()) {
+            return None;
+        }
+        let spoken = Spoken::new((min, max), &options.suites, &options.groups);
+        let at = options.at.unwrap_or(listener.at);
+        spoken.map_err(|why| world.faults.fault(at, why)).ok().map(Arc::new)
+    }
+
+    /// What a resource shows by a Secret of its own namespace; `None` after a fault.
+    pub(super) fn named(
+        &self,
+        world: &World<'_>,
+        meta: &Meta,
+        name: &Located<String>,
+    ) -> Option<Arc<Certificate>> {
+        let wanted = (meta.namespace.as_str(), name.value.as_str());
+        let secret = world.find(&world.all.secrets, "Secret", wanted, name.at)?;
+        self.of(world, secret, name.at)
+    }
+
     fn find(&self, world: &World<'_>, gateway: &Meta, reference: &Reference) -> Option<Arc<Certificate>> {
         let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
         let (name, at) = (reference.name.value.as_str(), reference.at());
@@ -99,11 +125,15 @@ impl Certificates {
             world.faults.fault_with_help(at.because(Reason::NotPermitted), message, help);
             return None;
         }
-        let key = (namespace.to_owned(), name.to_owned());
+        self.of(world, secret, at)
+    }
+
+    fn of(&self, world: &World<'_>, secret: &Resource<Secret>, at: Place) -> Option<Arc<Certificate>> {
+        let key = (secret.meta.namespace.clone(), secret.meta.name.value.clone());
         match self.known.get(&key) {
             Some(certificate) => certificate.clone(),
             None => {
-                refuse_opaque(world, secret, reference);
+                refuse_opaque(world, secret, at);
                 None
             }
         }
@@ -111,11 +141,11 @@ impl Certificates {
 }
 
 /// A Secret that could not be read was reported already.
-fn refuse_opaque(world: &World<'_>, secret: &Resource<Secret>, reference: &Reference) {
+fn refuse_opaque(world: &World<'_>, secret: &Resource<Secret>, at: Place) {
     if secret.spec.is_some() {
         let message = format!("Secret {} is not of type kubernetes.io/tls", secret.meta);
         let help = format!("write that type, and its keys {TLS_CERTIFICATE:?} and {TLS_KEY:?}");
-        let at = reference.at().because(Reason::InvalidCertificate);
+        let at = at.because(Reason::InvalidCertificate);
         world.faults.fault_with_help(at, message, help);
     }
 }

@@ -2,15 +2,18 @@
 
 use super::World;
 use super::clouds::{self, Clouds};
-use super::environment::{Secrets, substitute};
+use super::environment::{Secrets, bytes_of, substitute};
 use crate::base::Secret;
 use crate::config::diagnostic::{Located, Place};
 use crate::config::resources::Meta;
+use crate::config::resources::agentgatewaypolicy::AgentgatewayPolicy;
 use crate::config::resources::backend::auth::{Auth, By};
+use crate::config::resources::backend::tls::Tls;
 use crate::config::resources::backend::{Ai, Api, AuthHeader, Aws, Token};
 use crate::config::resources::target::{Target, TargetKind};
 use crate::config::snapshot::Credential;
 use crate::llm::provider::Provider;
+use zeroize::Zeroizing;
 
 /// The key of a Secret that `secretRef` means.
 pub(super) const SECRET_KEY: &str = "Authorization";
@@ -18,22 +21,44 @@ pub(super) const SECRET_KEY: &str = "Authorization";
 const GOOGLE_KEY: &str = "credentials.json";
 const BEARER: &str = "Bearer ";
 
-/// What AgentgatewayPolicies say of how to be known to a backend that does not say it itself; two are a fault.
-pub(super) fn of_policy<'a>(world: &World<'a>, api: Api, meta: &Meta) -> Option<&'a Auth> {
+/// What AgentgatewayPolicies say, in a field of this name, of a backend that does not say it itself; two are a fault.
+pub(super) fn of_policy<'a, T: HasPlace>(
+    world: &World<'a>,
+    api: Api,
+    meta: &Meta,
+    (field, said): (&str, impl Fn(&'a AgentgatewayPolicy) -> Option<&'a T>),
+) -> Option<&'a T> {
     let is_here =
         |target: &Target| target.kind == TargetKind::Backend(api) && target.name.value == meta.name.value;
     let here =
         world.all.agentgateway_policies.iter().filter(|policy| policy.meta.namespace == meta.namespace);
     let policies = here.filter_map(|policy| policy.spec.as_ref());
     let targeting = policies.filter(|policy| policy.targets.iter().any(is_here));
-    let mut all = targeting.filter_map(|policy| policy.auth.as_ref());
+    let mut all = targeting.filter_map(said);
     let first = all.next();
     if let (Some(first), Some(second)) = (first, all.next()) {
-        let message = format!("{} {meta} has auth from two policies", api.kind());
-        let help = format!("the other is at {}; keep one of them", world.faults.name(first.at));
-        world.faults.fault_with_help(second.at, message, help);
+        let message = format!("{} {meta} has {field} from two policies", api.kind());
+        let help = format!("the other is at {}; keep one of them", world.faults.name(first.at()));
+        world.faults.fault_with_help(second.at(), message, help);
     }
     first
+}
+
+/// What stands somewhere.
+pub(super) trait HasPlace {
+    fn at(&self) -> Place;
+}
+
+impl HasPlace for Auth {
+    fn at(&self) -> Place {
+        self.at
+    }
+}
+
+impl HasPlace for Tls {
+    fn at(&self) -> Place {
+        self.at
+    }
 }
 
 /// What authenticates us to a provider; `None` after a fault.
@@ -55,7 +80,7 @@ pub(super) fn credential(
         Some(Token::Passthrough) => return Some(Credential::Passthrough),
         Some(Token::Inline(text)) => {
             let text = Located { value: text.value.as_str(), at: text.at };
-            (substitute(world, text)?.into_bytes(), text.at)
+            (bytes_of(substitute(world, text)?), text.at)
         }
         Some(Token::SecretRef(name)) => (from_secret(world, secrets, meta, (name, SECRET_KEY))?, name.at),
         Some(Token::Google(None)) => return clouds.google(world, ai.at),
@@ -113,11 +138,11 @@ pub(super) fn from_secret(
     secrets: &Secrets,
     meta: &Meta,
     (name, key): (&Located<String>, &str),
-) -> Option<Vec<u8>> {
+) -> Option<Zeroizing<Vec<u8>>> {
     let wanted = (meta.namespace.as_str(), name.value.as_str());
     let secret = world.find(&world.all.secrets, "Secret", wanted, name.at)?;
     if let Some(value) = secrets.value(&meta.namespace, &name.value, key) {
-        return value.map(<[u8]>::to_vec);
+        return value.map(|bytes| bytes.to_vec().into());
     }
     if let Some(spec) = &secret.spec {
         let keys = spec.entries.iter().map(|entry| entry.key.as_str());

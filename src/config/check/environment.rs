@@ -2,19 +2,20 @@ use super::World;
 use crate::config::diagnostic::Located;
 use crate::config::resources::secret::SecretText;
 use std::collections::HashMap;
+use zeroize::Zeroizing;
 
 /// The values of all Secrets: `(namespace, name)` to keys to bytes, `None` for a value that had a fault.
 pub(super) struct Secrets {
     values: HashMap<(String, String), Keys>,
 }
 
-type Keys = HashMap<String, Option<Vec<u8>>>;
+type Keys = HashMap<String, Option<Zeroizing<Vec<u8>>>>;
 
 impl Secrets {
     /// The value of `key`; `Some(None)` when it had a fault that was reported.
     pub(super) fn value(&self, namespace: &str, name: &str, key: &str) -> Option<Option<&[u8]>> {
         let keys = self.values.get(&(namespace.to_owned(), name.to_owned()))?;
-        keys.get(key).map(|value| value.as_deref())
+        keys.get(key).map(|value| value.as_ref().map(|bytes| bytes.as_slice()))
     }
 }
 
@@ -30,7 +31,7 @@ pub(super) fn secrets(world: &World<'_>) -> Secrets {
                 SecretText::Bytes(bytes) => Some(bytes.clone()),
                 SecretText::Template(text) => {
                     let template = Located { value: text.as_str(), at: entry.value.at };
-                    substitute(world, template).map(String::into_bytes)
+                    substitute(world, template).map(bytes_of)
                 }
             };
             keys.insert(entry.key.clone(), bytes);
@@ -42,13 +43,14 @@ pub(super) fn secrets(world: &World<'_>) -> Secrets {
 
 /// `text` with every `$NAME` and `${NAME}` replaced by the variable's value and every `$$` by `$`; `None`
 /// after a fault. The text itself is never repeated in a fault: it may hold a credential.
-pub(super) fn substitute(world: &World<'_>, text: Located<&str>) -> Option<String> {
-    let (mut rest, mut filled, mut is_complete) = (text.value, String::new(), true);
+pub(super) fn substitute(world: &World<'_>, text: Located<&str>) -> Option<Zeroizing<String>> {
+    let room = Zeroizing::new(String::with_capacity(text.value.len()));
+    let (mut rest, mut filled, mut is_complete) = (text.value, room, true);
     while let Some(dollar) = rest.find('$') {
-        filled.push_str(&rest[..dollar]);
+        push(&mut filled, &rest[..dollar]);
         rest = &rest[dollar + 1..];
         if let Some(after) = rest.strip_prefix('$') {
-            filled.push('$');
+            push(&mut filled, "$");
             rest = after;
             continue;
         }
@@ -58,7 +60,7 @@ pub(super) fn substitute(world: &World<'_>, text: Located<&str>) -> Option<Strin
             return None;
         };
         match (world.env)(name) {
-            Some(value) => filled.push_str(&value),
+            Some(value) => push(&mut filled, &Zeroizing::new(value)),
             None => {
                 let message = format!("the environment variable {name} is not set");
                 let help = format!("set it, for example: export {name}=...; for a dollar sign write $$");
@@ -68,8 +70,23 @@ pub(super) fn substitute(world: &World<'_>, text: Located<&str>) -> Option<Strin
         }
         rest = after;
     }
-    filled.push_str(rest);
+    push(&mut filled, rest);
     is_complete.then_some(filled)
+}
+
+/// Puts `text` to the end. Where it has no room, what was there moves, and is overwritten where it was.
+fn push(filled: &mut Zeroizing<String>, text: &str) {
+    if filled.capacity() - filled.len() < text.len() {
+        let mut larger = Zeroizing::new(String::with_capacity(2 * (filled.len() + text.len())));
+        larger.push_str(filled);
+        *filled = larger;
+    }
+    filled.push_str(text);
+}
+
+/// The same text as bytes, where it lies.
+pub(super) fn bytes_of(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(std::mem::take(&mut *text).into_bytes())
 }
 
 /// The name after a `$` and what follows it.
@@ -117,7 +134,7 @@ mod tests {
             let world = World { all: &all, faults: &faults, env: &env };
             let found =
                 substitute(&world, Located { value: text, at: Place { file: 0, line: 1, column: 1 } });
-            assert_eq!(found.as_deref(), filled, "{text}");
+            assert_eq!(found.as_ref().map(|found| found.as_str()), filled, "{text}");
             let shown = faults.finish().map_or_else(|faults| faults.to_string(), |_| String::new());
             assert!(shown.contains(fault) && shown.is_empty() == fault.is_empty(), "{text}: {shown}");
         }

@@ -3,7 +3,9 @@
 //! after a fault is never handed out.
 
 mod attach;
+mod authorities;
 mod backends;
+mod backendtls;
 mod certificates;
 mod clouds;
 mod credentials;
@@ -85,7 +87,11 @@ fn build<T>(
     let effective = overrides::join(&world, given);
     let credentials = environment::secrets(&world);
     let certificates = certificates::compile(&world, &credentials);
-    let mut backends = backends::compile(&world, &credentials, &effective.hosts);
+    let authorities = authorities::compile(&world);
+    let stores =
+        backendtls::Stores { secrets: &credentials, certificates: &certificates, authorities: &authorities };
+    backendtls::check_targets(&world, stores);
+    let mut backends = backends::compile(&world, stores, &effective.hosts);
     let catalogue = prices::compile(&world, built_in);
     let unpriced = catalogue.is_empty() && effective.settings.prices.unknown_model == UnknownModel::Free;
     let mut services = services::Services {
@@ -100,7 +106,8 @@ fn build<T>(
     for backend in &mut backends.list {
         backend.limits = policies.on_backend(&backend.resource);
     }
-    let attached = attach::compile(&world, &backends, &policies, &certificates, &effective);
+    let attached = attach::compile(&world, &backends, &policies, (&certificates, &authorities), &effective);
+    authorities::warn_of_unused(&world);
     let looked = look(&attached.ways, &policies);
     let mut snapshot = Snapshot {
         listeners: attached.listeners,

@@ -84,14 +84,14 @@ pub(super) fn join(world: &World<'_>, given: &Overrides) -> Effective {
 
 /// The token with the environment filled in; `None` after a fault.
 fn admin_token(world: &World<'_>, text: &Located<String>) -> Option<Arc<Secret>> {
-    let filled = substitute(world, Located { value: text.value.as_str(), at: text.at })?;
+    let mut filled = substitute(world, Located { value: text.value.as_str(), at: text.at })?;
     let is_sound = (16..=256).contains(&filled.len()) && filled.bytes().all(|b| b.is_ascii_graphic());
     if !is_sound {
         let message = "\"token\" must have 16 to 256 visible ASCII characters, without spaces";
         let help = "make one, for example with: openssl rand -hex 32";
         world.faults.fault_with_help(text.at, message, help);
     }
-    is_sound.then(|| Arc::new(Secret::new(filled.into_bytes())))
+    is_sound.then(|| Arc::new(Secret::new(std::mem::take(&mut *filled))))
 }
 
 type List<K, V> = Vec<(Located<K>, V, Cell<bool>)>;

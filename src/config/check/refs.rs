@@ -2,6 +2,7 @@
 
 use super::World;
 use super::backends::{Backends, Making};
+use super::backendtls::{self, Stores};
 use crate::config::diagnostic::{Located, Place, Reason, listing, quoted};
 use crate::config::resources::backend::{self, Api};
 use crate::config::resources::httproute::{Referent, ReferentKind, Rule};
@@ -149,15 +150,21 @@ fn of_service(
 }
 
 /// Adds a plain host for each port of each Service of type ExternalName.
-pub(super) fn services(world: &World<'_>, making: &mut Making<'_>) {
+pub(super) fn services(world: &World<'_>, stores: Stores<'_>, making: &mut Making<'_>) {
     for resource in &world.all.services {
         let Some(Service { external: Some(host), ports }) = &resource.spec else { continue };
         for port in ports {
             let Ok(tls) = tls(port) else { continue };
+            let policy = backendtls::of_service(world, resource, port.name.as_deref());
+            let own =
+                policy.map(|(meta, tls)| backendtls::compile(world, stores, ("BackendTLSPolicy", meta), tls));
+            // Without what the policy wants there is no way to it at all.
+            let Some(own) = backendtls::all_or_nothing(own) else { continue };
             let name = port_name(&resource.meta.name.value, port.port);
             let shown: Arc<str> = format!("{}/{name}", resource.meta.namespace).into();
-            let origin = Origin { host: host.value.clone(), port: port.port, tls };
-            let index = making.push(shown.clone(), &shown, BackendKind::Static, origin);
+            let origin = Origin { host: host.value.clone(), port: port.port, tls: tls || own.is_some() };
+            making.warn_of_plain(world, host.at, (&origin, own.as_ref()));
+            let index = making.push(shown.clone(), &shown, BackendKind::Static, (origin, own));
             making.backends.name(SERVICES, (&resource.meta.namespace, &name), index);
         }
     }

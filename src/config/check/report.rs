@@ -7,6 +7,7 @@ use crate::config::diagnostic::listing;
 use crate::config::snapshot::{
     Backend, BackendChoice, BackendKind, HttpsListener, Listener, Rule, Snapshot, Target,
 };
+use crate::config::trust::ClientCheck;
 use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
 use crate::llm::policy::Policy;
 use crate::route::cors::AllowedOrigin;
@@ -53,9 +54,23 @@ fn listener_lines(listener: &Listener) -> Vec<String> {
         let host = https.hostname.as_deref().unwrap_or("any host");
         let secrets: Vec<&str> = https.certificates.iter().map(|certificate| &*certificate.name).collect();
         let certificates = format!("certificate of Secret {}", secrets.join(", "));
-        format!("listener {}: https://{} for {host}, {certificates}", https.name, listener.bind)
+        let clients = https.clients.as_ref().map_or(String::new(), |clients| clients_part(clients));
+        let spoken = https.spoken.as_ref().map_or(String::new(), |spoken| format!(", {spoken}"));
+        format!(
+            "listener {}: https://{} for {host}, {certificates}{spoken}{clients}",
+            https.name, listener.bind
+        )
     };
     in_the_clear.chain(listener.https.iter().map(line)).collect()
+}
+
+/// `, clients with a certificate of ConfigMap llm/ca alone`
+fn clients_part(clients: &ClientCheck) -> String {
+    let name = &clients.trust.name;
+    match clients.is_demanded {
+        true => format!(", clients with a certificate of {name} alone"),
+        false => format!(", clients asked for a certificate of {name} and let in without"),
+    }
 }
 
 fn matches(matches: &RouteMatch) -> String {
@@ -115,17 +130,27 @@ fn filters_part(snapshot: &Snapshot, rule: &Rule) -> String {
 }
 
 fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
-    let origin = snapshot.targets.get(backend.target as usize).map(Target::to_string).unwrap_or_default();
+    let target = snapshot.targets.get(backend.target as usize);
+    let origin = target.map(Target::to_string).unwrap_or_default();
+    let tls = target.map_or(String::new(), tls_part);
     match &backend.kind {
-        BackendKind::Static => format!("Backend {} at {origin}", backend.name),
+        BackendKind::Static => format!("Backend {} at {origin}{tls}", backend.name),
         BackendKind::Ai { dialect, model, path, .. } => {
             let model = model.as_deref().unwrap_or("the client's model");
-            format!("Backend {} ({}, {model}) at {origin}{path}", backend.name, dialect.name)
+            format!("Backend {} ({}, {model}) at {origin}{path}{tls}", backend.name, dialect.name)
         }
     }
 }
 
-/// `; callers: 2 rules of addresses, tokens of 1 issuer (Strict), 3 API keys (Optional), 1 rule`
+/// ` (as a.test, verified by ConfigMap llm/ca)`
+fn tls_part(target: &Target) -> String {
+    let name = target.tls.as_ref().filter(|name| **name != target.host).map(|name| format!("as {name}"));
+    let own = target.own_tls.as_ref().map(|own| own.to_string());
+    let parts: Vec<String> = name.into_iter().chain(own).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+/// `; callers: 2 rules of addresses, tokens of 1 issuer (Strict), 2 users with passwords (Strict), 3 API keys (Optional), 1 rule`
 fn access_part(access: &access::Policy) -> String {
     let counted = |count: usize, one: &str, more: &str| match count {
         0 => None,
@@ -140,9 +165,14 @@ fn access_part(access: &access::Policy) -> String {
         let count = counted(tokens.verifier.issuers.len(), "issuer", "issuers").unwrap_or("nobody".into());
         format!("tokens of {count} ({})", tokens.mode.name())
     };
+    let users = |users: &access::Users| {
+        let count = counted(users.len(), "user with a password", "users with passwords");
+        format!("{} ({})", count.unwrap_or("no user".into()), users.mode().name())
+    };
     let parts = [
         counted(access.network.len(), "rule of addresses", "rules of addresses"),
         access.tokens.as_deref().map(tokens),
+        access.users.as_deref().map(users),
         access.keys.as_deref().map(keys),
         counted(access.rules.len(), "rule", "rules"),
     ];
@@ -216,6 +246,7 @@ fn key(limit: &limit::Rule) -> String {
         KeyPart::Route => "route".into(),
         KeyPart::Claim(name) => format!("claim {name}"),
         KeyPart::Metadata(name) => format!("metadata {name}"),
+        KeyPart::User => "user".into(),
     };
     let parts: Vec<String> = limit.key.iter().map(part).collect();
     let missing = match limit.on_missing {

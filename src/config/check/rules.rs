@@ -10,6 +10,7 @@ use crate::config::settings::Settings;
 use crate::config::snapshot::{Backend, BackendChoice, BackendKind, Retry, Rule, RuleTimeouts};
 use crate::route::filters::{Filters, Mirror, PathRewrite, Redirect, Rewrite};
 use crate::route::matches::PathMatch;
+use crate::route::priority::Priority;
 use crate::route::weighted::Weighted;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,20 @@ pub(super) fn compile(
     }
     filters.cors = filters.cors.or(in_force.cors);
     filters.direct = filters.direct.or(in_force.direct);
+    if let Some(headers) = &in_force.headers {
+        // Those of the rule itself take their place.
+        for (own, of_policy) in [
+            (&mut filters.request_headers, &headers.request),
+            (&mut filters.response_headers, &headers.response),
+        ] {
+            if own.is_empty() {
+                *own = of_policy.clone();
+            }
+        }
+    }
+    let of_policy = in_force.retry.as_deref();
+    let own_retry = rule.retry.as_ref();
+    let per_try = of_policy.filter(|_| own_retry.is_none()).and_then(|given| given.per_try);
     let choices: Vec<(u32, BackendChoice)> = rule
         .backends
         .iter()
@@ -51,12 +66,13 @@ pub(super) fn compile(
         filters,
         backends: Weighted::new(choices),
         limits: in_force.limits,
-        timeouts: timeouts(&rule.timeouts, settings),
+        timeouts: timeouts(&rule.timeouts, (in_force.timeout.as_deref().copied(), per_try), settings),
         tokenizer: in_force.tokenizer,
         policy: in_force.ai.map(|ai| ai.policy),
         access: in_force.access.map(|access| access.policy),
         strict: strict(world, route),
-        retry: rule.retry.as_ref().map(retry),
+        priority: priority(world, route),
+        retry: own_retry.or(of_policy.map(|given| &given.retry)).map(retry),
     }
 }
 
@@ -86,6 +102,16 @@ fn strict(world: &World<'_>, route: &Meta) -> bool {
     }
 }
 
+/// `tollgate.dev/priority`: how much the requests of a route matter.
+fn priority(world: &World<'_>, route: &Meta) -> Priority {
+    let Some(text) = &route.priority else { return Priority::default() };
+    Priority::of_name(&text.value).unwrap_or_else(|| {
+        let message = "\"tollgate.dev/priority\" must be sheddable, standard or critical";
+        world.faults.fault(text.at, message);
+        Priority::default()
+    })
+}
+
 /// What a retry leaves open is implementation-specific (Gateway API, HTTPRouteRetry): one more attempt, the least time of
 /// kgateway between two.
 fn retry(given: &httproute::Retry) -> Retry {
@@ -98,12 +124,17 @@ fn retry(given: &httproute::Retry) -> Retry {
     }
 }
 
-/// A timeout of zero is none (Gateway API, HTTPRouteTimeouts).
-fn timeouts(given: &Timeouts, settings: &Settings) -> RuleTimeouts {
-    let unless_zero = |given: Located<Duration>| Some(given.value).filter(|timeout| !timeout.is_zero());
+/// A timeout of zero is none (Gateway API, HTTPRouteTimeouts). What the rule says itself takes the place of what policies say.
+fn timeouts(
+    given: &Timeouts,
+    (request, per_try): (Option<Duration>, Option<Duration>),
+    settings: &Settings,
+) -> RuleTimeouts {
+    let unless_zero = |timeout: Duration| Some(timeout).filter(|timeout| !timeout.is_zero());
+    let own = |given: Option<Located<Duration>>| given.map(|given| given.value);
     RuleTimeouts {
-        request: given.request.map_or(Some(settings.timeouts.request), unless_zero),
-        backend_request: given.backend_request.and_then(unless_zero),
+        request: own(given.request).or(request).map_or(Some(settings.timeouts.request), unless_zero),
+        backend_request: own(given.backend_request).or(per_try).and_then(unless_zero),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::World;
 use super::backends::{Backends, authority, index_of_last, origin};
 use super::credentials::{SECRET_KEY, from_secret, visible};
-use super::environment::{Secrets, substitute};
+use super::environment::{Secrets, bytes_of, substitute};
 use super::overrides::Replacements;
 use super::refs;
 use crate::base::Secret;
@@ -61,7 +61,7 @@ impl Services<'_> {
 
     fn at(&mut self, origin: Origin) -> Whereabouts {
         let origin = self.hosts.get(&origin.host).unwrap_or(origin);
-        (self.backends.target(&origin), authority(&origin).into())
+        (self.backends.target(&origin, None), authority(&origin).into())
     }
 
     fn credential(&self, world: &World<'_>, policy: &Meta, token: &Token) -> Option<Secret> {
@@ -71,7 +71,7 @@ impl Services<'_> {
             }
             Token::Inline(text) => {
                 let template = Located { value: text.value.as_str(), at: text.at };
-                (substitute(world, template)?.into_bytes(), text.at)
+                (bytes_of(substitute(world, template)?), text.at)
             }
             Token::Passthrough | Token::Google(_) => return None, // refused where it was read
         };

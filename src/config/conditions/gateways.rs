@@ -2,6 +2,7 @@
 
 use super::{Condition, ListenerStatus, Observer, RouteKind, Scene, Status, Truth, concerns, message};
 use crate::config::diagnostic::{Extent, Place, Reason, Said, listing};
+use crate::config::resources::authorities::Validation;
 use crate::config::resources::gateway::{Gateway, Kinds, Listener};
 use crate::config::resources::{GATEWAY_API, Meta, Resource};
 use std::collections::HashSet;
@@ -13,22 +14,53 @@ pub(super) fn status(scene: &Scene<'_>, gateway: &Resource<Gateway>) -> Status {
     let said = scene.said_in(meta.extent);
     let mut listeners: Vec<(Extent, ListenerStatus)> = Vec::new();
     for listener in gateway.spec.iter().flat_map(|spec| &spec.listeners) {
-        let (own, secrets) = (of_extent(&said, listener.extent), of_secrets(scene, meta, listener));
+        let secrets = of_secrets(scene, meta, listener);
+        let validation = gateway.spec.as_ref().and_then(|spec| validation_of(spec, listener));
+        let authorities = validation.map_or(Vec::new(), |asked| of_authorities(scene, meta, (&said, asked)));
+        let is_other = |said: &&Said| !authorities.iter().any(|other| std::ptr::eq(*other, *said));
+        let own: Vec<&Said> = of_extent(&said, listener.extent).into_iter().filter(is_other).collect();
         let routes = attached(scene, meta, &listener.name.value);
-        let status = one(observer, &listener.name.value, (listener.kinds, routes), &own, secrets);
+        let refs = Refs { secrets, authorities };
+        let status = one(observer, &listener.name.value, (listener.kinds, routes), &own, refs);
         listeners.push((listener.extent, status));
     }
     for listener in gateway.spec.iter().flat_map(|spec| &spec.refused) {
         let own = of_extent(&said, listener.extent);
         let http = own.iter().all(|said| said.reason != Reason::UnsupportedProtocol);
         let kinds = Kinds { http, others: false };
-        listeners.push((listener.extent, one(observer, &listener.name, (kinds, 0), &own, Vec::new())));
+        listeners.push((listener.extent, one(observer, &listener.name, (kinds, 0), &own, Refs::default())));
     }
     listeners.sort_by_key(|(extent, _)| extent.from);
     let is_own = |said: &&&Said| !listeners.iter().any(|(extent, _)| concerns(*extent, said));
-    let own: Vec<&Said> = said.iter().filter(is_own).copied().collect();
+    let asked: Vec<&Validation> = gateway.spec.iter().flat_map(asked).collect();
+    let is_told = |said: &&&Said| asked.iter().any(|asked| is_of_authority(asked, said));
+    let own: Vec<&Said> = said.iter().filter(is_own).filter(|said| !is_told(said)).copied().collect();
     let listeners: Vec<ListenerStatus> = listeners.into_iter().map(|(_, status)| status).collect();
-    Status::Gateway { conditions: summary(observer, &listeners, &own), listeners }
+    let mut conditions = summary(observer, &listeners, &own);
+    if asked.iter().any(|asked| asked.fallback.is_some()) {
+        // Who looks at a cluster would say so when it changes; nothing is known here of what was before.
+        let message = "clients are let in without a valid certificate".to_owned();
+        let name = "InsecureFrontendValidationMode";
+        conditions.push(observer.write(name, Truth::True, "ConfigurationChanged", message));
+    }
+    Status::Gateway { conditions, listeners }
+}
+
+/// What is asked of clients of some HTTPS listener.
+fn asked(spec: &Gateway) -> impl Iterator<Item = &Validation> {
+    spec.listeners.iter().filter_map(|listener| validation_of(spec, listener))
+}
+
+fn validation_of<'a>(spec: &'a Gateway, listener: &'a Listener) -> Option<&'a Validation> {
+    let tls = listener.tls.as_ref()?;
+    tls.validation.as_ref().or_else(|| spec.frontend.of_port(listener.port.value))
+}
+
+/// Whether it says of a reference that it leads to no authority.
+fn is_of_authority(asked: &Validation, said: &Said) -> bool {
+    const REASONS: [Reason; 4] =
+        [Reason::NotFound, Reason::NotPermitted, Reason::InvalidKind, Reason::InvalidCertificate];
+    asked.extent.holds(said.at) && REASONS.contains(&said.reason)
 }
 
 /// Accepted and Programmed. A Gateway of which some listener is good is accepted, and says which are not.
@@ -60,19 +92,28 @@ fn holds(conditions: &[Condition], kind: &str) -> bool {
     conditions.iter().any(|condition| condition.kind == kind && condition.status == Truth::True)
 }
 
-/// The status of a listener of which is `said` what stands in it; `refs` is said of its Secrets.
+/// What is said of what a listener refers to.
+#[derive(Default)]
+struct Refs<'a> {
+    secrets: Vec<&'a Said>,
+    /// Authorities of clients' certificates.
+    authorities: Vec<&'a Said>,
+}
+
+/// The status of a listener of which is `said` what stands in it.
 fn one<'a>(
     observer: Observer,
     name: &str,
     (kinds, routes): (Kinds, usize),
     said: &[&'a Said],
-    mut refs: Vec<&'a Said>,
+    Refs { secrets: mut refs, mut authorities }: Refs<'a>,
 ) -> ListenerStatus {
     let of = |reasons: &[Reason]| -> Vec<&'a Said> {
         said.iter().filter(|said| reasons.contains(&said.reason)).copied().collect()
     };
     let conflicts = of(&[Reason::HostnameConflict, Reason::ProtocolConflict]);
     refs.splice(0..0, of(&[Reason::NotFound, Reason::NotPermitted, Reason::InvalidCertificate]));
+    authorities.extend(of(&[Reason::InvalidKind])); // of a listener that could not be read
     let foreign = of(&[Reason::InvalidRouteKind]);
     let faults = of(&[Reason::Invalid, Reason::UnsupportedValue, Reason::UnsupportedProtocol]);
     let conflict = conflicts.first().map(|said| match said.reason {
@@ -80,6 +121,9 @@ fn one<'a>(
         _ => "HostnameConflict",
     });
     let accepted = match (faults.first(), conflict) {
+        (None, None) if !authorities.is_empty() => {
+            observer.no("Accepted", "NoValidCACertificate", &authorities)
+        }
         (None, None) => observer.yes("Accepted", "Accepted"),
         (None, Some(reason)) => observer.no("Accepted", reason, &conflicts),
         (Some(_), _) => {
@@ -88,6 +132,14 @@ fn one<'a>(
         }
     };
     let resolved = match refs.first().map(|said| said.reason) {
+        None if !authorities.is_empty() => {
+            let reason = match authorities.first().map(|said| said.reason) {
+                Some(Reason::NotPermitted) => "RefNotPermitted",
+                Some(Reason::InvalidKind) => "InvalidCACertificateKind",
+                _ => "InvalidCACertificateRef",
+            };
+            observer.no("ResolvedRefs", reason, &authorities)
+        }
         None if kinds.others || !foreign.is_empty() => {
             let message = match foreign.is_empty() {
                 true => "of the kinds of routes that it admits only HTTPRoute is served".to_owned(),
@@ -137,6 +189,22 @@ fn of_secrets<'a>(scene: &Scene<'a>, gateway: &Meta, listener: &Listener) -> Vec
         let is_meant = |meta: &Meta| meta.namespace == namespace && meta.name.value == reference.name.value;
         let Some(secret) = scene.all.secrets.iter().find(|secret| is_meant(&secret.meta)) else { continue };
         found.extend(scene.said_in(secret.meta.extent));
+    }
+    found
+}
+
+/// Faults of references to authorities, and of the ConfigMaps that hold them.
+fn of_authorities<'a>(
+    scene: &Scene<'a>,
+    gateway: &Meta,
+    (said, asked): (&[&'a Said], &Validation),
+) -> Vec<&'a Said> {
+    let mut found: Vec<&Said> = said.iter().filter(|said| is_of_authority(asked, said)).copied().collect();
+    for reference in &asked.authorities {
+        let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
+        let is_meant = |meta: &Meta| meta.namespace == namespace && meta.name.value == reference.name.value;
+        let Some(map) = scene.all.config_maps.iter().find(|map| is_meant(&map.meta)) else { continue };
+        found.extend(scene.said_in(map.meta.extent));
     }
     found
 }

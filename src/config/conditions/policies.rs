@@ -6,6 +6,7 @@ use crate::config::check::Passage;
 use crate::config::diagnostic::{Extent, Place, Reason, Said, listing};
 use crate::config::resources::access::Access;
 use crate::config::resources::ai::Ai;
+use crate::config::resources::handling::Handling;
 use crate::config::resources::target::{Target, TargetKind};
 use crate::config::resources::{Meta, Resources};
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ fn read(all: &Resources) -> Vec<Policy<'_>> {
         let mut parts = spec.map(|spec| of_ai(spec.ai.as_ref())).unwrap_or_default();
         parts.extend(spec.iter().flat_map(|spec| of_access(&spec.access)));
         parts.extend(spec.and_then(|spec| spec.cors.as_ref()).map(|given| given.at));
+        parts.extend(spec.iter().flat_map(|spec| of_handling(&spec.handling)));
         policies.push(Policy {
             kind: "TrafficPolicy",
             meta: &resource.meta,
@@ -52,6 +54,7 @@ fn read(all: &Resources) -> Vec<Policy<'_>> {
         let mut parts = spec.map(|spec| of_ai(spec.ai.as_ref())).unwrap_or_default();
         parts.extend(spec.iter().flat_map(|spec| of_access(&spec.access)));
         parts.extend(spec.and_then(|spec| spec.cors.as_ref()).map(|given| given.at));
+        parts.extend(spec.iter().flat_map(|spec| of_handling(&spec.handling)));
         parts.extend(spec.and_then(|spec| spec.direct.as_ref()).map(|given| given.at));
         policies.push(Policy {
             kind: "AgentgatewayPolicy",
@@ -89,9 +92,19 @@ fn of_ai(ai: Option<&Ai>) -> Vec<Place> {
 fn of_access(access: &Access) -> impl Iterator<Item = Place> {
     let parts = [
         access.tokens.as_ref().map(|given| given.at),
+        access.users.as_ref().map(|given| given.at),
         access.keys.as_ref().map(|given| given.at),
         access.rules.as_ref().map(|given| given.at),
         access.network.as_ref().map(|given| given.at),
+    ];
+    parts.into_iter().flatten()
+}
+
+fn of_handling(handling: &Handling) -> impl Iterator<Item = Place> {
+    let parts = [
+        handling.timeout.as_ref().map(|given| given.at),
+        handling.retry.as_ref().map(|given| given.at),
+        handling.headers.as_ref().map(|given| given.at),
     ];
     parts.into_iter().flatten()
 }

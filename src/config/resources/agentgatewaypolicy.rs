@@ -1,10 +1,13 @@
-//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse`, what
-//! `traffic` and `frontend.networkAuthorization` demand of callers, `backend.ai` and `backend.auth` are understood.
+//! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse`,
+//! `traffic.timeouts`, `traffic.retry`, `traffic.headerModifiers`, what
+//! `traffic` and `frontend.networkAuthorization` demand of callers, `backend.ai`, `backend.auth` and `backend.tls` are understood.
 
 use super::access::{self, Access, Authorization};
 use super::ai::{self, Ai};
 use super::backend::auth::{self, Auth};
+use super::backend::tls::{self, Tls};
 use super::backend::{Api, agentgateway};
+use super::handling::{self, Handling};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
 use super::trafficpolicy::located;
@@ -23,9 +26,12 @@ pub(crate) struct AgentgatewayPolicy {
     pub(crate) ai: Option<Ai>,
     /// On backends alone, which may say it themselves.
     pub(crate) auth: Option<Auth>,
+    /// As `auth`: how TLS is spoken to them.
+    pub(crate) tls: Option<Tls>,
     pub(crate) cors: Option<Located<Cors>>,
     pub(crate) direct: Option<Located<DirectResponse>>,
     pub(crate) access: Access,
+    pub(crate) handling: Handling,
 }
 
 /// An entry of `local`.
@@ -46,27 +52,12 @@ const ENTRIES_MAX: usize = 16;
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// Every other field of `traffic`; each changes what happens to a request.
-const OTHERS: [&str; 12] = [
-    "phase",
-    "transformation",
-    "extProc",
-    "extAuth",
-    "csrf",
-    "headerModifiers",
-    "hostRewrite",
-    "timeouts",
-    "retry",
-    "basicAuthentication",
-    "buffer",
-    "delay",
-];
+const OTHERS: [&str; 8] =
+    ["phase", "transformation", "extProc", "extAuth", "csrf", "hostRewrite", "buffer", "delay"];
 
 /// Every other field of `frontend`.
 const FRONTEND_OTHERS: [&str; 8] =
     ["tcp", "tls", "http", "proxyProtocol", "connect", "accessLog", "tracing", "metrics"];
-
-/// Fields of `backend` that a backend has to say itself.
-const OF_BACKENDS: [&str; 2] = ["http", "tls"];
 
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
     spec.fields(|fields| {
@@ -87,10 +78,10 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
             false => fields.need("traffic"),
         };
         let traffic = traffic.and_then(|field| field.fields(self::traffic)).unwrap_or_default();
-        let Traffic { entries, access, cors, direct } = traffic;
+        let Traffic { entries, access, cors, direct, handling } = traffic;
         let access = Access { network: frontend.flatten(), ..access };
-        let (ai, auth) = backend.flatten().unwrap_or_default();
-        Some(AgentgatewayPolicy { targets, entries, ai, auth, cors, direct, access })
+        let Backend { ai, auth, tls } = backend.flatten().unwrap_or_default();
+        Some(AgentgatewayPolicy { targets, entries, ai, auth, tls, cors, direct, access, handling })
     })
 }
 
@@ -101,11 +92,13 @@ struct Traffic {
     access: Access,
     cors: Option<Located<Cors>>,
     direct: Option<Located<DirectResponse>>,
+    handling: Handling,
 }
 
 fn traffic(fields: &mut Fields<'_>) -> Option<Traffic> {
     fields.unsupported(&OTHERS, "remove it");
-    let says_more = access::FIELDS.iter().any(|name| fields.has(name));
+    let says_more = access::FIELDS.iter().chain(&handling::FIELDS).any(|name| fields.has(name));
+    let handling = handling::agentgateway(fields);
     let access = access::agentgateway(fields);
     let cors = fields.get("cors").map(|field| located(&field, field.fields(cors::read)));
     let direct = fields.get("directResponse").map(|field| located(&field, directresponse::read(&field)));
@@ -114,7 +107,7 @@ fn traffic(fields: &mut Fields<'_>) -> Option<Traffic> {
         false => fields.need("rateLimit"),
     };
     let entries = limit.and_then(|field| field.fields(rate_limit)).unwrap_or_default();
-    Some(Traffic { entries, access, cors: cors.flatten(), direct: direct.flatten() })
+    Some(Traffic { entries, access, cors: cors.flatten(), direct: direct.flatten(), handling })
 }
 
 /// What is asked of connections, which only a Gateway has.
@@ -132,22 +125,33 @@ fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<Located<Autho
     network
 }
 
-/// What is understood of `backend`; `auth` where all targets are AgentgatewayBackends.
-fn backend(fields: &mut Fields<'_>, is_of_backends: bool) -> Option<(Option<Ai>, Option<Auth>)> {
+/// What is understood of `backend`.
+#[derive(Default)]
+struct Backend {
+    ai: Option<Ai>,
+    auth: Option<Auth>,
+    tls: Option<Tls>,
+}
+
+/// `auth` and `tls` are understood where all targets are AgentgatewayBackends.
+fn backend(fields: &mut Fields<'_>, is_of_backends: bool) -> Option<Backend> {
     agentgateway::refuse_others(fields);
-    fields.unsupported(&OF_BACKENDS, "write it into policies of the AgentgatewayBackend");
-    let given = fields.get("auth");
-    let auth = given.as_ref().and_then(auth::read);
-    if let (Some(field), false) = (&given, is_of_backends) {
+    fields.unsupported(&["http"], "write it into policies of the AgentgatewayBackend");
+    let (auth, tls) = (fields.get("auth"), fields.get("tls"));
+    for field in [&auth, &tls].into_iter().flatten().filter(|_| !is_of_backends) {
         let help =
             "write it into policies of the AgentgatewayBackend, or into a policy that targets it alone";
         field.fault_with_help("is a backend's", help);
     }
-    let ai = match given {
-        Some(_) => fields.get("ai"),
-        None => fields.need("ai"),
+    let ai = match auth.is_some() || tls.is_some() {
+        true => fields.get("ai"),
+        false => fields.need("ai"),
     };
-    Some((ai.and_then(|field| ai::agentgateway(&field)), auth))
+    Some(Backend {
+        ai: ai.and_then(|field| ai::agentgateway(&field)),
+        auth: auth.and_then(|field| auth::read(&field)),
+        tls: tls.and_then(|field| field.fields(tls::agentgateway)),
+    })
 }
 
 fn rate_limit(fields: &mut Fields<'_>) -> Option<Vec<Entry>> {

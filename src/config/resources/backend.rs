@@ -4,6 +4,7 @@ pub(crate) mod agentgateway;
 pub(crate) mod auth;
 mod azure;
 pub(crate) mod provider;
+pub(crate) mod tls;
 
 use super::{AGENTGATEWAY, KGATEWAY, ai};
 use crate::config::diagnostic::{Located, Place, quoted};
@@ -13,6 +14,7 @@ use crate::llm::provider::{Dialect, Provider};
 use crate::llm::translate::Guardrail;
 use auth::Auth;
 use provider::Named;
+use tls::Tls;
 
 /// Whose resource a Backend is. Both mean the same once they are read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -95,6 +97,8 @@ pub(crate) struct Ai {
     pub(crate) header: Option<AuthHeader>,
     /// agentgateway's, in place of `token`, the Secret of `aws` and `header`.
     pub(crate) auth: Option<Auth>,
+    /// agentgateway's: how TLS is spoken to it.
+    pub(crate) own_tls: Option<Tls>,
     pub(crate) api: Api,
     pub(crate) at: Place,
 }
@@ -104,12 +108,14 @@ pub(crate) struct Host {
     pub(crate) host: Located<String>,
     pub(crate) port: u16,
     pub(crate) tls: bool,
+    /// Of a plain host, agentgateway's: how TLS is spoken to it.
+    pub(crate) own_tls: Option<Tls>,
 }
 
 impl Host {
     /// Port 443 is spoken to over TLS, every other in plain text.
     pub(crate) fn new(host: Located<String>, port: u16) -> Host {
-        Host { host, port, tls: port == 443 }
+        Host { host, port, tls: port == 443, own_tls: None }
     }
 }
 
@@ -358,6 +364,7 @@ fn assemble(fields: &Fields<'_>, api: Api, named: Named, beside: Beside<'_>) -> 
         path: path.or(own_path),
         header,
         auth: None,
+        own_tls: None,
         api,
         at,
     })

@@ -14,7 +14,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ConfigMap> {
     fields.unsupported(&["binaryData"], "write texts under data");
     let data = fields.get("data").map_or_else(Vec::new, |field| field.entries());
     let entry = |(key, value): (Located<String>, crate::config::reader::Cursor<'_>)| {
-        let text = value.text()?.map(|text| SecretText::Bytes(text.into_bytes()));
+        let text = value.text()?.map(|text| SecretText::Bytes(text.into_bytes().into()));
         Some(Entry { key: key.value, value: text })
     };
     Some(ConfigMap { entries: data.into_iter().filter_map(entry).collect() })

@@ -170,7 +170,7 @@ fn refuse_repeated(field: &Cursor<'_>, filters: &[Located<Filter>]) {
     }
 }
 
-fn header_edits(fields: &mut Fields<'_>) -> Option<HeaderEdits> {
+pub(super) fn header_edits(fields: &mut Fields<'_>) -> Option<HeaderEdits> {
     let set = fields.list("set", EDITS_MAX, |item| item.fields(header));
     let add = fields.list("add", EDITS_MAX, |item| item.fields(header));
     let remove = fields.list("remove", EDITS_MAX, |item| editable(&item));

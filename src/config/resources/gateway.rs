@@ -1,4 +1,5 @@
 use super::GATEWAY_API;
+use super::authorities::{self, Frontend};
 use super::listenertls::{self, ListenerTls};
 use super::meta::name;
 use super::namespace::{Selector, selector};
@@ -11,6 +12,8 @@ pub(crate) struct Gateway {
     pub(crate) listeners: Vec<Listener>,
     /// Some listener could not be read, so that its name and port are unknown.
     pub(crate) is_partial: bool,
+    /// What is asked of the certificates of clients.
+    pub(crate) frontend: Frontend,
     /// Those of them that have a name after all.
     pub(crate) refused: Vec<Refused>,
 }
@@ -81,10 +84,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
             &["addresses"],
             "remove it; the address of a port is set by listenerOverrides of Settings",
         );
-        fields.unsupported(&["backendTLS", "allowedListeners", "tls", "defaultScope"], "remove it");
+        fields.unsupported(&["backendTLS", "allowedListeners", "defaultScope"], "remove it");
+        let frontend = fields.get("tls").and_then(|field| field.fields(authorities::gateway_tls));
         let (listeners, is_partial) = listeners?;
         refuse_twins(&listeners, fields);
-        Some(Gateway { listeners, is_partial, refused })
+        Some(Gateway { listeners, is_partial, frontend: frontend.unwrap_or_default(), refused })
     })
 }
 

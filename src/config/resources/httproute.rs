@@ -59,6 +59,7 @@ pub(crate) struct BackendRef {
 }
 
 /// When a request is made again that failed.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) codes: Vec<u16>,
     pub(crate) attempts: Option<u32>,
@@ -374,11 +375,21 @@ fn timeouts(fields: &mut Fields<'_>) -> Option<Timeouts> {
     Some(Timeouts { request, backend_request })
 }
 
-fn retry(fields: &mut Fields<'_>) -> Option<Retry> {
-    let code = |item: Cursor<'_>| item.integer(400..=599).and_then(|code| u16::try_from(code.value).ok());
-    let codes = fields.list("codes", CODES_MAX, code);
-    let attempts = fields.get("attempts").and_then(|field| field.integer(0..=RETRIES_MAX));
+pub(super) fn retry(fields: &mut Fields<'_>) -> Option<Retry> {
+    let codes = codes(fields, "codes");
+    let attempts = attempts(fields);
     let backoff = fields.get("backoff").and_then(|field| field.duration());
-    let attempts = attempts.map(|attempts| u32::try_from(attempts.value).unwrap_or(u32::MAX));
     Some(Retry { codes, attempts, backoff: backoff.map(|backoff| backoff.value) })
+}
+
+/// Statuses of answers after which a request is made again, under this name.
+pub(super) fn codes(fields: &mut Fields<'_>, name: &'static str) -> Vec<u16> {
+    let code = |item: Cursor<'_>| item.integer(400..=599).and_then(|code| u16::try_from(code.value).ok());
+    fields.list(name, CODES_MAX, code)
+}
+
+/// How often it is, at most.
+pub(super) fn attempts(fields: &mut Fields<'_>) -> Option<u32> {
+    let attempts = fields.get("attempts").and_then(|field| field.integer(0..=RETRIES_MAX));
+    attempts.map(|attempts| u32::try_from(attempts.value).unwrap_or(u32::MAX))
 }

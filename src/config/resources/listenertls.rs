@@ -1,4 +1,6 @@
+use super::authorities::{self, Validation};
 use super::meta::{Reference, name};
+use super::tlsoptions::{self, Options};
 use crate::config::diagnostic::Reason;
 use crate::config::reader::{Cursor, Fields};
 
@@ -6,6 +8,9 @@ use crate::config::reader::{Cursor, Fields};
 pub(crate) struct ListenerTls {
     /// Secrets, the preferred one first.
     pub(crate) certificates: Vec<Reference>,
+    /// What is asked of the certificates of clients, where the listener says it itself, as it could before Gateway API 1.4.
+    pub(crate) validation: Option<Validation>,
+    pub(crate) options: Options,
     /// Some reference could not be read.
     pub(crate) is_partial: bool,
 }
@@ -20,14 +25,8 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ListenerTls> {
         let help = "write Terminate: what is encrypted end to end cannot be routed or accounted for here";
         field.fault_with_help("is Passthrough, which is not supported", help);
     }
-    fields.unsupported(&["frontendValidation"], "remove it; clients are not asked for certificates");
-    if let Some(options) = fields.get("options") {
-        for (option, _) in options.entries() {
-            let help = "remove it; TLS 1.2 and 1.3 are spoken, by the defaults of rustls";
-            let message = format!("the option {:?} is not supported", option.value);
-            fields.faults().fault_with_help(option.at, message, help);
-        }
-    }
+    let validation = fields.get("frontendValidation").map(|field| authorities::validation(&field));
+    let options = fields.get("options").map(|field| tlsoptions::read(&field)).unwrap_or_default();
     let field = fields.get("certificateRefs");
     let Some(field) = field.filter(|field| !field.is_empty_list()) else {
         let help = "write certificateRefs: [{name: NAME}], a Secret of type kubernetes.io/tls";
@@ -40,7 +39,11 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ListenerTls> {
         reference(&item)
     });
     let is_partial = written > certificates.len() || certificates.is_empty();
-    Some(ListenerTls { certificates, is_partial })
+    let validation = match validation {
+        Some(validation) => Some(validation?),
+        None => None,
+    };
+    Some(ListenerTls { certificates, validation, options, is_partial })
 }
 
 fn reference(item: &Cursor<'_>) -> Option<Reference> {

@@ -15,6 +15,8 @@ pub(crate) struct Meta {
     pub(crate) unit: Option<Located<String>>,
     /// `tollgate.dev/translation`.
     pub(crate) translation: Option<Located<String>>,
+    /// `tollgate.dev/priority`.
+    pub(crate) priority: Option<Located<String>>,
     /// Labels, which selectors look at.
     pub(crate) labels: Vec<(String, String)>,
     /// Of the whole resource.
@@ -27,6 +29,7 @@ const GENERATION_MAX: u64 = i64::MAX as u64;
 const PREFIX: &str = "tollgate.dev/";
 const UNIT: &str = "tollgate.dev/unit";
 const TRANSLATION: &str = "tollgate.dev/translation";
+const PRIORITY: &str = "tollgate.dev/priority";
 
 impl Meta {
     /// Reads the metadata of the resource that has this extent.
@@ -37,7 +40,7 @@ impl Meta {
             let created = fields.get("creationTimestamp").and_then(|field| field.parsed(instant));
             let generation = fields.get("generation").and_then(|field| field.integer(0..=GENERATION_MAX));
             let labels = fields.get("labels").map(|field| texts(&field)).unwrap_or_default();
-            let [unit, translation] =
+            let [unit, translation, priority] =
                 fields.get("annotations").map(|field| annotations(&field)).unwrap_or_default();
             fields.pass_over(&[
                 "uid",
@@ -56,7 +59,8 @@ impl Meta {
             };
             let created = created.map(|created| created.value);
             let generation = generation.map(|generation| generation.value);
-            Some(Meta { name: name?, namespace, created, generation, unit, translation, labels, extent })
+            let name = name?;
+            Some(Meta { name, namespace, created, generation, unit, translation, priority, labels, extent })
         })
     }
 }
@@ -105,10 +109,10 @@ fn texts(cursor: &Cursor<'_>) -> Vec<(String, String)> {
     cursor.entries().into_iter().filter_map(entry).collect()
 }
 
-/// Unit and translation, if given; an annotation of ours that we do not know is a fault.
-fn annotations(cursor: &Cursor<'_>) -> [Option<Located<String>>; 2] {
-    const OURS: [&str; 2] = [UNIT, TRANSLATION];
-    let mut found = [None, None];
+/// Unit, translation and priority, if given; an annotation of ours that we do not know is a fault.
+fn annotations(cursor: &Cursor<'_>) -> [Option<Located<String>>; 3] {
+    const OURS: [&str; 3] = [UNIT, TRANSLATION, PRIORITY];
+    let mut found = [None, None, None];
     for (key, value) in cursor.entries() {
         let text = value.text();
         match OURS.iter().position(|ours| *ours == key.value) {

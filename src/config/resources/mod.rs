@@ -3,13 +3,16 @@
 pub(crate) mod access;
 pub(crate) mod agentgatewaypolicy;
 pub(crate) mod ai;
+pub(crate) mod authorities;
 pub(crate) mod backend;
+pub(crate) mod backendtlspolicy;
 pub(crate) mod configmap;
 pub(crate) mod cors;
 pub(crate) mod directresponse;
 pub(crate) mod filters;
 pub(crate) mod gateway;
 pub(crate) mod grant;
+pub(crate) mod handling;
 pub(crate) mod httproute;
 pub(crate) mod limitpolicy;
 pub(crate) mod listenertls;
@@ -20,6 +23,7 @@ pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod settings;
 pub(crate) mod target;
+pub(crate) mod tlsoptions;
 pub(crate) mod trafficpolicy;
 
 pub(crate) use meta::{Meta, Reference};
@@ -60,6 +64,7 @@ pub(crate) struct Resources {
     pub(crate) prices: Vec<Resource<prices::PriceList>>,
     pub(crate) direct_responses: Vec<Resource<DirectResponse>>,
     pub(crate) services: Vec<Resource<service::Service>>,
+    pub(crate) backend_tls_policies: Vec<Resource<backendtlspolicy::BackendTlsPolicy>>,
     /// Of whose labels alone something depends.
     pub(crate) namespaces: Vec<Resource<()>>,
     /// Documents that could not be read; what they hold is unknown.
@@ -84,12 +89,13 @@ enum Kind {
     Prices,
     DirectResponse,
     Service,
+    BackendTlsPolicy,
     Namespace,
     List,
 }
 
 /// Every kind by name, with the API versions under which it is understood.
-const KINDS: [(&str, Kind, &[&str]); 16] = [
+const KINDS: [(&str, Kind, &[&str]); 17] = [
     ("Secret", Kind::Secret, &["v1"]),
     ("ConfigMap", Kind::ConfigMap, &["v1"]),
     ("Gateway", Kind::Gateway, &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
@@ -108,19 +114,23 @@ const KINDS: [(&str, Kind, &[&str]); 16] = [
     ("Prices", Kind::Prices, &["tollgate.dev/v1alpha1"]),
     ("DirectResponse", Kind::DirectResponse, &["gateway.kgateway.dev/v1alpha1"]),
     ("Service", Kind::Service, &["v1"]),
+    (
+        "BackendTLSPolicy",
+        Kind::BackendTlsPolicy,
+        &["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha3"],
+    ),
     ("Namespace", Kind::Namespace, &["v1"]),
     ("List", Kind::List, &["v1"]),
 ];
 
 /// Kinds that others know and that mean something which is not done here, with what to do instead.
-const FOREIGN: [(&str, &str); 12] = [
+const FOREIGN: [(&str, &str); 11] = [
     ("GRPCRoute", "only HTTP/1.1 is spoken here, which gRPC cannot be carried on; remove it"),
     ("TLSRoute", "TLS ends at this gateway: write a listener of HTTPS and an HTTPRoute"),
     ("TCPRoute", "only HTTP is served: write an HTTPRoute, or let another program pass the connection"),
     ("UDPRoute", "only HTTP is served; let another program pass the packets"),
     ("ListenerSet", "write its listeners into the Gateway"),
     ("XListenerSet", "write its listeners into the Gateway"),
-    ("BackendTLSPolicy", "a Backend on port 443 is spoken to over verified TLS; remove it"),
     (
         "EndpointSlice",
         "there is no cluster: write a Backend of type Static with the endpoint's host and port",
@@ -249,6 +259,10 @@ impl Resources {
             }
             (Kind::Service, spec) => {
                 self.add(kind, meta, spec.and_then(service::read), faults, |all| &mut all.services);
+            }
+            (Kind::BackendTlsPolicy, spec) => {
+                let spec = spec.and_then(backendtlspolicy::read);
+                self.add(kind, meta, spec, faults, |all| &mut all.backend_tls_policies);
             }
             (Kind::List | Kind::Secret | Kind::ConfigMap | Kind::Namespace, _) => {} // read above
         }

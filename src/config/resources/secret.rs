@@ -1,7 +1,9 @@
+use super::access::basic::FILES;
 use crate::base::base64;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
 use std::collections::HashSet;
+use zeroize::Zeroizing;
 
 /// A Secret of core/v1.
 pub(crate) struct Secret {
@@ -34,10 +36,10 @@ pub(crate) struct Entry {
 
 /// A value of a Secret as typed.
 pub(crate) enum SecretText {
-    /// From `stringData`: `$NAME` stands for a variable of the environment.
-    Template(String),
-    /// From `data`: taken as it is.
-    Bytes(Vec<u8>),
+    /// From `stringData`: `$NAME` stands for a variable of the environment; in an htpasswd file only if it begins with that.
+    Template(Zeroizing<String>),
+    /// From `data`, and htpasswd files: taken as it is.
+    Bytes(Zeroizing<Vec<u8>>),
     /// A value that was refused: the key is there all the same.
     Refused,
 }
@@ -52,7 +54,13 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
     let mut entries: Vec<Entry> = Vec::new();
     for (key, value) in plain {
         let refused = Located { value: SecretText::Refused, at: value.at() };
-        let value = value.text().map_or(refused, |text| text.map(SecretText::Template));
+        // The hashes of an htpasswd file are full of `$`: only a variable that is all of it is one.
+        let is_file = FILES.contains(&key.value.as_str());
+        let read = |text: String| match is_file && !text.starts_with('$') {
+            true => SecretText::Bytes(Zeroizing::new(text.into_bytes())),
+            false => SecretText::Template(Zeroizing::new(text)),
+        };
+        let value = value.text().map_or(refused, |text| text.map(read));
         entries.push(Entry { key: key.value, value });
     }
     let named: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
@@ -66,9 +74,10 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Secret> {
 }
 
 fn decode(value: &Cursor<'_>) -> Option<SecretText> {
-    let bytes = base64::decode(value.text()?.value.as_bytes());
+    let text = Zeroizing::new(value.text()?.value);
+    let bytes = base64::decode(text.as_bytes());
     if bytes.is_none() {
         value.fault_with_help("must be base64", "write plain text under stringData instead of data");
     }
-    bytes.map(SecretText::Bytes)
+    bytes.map(|bytes| SecretText::Bytes(Zeroizing::new(bytes)))
 }

@@ -12,6 +12,8 @@ pub(crate) struct Service {
 
 pub(crate) struct Port {
     pub(crate) port: u16,
+    /// By which policies of a single port refer to it.
+    pub(crate) name: Option<String>,
     pub(crate) protocol: Option<Located<String>>,
 }
 
@@ -65,9 +67,10 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Service> {
 fn port(fields: &mut Fields<'_>) -> Option<Port> {
     let port = fields.need("port").and_then(|field| field.port());
     let protocol = fields.get("appProtocol").and_then(|field| field.word());
-    fields.pass_over(&["name", "targetPort", "nodePort"]);
+    let name = fields.get("name").and_then(|field| field.word()).map(|name| name.value);
+    fields.pass_over(&["targetPort", "nodePort"]);
     if let Some(field) = fields.get("protocol") {
         field.one_of(&[("TCP", ()), ("UDP", ()), ("SCTP", ())]);
     }
-    Some(Port { port: port?.value, protocol })
+    Some(Port { port: port?.value, name, protocol })
 }

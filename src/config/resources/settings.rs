@@ -2,7 +2,7 @@ use super::limitpolicy::key::header;
 use super::prices::unknown_model;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
-use crate::config::settings::{Limits, RecordsTo, Ring, Roots, Settings, Timeouts, Workers};
+use crate::config::settings::{Limits, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Workers};
 use crate::config::values::{self, show_duration};
 use crate::telemetry::record::HEADERS_MAX;
 use std::net::SocketAddr;
@@ -54,11 +54,28 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             number(fields, "perWorker", 1..=1_000_000, &mut settings.connections.per_worker);
             let handshakes = &mut settings.connections.handshakes_per_worker;
             number(fields, "handshakesPerWorker", 1..=1_000_000, handshakes);
+            let per_address = unless(fields, "perAddress", "any", |field| field.integer(1..=1_000_000));
+            if let Some(given) = per_address {
+                settings.connections.per_address = given.and_then(|given| u32::try_from(given.value).ok());
+            }
+        });
+        section(fields, "admission", |fields| {
+            let lag = unless(fields, "lag", "none", |field| duration_within(field, (20, 10_000)));
+            if let Some(given) = lag {
+                settings.admission.lag = given;
+            }
         });
         section(fields, "requests", |fields| {
             size(fields, "headBytes", 1 << 10..=1 << 20, &mut settings.requests.head_bytes);
             number(fields, "headers", 8..=1000, &mut settings.requests.headers);
             size(fields, "bodyBytes", 1 << 10..=1 << 30, &mut settings.requests.body_bytes);
+            size(fields, "heldBytes", 1 << 20..=1 << 40, &mut settings.requests.held_bytes);
+            let Requests { body_bytes, held_bytes, .. } = settings.requests;
+            if held_bytes / 4 * 3 < body_bytes {
+                let message = "three quarters of heldBytes, which requests may have, are less than one body of bodyBytes";
+                let help = "raise heldBytes, or lower bodyBytes";
+                fields.faults().fault_with_help(fields.at(), message, help);
+            }
         });
         section(fields, "timeouts", |fields| timeouts(fields, &mut settings.timeouts));
         section(fields, "upstream", |fields| {
@@ -101,6 +118,12 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             if let Some(policy) = fields.get("unknownModel").and_then(|field| unknown_model(&field)) {
                 settings.prices.unknown_model = policy;
             }
+        });
+        section(fields, "passwords", |fields| {
+            let passwords = &mut settings.passwords;
+            number(fields, "waiting", 1..=4096, &mut passwords.waiting);
+            number(fields, "perCaller", 1..=4096, &mut passwords.per_caller);
+            span(fields, "remember", (1000, 24 * 3_600_000), &mut passwords.remember);
         });
         let hosts = fields.list("hostOverrides", OVERRIDES_MAX, |item| item.fields(host_override));
         let listeners =
@@ -280,13 +303,34 @@ fn size<T: TryFrom<u64>>(
 
 /// A duration from `least` to `most` milliseconds.
 fn span(fields: &mut Fields<'_>, name: &'static str, (least, most): (u64, u64), to: &mut Duration) {
-    let Some(field) = fields.get(name) else { return };
-    let Some(given) = field.duration() else { return };
-    let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
-    if given.value < least || given.value > most {
-        return field.fault(format!("must be from {} to {}", show_duration(least), show_duration(most)));
+    let given = fields.get(name).and_then(|field| duration_within(&field, (least, most)));
+    if let Some(given) = given {
+        *to = given;
     }
-    *to = given.value;
+}
+
+fn duration_within(field: &Cursor<'_>, (least, most): (u64, u64)) -> Option<Duration> {
+    let given = field.duration()?.value;
+    let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
+    if given < least || given > most {
+        field.fault(format!("must be from {} to {}", show_duration(least), show_duration(most)));
+        return None;
+    }
+    Some(given)
+}
+
+/// What `read` makes of a field, or `Some(None)` where it is this word; `None` when there is no field, or after a fault.
+fn unless<T>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    word: &str,
+    read: impl FnOnce(&Cursor<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    let field = fields.get(name)?;
+    match field.node_text() {
+        Some(text) if text == word => Some(None),
+        _ => read(&field).map(Some),
+    }
 }
 
 fn timeout(fields: &mut Fields<'_>, name: &'static str, to: &mut Duration) {

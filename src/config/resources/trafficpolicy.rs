@@ -1,6 +1,7 @@
 use super::access::{self, Access};
 use super::ai::{self, Ai};
 use super::cors;
+use super::handling::{self, Handling};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
 use crate::config::diagnostic::{Faults, Located, listing};
@@ -17,6 +18,7 @@ pub(crate) struct TrafficPolicy {
     pub(crate) ai: Option<Ai>,
     pub(crate) cors: Option<Located<Cors>>,
     pub(crate) access: Access,
+    pub(crate) handling: Handling,
 }
 
 /// `rateLimit.local.tokenBucket`; the bucket starts full.
@@ -34,19 +36,8 @@ pub(crate) struct TokenBucket {
 pub(crate) const UNITS: [(&str, Unit); 2] = [("requests", Unit::Requests), ("tokens", Unit::Tokens)];
 
 /// Every other field of the resource; each changes what happens to a request.
-const OTHERS: [&str; 11] = [
-    "autoHostRewrite",
-    "buffer",
-    "compression",
-    "csrf",
-    "extAuth",
-    "extProc",
-    "headerModifiers",
-    "jwt",
-    "retry",
-    "timeouts",
-    "transformation",
-];
+const OTHERS: [&str; 8] =
+    ["autoHostRewrite", "buffer", "compression", "csrf", "extAuth", "extProc", "jwt", "transformation"];
 
 /// The largest bucket: far above any use, and far from overflow.
 const TOKENS_MAX: u64 = 1 << 50;
@@ -56,20 +47,22 @@ const FILL_MIN: Duration = Duration::from_millis(50);
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<TrafficPolicy> {
     spec.fields(|fields| {
         let targets = targets(fields, &[TargetKind::Gateway, TargetKind::HttpRoute]);
-        let others_given = OTHERS.iter().any(|name| fields.has(name));
+        let is_more = OTHERS.iter().chain(&handling::FIELDS).any(|name| fields.has(name));
+        let handling = handling::kgateway(fields, &targets);
         fields.unsupported(&OTHERS, "remove it");
         let ai = fields.get("ai").map(|field| ai::kgateway(&field));
         let limit = fields.get("rateLimit").map(|limit| limit.fields(rate_limit));
         let cors = fields.get("cors").map(|field| located(&field, field.fields(kgateway_cors)));
         let rbac = fields.get("rbac").map(|field| access::rbac(&field));
-        if limit.is_none() && ai.is_none() && cors.is_none() && rbac.is_none() && !others_given {
-            let help = "write rateLimit.local.tokenBucket, ai, cors or rbac";
+        if limit.is_none() && ai.is_none() && cors.is_none() && rbac.is_none() && !is_more {
+            let help =
+                "write rateLimit.local.tokenBucket, ai, cors, rbac, timeouts, retry or headerModifiers";
             fields.faults().fault_with_help(fields.at(), "the policy says nothing", help);
         }
         // A part that had a fault is told of already.
         let access = Access { rules: rbac.flatten(), ..Access::default() };
         let (bucket, ai, cors) = (limit.flatten(), ai.flatten(), cors.flatten());
-        Some(TrafficPolicy { targets, bucket, ai, cors, access })
+        Some(TrafficPolicy { targets, bucket, ai, cors, access, handling })
     })
 }
 

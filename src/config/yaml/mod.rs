@@ -10,6 +10,7 @@
 use crate::config::diagnostic::{Faults, Place, quoted};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use std::collections::HashMap;
+use zeroize::Zeroize;
 
 /// The largest text, in bytes.
 const TEXT_MAX: usize = 4 << 20;
@@ -39,6 +40,13 @@ pub(crate) enum Value {
 pub(crate) struct Scalar {
     pub(crate) text: String,
     pub(crate) plain: bool,
+}
+
+/// It may be a credential.
+impl Drop for Scalar {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
 }
 
 /// The key of a map's entry.
@@ -308,10 +316,11 @@ impl Builder<'_> {
 
 /// What a map waits for after `node` stood in the place of a key.
 fn pending(faults: &Faults, node: Node, seen: &mut HashMap<String, Place>) -> Pending {
-    let Node { at, value: Value::Scalar(Scalar { text, .. }) } = node else {
+    let Node { at, value: Value::Scalar(mut scalar) } = node else {
         faults.fault(node.at, format!("a key must be a name, not {}", node.describe()));
         return Pending::Dropped;
     };
+    let text = std::mem::take(&mut scalar.text);
     if let Some(first) = seen.get(&text) {
         let message = format!("the key {} stands twice in this map", quoted(&text));
         faults.fault_with_help(at, message, format!("it stands in line {} already; keep one", first.line));

@@ -98,6 +98,11 @@ struct Piece {
 }
 
 impl Masker {
+    /// Bytes of the events that it holds, and of the one that is coming.
+    pub fn held_bytes(&self) -> usize {
+        self.reader.held_bytes() + self.held.bytes
+    }
+
     /// At the start of a stream in the client's `format`.
     pub fn new(format: Format, guard: Arc<Guard>) -> Masker {
         Masker {

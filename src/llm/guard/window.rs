@@ -76,6 +76,11 @@ impl Window {
         }
     }
 
+    /// Bytes of the events that it holds, of the one that is coming, and of what is asked about.
+    pub fn held_bytes(&self) -> usize {
+        self.reader.held_bytes() + self.bytes + self.text_bytes
+    }
+
     /// Takes the next bytes; appends to `out` the events that have no text and none before them that is held.
     ///
     /// # Errors

@@ -79,11 +79,20 @@ pub(super) trait WriteEvents {
     fn sequence(&self) -> u64 {
         0
     }
+    /// Bytes of what is kept until the end.
+    fn held_bytes(&self) -> usize {
+        0
+    }
     /// Whether an OpenAI client gets the usage chunk.
     fn include_usage(&mut self, _include: bool) {}
 }
 
 impl StreamTranslator {
+    /// Bytes of what it keeps of the stream until its end.
+    pub fn held_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |crossing| crossing.writer.held_bytes())
+    }
+
     /// A translator of one stream. Between equal formats, and where there is no translation, events pass as they are.
     pub fn new(provider: Format, client: Format, terms: StreamTerms) -> StreamTranslator {
         if provider == client {

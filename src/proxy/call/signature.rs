@@ -4,7 +4,8 @@ use super::Call;
 use crate::base::Span;
 use crate::config::{Credential, Fetched, Signs};
 use crate::llm::auth::aws::{BodyHash, Request};
-use crate::proxy::worker::{Serving, Worker};
+use crate::proxy::serving::Serving;
+use crate::proxy::worker::Worker;
 
 /// Appends the lines of the signature to the head in `out`, which lacks nothing else but its end, if the backend's
 /// credential signs requests: with what was `fetched`, if it is fetched. The head's target stands at `target`.

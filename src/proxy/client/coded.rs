@@ -5,6 +5,7 @@ use crate::base::Span;
 use crate::config::Timeouts;
 use crate::llm::{Ask, Inspector};
 use crate::proxy::fault::Fault;
+use crate::proxy::held::{Held, Part};
 use crate::runtime::executor::yield_now;
 use crate::wire::coding::{CodingFault, Decoder, PIECE_BYTES};
 use crate::wire::http1::{BodyFault, BodyReader, RequestHead};
@@ -24,7 +25,7 @@ impl Client {
         head: &RequestHead,
         mut decoder: Decoder,
         mut inspector: Inspector,
-        bytes_max: u64,
+        (bytes_max, held): (u64, &mut Held),
         timeouts: &Timeouts,
     ) -> Result<Ask, Fault> {
         let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
@@ -47,6 +48,7 @@ impl Client {
                 message.received += coded.len() as u64;
                 while plain.take(&mut decoder, &mut coded)? {
                     inspector.feed(plain.body()).map_err(|fault| bad_body(fault.into()))?;
+                    held.set(Part::Request, plain.bytes.len() + decoder.held_bytes())?;
                     yield_now().await;
                 }
             }
@@ -55,11 +57,13 @@ impl Client {
                 break;
             }
             inspector.feed(plain.body()).map_err(|fault| bad_body(fault.into()))?;
+            held.set(Part::Request, plain.bytes.len() + decoder.held_bytes())?;
             message.bytes.truncate(head.len);
             let arrived = self.socket.fill_behind(&mut message.bytes).await;
             arrival(arrived, "body")?;
         }
         decoder.finish().map_err(undecodable)?;
+        held.set(Part::Request, plain.bytes.len())?;
         message.body = Span::new(head.len, plain.bytes.len());
         message.bytes = plain.bytes;
         inspector.finish(message.body.of(&message.bytes)).map_err(bad_body)

@@ -32,6 +32,10 @@ impl Decoding {
         Box::new(Decoding { decoder, waiting: Vec::new(), at: 0, is_behind: false })
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.waiting.capacity() + self.decoder.as_ref().map_or(0, Decoder::held_bytes)
+    }
+
     fn receive(&mut self, spans: &[Span], bytes: &[u8]) {
         if self.decoder.is_some() {
             spans.iter().for_each(|span| self.waiting.extend_from_slice(span.of(bytes)));

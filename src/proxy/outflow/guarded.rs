@@ -29,6 +29,11 @@ impl Sieve {
         Box::new(Sieve { masker, window, is_rejected: false, noted: false })
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        let masker = self.masker.as_ref().map_or(0, Masker::held_bytes);
+        masker + self.window.as_ref().map_or(0, Window::held_bytes)
+    }
+
     /// Takes what is said; appends to `ours` what may pass.
     fn feed(&mut self, said: &[u8], ours: &mut Vec<u8>) -> Result<(), Fault> {
         let fed = match (&mut self.masker, &mut self.window) {

@@ -15,6 +15,9 @@ pub const FREE_BYTES: u64 = 32 << 20;
 /// twentieth.
 pub const EXPANSION_MAX: u64 = 256;
 
+/// What the window of gzip and deflate, and the tables of any coding, take.
+const SMALL_WINDOW_BYTES: usize = 48 << 10;
+
 /// Undoes the codings of one body while it arrives.
 ///
 /// Call [`next`](Decoder::next) with what has arrived until it gives no piece more, and again when more has arrived;
@@ -73,6 +76,11 @@ impl Decoder {
         }
     }
 
+    /// Bytes of its windows and pieces: of a window that grows with what is decoded, as much as it can have grown to.
+    pub fn held_bytes(&self) -> usize {
+        self.stages.iter().map(Stage::held_bytes).sum()
+    }
+
     /// Whether the body may end here, when all was eaten and given. A body without a byte is complete.
     ///
     /// # Errors
@@ -124,6 +132,19 @@ fn pull(
 }
 
 impl Stage {
+    fn held_bytes(&self) -> usize {
+        // A window is allocated for what its frame says, which is no more than twice what it has made, or small.
+        let grown =
+            |most: usize| usize::try_from(self.made.saturating_mul(2)).map_or(most, |bytes| bytes.min(most));
+        self.piece.len()
+            + SMALL_WINDOW_BYTES
+            + match self.codec {
+                Codec::Gzip(_) | Codec::Deflate(_) => 0,
+                Codec::Brotli(_) => grown(16 << 20),
+                Codec::Zstd(_) => grown(8 << 20),
+            }
+    }
+
     fn new(coding: Coding) -> Stage {
         let codec = match coding {
             Coding::Gzip => Codec::Gzip(Box::new(Gzip::new())),

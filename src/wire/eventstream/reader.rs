@@ -37,6 +37,11 @@ impl Reader {
         Reader { parts: Parts::new(), headers: Vec::new(), payload: Vec::new(), bytes_max }
     }
 
+    /// Bytes of the buffers that it keeps.
+    pub fn held_bytes(&self) -> usize {
+        self.headers.capacity() + self.payload.capacity()
+    }
+
     /// The next message of `input`, which is moved behind it; `None` when `input` is used up.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 use super::Framing;
+use super::extension::Extension;
+use super::strictness::BODIES;
 use super::trailers::Trailers;
-use crate::base::{Span, ascii};
+use crate::base::Span;
 
 /// Reads one message's body out of the bytes that follow its head, however they were cut.
 ///
@@ -26,7 +28,8 @@ pub struct Progress {
     pub done: bool,
 }
 
-/// Why a body is refused. The rules of the chunked coding stand here, with their source.
+/// Why a body is refused. The rules of the chunked coding stand here at length; the table of them, with sources and
+/// answers, is [`BODIES`](super::strictness::BODIES).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BodyFault {
     /// The body is, or says it will be, longer than the limit (RFC 9110 section 15.5.14).
@@ -35,9 +38,9 @@ pub enum BodyFault {
     /// potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
     /// overflows").
     ChunkSize,
-    /// Whitespace after a size that no extension follows, a control byte in an extension, or a line of a
-    /// size that does not end in CRLF. Servers that end it at a bare LF, or take anything up to CRLF, can be
-    /// made to see other chunks than we do.
+    /// Whitespace after a size that no extension follows, an extension that is not `;name`, `;name=value` or
+    /// `;name="value"` (an open quote, a control byte), or a line of a size that does not end in CRLF. Servers that end
+    /// it at a bare LF, or take anything up to CRLF, can be made to see other chunks than we do.
     ChunkExtension,
     /// Extensions of more than 4 KiB that payload did not make up for (RFC 9112 section 7.1.1: "ought to
     /// limit the total length of chunk extensions").
@@ -56,24 +59,12 @@ pub enum BodyFault {
 impl BodyFault {
     /// The status to refuse a request with: 400 or 413.
     pub const fn status(self) -> u16 {
-        match self {
-            BodyFault::TooLarge => 413,
-            _ => 400,
-        }
+        BODIES[self as usize].status
     }
 
     /// What is wrong, for a person.
     pub const fn reason(self) -> &'static str {
-        match self {
-            BodyFault::TooLarge => "body is too large",
-            BodyFault::ChunkSize => "invalid chunk size",
-            BodyFault::ChunkExtension => "invalid chunk extension",
-            BodyFault::ExtensionsTooLarge => "chunk extensions are too large",
-            BodyFault::ChunkEnd => "chunk does not end where its size says",
-            BodyFault::Trailer => "invalid trailer",
-            BodyFault::TrailersTooLarge => "trailers are too large",
-            BodyFault::Truncated => "connection closed inside the body",
-        }
+        BODIES[self as usize].reason
     }
 }
 
@@ -106,7 +97,7 @@ enum State {
     /// Whitespace before the `;` of an extension.
     Blank(u64),
     /// A byte of an extension.
-    Extension(u64),
+    Extension(u64, Extension),
     /// The LF of the line with the size.
     SizeLf(u64),
     /// Payload of a chunk, so many bytes more.
@@ -213,7 +204,7 @@ impl BodyReader {
             State::UntilClose => self.unbounded(input),
             State::Size { size, digits } => self.size(input, size, digits),
             State::Blank(size) => self.blank(first, size),
-            State::Extension(size) => self.extension(input, size),
+            State::Extension(size, at) => self.extension(input, size, at),
             State::SizeLf(size) if first == b'\n' => self.begin_chunk(size),
             State::SizeLf(_) => Err(BodyFault::ChunkExtension),
             State::ChunkCr if first == b'\r' => Ok(self.go(State::ChunkLf, 1)),
@@ -261,7 +252,7 @@ impl BodyReader {
             let next = match byte {
                 _ if digits == 0 => return Err(BodyFault::ChunkSize),
                 b'\r' => State::SizeLf(size),
-                b';' => State::Extension(size),
+                b';' => State::Extension(size, Extension::Start),
                 b' ' | b'\t' => State::Blank(size),
                 _ => return Err(BodyFault::ChunkSize),
             };
@@ -273,7 +264,7 @@ impl BodyReader {
     /// RFC 9112 section 7.1.1 lets "bad whitespace" stand before a `;`, and nowhere else.
     fn blank(&mut self, first: u8, size: u64) -> Result<Step, BodyFault> {
         let next = match first {
-            b';' => State::Extension(size),
+            b';' => State::Extension(size, Extension::Start),
             b' ' | b'\t' => State::Blank(size),
             _ => return Err(BodyFault::ChunkExtension),
         };
@@ -281,17 +272,16 @@ impl BodyReader {
         Ok(self.go(next, 1))
     }
 
-    /// Extensions are dropped unread ("A recipient MUST ignore unrecognized chunk extensions"): up to the CR.
-    fn extension(&mut self, input: &[u8], size: u64) -> Result<Step, BodyFault> {
-        let allowed = usize::try_from(self.extension_room).unwrap_or(usize::MAX).min(input.len());
-        let len = input[..allowed].iter().position(|b| !ascii::is_value(*b)).unwrap_or(allowed);
-        self.spend_extension(len as u64)?;
-        match input.get(len) {
-            None => Ok(self.go(State::Extension(size), len)),
-            Some(b'\r') => Ok(self.go(State::SizeLf(size), len + 1)),
-            Some(byte) if ascii::is_value(*byte) => Err(BodyFault::ExtensionsTooLarge),
-            Some(_) => Err(BodyFault::ChunkExtension),
+    /// Extensions are dropped ("A recipient MUST ignore unrecognized chunk extensions"): up to the CR.
+    fn extension(&mut self, input: &[u8], size: u64, mut at: Extension) -> Result<Step, BodyFault> {
+        for (len, byte) in input.iter().enumerate() {
+            if *byte == b'\r' && at.may_end() {
+                return Ok(self.go(State::SizeLf(size), len + 1));
+            }
+            at = at.behind(*byte).ok_or(BodyFault::ChunkExtension)?;
+            self.spend_extension(1)?;
         }
+        Ok(self.go(State::Extension(size, at), input.len()))
     }
 
     fn spend_extension(&mut self, len: u64) -> Result<(), BodyFault> {

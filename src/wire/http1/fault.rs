@@ -1,4 +1,7 @@
-/// Why a head is refused. Every rule of what a head may be stands here, with its source.
+use super::strictness::HEADS;
+
+/// Why a head is refused. Every rule of what a head may be stands here at length; the table of them, with sources and
+/// answers, is [`HEADS`](super::strictness::HEADS).
 ///
 /// For a request [`status`](HeadFault::status) is the answer to give before the connection is closed; for a
 /// response the same faults mean 502 and that the upstream connection is not used again.
@@ -25,6 +28,9 @@ pub enum HeadFault {
     /// sent (RFC 9110 section 7.1); or its authority has userinfo, which RFC 9110 section 4.2.4 says to treat
     /// as an error, or no valid host.
     Target,
+    /// An absolute target of https on a connection in the clear (RFC 9110 section 7.4: "MUST be rejected unless it has
+    /// been received over a connection that has been secured").
+    Insecure,
     /// The target is longer than the limit (RFC 9112 section 3: "MUST respond with a 414"), or the request
     /// line alone exceeds the limit of the head.
     TargetTooLong,
@@ -38,6 +44,9 @@ pub enum HeadFault {
     HeaderName,
     /// A control byte in a value, bare CR among them (RFC 9110 section 5.5: "invalid and dangerous").
     HeaderValue,
+    /// A name of framing or forwarding with `_` in the place of `-`, in a request: `Content_Length`, `X_Forwarded_For`.
+    /// Whoever hands headers on as variables (RFC 3875 section 4.1.18) cannot tell it from the real one.
+    Disguised,
     /// No `Host` in HTTP/1.1 (RFC 9112 section 3.2: "MUST respond with a 400").
     HostMissing,
     /// More than one `Host` line (same sentence).
@@ -65,43 +74,38 @@ pub enum HeadFault {
     /// More connection options than any honest sender has; each of them names a header to remove (RFC 9110
     /// section 7.6.1), which is work.
     ConnectionOptions,
+    /// `Connection` names `Content-Length`, `Transfer-Encoding` or `Host` (RFC 9110 section 7.6.1: "MUST NOT send a
+    /// connection option corresponding to a field that is intended for all recipients"). Those who remove what it
+    /// names before they look for the body's end find another end.
+    ConnectionOption,
+    /// More than one `Authorization` line in a request (RFC 9110 section 5.3: "MUST NOT generate multiple field lines
+    /// with the same name" unless it is a list): who is let in by one must not be served by the other.
+    CredentialsRepeated,
+    /// An `Expect` of HTTP/1.1 with another member than `100-continue` (RFC 9110 section 10.1.1: "MAY respond with a 417
+    /// (Expectation Failed)"). It would not be passed on, so nobody could meet it.
+    Expectation,
+    /// TRACE with a body (RFC 9110 section 9.3.8: "MUST NOT send content in a TRACE request"). Servers that reflect it
+    /// unread would take the body for the next request.
+    TraceContent,
+    /// An interim response with `Transfer-Encoding`, or with a `Content-Length` that is not 0 (RFC 9110 section 8.6, RFC
+    /// 9112 section 6.1: both "MUST NOT"). What follows could be its body or the answer.
+    InterimContent,
+    /// A 101 (RFC 9110 section 7.8: "MUST NOT switch to a protocol that was not indicated by the client"): tollgate
+    /// never asks for another protocol.
+    Switched,
+    /// More interim responses than anybody needs.
+    InterimFlood,
 }
 
 impl HeadFault {
-    /// The status to refuse a request with: 400, 414, 431, 501 or 505.
+    /// The status to refuse a request with: 400, 414, 417, 421, 431, 501 or 505.
     pub const fn status(self) -> u16 {
-        self.rule().0
+        HEADS[self as usize].status
     }
 
     /// What is wrong, for a person, without the peer's bytes.
     pub const fn reason(self) -> &'static str {
-        self.rule().1
-    }
-
-    const fn rule(self) -> (u16, &'static str) {
-        match self {
-            HeadFault::LineEnd => (400, "lines must end in CRLF and no empty line may precede the head"),
-            HeadFault::RequestLine => (400, "malformed request line"),
-            HeadFault::StatusLine => (400, "malformed status line"),
-            HeadFault::Version => (505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
-            HeadFault::Connect => (501, "CONNECT is not supported"),
-            HeadFault::Target => (400, "invalid request target"),
-            HeadFault::TargetTooLong => (414, "request target is too long"),
-            HeadFault::HeadTooLarge => (431, "head is too large"),
-            HeadFault::TooManyHeaders => (431, "too many header lines"),
-            HeadFault::HeaderName => (400, "invalid header name, or a folded header line"),
-            HeadFault::HeaderValue => (400, "control byte in a header value"),
-            HeadFault::HostMissing => (400, "Host is missing"),
-            HeadFault::HostRepeated => (400, "Host is repeated"),
-            HeadFault::HostInvalid => (400, "Host is not a host with an optional port"),
-            HeadFault::LengthInvalid => (400, "Content-Length is not a number of bytes"),
-            HeadFault::LengthRepeated => (400, "Content-Length is repeated"),
-            HeadFault::LengthAndCoding => (400, "Content-Length together with Transfer-Encoding"),
-            HeadFault::CodingInOldVersion => (400, "Transfer-Encoding in HTTP/1.0"),
-            HeadFault::CodingInvalid => (400, "Transfer-Encoding does not end in a single chunked"),
-            HeadFault::CodingUnknown => (501, "transfer coding other than chunked"),
-            HeadFault::ConnectionOptions => (400, "too many connection options"),
-        }
+        HEADS[self as usize].reason
     }
 }
 

@@ -29,14 +29,19 @@ pub(super) fn declared(headers: &Headers, buf: &[u8], version: Version) -> Resul
 }
 
 /// Whether the connection may be used again after the message, as far as `Connection` says (RFC 9112 section
-/// 9.3).
+/// 9.3); refused, when it says what it must not.
 pub(super) fn persists(headers: &Headers, buf: &[u8], version: Version) -> Result<bool, HeadFault> {
     let (mut close, mut keep, mut count) = (false, false, 0);
     for value in headers.all(Known::Connection) {
         for option in ascii::list(value.of(buf)) {
             count += 1;
-            close |= option.eq_ignore_ascii_case(b"close");
-            keep |= option.eq_ignore_ascii_case(b"keep-alive");
+            if option.eq_ignore_ascii_case(b"close") {
+                close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                keep = true;
+            } else if let Known::ContentLength | Known::TransferEncoding | Known::Host = Known::of(option) {
+                return Err(HeadFault::ConnectionOption);
+            }
         }
     }
     if count > MAX_CONNECTION_OPTIONS {

@@ -8,6 +8,9 @@ macro_rules! known {
         #[repr(u8)]
         pub enum Known {
             $(#[doc = concat!("`", $name, "`")] $variant,)*
+            /// A name of framing or forwarding with `_` in the place of `-`: see
+            /// [`HeadFault::Disguised`](super::HeadFault::Disguised).
+            Disguised,
             /// Any other name.
             Other,
         }
@@ -15,11 +18,11 @@ macro_rules! known {
         const ALL: &[Known] = &[$(Known::$variant),*];
 
         impl Known {
-            /// The name in lower case; empty for [`Known::Other`].
+            /// The name in lower case; empty for [`Known::Other`] and [`Known::Disguised`].
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Known::$variant => $name,)*
-                    Known::Other => "",
+                    Known::Disguised | Known::Other => "",
                 }
             }
         }
@@ -37,7 +40,9 @@ known! {
     Te "te",
     Trailer "trailer",
     Upgrade "upgrade",
+    Http2Settings "http2-settings",
     Expect "expect",
+    MaxForwards "max-forwards",
     // Content.
     ContentType "content-type",
     ContentEncoding "content-encoding",
@@ -81,7 +86,27 @@ impl Known {
     pub fn of(name: &[u8]) -> Known {
         let Some(first) = name.first() else { return Known::Other };
         let candidate = CANDIDATES[key(name.len(), *first)];
-        if is_folded(name, candidate.name().as_bytes()) { candidate } else { Known::Other }
+        if candidate == Known::Other || is_folded(name, candidate.name().as_bytes()) {
+            return candidate;
+        }
+        candidate.or_disguised(name)
+    }
+
+    /// What `name` is, which is not this one but as long and begins like it: that is seldom.
+    #[cold]
+    fn or_disguised(self, name: &[u8]) -> Known {
+        let dashed = name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
+        let is_it = self.is_guarded() && dashed.eq(self.name().bytes());
+        if is_it { Known::Disguised } else { Known::Other }
+    }
+
+    /// Whether nobody may mistake another name for it: it tells where a message ends, or where it came from.
+    const fn is_guarded(self) -> bool {
+        self.is_hop_by_hop()
+            || matches!(
+                self,
+                Known::ContentLength | Known::XForwardedFor | Known::XForwardedProto | Known::XForwardedHost
+            )
     }
 
     /// Whether the header concerns one connection only and is never forwarded (RFC 9110 section 7.6.1).
@@ -101,6 +126,7 @@ impl Known {
                 | Known::Trailer
                 | Known::TransferEncoding
                 | Known::Upgrade
+                | Known::Http2Settings
         )
     }
 
@@ -137,7 +163,7 @@ const fn key(len: usize, first: u8) -> usize {
 
 /// The one known name for each key. The build fails when two names share one.
 static CANDIDATES: [Known; 1024] = {
-    assert!(ALL.len() < 64, "a set of known names must fit 64 bits");
+    assert!(ALL.len() < 63, "a set of known names must fit 64 bits");
     let mut table = [Known::Other; 1024];
     let mut i = 0;
     while i < ALL.len() {
@@ -160,8 +186,13 @@ mod tests {
             let name = known.name();
             assert_eq!(Known::of(name.as_bytes()), *known);
             assert_eq!(Known::of(name.to_uppercase().as_bytes()), *known);
-            for near in [format!("{name}s"), name.replacen('-', "_", 1), name[1..].to_string()] {
-                assert!(near == name || Known::of(near.as_bytes()) == Known::Other, "{near}");
+            for near in [format!("{name}s"), name[1..].to_string()] {
+                assert_eq!(Known::of(near.as_bytes()), Known::Other, "{near}");
+            }
+            let disguised = if known.is_guarded() { Known::Disguised } else { Known::Other };
+            for near in [name.replacen('-', "_", 1), name.to_uppercase().replace('-', "_")] {
+                let expect = if name.contains('-') { disguised } else { *known };
+                assert_eq!(Known::of(near.as_bytes()), expect, "{near}");
             }
             for at in 0..name.len() {
                 let mut near = name.as_bytes().to_vec();

@@ -20,11 +20,11 @@
 //! # Ok::<(), tollgate::wire::http1::HeadFault>(())
 //! ```
 //!
-//! The rules of what is refused stand in one place each: [`HeadFault`] for heads, [`BodyFault`] for bodies.
-//! They are stricter than RFC 9112 asks, because a proxy and the server behind it must never disagree about
-//! where a message ends (RFC 9112 section 11.2), and every tolerance is a chance to disagree.
+//! What is refused and what is taken stands in tables, in [`strictness`]. The rules are stricter than RFC 9112 asks,
+//! because a proxy and the server behind it must never disagree about where a message ends (section 11.2).
 
 mod body;
+mod extension;
 mod fault;
 mod framing;
 mod head;
@@ -33,6 +33,7 @@ mod known;
 mod method;
 mod request;
 mod response;
+pub mod strictness;
 mod trailers;
 pub mod write;
 

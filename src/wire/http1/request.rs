@@ -2,7 +2,7 @@ use std::mem::MaybeUninit;
 
 use super::head::{Tokens, fault_of, is_other_version, version_of};
 use super::{Framing, HeadFault, HeadLimits, Headers, Known, Method, Version, framing};
-use crate::base::Span;
+use crate::base::{Span, ascii};
 use crate::wire::url;
 
 /// The head of a request: spans of the buffer it was parsed from.
@@ -37,6 +37,20 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// How often a TRACE or OPTIONS request may yet be forwarded (RFC 9110 section 7.6.2); `None` where nothing, or no
+    /// number, says so, and of other methods, where it means nothing.
+    pub fn forwards_left(&self, buf: &[u8]) -> Option<u64> {
+        let counts = matches!(self.method, Method::Trace | Method::Options);
+        let value = self.headers.first(Known::MaxForwards).filter(|_| counts)?;
+        ascii::decimal(value.of(buf))
+    }
+
+    /// Whether the target is absolute and its scheme is https: see [`HeadFault::Insecure`].
+    pub fn is_for_https(&self, buf: &[u8]) -> bool {
+        let target = self.target.of(buf);
+        !target.starts_with(b"/") && starts_with(target, SCHEMES[1])
+    }
+
     /// The path as a server sees it, never empty.
     pub fn path_of<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
         if self.path.is_empty() { b"/" } else { self.path.of(buf) }
@@ -57,6 +71,7 @@ impl RequestHead {
             Ok(httparse::Status::Complete(len)) if start + len == buf.len() => {}
             Ok(_) => return Err(HeadFault::LineEnd),
             Err(httparse::Error::Version) => return Err(version_fault(buf, tokens.path)),
+            Err(httparse::Error::NewLine) => return Err(line_fault(&buf[start..])),
             Err(error) => return Err(fault_of(error, HeadFault::RequestLine)),
         }
         let method_text = Span::within(buf, tokens.method.unwrap_or_default().as_bytes());
@@ -65,8 +80,18 @@ impl RequestHead {
         let parts = Target::parse(buf, target, method, limits)?;
         let version = version_of(tokens.version);
         let headers = Headers::from_tokens(buf, tokens.headers, room_for_lines);
+        if headers.contains(Known::Disguised) {
+            return Err(HeadFault::Disguised);
+        }
+        if headers.is_repeated(Known::Authorization) {
+            return Err(HeadFault::CredentialsRepeated);
+        }
         let host = host(&headers, buf, version)?;
         let framing = framing::declared(&headers, buf, version)?;
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        if has_body && method == Method::Trace {
+            return Err(HeadFault::TraceContent);
+        }
         Ok(Some(RequestHead {
             method,
             method_text,
@@ -77,7 +102,7 @@ impl RequestHead {
             version,
             framing,
             keep_alive: framing::persists(&headers, buf, version)?,
-            expects_continue: expects_continue(&headers, buf, version, framing),
+            expects_continue: expects_continue(&headers, buf, version)? && has_body,
             headers,
             len: buf.len(),
         }))
@@ -134,6 +159,18 @@ fn starts_with(target: &[u8], scheme: &[u8]) -> bool {
     target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
+/// Whose line is it that has a CR in it or something behind its version: the first one, or a header line?
+fn line_fault(head: &[u8]) -> HeadFault {
+    let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
+    let is_whole = first.ends_with(b" HTTP/1.1\r") || first.ends_with(b" HTTP/1.0\r");
+    let count = |wanted: u8| first.iter().filter(|byte| **byte == wanted).count();
+    if is_whole && count(b'\r') == 1 && count(b' ') == 2 {
+        HeadFault::HeaderName
+    } else {
+        HeadFault::RequestLine
+    }
+}
+
 /// A version that is not spoken, or something that is no version at all?
 fn version_fault(buf: &[u8], target: Option<&str>) -> HeadFault {
     let end = target.map_or(0, |target| Span::within(buf, target.as_bytes()).range().end);
@@ -152,11 +189,17 @@ fn host(headers: &Headers, buf: &[u8], version: Version) -> Result<Option<Span>,
     url::host_port(host.of(buf)).map(|_| Some(host)).ok_or(HeadFault::HostInvalid)
 }
 
-/// RFC 9110 section 10.1.1: ignored in HTTP/1.0, and senseless without a body.
-fn expects_continue(headers: &Headers, buf: &[u8], version: Version, framing: Framing) -> bool {
-    let has_body = !matches!(framing, Framing::None | Framing::Length(0));
-    let is_asked = |value: Span| value.of(buf).eq_ignore_ascii_case(b"100-continue");
-    has_body && version == Version::Http11 && headers.all(Known::Expect).any(is_asked)
+/// RFC 9110 section 10.1.1: ignored in HTTP/1.0.
+fn expects_continue(headers: &Headers, buf: &[u8], version: Version) -> Result<bool, HeadFault> {
+    if version == Version::Http10 || !headers.contains(Known::Expect) {
+        return Ok(false);
+    }
+    let mut members = headers.all(Known::Expect).flat_map(|value| ascii::list(value.of(buf))).peekable();
+    let is_any = members.peek().is_some();
+    match members.all(|member| member.eq_ignore_ascii_case(b"100-continue")) {
+        true => Ok(is_any),
+        false => Err(HeadFault::Expectation),
+    }
 }
 
 #[cfg(test)]

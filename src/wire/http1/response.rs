@@ -57,6 +57,9 @@ impl ResponseHead {
         let version = version_of(tokens.version);
         let headers = Headers::from_tokens(buf, tokens.headers, room_for_lines);
         let declared = framing::declared(&headers, buf, version)?;
+        if status < 200 && !matches!(declared, Framing::None | Framing::Length(0)) {
+            return Err(HeadFault::InterimContent);
+        }
         let framing = of_response(declared, status, to);
         Ok(Some(ResponseHead {
             status,

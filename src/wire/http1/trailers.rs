@@ -84,7 +84,7 @@ fn is_kept(name: &[u8]) -> bool {
     Known::of(name) == Known::Other && !NEVER_KEPT.iter().any(|never| never.eq_ignore_ascii_case(name))
 }
 
-const NEVER_KEPT: [&[u8]; 12] = [
+const NEVER_KEPT: [&[u8]; 11] = [
     b"age",
     b"content-range",
     b"expires",
@@ -93,7 +93,6 @@ const NEVER_KEPT: [&[u8]; 12] = [
     b"if-modified-since",
     b"if-unmodified-since",
     b"if-range",
-    b"max-forwards",
     b"pragma",
     b"range",
     b"vary",

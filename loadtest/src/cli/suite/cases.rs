@@ -15,6 +15,8 @@ pub(super) enum Setup {
     Limits,
     /// As `Chat` to a gateway, as `Plain` to what forwards; behind TLS.
     Tls,
+    /// As `Plain` behind TLS, every path of it; for `loadtest tls`.
+    Bulk,
 }
 
 /// Who drives the load. A client for streams, a constant rate and mixtures has its place here: with one more kind,
@@ -247,7 +249,13 @@ impl Setup {
             Setup::Translated => "translated",
             Setup::Limits => "limits",
             Setup::Tls => "tls",
+            Setup::Bulk => "bulk",
         }
+    }
+
+    /// Whether it is behind TLS.
+    pub(super) fn is_secure(self) -> bool {
+        matches!(self, Setup::Tls | Setup::Bulk)
     }
 }
 

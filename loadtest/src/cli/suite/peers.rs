@@ -34,7 +34,7 @@ struct Known {
 
 #[rustfmt::skip]
 const KNOWN: [Known; 8] = [
-    Known { name: "nginx",     kind: Kind::Forward, binary: "nginx",                       setups: SECURE },
+    Known { name: "nginx",     kind: Kind::Forward, binary: "nginx",                       setups: BULK },
     Known { name: "haproxy",   kind: Kind::Forward, binary: "haproxy",                     setups: SECURE },
     Known { name: "envoy",     kind: Kind::Forward, binary: "venv/bin/envoy",              setups: PLAIN },
     Known { name: "pingora",   kind: Kind::Forward, binary: "build/release/pingora-peer",  setups: PLAIN },
@@ -45,6 +45,7 @@ const KNOWN: [Known; 8] = [
 ];
 const PLAIN: &[Setup] = &[Setup::Plain];
 const SECURE: &[Setup] = &[Setup::Plain, Setup::Tls];
+const BULK: &[Setup] = &[Setup::Plain, Setup::Tls, Setup::Bulk];
 const BOTH: &[Setup] = &[Setup::Chat, Setup::Translated];
 const ALL: &[Setup] = &[Setup::Chat, Setup::Translated, Setup::Limits];
 
@@ -90,7 +91,14 @@ impl Contender {
             kind: Kind::Tollgate,
             binary: binary.display().to_string(),
             version: None,
-            setups: vec![Setup::Plain, Setup::Chat, Setup::Translated, Setup::Limits, Setup::Tls],
+            setups: vec![
+                Setup::Plain,
+                Setup::Chat,
+                Setup::Translated,
+                Setup::Limits,
+                Setup::Tls,
+                Setup::Bulk,
+            ],
             home: home.join("tollgate"),
             own: None,
         }
@@ -216,7 +224,7 @@ impl Contender {
     fn templates(&self, setup: Setup) -> Result<Vec<PathBuf>, String> {
         let stem = match &self.own {
             Some((config, _)) => config.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            None if self.kind == Kind::Forward && setup != Setup::Tls => "forward".into(),
+            None if self.kind == Kind::Forward && !setup.is_secure() => "forward".into(),
             None => setup.name().to_string(),
         };
         let files = fs::read_dir(&self.home).map_err(|why| format!("{}: {why}", self.home.display()))?;

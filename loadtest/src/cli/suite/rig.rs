@@ -82,7 +82,7 @@ impl Rig {
             .and("ACCOUNTS", row.keys * 4 + 10_000);
         let name = label.replace([' ', ','], "-");
         let dir = fresh(&place.scratch.join(&name))?;
-        if row.setup == Setup::Tls {
+        if row.setup.is_secure() {
             request.tls = Some(secure::certificate(&dir)?);
         }
         let rendered = contender.render(row.setup, values, &dir)?;

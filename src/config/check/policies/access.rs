@@ -2,9 +2,9 @@
 
 use super::parts::{self, Parts};
 use super::scope::Scope;
-use super::{Way, World};
+use super::{Way, World, users};
 use crate::access::cel::Expression;
-use crate::access::{Action, Key, Keys, Location, Policy, Tokens, TwinKeys};
+use crate::access::{Action, Key, Keys, Location, Policy, Tokens, TwinKeys, Users};
 use crate::config::check::environment::Secrets;
 use crate::config::diagnostic::{Located, Place, Reason, listing};
 use crate::config::resources::access::{Access, ApiKeys, KeySource, Labels, entry};
@@ -17,10 +17,11 @@ use std::sync::Arc;
 pub(super) enum Part {
     Tokens(Arc<Tokens>),
     Keys(Arc<Keys>),
+    Users(Arc<Users>),
 }
 
 /// How many kinds of parts there are.
-const KINDS: usize = 2;
+const KINDS: usize = 3;
 
 /// Rules add up: those of all policies apply.
 pub(super) enum RulePart {
@@ -57,6 +58,7 @@ impl parts::Part for Part {
         match self {
             Part::Tokens(_) => (0, "jwtAuthentication"),
             Part::Keys(_) => (1, "apiKeyAuthentication"),
+            Part::Users(_) => (2, "basicAuthentication"),
         }
     }
 }
@@ -82,6 +84,11 @@ pub(super) fn add(
     if let (Some(given), Some(tokens)) = (&access.tokens, tokens) {
         demands.parts.add(scopes, given.at, Part::Tokens(Arc::new(tokens)));
     }
+    if let Some(given) = &access.users
+        && let Some(users) = users::compile(world, secrets, meta, given)
+    {
+        demands.parts.add(scopes, given.at, Part::Users(Arc::new(users)));
+    }
     if let Some(given) = &access.keys
         && let Some(keys) = keys(world, secrets, meta, given)
     {
@@ -106,6 +113,7 @@ pub(super) fn on(demands: &Demands, world: &World<'_>, way: &Way<'_>) -> Option<
         match demands.parts.get(*place) {
             Some(Part::Tokens(tokens)) => policy.tokens = Some(tokens.clone()),
             Some(Part::Keys(keys)) => policy.keys = Some(keys.clone()),
+            Some(Part::Users(users)) => policy.users = Some(users.clone()),
             None => {}
         }
     }
@@ -132,6 +140,7 @@ pub(super) fn refuse_shown<'r>(
         let location = match part {
             Part::Tokens(tokens) => &tokens.location,
             Part::Keys(keys) => keys.location(),
+            Part::Users(_) => continue,
         };
         let Location::Header { name, .. } = location else { continue };
         if records.iter().any(|shown| **shown == **name) {

@@ -8,6 +8,7 @@ mod rules;
 mod scope;
 mod standing;
 mod tokens;
+mod users;
 
 pub(super) use scope::Way;
 
@@ -18,6 +19,7 @@ use crate::config::diagnostic::{Located, Place, listing};
 use crate::config::resources::Meta;
 use crate::config::resources::ai::{Ai, PromptGuard};
 use crate::config::resources::backend::Backend;
+use crate::config::resources::handling::{Handling, HeaderModifiers, PolicyRetry};
 use crate::config::resources::target::Target;
 use crate::config::settings::Settings;
 use crate::limit::{Rule, Unit};
@@ -29,6 +31,7 @@ use parts::Parts;
 use rules::Placed;
 use scope::{Scope, most_special_of};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Limits in force and what they apply to.
 #[derive(Default)]
@@ -40,6 +43,9 @@ pub(super) struct Policies {
     tokenizers: Vec<(Scope, Located<Tokenizer>)>,
     cors: Vec<(Scope, Located<Arc<Cors>>)>,
     direct: Vec<(Scope, Located<Arc<DirectResponse>>)>,
+    timeouts: Vec<(Scope, Located<Arc<Duration>>)>,
+    retries: Vec<(Scope, Located<Arc<PolicyRetry>>)>,
+    headers: Vec<(Scope, Located<Arc<HeaderModifiers>>)>,
     ai: Parts<ai::Part>,
     access: access::Demands,
     /// Whose tokens are accepted.
@@ -79,6 +85,10 @@ pub(super) struct InForce {
     /// Where the route says nothing of it itself.
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) direct: Option<Arc<DirectResponse>>,
+    /// The whole exchange; zero is no limit.
+    pub(super) timeout: Option<Arc<Duration>>,
+    pub(super) retry: Option<Arc<PolicyRetry>>,
+    pub(super) headers: Option<Arc<HeaderModifiers>>,
     /// What is demanded of callers.
     pub(super) access: Option<access::Chosen>,
 }
@@ -96,6 +106,9 @@ impl Policies {
             ai: ai::before_models(&self.ai, world, way, models),
             cors: most_special_of(world, &self.cors, way, "policies with cors"),
             direct: most_special_of(world, &self.direct, way, "policies with directResponse"),
+            timeout: most_special_of(world, &self.timeouts, way, "policies with timeouts"),
+            retry: most_special_of(world, &self.retries, way, "policies with retry"),
+            headers: most_special_of(world, &self.headers, way, "policies with headerModifiers"),
             access: access::on(&self.access, world, way),
         }
     }
@@ -122,6 +135,12 @@ impl Policies {
             let at = self.places.get(weak.limit as usize).copied().unwrap_or(Place::WHOLE);
             world.faults.warn(at, message);
         }
+    }
+
+    fn handle(&mut self, scopes: &[Scope], handling: &Handling) {
+        self.timeouts.extend(on_each(scopes, handling.timeout.as_ref()));
+        self.retries.extend(on_each(scopes, handling.retry.as_ref()));
+        self.headers.extend(on_each(scopes, handling.headers.as_ref()));
     }
 
     /// Adds the rules of a policy; its targets share their accounts.
@@ -181,6 +200,7 @@ pub(super) fn compile(
             ai::add(&mut policies.ai, &scopes, ai, guards(world, &resource.meta, ai, services))
         });
         policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
+        policies.handle(&scopes, &policy.handling);
     }
     for resource in &world.all.agentgateway_policies {
         let Some(policy) = &resource.spec else { continue };
@@ -197,6 +217,7 @@ pub(super) fn compile(
         });
         policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
         policies.direct.extend(on_each(&scopes, policy.direct.as_ref()));
+        policies.handle(&scopes, &policy.handling);
     }
     for resource in &world.all.agentgateway_backends {
         let Some(Backend::Ai { policy: Some(ai), .. }) = &resource.spec else { continue };

@@ -89,7 +89,7 @@ fn source(
             return Some(JwksSource { name, origin: JwksOrigin::Inline(Arc::new(keys)) });
         }
         Jwks::File(path) => {
-            let origin = JwksOrigin::File(filled(path)?);
+            let origin = JwksOrigin::File(filled(path)?.to_string());
             return Some(JwksSource { name: format!("file {path}"), origin });
         }
         Jwks::Url { url, every } => {
@@ -141,6 +141,13 @@ fn remote(
     let found = refs::plain_host(world, backends, meta, backend)?;
     let target = backends.targets.get(found.target as usize)?;
     let tls = target.tls.is_some();
+    if target.own_tls.is_some() || target.tls.as_ref().is_some_and(|name| *name != target.host) {
+        let message = "the backend has TLS of its own, by which keys are not fetched";
+        let help =
+            "write the keys inline, or name its authority in tls.roots of Settings and take tls off it";
+        world.faults.fault_with_help(backend.to.at(), message, help);
+        return None;
+    }
     Some(Url { tls, host: target.host.clone(), port: target.port, target: path.to_owned() })
 }
 

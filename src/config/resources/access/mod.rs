@@ -1,5 +1,6 @@
 //! What policies demand of callers, as agentgateway and kgateway write it.
 
+pub(crate) mod basic;
 pub(crate) mod entry;
 pub(crate) mod jwt;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct Access {
     pub(crate) tokens: Option<jwt::Jwt>,
+    pub(crate) users: Option<basic::Basic>,
     pub(crate) keys: Option<ApiKeys>,
     pub(crate) rules: Option<Located<Authorization>>,
     /// `networkAuthorization` of agentgateway's `frontend`.
@@ -52,7 +54,8 @@ pub(crate) enum KeySource {
 pub(crate) type Labels = Vec<(String, String)>;
 
 /// Their names.
-pub(super) const FIELDS: [&str; 3] = ["jwtAuthentication", "apiKeyAuthentication", "authorization"];
+pub(super) const FIELDS: [&str; 4] =
+    ["jwtAuthentication", "basicAuthentication", "apiKeyAuthentication", "authorization"];
 
 /// The longest name of a place where a credential is looked for, of an issuer and of an audience (agentgateway).
 const NAME_MAX: usize = 256;
@@ -64,6 +67,7 @@ const MODES: [(&str, Mode); 3] =
 pub(super) fn agentgateway(fields: &mut Fields<'_>) -> Access {
     Access {
         tokens: fields.get("jwtAuthentication").and_then(|field| field.fields(jwt::read)),
+        users: fields.get("basicAuthentication").and_then(|field| field.fields(basic::read)),
         keys: fields.get("apiKeyAuthentication").and_then(|field| field.fields(api_keys)),
         rules: fields.get("authorization").and_then(|field| authorization(&field, &ACTIONS)),
         network: None,

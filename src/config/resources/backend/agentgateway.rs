@@ -1,6 +1,7 @@
 //! AgentgatewayBackend of agentgateway.dev: providers as a Backend has them, with what concerns the way to them in `policies`.
 
 use super::auth::{self, Auth};
+use super::tls::{self, Tls};
 use super::{Ai, Api, Backend, Beside, Host, Member};
 use super::{assemble, group, host_and_port, include_usage, numbered, pair, path_and_query, refuse_twins};
 use crate::config::diagnostic::{Located, Place};
@@ -16,12 +17,6 @@ struct Policies {
     auth: Option<Option<Auth>>,
     tls: Option<Tls>,
     ai: Option<(Place, ai::Ai)>,
-}
-
-/// That TLS is spoken, and whose certificate is asked for, if that is said.
-#[derive(Clone)]
-struct Tls {
-    sni: Option<Located<String>>,
 }
 
 /// What is done elsewhere, or not at all, and what to write instead.
@@ -85,27 +80,12 @@ fn policies(field: &Cursor<'_>) -> Option<Policies> {
         }
         refuse_others(fields);
         let auth = fields.get("auth").map(|field| auth::read(&field));
-        let tls = fields.get("tls").and_then(|field| field.fields(tls));
+        let tls = fields.get("tls").and_then(|field| field.fields(tls::agentgateway));
         if let Some(field) = fields.get("http") {
             field.fields(http);
         }
         let ai = fields.get("ai").and_then(|field| Some((field.at(), ai::agentgateway(&field)?)));
         Some(Policies { auth, tls, ai })
-    })
-}
-
-fn tls(fields: &mut Fields<'_>) -> Option<Tls> {
-    fields.unsupported(&["caCertificateRefs"], "write the authority's file into tls.roots of Settings");
-    let always = "remove it: certificates are verified, for the name of the host";
-    fields.unsupported(&["insecureSkipVerify", "verifySubjectAltNames", "certificateSource"], always);
-    fields.unsupported(&["mtlsCertificateRef", "keyExchangeGroups"], "remove it");
-    fields.unsupported(&["alpnProtocols"], "remove it; backends are spoken to in HTTP/1.1");
-    let sni = fields.get("sni").map(|field| field.word());
-    Some(Tls {
-        sni: match sni {
-            Some(sni) => Some(sni?),
-            None => None,
-        },
     })
 }
 
@@ -139,22 +119,9 @@ fn plain_host(fields: &mut Fields<'_>, policies: &Policies) -> Option<Host> {
     };
     let mut host = host?;
     if let Some(tls) = &policies.tls {
-        secure(fields, tls, &mut host);
+        (host.tls, host.own_tls) = (true, Some(tls.clone()));
     }
     Some(host)
-}
-
-/// Speaks TLS to a host. Its name is the one that is asked for and verified.
-fn secure(fields: &Fields<'_>, tls: &Tls, host: &mut Host) {
-    host.tls = true;
-    verify_sni(fields, tls, &host.host.value);
-}
-
-fn verify_sni(fields: &Fields<'_>, tls: &Tls, host: &str) {
-    if let Some(sni) = tls.sni.as_ref().filter(|sni| sni.value != host) {
-        let message = "\"sni\" is not the name of the host, which is asked for and verified";
-        fields.faults().fault_with_help(sni.at, message, format!("remove it, or write {host}"));
-    }
 }
 
 fn providers(fields: &mut Fields<'_>, policies: &Policies) -> Option<Vec<Vec<Member>>> {
@@ -209,12 +176,7 @@ fn provider(fields: &mut Fields<'_>, above: &Policies, own: &Policies) -> Option
     };
     let mut ai =
         assemble(fields, Api::Agentgateway, named, Beside { host, path, header: None, include_usage })?;
-    if let Some(tls) = own.tls.as_ref().or(above.tls.as_ref()) {
-        match ai.host.as_mut().or(ai.own_host.as_mut()) {
-            Some(host) => secure(fields, tls, host),
-            None => verify_sni(fields, tls, ai.provider.default_host()),
-        }
-    }
+    ai.own_tls = own.tls.as_ref().or(above.tls.as_ref()).cloned();
     if let Some(auth) = own.auth.as_ref().or(above.auth.as_ref()) {
         ai.auth = Some(auth.clone()?);
     }

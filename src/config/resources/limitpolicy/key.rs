@@ -18,11 +18,12 @@ const CREDENTIALS: [&str; 6] =
 const SHA256: &str = "apiKeySha256";
 
 /// Parts of a key without a name of their own.
-const PLAIN: [(&str, KeyPart); 4] = [
+const PLAIN: [(&str, KeyPart); 5] = [
     ("apiKey", KeyPart::ApiKey),
     ("source", KeyPart::Source),
     ("model", KeyPart::Model),
     ("route", KeyPart::Route),
+    ("user", KeyPart::User),
 ];
 
 /// The value of a key, as an override names it.
@@ -45,14 +46,14 @@ pub(crate) fn rank(part: &KeyPart) -> (u8, String) {
         KeyPart::Route => (4, String::new()),
         KeyPart::Claim(name) => (5, name.to_string()),
         KeyPart::Metadata(name) => (6, name.to_string()),
+        KeyPart::User => (7, String::new()),
     }
 }
 
 /// The parts in the order in which they are written; `None` after a fault.
 pub(crate) fn read(field: &Cursor<'_>) -> Option<Vec<KeyPart>> {
     if field.node_text().is_some() {
-        let help =
-            "write a map of apiKey, header, source, model, route, claim, metadata, such as {header: x-team}";
+        let help = "write a map of apiKey, header, source, model, route, claim, metadata, user, such as {header: x-team}";
         field.fault_with_help("must be a map; expressions are not supported", help);
         return None;
     }
@@ -158,6 +159,7 @@ fn name_of(part: &KeyPart) -> &'static str {
         KeyPart::Route => "route",
         KeyPart::Claim(_) => "claim",
         KeyPart::Metadata(_) => "metadata",
+        KeyPart::User => "user",
     }
 }
 

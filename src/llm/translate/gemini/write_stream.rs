@@ -143,6 +143,10 @@ impl Writer {
 }
 
 impl WriteEvents for Writer {
+    fn held_bytes(&self) -> usize {
+        self.held
+    }
+
     fn start(&mut self, id: &str, model: &str, _: &mut Vec<u8>) {
         let e = &mut Emit::inside(&mut self.tail, true);
         e.key("modelVersion").str(clip(model));

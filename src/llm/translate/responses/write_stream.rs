@@ -186,6 +186,10 @@ impl Writer {
 }
 
 impl WriteEvents for Writer {
+    fn held_bytes(&self) -> usize {
+        self.kept
+    }
+
     fn start(&mut self, id: &str, model: &str, out: &mut Vec<u8>) {
         (self.id, self.model) = (clip(id).to_owned(), clip(model).to_owned());
         let mut events = std::mem::take(&mut self.events);

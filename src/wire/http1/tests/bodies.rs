@@ -120,14 +120,22 @@ fn chunked_bodies() {
         (b"5\r\nhello\r\n\r\n0\r\n\r\n", "hello ChunkSize"),
         // Extensions.
         (b"5;a=b;c=\"d e\"\r\nhello\r\n0;x\r\n\r\n", "hello||0"),
-        (b"5;\r\nhello\r\n0\r\n\r\n", "hello||0"),
+        (b"5;\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5; \r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5;a;\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5;a=\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5;a=b c\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5;a b\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5;a=\"b\"\"c\"\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5;a=\"\\\"\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
+        (b"5;a=\"\\\";\" ; b\r\nhello\r\n0\r\n\r\n", "hello||0"),
         (b"5 \t;a = b\r\nhello\r\n0\r\n\r\n", "hello||0"),
         (b"5 \r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
         (b"5 a\r\nhello\r\n0\r\n\r\n", "ChunkExtension"),
         (b"5;a\nhello\r\n0\r\n\r\n", "ChunkExtension"),
         (b"5;a\r\rhello", "ChunkExtension"),
         (b"5;a\0\r\nhello", "ChunkExtension"),
-        (b"5;a=\"\r\n\"\r\nhello", "\\\"\\r\\nhe ChunkEnd"),
+        (b"5;a=\"\r\n\"\r\nhello", "ChunkExtension"),
         // Trailers.
         (b"0\r\nX: y\r\n\r\n", "|X: y\\r\\n|0"),
         (b"0\r\nX: y\r\nX-B:z\r\n\r\nGET", "|X: y\\r\\nX-B:z\\r\\n|3"),
@@ -179,6 +187,8 @@ fn what_frames_a_body_is_bounded_too() {
     check(format!("0;{}\r\n\r\n", "x".repeat(4096)), "||0");
     check(format!("0;{}\r\n\r\n", "x".repeat(4097)), "ExtensionsTooLarge");
     check(format!("0{};\r\n\r\n", " ".repeat(4098)), "ExtensionsTooLarge");
+    check(format!("0;a=\"{}\"\r\n\r\n", "x".repeat(4092)), "||0");
+    check(format!("0;a=\"{}\"\r\n\r\n", "x".repeat(4093)), "ExtensionsTooLarge");
     let chunk = |extension: usize| format!("5;{}\r\nhello\r\n", "x".repeat(extension));
     check(format!("{}0\r\n\r\n", chunk(6).repeat(20)), &format!("{}||0", "hello".repeat(20)));
     check(format!("{}{}0\r\n\r\n", chunk(4096), chunk(5)), "hellohello||0");

@@ -78,7 +78,13 @@ fn whole_heads() {
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: y\rTransfer-Encoding: chunked\r\n\r\n", "HeaderValue"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\r\n\r\n", "HeaderValue"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX\r: y\r\n\r\n", "HeaderName"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n\rX: y\r\n\r\n", "RequestLine"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\rX: y\r\n\r\n", "HeaderName"),
+        (b"GET / HTTP/1.1\r\n\rHost: a\r\n\r\n", "HeaderName"),
+        (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "TRACE / host=a 1.1 none keep"),
+        (b"TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "TRACE / host=a 1.1 length=0 keep"),
+        (b"TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", "TraceContent"),
+        (b"TRACE / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "TraceContent"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\nauthorization: x\r\n\r\n", "CredentialsRepeated"),
         (b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", "RequestLine"),
         (b"GET / HTTP/1.1\rHost: a\r\n\r\n", "RequestLine"),
         // The request line.
@@ -215,7 +221,8 @@ fn header_lines_and_framing() {
         ("Content-Length: 5\r\nContent-Length: 5", "LengthRepeated"),
         ("Content-Length: 5\r\nContent-Length: 6", "LengthRepeated"),
         ("Content-Length: 5\r\nX: y\r\nCONTENT-LENGTH: 5", "LengthRepeated"),
-        ("Content_Length: 5", "none keep"),
+        ("Content_Length: 5", "Disguised"),
+        ("Content_Lengths: 5", "none keep"),
         ("Content-Length : 5", "HeaderName"),
         // Transfer-Encoding.
         ("Transfer-Encoding: chunked", "chunked keep"),
@@ -252,7 +259,9 @@ fn header_lines_and_framing() {
         ("Transfer-Encoding:", "CodingInvalid"),
         ("Transfer-Encoding : chunked", "HeaderName"),
         ("Transfer-Encoding\t: chunked", "HeaderName"),
-        ("Transfer_Encoding: chunked", "none keep"),
+        ("Transfer_Encoding: chunked", "Disguised"),
+        ("x-forwarded_for: 1", "Disguised"),
+        ("api_key: 1", "none keep"),
         ("Transfer-Encoding:\r\n chunked", "HeaderName"),
         // Lines.
         (" X: y", "HeaderName"),
@@ -276,6 +285,14 @@ fn header_lines_and_framing() {
         ("X: 0123456789012345678901234567890123456789\x7f012345678901234567890", "HeaderValue"),
         ("X: 0123456789012345678901234567890123456789\x01", "HeaderValue"),
         ("X: : y", "none keep"),
+    ] {
+        check_lines(lines, expect);
+    }
+}
+
+#[test]
+fn connection_and_expectations() {
+    for (lines, expect) in [
         // The connection.
         ("Connection: close", "none close"),
         ("Connection: CLOSE", "none close"),
@@ -283,6 +300,10 @@ fn header_lines_and_framing() {
         ("Connection: keep-alive\r\nConnection: x, close", "none close"),
         ("Connection: keep-alive", "none keep"),
         ("Connection: closed", "none keep"),
+        ("Connection: content-length", "ConnectionOption"),
+        ("Connection: close\r\nConnection: x, Transfer-Encoding", "ConnectionOption"),
+        ("Connection: HOST", "ConnectionOption"),
+        ("Connection: authorization", "none keep"),
         ("Connection: ", "none keep"),
         ("Connection: , ,x-a", "none keep"),
         ("Proxy-Connection: close", "none keep"),
@@ -293,13 +314,21 @@ fn header_lines_and_framing() {
         ("Transfer-Encoding: chunked\r\nexpect: 100-Continue", "chunked keep continue"),
         ("Expect: 100-continue\r\nContent-Length: 0", "length=0 keep"),
         ("Expect: 100-continue", "none keep"),
-        ("Expect: 200-ok\r\nContent-Length: 5", "length=5 keep"),
+        ("Expect: 200-ok\r\nContent-Length: 5", "Expectation"),
+        ("Expect: 100-continue, 100-Continue\r\nContent-Length: 5", "length=5 keep continue"),
+        ("Expect: 100-continue, x\r\nContent-Length: 5", "Expectation"),
+        ("Expect:\r\nContent-Length: 5", "length=5 keep"),
     ] {
-        let bytes = format!("POST /p HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n");
-        let is_fault = !expect.contains(' ');
-        let expect = if is_fault { expect.into() } else { format!("POST /p host=h 1.1 {expect}") };
-        check(bytes.as_bytes(), &expect);
+        check_lines(lines, expect);
     }
+}
+
+/// `expect` is a fault, or framing and what becomes of the connection.
+fn check_lines(lines: &str, expect: &str) {
+    let bytes = format!("POST /p HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n");
+    let is_fault = !expect.contains(' ');
+    let expect = if is_fault { expect.into() } else { format!("POST /p host=h 1.1 {expect}") };
+    check(bytes.as_bytes(), &expect);
 }
 
 #[test]
@@ -308,6 +337,7 @@ fn http_1_0_has_no_chunks_and_no_continue() {
         ("Transfer-Encoding: chunked", "CodingInOldVersion"),
         ("Transfer-Encoding: chunked\r\nContent-Length: 5", "CodingInOldVersion"),
         ("Content-Length: 5\r\nExpect: 100-continue", "POST / host=- 1.0 length=5 close"),
+        ("Content-Length: 5\r\nExpect: x", "POST / host=- 1.0 length=5 close"),
         ("Connection: keep-alive, close", "POST / host=- 1.0 none close"),
     ] {
         check(format!("POST / HTTP/1.0\r\n{lines}\r\n\r\n").as_bytes(), expect);

@@ -53,6 +53,11 @@ fn whole_heads() {
         // No body, whatever is declared.
         (b"HTTP/1.1 100 Continue\r\n\r\n", "100 [Continue] 1.1 none keep"),
         (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", "103 [Early Hints] 1.1 none keep"),
+        (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n", "103 [Early Hints] 1.1 none keep"),
+        (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 1\r\n\r\n", "InterimContent"),
+        (b"HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n", "InterimContent"),
+        (b"HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 2\r\n\r\n", "ConnectionOption"),
+        (b"HTTP/1.1 200 OK\r\nContent_Length: 2\r\n\r\n", "200 [OK] 1.1 until-close close"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "101 [Switching Protocols] 1.1 none keep"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", "204 [No Content] 1.1 none keep"),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "204 [No Content] 1.1 none keep"),
