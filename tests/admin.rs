@@ -76,7 +76,7 @@ fn start(board: &Arc<Board>, now: fn() -> Moment) -> AdminServer {
 
 /// A connection on which nothing waits for ever.
 fn connect(server: &AdminServer) -> TcpStream {
-    let stream = TcpStream::connect(server.addr()).expect("the server listens");
+    let stream = TcpStream::connect(server.addr().expect("TCP")).expect("the server listens");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
     stream
 }
@@ -389,7 +389,7 @@ fn stopping_breaks_off_who_is_served_and_frees_the_port() {
     for busy in [0, 1, CONNECTIONS_MAX] {
         // The clock stands, so that a slow client would be waited for without end.
         let server = frozen(&board(1, 1));
-        let address = server.addr();
+        let address = server.addr().expect("TCP");
         let slow: Vec<TcpStream> = (0..busy).map(|_| connect(&server)).collect();
         for mut stream in &slow {
             stream.write_all(b"GET /").expect("sent");

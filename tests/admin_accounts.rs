@@ -94,7 +94,7 @@ fn id(account: &Account) -> String {
 
 /// Sends these bytes, and reads the one answer of the connection.
 fn raw(server: &AdminServer, request: &str) -> Answer {
-    let mut client = Client::connect(server.addr());
+    let mut client = Client::connect(server.addr().expect("TCP"));
     client.write(request);
     let answer = client.answer();
     assert!(!answer.text().contains(TOKEN) && !format!("{:?}", answer.headers).contains(TOKEN));
@@ -307,7 +307,7 @@ fn bodies_are_bounded_and_of_one_kind() {
     assert_eq!(audited(&board).len(), 1, "blocking again changes nothing");
 
     // A client that waits to be asked for its body is asked, and a body may come in pieces.
-    let mut waiting = Client::connect(server.addr());
+    let mut waiting = Client::connect(server.addr().expect("TCP"));
     waiting.write(format!("{begin}{json}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
     assert_eq!(waiting.any_answer().status, 100);
     waiting.write("{");
@@ -318,7 +318,7 @@ fn bodies_are_bounded_and_of_one_kind() {
     let server = start(&board, clock::moment, Some(TOKEN));
     let late = raw(&server, &format!("{begin}{json}Content-Length: 2\r\n\r\n{{"));
     assert_eq!(late.status, 408);
-    let mut gone = Client::connect(server.addr());
+    let mut gone = Client::connect(server.addr().expect("TCP"));
     gone.write(format!("{begin}{json}Content-Length: 2\r\n\r\n{{"));
     gone.stream.shutdown(std::net::Shutdown::Write).expect("shut");
     assert!(gone.try_answer().is_none());

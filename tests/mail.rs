@@ -10,7 +10,7 @@ use support::{Client, bucket, chat, manifests, settings, until};
 use tollgate::app::cli::Options;
 use tollgate::app::files;
 use tollgate::config::{Overrides, Snapshot};
-use tollgate::coordinator::{Coordinator, Helpers, Seed, Signals};
+use tollgate::coordinator::{Coordinator, Prepared, Seed, Signals};
 use tollgate::limit::{Accounts, Tuning, Wanted};
 use tollgate::mail::{Board, Desk, InForce, Resolved, ToWorker, WORKER_MAIL_MAX};
 use tollgate::proxy::handshake::TlsServer;
@@ -63,10 +63,11 @@ fn serve(board: &Arc<Board>, mail: MailReceiver<ToWorker>) -> (WorkerThread, Soc
         desk: board.desks[0].clone(),
         board: board.clone(),
         mail,
-        sockets: vec![socket],
+        sockets: vec![(0, socket)],
         tls: TlsClient::new(rustls::RootCertStore::empty()).expect("a client"),
         tls_server: TlsServer::new().expect("a server"),
     };
+    board.health.set_gate(true);
     let worker = executor::start("worker-0", None, RING, move |ring| proxy::run(ring, seed));
     until("it serves", || board.health.workers_adopted() == 1);
     (worker.expect("a worker starts"), address)
@@ -154,8 +155,9 @@ fn a_box_that_nobody_opens_holds_one_of_a_kind_and_loses_none() {
     let board = board(2);
     let ((first, receiver), (second, closed)) = (post(), post());
     let tls = TlsClient::new(rustls::RootCertStore::empty()).expect("a client");
-    let helpers = Helpers::start(&board, vec![first, second], tls.usual().clone()).expect("they start");
+    let prepared = Prepared::start(&board, vec![first, second], tls.usual().clone()).expect("they start");
     let (worker, address) = serve(&board, receiver);
+    let helpers = prepared.begin(None).expect("they begin");
     let opens = Arc::new(AtomicBool::new(false));
     let (sleeper, heard) = late(&board, closed, &opens);
     let changed = Arc::new(AtomicBool::new(false));
@@ -168,6 +170,8 @@ fn a_box_that_nobody_opens_holds_one_of_a_kind_and_loses_none() {
         })),
         watch: Some(Box::new(move || watched.swap(false, Ordering::AcqRel))),
         signals: Signals::listen(false).expect("none"),
+        offer: None,
+        successor: None,
     };
     let coordinator = Coordinator::start(seed, helpers).expect("it starts");
 

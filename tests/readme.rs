@@ -40,7 +40,7 @@ fn words(line: &str) -> Vec<String> {
 /// Every command that the README tells to run, and who runs it. A new one needs a row here.
 #[test]
 fn every_command_is_run_by_a_test() {
-    const KNOWN: [(&str, &str); 11] = [
+    const KNOWN: [(&str, &str); 12] = [
         ("cargo run --release -- demo", "process: the_demo_shows_200_then_429_and_exits_0"),
         ("cargo test --workspace", "this is it"),
         ("cargo run --release -- run config/walkthrough", "the_walkthrough_answers_as_shown"),
@@ -50,6 +50,7 @@ fn every_command_is_run_by_a_test() {
         ("tollgate explain 'POST /anthropic'", "the_other_commands_do_what_is_said_of_them"),
         ("tollgate replay access.log --config DIR", "the_other_commands_do_what_is_said_of_them"),
         ("tollgate check", "the_limits_are_in_force"),
+        ("tollgate run --takeover PATH", "upgrade: an_upgrade_under_load_refuses_no_connection_..."),
         ("cargo test --release --test sim", "a test target"),
         ("cargo test --features model --test model", "a test target, by .ci/run"),
     ];

@@ -5,8 +5,9 @@ use super::answer::Answer;
 use super::pages::{Pages, Request, Step};
 use crate::base::{Moment, Tick};
 use crate::wire::http1::{Framing, HeadFault, HeadLimits, HeadScan, Known, Method, RequestHead, write};
+use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -34,14 +35,16 @@ const LIMITS: HeadLimits = HeadLimits { head_bytes: HEAD_BYTES, headers: 64, tar
 /// # Errors
 /// The client is gone, or was slower than it may; there is nobody left to tell.
 pub(super) fn serve(
-    stream: &TcpStream,
-    peer: SocketAddr,
+    stream: &Socket,
+    peer: Option<SocketAddr>,
     pages: &Pages,
     stopping: &AtomicBool,
 ) -> io::Result<()> {
     stream.set_read_timeout(Some(SLICE))?;
     stream.set_write_timeout(Some(SLICE))?;
-    stream.set_nodelay(true)?;
+    if peer.is_some() {
+        stream.set_tcp_nodelay(true)?;
+    }
     let client = Client { stream, stopping, now: pages.now };
     let mut buf = [0; HEAD_BYTES];
     let (answer, has_body) = match client.head(&mut buf)? {
@@ -86,7 +89,7 @@ enum Asked {
 
 /// A connection and what bounds it.
 struct Client<'a> {
-    stream: &'a TcpStream,
+    stream: &'a Socket,
     stopping: &'a AtomicBool,
     now: fn() -> Moment,
 }
@@ -188,7 +191,7 @@ impl Client<'_> {
     fn patiently(
         &self,
         until: Tick,
-        mut step: impl FnMut(&TcpStream) -> io::Result<usize>,
+        mut step: impl FnMut(&Socket) -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
             if self.stopping.load(Ordering::Acquire) {

@@ -27,4 +27,4 @@ mod pages;
 mod server;
 mod state;
 
-pub use server::{AdminServer, CONNECTIONS_MAX, start};
+pub use server::{AdminServer, CONNECTIONS_MAX, serve, start};

@@ -33,7 +33,7 @@ const KNOWN: &str = "known are reason, rule and key";
 
 impl Pages {
     /// Does what `order` and `body` say, for a client that has shown the token.
-    pub(super) fn carry_out(&self, order: Order, body: &[u8], peer: SocketAddr) -> Answer {
+    pub(super) fn carry_out(&self, order: Order, body: &[u8], peer: Option<SocketAddr>) -> Answer {
         let now = (self.now)();
         let done = Fields::parse(body).and_then(|fields| {
             // One change at a time: each is made of what the one before has left.
@@ -56,7 +56,7 @@ impl Pages {
 struct Clerk<'a> {
     pages: &'a Pages,
     in_force: &'a InForce,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     now: Moment,
 }
 

@@ -38,6 +38,8 @@ pub struct Options {
     pub overrides: Overrides,
     /// Whether files that change are read again without being asked.
     pub watch: bool,
+    /// Where the process listens that this one is to replace.
+    pub takeover: Option<PathBuf>,
 }
 
 /// What is replayed, and how it is told.
@@ -77,11 +79,14 @@ options of run and check:
   --listen PORT=ADDR  open ADDR:PORT in place of the Gateway's port PORT (repeatable)
   --roots FILE        verify providers against the certificates in this PEM file (repeatable)
   --no-watch          read files again when SIGHUP says so, and not when they change
-  --admin ADDR        where /healthz, /readyz and /metrics are (default 127.0.0.1:15000), or none
+  --admin ADDR        where /healthz, /readyz and /metrics are (default 127.0.0.1:15000), unix:PATH, or none
+options of run:
+  --takeover PATH     replace the process whose upgrade.socket is PATH, without refusing a connection
 options of check:
   -o table|yaml|json  the conditions of every resource, as a cluster would have them in its status
 
-signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration again
+signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration again;
+         SIGUSR2 has the program at this one's path take over (upgrade.socket in Settings)
 
 exit codes: 0 well; 1 failed while running; 2 the configuration or this machine cannot be used";
 
@@ -144,6 +149,7 @@ fn options(
             }
             Long("roots") => options.overrides.roots.push(parser.value()?.string()?),
             Long("no-watch") => options.watch = false,
+            Long("takeover") if output.is_none() => options.takeover = Some(parser.value()?.into()),
             Short('o') | Long("output") if output.is_some() => {
                 let chosen = Output::named(&parser.value()?.string()?)?;
                 output.as_deref_mut().into_iter().for_each(|output| *output = Some(chosen));

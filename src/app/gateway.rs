@@ -1,21 +1,25 @@
 //! Puts the threads together: workers, coordinator, admin; and takes them apart.
 
+use super::openings::{self, AdminSocket, Opened};
 use crate::admin::{self, AdminServer};
 use crate::config::{JwksOrigin, Limits, Roots, Secret, Settings, Snapshot, Target};
-use crate::coordinator::{Coordinator, Helpers, Reload, Seed, Signals, Watch};
+use crate::coordinator::{Coordinator, Offer, Prepared, Reload, Seed, Signals, Successor, Takeover, Watch};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::handshake::TlsServer;
 use crate::proxy::tls::TlsClient;
 use crate::proxy::{self, WorkerSeed};
 use crate::runtime::executor::{self, WorkerThread};
-use crate::runtime::{MailReceiver, MailSender, RingConfig, bind, clock, cores, mailbox, probe};
+use crate::runtime::inherit::Inherited;
+use crate::runtime::privileges::{self, Owner};
+use crate::runtime::{MailReceiver, MailSender, RingConfig, clock, cores, mailbox, probe};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A gateway that serves.
@@ -28,7 +32,7 @@ pub struct Gateway {
     pub board: Arc<Board>,
     coordinator: Coordinator,
     workers: Vec<WorkerThread>,
-    admin: Option<AdminServer>,
+    admin: Admin,
 }
 
 /// How a gateway lives in its process.
@@ -40,10 +44,18 @@ pub struct Life {
     pub watch: Option<Watch>,
     /// Whether it listens to the signals of the process.
     pub signals: bool,
+    /// Sockets that are open already.
+    pub inherited: Vec<Inherited>,
+    /// Where to ask the process that this one is to replace.
+    pub takeover: Option<PathBuf>,
+    /// What SIGUSR2 does.
+    pub successor: Option<Successor>,
+    /// Who the process becomes when its sockets are open.
+    pub owner: Option<Owner>,
 }
 
-/// How long a port may stay taken after the process that had it was killed.
-const RELEASE_MAX: Duration = Duration::from_secs(1);
+/// How long clients of the admin endpoint are served on when another process takes it over.
+const ADMIN_FINISH: Duration = Duration::from_millis(500);
 
 /// How long a worker may take to begin.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -62,10 +74,19 @@ impl Gateway {
         let roots = roots(&snapshot)?;
         let tls = TlsClient::new(roots).map_err(|error| error.to_string())?;
         let tls_server = TlsServer::new().map_err(|error| error.to_string())?;
-        let admin_address = snapshot.settings.admin.address;
         let admin_token = snapshot.settings.admin.token.clone();
-        let (addresses, mut sockets) = bind_all(&snapshot, cores.len())?;
-        admin_address.map(admin_is_free).transpose()?;
+        let upgrade = snapshot.settings.upgrade.socket.clone();
+        let takeover = life
+            .takeover
+            .as_deref()
+            .map(|path| Takeover::ask(path, super::VERSION, snapshot.settings.limits.store.as_deref()));
+        let mut takeover = takeover.transpose()?;
+        let Opened { addresses, mut by_worker, offered, admin: admin_socket } =
+            openings::open(&snapshot, life.inherited, takeover.as_mut(), cores.len())?;
+        if let Some(owner) = life.owner {
+            admin_socket.iter().try_for_each(|opened| opened.give_to(owner))?;
+            privileges::become_owner(owner)?; // before there are files and threads
+        }
 
         let queue = snapshot.settings.records.queue as usize;
         let desks: Vec<Arc<Desk>> = (0..cores.len()).map(|n| Desk::new(n as u16, queue)).collect();
@@ -73,7 +94,7 @@ impl Gateway {
         let in_force = InForce::after(None, snapshot, cores.len());
         let board = Board::new(desks, Arc::new(in_force), Arc::new(accounts));
         let (senders, mut receivers) = mailboxes(cores.len())?;
-        let helpers = Helpers::start(&board, senders, tls.usual().clone())?;
+        let prepared = Prepared::start(&board, senders, tls.usual().clone())?;
 
         let mut workers = Vec::new();
         for (number, cpu) in cores.into_iter().enumerate() {
@@ -81,7 +102,7 @@ impl Gateway {
                 desk: board.desks[number].clone(),
                 board: board.clone(),
                 mail: receivers.remove(0),
-                sockets: sockets.pop().unwrap_or_default(),
+                sockets: by_worker.pop().unwrap_or_default(),
                 tls: tls.clone(),
                 tls_server: tls_server.clone(),
             };
@@ -90,13 +111,28 @@ impl Gateway {
             workers.push(worker.map_err(told("a worker thread"))?);
         }
         wait_for_workers(&board, workers.len())?;
+        let replaces = takeover.is_some();
+        let helpers = prepared.begin(takeover)?;
 
+        let admin = Admin::default();
+        let offer = upgrade.map(|path| {
+            offer((&path, replaces), offered, admin_socket.as_ref(), &admin, (&board, admin_token.clone()))
+        });
+        let offer = offer.transpose()?;
         let pulses = workers.iter().map(WorkerThread::pulse).collect();
-        let seed = Seed { pulses, reload: life.reload, watch: life.watch, signals };
-        let coordinator = Coordinator::start(seed, helpers).map_err(told("the coordinator"))?;
+        let seed = Seed {
+            pulses,
+            reload: life.reload,
+            watch: life.watch,
+            signals,
+            offer,
+            successor: life.successor,
+        };
+        let coordinator = Coordinator::start(seed, helpers)?;
         board.health.set_ready();
-        let admin = admin_address.map(|address| start_admin(address, &board, admin_token)).transpose()?;
-        let admin_address = admin.as_ref().map(AdminServer::addr);
+        let server = admin_socket.map(|opened| start_admin(opened, &board, admin_token)).transpose()?;
+        let admin_address = server.as_ref().and_then(AdminServer::addr);
+        *admin.lock().unwrap_or_else(PoisonError::into_inner) = server;
         Ok(Gateway { addresses, admin_address, board, coordinator, workers, admin })
     }
 
@@ -112,7 +148,7 @@ impl Gateway {
     pub fn join(self) -> Result<(), String> {
         let ending = self.coordinator.join();
         let ended: Vec<io::Result<()>> = self.workers.into_iter().map(WorkerThread::join).collect();
-        if let Some(admin) = self.admin {
+        if let Some(admin) = self.admin.lock().unwrap_or_else(PoisonError::into_inner).take() {
             admin.stop(); // before the journal ends, so that it hears of every change
         }
         ending.finish();
@@ -152,55 +188,6 @@ fn worker_cores(settings: &Settings) -> Result<Vec<Option<usize>>, String> {
     Ok((0..wanted).map(|n| settings.workers.pin.then(|| available[n])).collect())
 }
 
-/// Opens every listener once per worker. By worker, the last one first.
-fn bind_all(
-    snapshot: &Snapshot,
-    workers: usize,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<socket2::Socket>>), String> {
-    let mut addresses = Vec::new();
-    let mut sockets: Vec<Vec<socket2::Socket>> = (0..workers).map(|_| Vec::new()).collect();
-    for listener in &snapshot.listeners {
-        let (name, wanted) = (&listener.name, listener.bind);
-        let refused = |error: io::Error| format!("listener {name} cannot open {wanted}: {}", why(&error));
-        // Without SO_REUSEPORT first: with it, two processes would share a port and nobody would be told.
-        let alone = bind_soon(wanted).map_err(refused)?;
-        let address = alone.local_addr().map_err(refused)?;
-        drop(alone);
-        for of_worker in &mut sockets {
-            of_worker.push(bind(address).map_err(refused)?);
-        }
-        addresses.push(address);
-    }
-    Ok((addresses, sockets))
-}
-
-/// Opens a socket at `wanted`. When a process was killed, the kernel closes the sockets of its rings a moment after
-/// its end, so one that takes its place waits for that moment.
-fn bind_soon(wanted: SocketAddr) -> io::Result<TcpListener> {
-    let until = clock::now() + RELEASE_MAX;
-    loop {
-        match TcpListener::bind(wanted) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && clock::now() < until => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            bound => return bound,
-        }
-    }
-}
-
-fn why(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there; stop it, or choose another address with \
-                                     listenerOverrides in Settings or with --listen PORT=ADDR"
-            .to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start"
-                .to_owned()
-        }
-        _ => error.to_string(),
-    }
-}
-
 fn wait_for_workers(board: &Board, workers: usize) -> Result<(), String> {
     let until = clock::now() + START_MAX;
     while board.health.workers_adopted() < workers as u64 {
@@ -220,26 +207,50 @@ fn mailboxes(workers: usize) -> Result<Mailboxes, String> {
     Ok(boxes.map_err(told("a mailbox"))?.into_iter().unzip())
 }
 
-/// Looks whether the admin endpoint can be opened, so that it is told before anything runs.
-fn admin_is_free(address: SocketAddr) -> Result<(), String> {
-    TcpListener::bind(address).map(drop).map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-            _ => error.to_string(),
-        };
-        let change = "choose another with admin.address in Settings or with --admin ADDR, or none";
-        format!("the admin endpoint cannot open {address}: {reason}; {change}")
-    })
-}
+/// The admin endpoint as long as it runs: a hand-over ends it, and starts it again if it fails.
+type Admin = Arc<Mutex<Option<AdminServer>>>;
 
+/// Starts the admin endpoint on a socket that is another process's too, or may become so.
 fn start_admin(
-    address: SocketAddr,
+    opened: AdminSocket,
     board: &Arc<Board>,
     token: Option<Arc<Secret>>,
 ) -> Result<AdminServer, String> {
-    admin::start(address, board.clone(), clock::moment, super::VERSION, token).map_err(|error| {
-        let change = "choose another with admin.address in Settings or with --admin ADDR, or none";
-        format!("the admin address {address} cannot be opened: {}; {change}", error)
+    let AdminSocket { socket, shared, address } = opened;
+    let started = admin::serve(socket, shared, board.clone(), clock::moment, super::VERSION, token);
+    started.map_err(|error| format!("the admin endpoint at {address}: {error}"))
+}
+
+/// What another process gets that takes this one's place.
+fn offer(
+    (path, replaces): (&str, bool),
+    offered: Vec<(String, socket2::Socket)>,
+    admin_socket: Option<&AdminSocket>,
+    admin: &Admin,
+    (board, token): (&Arc<Board>, Option<Arc<Secret>>),
+) -> Result<Offer, String> {
+    let second = |opened: &AdminSocket| opened.second().map_err(told("the admin endpoint"));
+    let again = admin_socket.map(second).transpose()?;
+    let for_other =
+        again.as_ref().map(second).transpose()?.map(|opened| (opened.address.to_string(), opened.socket));
+    let (admin, board) = (admin.clone(), board.clone());
+    let hush = move |quiet: bool| {
+        let mut running = admin.lock().unwrap_or_else(PoisonError::into_inner);
+        match (quiet, &again) {
+            (true, _) => drop(running.take().map(|server| server.finish(ADMIN_FINISH))),
+            (false, Some(opened)) => {
+                let started = opened.second().map_err(told("the admin endpoint"));
+                *running = started.and_then(|opened| start_admin(opened, &board, token.clone())).ok();
+            }
+            (false, None) => {}
+        }
+    };
+    Ok(Offer {
+        path: path.into(),
+        replaces,
+        sockets: Arc::new(Mutex::new(offered)),
+        admin: for_other,
+        hush: Box::new(hush),
     })
 }
 

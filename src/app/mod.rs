@@ -13,6 +13,7 @@ pub mod explain;
 mod faults;
 pub mod files;
 pub mod gateway;
+mod openings;
 pub mod replay;
 pub mod run;
 mod screen;

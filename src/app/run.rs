@@ -5,13 +5,22 @@ use super::gateway::{Gateway, Life};
 use super::screen::tell;
 use super::watch::Seen;
 use super::{EXIT_UNUSABLE, VERSION, files};
-use crate::config::{Footprint, Snapshot};
-use crate::coordinator::Watch;
-use crate::runtime::{cores, probe};
-use std::process::ExitCode;
+use crate::config::{Footprint, Process, Snapshot};
+use crate::coordinator::{Successor, Watch};
+use crate::runtime::privileges::{self, Owner};
+use crate::runtime::{cores, inherit, notify, probe};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Runs a gateway; what is in force goes to standard error, access records to standard output.
 pub fn run(options: &Options) -> ExitCode {
+    // First of all: their descriptors must not be taken for something else.
+    let inherited = match inherit::from_systemd() {
+        Ok(inherited) => inherited,
+        Err(fault) => {
+            tell(format_args!("tollgate: {fault}"));
+            return ExitCode::from(EXIT_UNUSABLE);
+        }
+    };
     let snapshot = match files::load(options) {
         Ok(snapshot) => snapshot,
         Err(faults) => {
@@ -25,14 +34,37 @@ pub fn run(options: &Options) -> ExitCode {
     if let Some(warning) = too_few_files(&snapshot) {
         tell(format_args!("warning: {warning}"));
     }
+    let owner = match rights(&snapshot.settings.process) {
+        Ok(owner) => owner,
+        Err(fault) => {
+            tell(format_args!("tollgate: {fault}"));
+            return ExitCode::from(EXIT_UNUSABLE);
+        }
+    };
     let seen = Seen::of(&options.paths);
     let (again, read) = (options.clone(), seen.clone());
+    let user = snapshot.settings.process.user.clone();
     let reload = move || {
         read.look(); // before reading, so that what changes meanwhile is a change
-        files::load(&again)
+        files::load(&again).map_err(|faults| match &user {
+            Some(user) if faults.contains("ermission denied") => {
+                format!(
+                    "{faults}\nfiles are read as process.user, {user:?}, since the start: let it read them"
+                )
+            }
+            _ => faults,
+        })
     };
     let watch: Option<Watch> = options.watch.then(|| Box::new(move || seen.has_changed()) as Watch);
-    let life = Life { reload: Some(Box::new(reload)), watch, signals: true };
+    let life = Life {
+        reload: Some(Box::new(reload)),
+        watch,
+        signals: true,
+        inherited,
+        takeover: options.takeover.clone(),
+        successor: snapshot.settings.upgrade.socket.as_deref().and_then(successor),
+        owner,
+    };
     let gateway = match Gateway::start(snapshot, life) {
         Ok(gateway) => gateway,
         Err(error) => {
@@ -41,6 +73,7 @@ pub fn run(options: &Options) -> ExitCode {
         }
     };
     tell(serves(&gateway));
+    notify::notify_as_main("READY=1");
     match gateway.join() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,6 +81,49 @@ pub fn run(options: &Options) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Gives up what the process needs for nothing, and says who it becomes.
+fn rights(settings: &Process) -> Result<Option<Owner>, String> {
+    privileges::keep_to_own_rights().map_err(|error| format!("no_new_privs: {error}"))?;
+    let owner = settings.user.as_deref().map(|user| privileges::owner(user, settings.group.as_deref()));
+    if !settings.core_dumps {
+        privileges::keep_memory()
+            .map_err(|error| format!("core dumps could not be switched off: {error}"))?;
+    }
+    owner.transpose()
+}
+
+/// What SIGUSR2 does: the program that is at this one's path by then takes over, with the same arguments.
+fn successor(socket: &str) -> Option<Successor> {
+    // Asked now: when the file is replaced the system tells another name.
+    let program = std::env::current_exe().ok()?;
+    let mut arguments = Vec::new();
+    let mut given = std::env::args_os().skip(1);
+    while let Some(argument) = given.next() {
+        match argument.to_str() {
+            Some("--takeover") => drop(given.next()),
+            Some(text) if text.starts_with("--takeover=") => {}
+            _ => arguments.push(argument),
+        }
+    }
+    arguments.extend(["--takeover".into(), socket.into()]);
+    Some(Box::new(move || {
+        let mut command = Command::new(&program);
+        command.args(&arguments).stdin(Stdio::null());
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let waits =
+            std::thread::Builder::new().name("successor".to_owned()).spawn(move || match child.wait() {
+                Ok(status) if !status.success() => {
+                    tell(format_args!("the process that was to take over ended: {status}"))
+                }
+                _ => {}
+            });
+        waits.map(drop).map_err(|error| format!("the thread that waits for the other process: {error}"))
+    }))
 }
 
 /// The start-up report: what is in force, then what only the running process knows.
@@ -67,8 +143,9 @@ fn serves(gateway: &Gateway) -> String {
                 &format!("listener {} got the port of {}://{address}\n", listener.name, listener.scheme());
         }
     }
-    if let Some(admin) = gateway.admin_address {
-        text += &format!("admin http://{admin}: /healthz /readyz /metrics /state /accounts\n");
+    let admin = gateway.admin_address.map(|address| format!("http://{address}"));
+    if let Some(admin) = admin.or_else(|| snapshot.settings.admin.address.as_ref().map(ToString::to_string)) {
+        text += &format!("admin {admin}: /healthz /readyz /metrics /state /accounts\n");
     }
     text.truncate(text.trim_end().len());
     text

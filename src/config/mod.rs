@@ -48,8 +48,8 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use footprint::Footprint;
 pub use resources::limitpolicy::control::{key_of, other_measure};
 pub use settings::{
-    Admin, Admission, Connections, Limits, Prices, Records, RecordsTo, Requests, Ring, Roots, Settings,
-    Timeouts, Tls, UnknownModel, Upstream, Workers,
+    Admin, AdminAddress, Admission, Connections, Limits, Prices, Process, Records, RecordsTo, Requests, Ring,
+    Roots, Settings, Timeouts, Tls, UnknownModel, Upgrade, Upstream, Workers,
 };
 pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,

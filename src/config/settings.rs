@@ -32,6 +32,10 @@ pub struct Settings {
     pub limits: Limits,
     /// What becomes of requests that have no price.
     pub prices: Prices,
+    /// How another process takes this one's place.
+    pub upgrade: Upgrade,
+    /// Rights of the process.
+    pub process: Process,
     /// How passwords of callers are judged.
     pub passwords: Passwords,
 }
@@ -119,6 +123,8 @@ pub struct Timeouts {
     pub linger: Duration,
     /// Finishing open exchanges when the process is asked to end.
     pub drain: Duration,
+    /// How much of that a client connection without a request is left open: one may be on its way.
+    pub drain_idle: Duration,
 }
 
 /// `upstream`.
@@ -139,10 +145,53 @@ pub struct Upstream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Where metrics and state are served; `None` serves them nowhere.
-    pub address: Option<SocketAddr>,
+    pub address: Option<AdminAddress>,
     /// What a request must carry as `Authorization: Bearer` to change anything, 16 to 256 visible ASCII
     /// characters; without it nothing can be changed.
     pub token: Option<Arc<Secret>>,
+}
+
+impl Admin {
+    /// Whether others than this host can reach it.
+    pub(crate) fn is_exposed(&self) -> bool {
+        matches!(&self.address, Some(AdminAddress::Tcp(address)) if !address.ip().to_canonical().is_loopback())
+    }
+}
+
+/// Where the admin endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// TCP, in the clear.
+    Tcp(SocketAddr),
+    /// A Unix socket of this path, for this user alone.
+    Unix(String),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AdminAddress::Tcp(address) => write!(f, "{address}"),
+            AdminAddress::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// `upgrade`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The path of the Unix socket at which a process may ask to take this one's place; `None` lets none.
+    pub socket: Option<String>,
+}
+
+/// `process`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// The user that it becomes when its sockets are open; `None` stays who it is.
+    pub user: Option<String>,
+    /// Its group then; `None` is that of the user.
+    pub group: Option<String>,
+    /// Whether a crash may leave a dump of memory, with every key in it.
+    pub core_dumps: bool,
 }
 
 /// `records`.
@@ -289,6 +338,7 @@ impl Default for Timeouts {
             handshake: seconds(5),
             linger: seconds(1),
             drain: seconds(30),
+            drain_idle: seconds(1),
         }
     }
 }
@@ -306,7 +356,8 @@ impl Default for Upstream {
 
 impl Default for Admin {
     fn default() -> Admin {
-        Admin { address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000)), token: None }
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000);
+        Admin { address: Some(AdminAddress::Tcp(address)), token: None }
     }
 }
 

@@ -7,10 +7,12 @@
 //! most a chunk of each account. Balances of shorter limits are written down about once a second and refill from where
 //! they were.
 
+mod away;
 mod decided;
 mod remembered;
 mod slots;
 
+use super::handover::Link;
 use super::store::{Entry, Known, Store};
 use super::{tell, tell_all};
 use crate::base::{Moment, Tick};
@@ -18,11 +20,13 @@ use crate::config::Limits;
 use crate::limit::{Account, Measure, Slot, Unit};
 use crate::mail::{Ask, Board, ToWorker};
 use crate::runtime::{MailSender, clock};
+use away::{Away, ROUND};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 /// How often accounts that say nothing are forgotten.
@@ -41,6 +45,50 @@ pub(super) const CHUNKS: u64 = 100;
 pub(super) struct Keeper {
     end: Arc<AtomicBool>,
     thread: JoinHandle<()>,
+    orders: Orders,
+}
+
+/// What the keeper is told when another process takes this one's place.
+#[derive(Clone)]
+pub(super) struct Orders {
+    sender: Sender<Order>,
+    keeper: Thread,
+}
+
+/// One such thing, and whom to tell that it is done.
+enum Order {
+    HandOver(Box<Link>, Option<String>, SyncSender<Result<(), String>>),
+    ComeBack(SyncSender<Result<(), String>>),
+}
+
+impl Orders {
+    /// Hands all accounts over to the process at the other end, which keeps balances in `store`; when this returns it
+    /// serves.
+    ///
+    /// # Errors
+    /// It does not: then accounts are to [come back](Orders::come_back).
+    pub(super) fn hand_over(&self, link: Link, store: Option<String>) -> Result<(), String> {
+        self.give(|done| Order::HandOver(Box::new(link), store, done))
+    }
+
+    /// Keeps all accounts here again.
+    pub(super) fn come_back(&self) {
+        let _ = self.give(Order::ComeBack);
+    }
+
+    fn give(&self, order: impl FnOnce(SyncSender<Result<(), String>>) -> Order) -> Result<(), String> {
+        let (done, wait) = sync_channel(1);
+        let given = self.sender.send(order(done));
+        self.keeper.unpark();
+        let gone = "the keeper of accounts has ended".to_owned();
+        given.ok().and_then(|()| wait.recv().ok()).unwrap_or(Err(gone))
+    }
+}
+
+/// What a store's directory is called whoever asks, so that two processes can tell whether they have the same one.
+pub(super) fn place_of(store: &str) -> String {
+    // It may not be there yet: then nobody else has it.
+    std::fs::canonicalize(store).map_or_else(|_| store.to_owned(), |path| path.display().to_string())
 }
 
 impl Keeper {
@@ -55,11 +103,15 @@ impl Keeper {
     ) -> Result<Keeper, String> {
         let store = limits.store.as_deref().map(|directory| open(directory, board)).transpose()?;
         let end = Arc::new(AtomicBool::new(false));
+        let (sender, orders) = channel();
         let keeping = Keeping {
             board: board.clone(),
             checkpoint: limits.checkpoint,
             mail,
             store,
+            place: limits.store.as_deref().map(place_of),
+            orders,
+            away: None,
             said: None,
             dirty: false,
         };
@@ -69,7 +121,13 @@ impl Keeper {
         let thread = thread.map_err(|error| format!("the keeper's thread: {error}"))?;
         let handle = thread.thread().clone();
         board.set_bell(Box::new(move || handle.unpark()));
-        Ok(Keeper { end, thread })
+        let orders = Orders { sender, keeper: thread.thread().clone() };
+        Ok(Keeper { end, thread, orders })
+    }
+
+    /// Who tells it that another process takes over.
+    pub(super) fn orders(&self) -> Orders {
+        self.orders.clone()
     }
 
     /// Writes exact balances and ends. The workers have ended before.
@@ -114,6 +172,11 @@ struct Keeping {
     checkpoint: Duration,
     mail: Vec<MailSender<ToWorker>>,
     store: Option<Store>,
+    /// Where that is.
+    place: Option<String>,
+    orders: Receiver<Order>,
+    /// Another process keeps the accounts.
+    away: Option<Away>,
     /// The fault of the disk that the operator was told.
     said: Option<String>,
     /// Something was appended since the last commit.
@@ -124,6 +187,13 @@ impl Keeping {
     fn run(mut self, end: &AtomicBool) {
         let (mut sweep, mut checkpoint, mut retry) = (clock::now(), clock::now(), clock::now());
         while !end.load(Ordering::Acquire) {
+            self.follow_orders();
+            if self.away.is_some() {
+                let begun = clock::now();
+                self.round(false);
+                std::thread::park_timeout(pause_after(begun, ROUND).since(clock::now()));
+                continue;
+            }
             let now = clock::now();
             if self.note_decisions() | self.grant() || now >= retry {
                 self.commit();
@@ -141,6 +211,9 @@ impl Keeping {
             let next = if self.store.is_some() { checkpoint.min(retry).min(sweep) } else { sweep };
             std::thread::park_timeout(next.since(clock::now()));
         }
+        if self.away.is_some() {
+            return self.round(true);
+        }
         self.note_decisions();
         self.grant();
         self.note_balances(true);
@@ -149,6 +222,19 @@ impl Keeping {
             self.dirty = true;
         }
         self.commit();
+    }
+
+    fn follow_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            let (done, outcome) = match order {
+                Order::HandOver(link, store, done) => (done, self.hand_over(*link, store)),
+                Order::ComeBack(done) => {
+                    self.come_back();
+                    (done, Ok(()))
+                }
+            };
+            let _ = done.send(outcome);
+        }
     }
 
     /// Writes down what operators have decided; whether there was something.
@@ -289,12 +375,16 @@ impl Keeping {
 }
 
 /// How an account stands, as it is written down.
-fn balance(account: &Arc<Account>, now: Moment) -> Entry<'static> {
+fn balance(account: &Account, now: Moment) -> Entry<'static> {
+    balance_of(account, account.used(now), now)
+}
+
+fn balance_of(account: &Account, used: u64, now: Moment) -> Entry<'static> {
     Entry::Balance {
         account: account.id(),
         window: account.terms().window_at(now).map_or(0, |window| window.index),
         unix_ms: now.unix_ms,
-        spent: i64::try_from(account.used(now)).unwrap_or(i64::MAX),
+        spent: i64::try_from(used).unwrap_or(i64::MAX),
     }
 }
 

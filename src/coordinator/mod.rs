@@ -7,6 +7,7 @@
 
 mod credentials;
 mod errands;
+mod handover;
 mod http;
 mod journal;
 mod keeper;
@@ -19,6 +20,8 @@ mod store;
 mod unpriced;
 
 pub use credentials::credential_file;
+pub use handover::offer::{Hush, Offer, Offered};
+pub use handover::takeover::Takeover;
 pub use stamp::Stamp;
 pub use store::{
     Account, Control, Corrupt, Directory, Disk, Entry, FaultKind, Figure, Known, Recovered, Store,
@@ -27,18 +30,19 @@ pub use store::{
 
 use crate::base::Tick;
 use crate::config::Snapshot;
-use crate::mail::{Board, Resolved, ToWorker};
+use crate::mail::{Board, Desk, Resolved, ToWorker};
 use crate::runtime::executor::Pulse;
-use crate::runtime::{MailSender, clock};
+use crate::runtime::{MailSender, clock, notify};
 use errands::Errands;
+use handover::offer::Offering;
 use journal::Journal;
 use keeper::Keeper;
 use resolve::Resolver;
 use rustls::ClientConfig;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2, SIGXFSZ};
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -64,9 +68,26 @@ pub struct Seed {
     pub watch: Option<Watch>,
     /// What it is asked by.
     pub signals: Signals,
+    /// What is handed over to a process that takes this one's place; `None` where none may.
+    pub offer: Option<Offer>,
+    /// What SIGUSR2 does: starts a process that asks for the offer.
+    pub successor: Option<Successor>,
 }
 
+/// Starts a process that takes this one's place; the error is for the operator.
+pub type Successor = Box<dyn FnMut() -> Result<(), String> + Send>;
+
 /// What must run before the first worker does: records can be written, addresses are known.
+pub struct Prepared {
+    board: Arc<Board>,
+    mail: Vec<MailSender<ToWorker>>,
+    journal: Journal,
+    resolver: Resolver,
+    credentials: Errands,
+    keys: Errands,
+}
+
+/// What runs beside the workers.
 pub struct Helpers {
     board: Arc<Board>,
     mail: Vec<MailSender<ToWorker>>,
@@ -75,9 +96,11 @@ pub struct Helpers {
     resolver: Resolver,
     credentials: Errands,
     keys: Errands,
+    /// The process that this one has replaced is not at its end yet.
+    inherits: Arc<AtomicBool>,
 }
 
-impl Helpers {
+impl Prepared {
     /// Opens the sink of the records, and looks all names up; the slow ones are left for later.
     ///
     /// # Errors
@@ -86,7 +109,7 @@ impl Helpers {
         board: &Arc<Board>,
         mail: Vec<MailSender<ToWorker>>,
         tls: Arc<ClientConfig>,
-    ) -> Result<Helpers, String> {
+    ) -> Result<Prepared, String> {
         let in_force = board.in_force();
         let journal = Journal::start(&in_force.snapshot.settings.records.to, board.clone())?;
         let resolver = Resolver::start(board.clone(), mail.clone());
@@ -95,14 +118,32 @@ impl Helpers {
             Some(resolved) => board.set_resolved(resolved),
             None => resolver.wake(),
         }
-        let keeper = Keeper::start(board, &in_force.snapshot.settings.limits, mail.clone())?;
         passwords::start(board, mail.clone()).map_err(|error| format!("the thread of passwords: {error}"))?;
         let credentials = credentials::start(board.clone(), mail.clone(), tls.clone());
         let credentials =
             credentials.map_err(|error| format!("the thread that fetches credentials: {error}"))?;
         let keys = keys::start(board.clone(), mail.clone(), tls);
         let keys = keys.map_err(|error| format!("the thread of issuers' keys: {error}"))?;
-        Ok(Helpers { board: board.clone(), mail, journal, keeper, resolver, credentials, keys })
+        Ok(Prepared { board: board.clone(), mail, journal, resolver, credentials, keys })
+    }
+
+    /// Takes the accounts up, from the store and from a process that this one replaces, and opens the gate: from then on
+    /// workers, which wait for it, take connections.
+    ///
+    /// # Errors
+    /// A sentence for the operator: the store cannot be opened, or a thread not be started; or the other process does not
+    /// let go, and goes on serving.
+    pub fn begin(self, takeover: Option<Takeover>) -> Result<Helpers, String> {
+        let Prepared { board, mail, journal, resolver, credentials, keys } = self;
+        let released = takeover.map(Takeover::release).transpose()?;
+        let keeper = Keeper::start(&board, &board.in_force().snapshot.settings.limits, mail.clone())?;
+        let inherits = Arc::new(AtomicBool::new(false));
+        if let Some(released) = released {
+            released.serve(&board, &inherits)?;
+        }
+        board.health.set_gate(true);
+        tell_all(&board, &mail, ToWorker::Gate);
+        Ok(Helpers { board, mail, journal, keeper, resolver, credentials, keys, inherits })
     }
 }
 
@@ -122,6 +163,9 @@ struct Stop {
     hangup: Arc<AtomicBool>,
     /// Nobody looks at it.
     too_large: Arc<AtomicBool>,
+    upgrade: Arc<AtomicBool>,
+    /// Another process has taken this one's place.
+    replaced: AtomicBool,
 }
 
 impl Stop {
@@ -132,17 +176,39 @@ impl Stop {
         }
         self.asked.load(Ordering::Acquire)
     }
+
+    /// Another process serves: this one drains, if it does not already.
+    fn hand_over(&self) {
+        self.replaced.store(true, Ordering::Release);
+        let _ = self.asked.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Tells the service manager about this process, unless another one is the service by now.
+    fn notify(&self, tell: impl FnOnce()) {
+        if !self.replaced.load(Ordering::Acquire) {
+            tell();
+        }
+    }
 }
 
 impl Coordinator {
-    /// Starts the thread.
+    /// Starts the thread, and the one that a process asks which takes this one's place.
     ///
     /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(seed: Seed, helpers: Helpers) -> io::Result<Coordinator> {
+    /// A sentence for the operator: a thread cannot be started, or the socket not be opened at which to ask.
+    pub fn start(mut seed: Seed, helpers: Helpers) -> Result<Coordinator, String> {
         let stop = seed.signals.stop.clone();
+        let mut offered = Offered::default();
+        if let Some(offer) = seed.offer.take() {
+            offered = offer.sockets.clone();
+            let (board, mail, orders) =
+                (helpers.board.clone(), helpers.mail.clone(), helpers.keeper.orders());
+            let inherits = helpers.inherits.clone();
+            Offering { offer, board, mail, orders, stop: stop.clone(), inherits }.start()?;
+        }
         let thread = std::thread::Builder::new().name("coordinator".to_owned());
-        let thread = thread.spawn(move || run(seed, helpers))?;
+        let thread = thread.spawn(move || run(seed, helpers, &offered));
+        let thread = thread.map_err(|error| format!("the coordinator: {error}"))?;
         Ok(Coordinator { stop, thread })
     }
 
@@ -170,7 +236,7 @@ impl Ending {
     }
 }
 
-fn run(mut seed: Seed, mut helpers: Helpers) -> (Journal, Keeper) {
+fn run(mut seed: Seed, mut helpers: Helpers, offered: &Offered) -> (Journal, Keeper) {
     let stop = seed.signals.stop.clone();
     let mut watched = clock::now();
     while stop.asked() == 0 {
@@ -188,10 +254,20 @@ fn run(mut seed: Seed, mut helpers: Helpers) -> (Journal, Keeper) {
             helpers.journal.reopen();
         }
         if hung_up || has_changed(&mut seed.watch, &mut watched) {
+            stop.notify(notify::notify_reloading);
             reload::reload(&mut seed, &helpers);
+            stop.notify(|| notify::notify("READY=1"));
+        }
+        if stop.upgrade.swap(false, Ordering::AcqRel) {
+            let none = || Err("nobody may take over: set upgrade.socket in Settings and restart".to_owned());
+            if let Err(why) = seed.successor.as_mut().map_or_else(none, |start| start()) {
+                tell(&format!("SIGUSR2: {why}"));
+            }
         }
         helpers.resolver.tick(&helpers.board);
     }
+    stop.notify(|| notify::notify("STOPPING=1"));
+    offered.lock().unwrap_or_else(PoisonError::into_inner).clear();
     drain(&seed, &helpers, &stop);
     tell_all(&helpers.board, &helpers.mail, ToWorker::Stop);
     (helpers.journal, helpers.keeper)
@@ -215,10 +291,11 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     board.health.set_draining();
     tell_all(board, &helpers.mail, ToWorker::Drain);
     let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
-    // What a worker that has ended left open has gone with it.
+    // A worker that still takes connections may be about to open one; what one that has ended left open has gone with it.
+    let is_busy = |desk: &Arc<Desk>| desk.listening() > 0 || desk.counters.connections_open.get() > 0;
     let living = || board.desks.iter().zip(&seed.pulses).filter(|(_, pulse)| !pulse.has_ended());
-    let open = || living().map(|(desk, _)| desk.counters.connections_open.get()).sum::<u64>();
-    while open() > 0 && stop.asked() < 2 && clock::now() < until {
+    let is_busy = || living().any(|(desk, _)| is_busy(desk)) || helpers.inherits.load(Ordering::Acquire);
+    while is_busy() && stop.asked() < 2 && clock::now() < until {
         std::thread::sleep(Duration::from_millis(5));
         beat(seed, board);
     }
@@ -259,7 +336,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens to SIGTERM, SIGINT and SIGHUP if `wanted`. What comes before there is a coordinator waits for it.
+    /// Listens to SIGTERM, SIGINT, SIGHUP and SIGUSR2 if `wanted`. What comes before there is a coordinator waits for it.
     ///
     /// # Errors
     /// When a handler cannot be installed.
@@ -272,6 +349,7 @@ impl Signals {
                 (SIGHUP, &signals.stop.hangup),
                 // That a file is as large as it may be is an error of the write, as a full disk is; not the end.
                 (SIGXFSZ, &signals.stop.too_large),
+                (SIGUSR2, &signals.stop.upgrade),
             ];
             for (signal, flag) in flags {
                 signals.handlers.push(signal_hook::flag::register(signal, flag.clone())?);

@@ -99,6 +99,8 @@ fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
         ("workers", before.workers == next.workers),
         ("ring", before.ring == next.ring),
         ("admin", before.admin == next.admin),
+        ("process", before.process == next.process),
+        ("upgrade", before.upgrade == next.upgrade),
         ("records", before.records == next.records),
         ("passwords.waiting", before.passwords.waiting == next.passwords.waiting),
         ("tls", before.tls == next.tls),

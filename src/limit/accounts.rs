@@ -7,7 +7,10 @@ use papaya::{Compute, HashMap, Operation};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::Duration;
 
 /// The accounts of all rules and keys.
@@ -27,6 +30,8 @@ pub struct Accounts {
     tuning: Tuning,
     /// Whether accounts that must be on disk before they are spent are kept on one.
     durable: bool,
+    /// Another process keeps them.
+    away: AtomicBool,
 }
 
 /// How the accounts of one rule stand.
@@ -61,6 +66,7 @@ impl Accounts {
             bound,
             tuning,
             durable,
+            away: AtomicBool::new(false),
         }
     }
 
@@ -106,7 +112,11 @@ impl Accounts {
             shared.push_str("(all others)");
         }
         let label = || if shared.is_empty() { label() } else { shared.clone() };
+        let away = self.is_away();
         let fresh = |terms: &Arc<Terms>| {
+            if away {
+                return Arc::new(Account::open_away(id, &label(), terms, now));
+            }
             let durable = self.is_durable(terms);
             let account = Arc::new(Account::open(id, &label(), terms, durable, now));
             account.set_blocked(self.control(id).blocked);
@@ -121,6 +131,10 @@ impl Accounts {
                 // What operators say is read anew whenever somebody else was faster: it may have just changed.
                 let terms = self.terms(wanted, id);
                 match entry {
+                    // Until an account is sent away it is what it was; whoever sends it must know what was in it.
+                    Some((_, account)) if account.is_open() && away && account.terms().unit == terms.unit => {
+                        Operation::Abort(account.clone())
+                    }
                     Some((_, account)) if account.is_open() && same(account.terms(), &terms) => {
                         Operation::Abort(account.clone())
                     }
@@ -216,6 +230,64 @@ impl Accounts {
     /// Shows every account to `look`.
     pub fn for_each(&self, mut look: impl FnMut(&Arc<Account>)) {
         self.table.pin().iter().for_each(|(_, account)| look(account));
+    }
+
+    // === kept by another process ===
+
+    /// Whether another process keeps them.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Acquire)
+    }
+
+    /// From now on accounts that are opened are another process's, or no more. When every worker has heard of it,
+    /// those that are open are to be [sent away](Accounts::send_away), or to [come back](Accounts::come_back).
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Release);
+    }
+
+    /// Sends all accounts away. Tells `sent` of each: the account as it was, which is closed, the one that has its
+    /// reservations now, and the units that were used.
+    pub fn send_away(&self, now: Moment, mut sent: impl FnMut(&Account, &Arc<Account>, u64)) {
+        let guard = self.table.pin();
+        let ids: Vec<u128> = guard.iter().map(|(id, _)| *id).collect();
+        for id in ids {
+            let mut done = None;
+            let changed = guard.compute(id, |entry| match entry {
+                Some((_, account)) if account.is_open() && !account.is_away() => {
+                    // Called again if the table changed meanwhile: an account is moved once.
+                    if done.is_none() {
+                        done = account.send_away(now).map(|(next, used)| (account.clone(), next, used));
+                    }
+                    match &done {
+                        Some((_, next, _)) => Operation::Insert(next.clone()),
+                        None => Operation::Abort(()),
+                    }
+                }
+                _ => match &done {
+                    Some((_, next, _)) => Operation::Insert(next.clone()),
+                    None => Operation::Abort(()),
+                },
+            });
+            if let (Some((account, next, used)), Compute::Updated { .. }) = (&done, &changed) {
+                sent(account, next, *used);
+            }
+        }
+    }
+
+    /// Keeps all accounts here again, with what is used of them by now. What was used counts from now on: of a sliding
+    /// budget it comes back later than it would have.
+    pub fn come_back(&self, rules: &RuleSet, now: Moment) {
+        let mut away = Vec::new();
+        self.for_each(|account| {
+            if account.is_away() {
+                away.push(account.clone());
+            }
+        });
+        for account in away {
+            let Some((rule, ready)) = rules.named(&account.terms().rule) else { continue };
+            let wanted = Wanted { rules, rule, key: account.id() ^ ready.salt };
+            self.find(&wanted, &|| account.label().to_owned(), now);
+        }
     }
 
     /// Forgets accounts that say nothing which a new one would not: full, without reservations, not blocked. An

@@ -4,7 +4,7 @@ use crate::config::Snapshot;
 use crate::limit::{Account, Accounts, RuleSet};
 use crate::telemetry::{Audit, Counters, Estimates, Latencies, LimitCounters};
 use crossbeam::queue::ArrayQueue;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// A configuration that was checked whole, with its limits made ready.
@@ -61,6 +61,7 @@ pub struct Desk {
     /// Which mail waits in the worker's box.
     pub waiting: Waiting,
     ready: AtomicU64,
+    listening: AtomicUsize,
 }
 
 impl Desk {
@@ -69,13 +70,26 @@ impl Desk {
         let latencies = ArrayQueue::new(4);
         let (counters, records) = (Counters::default(), Records::new(records));
         let (estimates, ready) = (ArrayQueue::new(1), AtomicU64::new(0));
-        let waiting = Waiting::default();
-        Arc::new(Desk { worker, counters, records, latencies, estimates, waiting, ready })
+        let (waiting, listening) = (Waiting::default(), AtomicUsize::new(0));
+        Arc::new(Desk { worker, counters, records, latencies, estimates, waiting, ready, listening })
     }
 
     /// The worker says that it could serve the configuration of that generation at once.
     pub fn set_ready(&self, generation: u64) {
         self.ready.store(generation, Ordering::Release);
+    }
+
+    /// One of the worker's sockets takes connections from now on, or has handed on all that it had taken.
+    pub fn set_listening(&self, is_listening: bool) {
+        match is_listening {
+            true => self.listening.fetch_add(1, Ordering::AcqRel),
+            false => self.listening.fetch_sub(1, Ordering::AcqRel),
+        };
+    }
+
+    /// How many of the worker's sockets take connections.
+    pub fn listening(&self) -> usize {
+        self.listening.load(Ordering::Acquire)
     }
 
     /// The generation of the last configuration that the worker has made ready.
@@ -89,6 +103,7 @@ impl Desk {
 pub struct Health {
     ready: AtomicBool,
     draining: AtomicBool,
+    gate: AtomicBool,
     adopted: AtomicU64,
     unstored: AtomicBool,
     records_lost: AtomicU64,
@@ -103,6 +118,18 @@ impl Health {
     /// Says that no new connections are taken.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Opens or closes the gate: workers take new connections only while it is open. Tell them by [`ToWorker::Gate`].
+    ///
+    /// [`ToWorker::Gate`]: crate::mail::ToWorker::Gate
+    pub fn set_gate(&self, open: bool) {
+        self.gate.store(open, Ordering::Release);
+    }
+
+    /// Whether new connections are taken.
+    pub fn is_open(&self) -> bool {
+        self.gate.load(Ordering::Acquire)
     }
 
     /// Whether requests are welcome.

@@ -40,6 +40,8 @@ pub enum ToWorker {
     Keys,
     /// More of some accounts is on disk: who waits for it may ask again.
     Granted,
+    /// The gate has opened or closed: take new connections, or leave them where they wait.
+    Gate,
     /// Some of the passwords that it wanted judged are.
     Judged,
     /// Take no new connections; end each connection after the exchange it is in.
@@ -50,13 +52,14 @@ pub enum ToWorker {
 
 impl ToWorker {
     /// All kinds.
-    pub const ALL: [ToWorker; 9] = [
+    pub const ALL: [ToWorker; 10] = [
         ToWorker::Prepare,
         ToWorker::Adopt,
         ToWorker::Resolved,
         ToWorker::Keyring,
         ToWorker::Keys,
         ToWorker::Granted,
+        ToWorker::Gate,
         ToWorker::Judged,
         ToWorker::Drain,
         ToWorker::Stop,

@@ -328,10 +328,10 @@ impl Client {
         arrival(filled, what)
     }
 
-    /// A request that has arrived before the worker hears of draining is served.
+    /// A request that arrives before, or soon after, the worker hears of draining is served.
     async fn fill_unless_draining(&mut self, worker: &Worker) -> io::Result<usize> {
         poll_fn(|cx| match self.socket.poll_fill(cx, &mut self.buf) {
-            Poll::Pending if worker.is_draining() => Poll::Ready(Ok(0)),
+            Poll::Pending if worker.ends_idle() => Poll::Ready(Ok(0)),
             filled => filled,
         })
         .await

@@ -39,6 +39,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// How long accepting pauses after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// Connections that are taken out of the kernel's queue before a listening socket closes: as many as it holds.
+const WAITING_MAX: usize = 4096;
+
 /// What a worker is started with. Everything in it is ready before the thread begins.
 pub struct WorkerSeed {
     /// What it hands out.
@@ -47,8 +50,8 @@ pub struct WorkerSeed {
     pub board: Arc<Board>,
     /// What it is told.
     pub mail: MailReceiver<ToWorker>,
-    /// Its own socket for each listener of the configuration, in that order.
-    pub sockets: Vec<socket2::Socket>,
+    /// The sockets that it takes connections from, each with the place of its listener in the configuration.
+    pub sockets: Vec<(usize, socket2::Socket)>,
     /// How TLS is spoken to backends.
     pub tls: TlsClient,
     /// What clients of HTTPS listeners meet.
@@ -90,6 +93,8 @@ pub(super) struct Worker {
     /// What it is to serve next, once all workers could.
     ready: RefCell<Option<Serving>>,
     draining: Cell<bool>,
+    /// The time is over in which a connection without a request is left open although the worker drains.
+    idle_over: Cell<bool>,
     stopping: Cell<bool>,
     random: Cell<u64>,
 }
@@ -118,6 +123,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
         serving: RefCell::new(Rc::new(serving)),
         ready: RefCell::new(None),
         draining: Cell::new(false),
+        idle_over: Cell::new(false),
         stopping: Cell::new(false),
         ring: ring.clone(),
         desk,
@@ -126,7 +132,7 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     });
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
     worker.adopt();
-    for (index, socket) in sockets.into_iter().enumerate() {
+    for (index, socket) in sockets {
         let accept = accept(worker.clone(), Listener::new(&ring, socket), index);
         executor::spawn_vital("the task that accepts connections", accept);
     }
@@ -146,9 +152,11 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
             ToWorker::Keyring => worker.take_credentials(),
             ToWorker::Keys => worker.take_keys(),
             ToWorker::Granted => worker.grants.change(),
+            ToWorker::Gate => ring.nudge(),
             ToWorker::Judged => worker.judged.change(),
             ToWorker::Drain => {
                 worker.draining.set(true);
+                executor::spawn(end_idle(worker.clone()), |_| {});
                 ring.nudge();
             }
             ToWorker::Stop => {
@@ -160,23 +168,42 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     }
 }
 
-/// Takes connections until the worker drains; then the listening socket closes.
+/// Takes connections while the gate is open, until the worker drains; then the listening socket closes. Whatever was
+/// taken is served, and so is what waits for nobody else: a connection that is closed unserved may have had a request.
 async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
     loop {
-        let accepted = poll_fn(|cx| match worker.is_draining() {
-            true => Poll::Ready(None),
-            false => listener.poll_accept(cx).map(Some),
+        poll_fn(|cx| match worker.takes_connections() || worker.is_draining() {
+            true => Poll::Ready(()),
+            false => {
+                listener.wait(cx);
+                Poll::Pending
+            }
+        })
+        .await;
+        worker.desk.set_listening(true);
+        take_all(&worker, &listener, index).await;
+        if worker.is_draining() && worker.board.health.is_open() {
+            for socket in (0..WAITING_MAX).map_while(|_| listener.take_waiting()) {
+                take(&worker, socket, index);
+            }
+        }
+        worker.desk.set_listening(false);
+        if worker.is_draining() {
+            return;
+        }
+    }
+}
+
+/// Serves every connection that comes until none shall be taken any more.
+async fn take_all(worker: &Rc<Worker>, listener: &Listener, index: usize) {
+    loop {
+        let accepted = poll_fn(|cx| match worker.takes_connections() {
+            true => listener.poll_accept(cx).map(Some),
+            false => listener.poll_rest(cx),
         });
         match accepted.await {
             None => return,
-            Some(Ok(socket)) if worker.is_full() => {
-                worker.desk.counters.connections_turned_away.add(1);
-                drop(socket);
-            }
-            Some(Ok(socket)) => {
-                let (serve, panicked) = (serve(worker.clone(), socket, index), worker.clone());
-                executor::spawn(serve, move |_| panicked.desk.counters.connections_panicked.add(1));
-            }
+            Some(Ok(socket)) => take(worker, socket, index),
             Some(Err(_)) => {
                 worker.desk.counters.accepts_failed.add(1);
                 worker.give_up_idle();
@@ -186,9 +213,28 @@ async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
     }
 }
 
+fn take(worker: &Rc<Worker>, socket: Socket, index: usize) {
+    if worker.is_full() {
+        worker.desk.counters.connections_turned_away.add(1);
+        return drop(socket);
+    }
+    // Counted at once: who asks whether all have ended must not find one between here and its task's first turn.
+    let open = Open::connection(&worker.desk);
+    let panicked = worker.clone();
+    let serve = serve(worker.clone(), socket, index, open);
+    executor::spawn(serve, move |_| panicked.desk.counters.connections_panicked.add(1));
+}
+
+/// Lets connections without a request wait for a moment more when the worker drains: one may be on its way.
+async fn end_idle(worker: Rc<Worker>) {
+    let timeouts = worker.serving().in_force.snapshot.settings.timeouts.clone();
+    sleep(&worker.ring, timeouts.drain_idle.min(timeouts.drain)).await;
+    worker.idle_over.set(true);
+    worker.ring.nudge();
+}
+
 /// Serves one connection, exchange by exchange.
-async fn serve(worker: Rc<Worker>, socket: Socket, listener: usize) {
-    let _open = Open::connection(&worker.desk);
+async fn serve(worker: Rc<Worker>, socket: Socket, listener: usize, _open: Open) {
     let mut served = pin!(serve_all(&worker, socket, listener));
     // A worker that stops drops its exchanges where they stand: each settles and writes its record.
     let until_stopped = |cx: &mut Context<'_>| match worker.is_stopping() {
@@ -313,6 +359,16 @@ impl Worker {
     /// Whether connections end after the exchange they are in.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether it takes new connections.
+    fn takes_connections(&self) -> bool {
+        !self.is_draining() && self.board.health.is_open()
+    }
+
+    /// Whether connections without a request end.
+    pub(super) fn ends_idle(&self) -> bool {
+        self.idle_over.get()
     }
 
     /// Whether the worker ends now, whatever is under way.

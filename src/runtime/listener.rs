@@ -1,16 +1,17 @@
 //! Listening sockets: one per worker and address, shared by the kernel through SO_REUSEPORT.
 
+use super::driver::Driver;
 use super::ring::Ring;
 use super::socket::{Socket, register};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Connections that may wait in the kernel for a worker to take them.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Bytes of an answer that the kernel holds for one client, which it doubles for its own bookkeeping. Left to itself it
 /// goes up to 4 MiB (`tcp_wmem`), so that a few hundred clients who do not read use up the memory that all connections
@@ -37,18 +38,43 @@ pub fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
 pub struct Listener {
     ring: Rc<Ring>,
     index: usize,
-    _socket: socket2::Socket,
+    socket: socket2::Socket,
 }
 
 impl Listener {
-    /// Starts accepting.
+    /// Takes connections as soon as it is asked for one.
     pub fn new(ring: &Rc<Ring>, socket: socket2::Socket) -> Listener {
-        let index = ring.with(|inner| {
-            let index = inner.add_listener(socket.as_raw_fd());
-            inner.arm_accept(index);
-            index
+        let index = ring.with(|inner| inner.add_listener(socket.as_raw_fd()));
+        Listener { ring: ring.clone(), index, socket }
+    }
+
+    /// Stops accepting, and gives what was accepted before, one by one; `None` when that was all. Whoever asks
+    /// [`poll_accept`](Listener::poll_accept) again goes on accepting.
+    pub fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Socket>>> {
+        let taken = self.ring.with(|inner| {
+            inner.pause_accept(self.index);
+            let listener = &mut inner.listeners[self.index];
+            listener.failed = None;
+            let taken = listener.accepted.pop();
+            if taken.is_none() && listener.armed {
+                register(&mut listener.waker, cx);
+                return Poll::Pending;
+            }
+            Poll::Ready(taken)
         });
-        Listener { ring: ring.clone(), index, _socket: socket }
+        taken.map(|fd| fd.map(|fd| Ok(Socket::adopt(&self.ring, fd))))
+    }
+
+    /// Has the task woken by the next [`Ring::nudge`].
+    pub fn wait(&self, cx: &mut Context<'_>) {
+        self.ring.with(|inner| register(&mut inner.listeners[self.index].waker, cx));
+    }
+
+    /// A connection that waits in the kernel's queue, taken past the ring; closing the socket would reset it.
+    pub fn take_waiting(&self) -> Option<Socket> {
+        let (socket, _) = self.socket.accept().ok()?;
+        socket.set_nonblocking(Driver::NONBLOCKING).ok()?;
+        Some(Socket::adopt(&self.ring, socket.into_raw_fd()))
     }
 
     /// The next connection. An error (too many open files, say) ends nothing: wait a moment and call again.

@@ -131,16 +131,14 @@ impl Ring {
         inner.sockets.len() - inner.free.len()
     }
 
-    /// Ends every listener and both directions of every socket, without a submission: for a worker that fails, whose ring
-    /// may not take any.
+    /// Ends both directions of every socket without a submission: for a worker that fails, whose ring may not take any.
+    /// Listening sockets are left alone: another process may have them too.
     pub(super) fn shut(&self) {
         let inner = self.inner.borrow();
-        let listeners = inner.listeners.iter().filter(|listener| !listener.gone).map(|listener| listener.fd);
-        let sockets = inner.sockets.iter().filter(|slot| slot.fd >= 0).map(|slot| slot.fd);
-        for fd in listeners.chain(sockets) {
-            // SAFETY: no memory is handed over, and the descriptor is open: a listener that is not gone has its socket, a
-            // slot owns its descriptor until it is released. A socket that is not connected any more is no fault.
-            unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+        for slot in inner.sockets.iter().filter(|slot| slot.fd >= 0) {
+            // SAFETY: no memory is handed over, and a slot owns its descriptor until it is released. A socket that is not
+            // connected any more is no fault.
+            unsafe { libc::shutdown(slot.fd, libc::SHUT_RDWR) };
         }
     }
 
@@ -290,6 +288,15 @@ impl Inner {
         self.driver.accept(listener.fd, user_data(Op::Accept, 0, index as u32));
     }
 
+    /// Stops accepting for now. What was accepted and is not reaped yet still comes, until the slot is not `armed`.
+    pub(super) fn pause_accept(&mut self, index: usize) {
+        let listener = &mut self.listeners[index];
+        if listener.armed && !listener.pausing {
+            listener.pausing = true;
+            self.driver.cancel(user_data(Op::Accept, 0, index as u32), user_data(Op::Close, 0, 0));
+        }
+    }
+
     /// Stops accepting for good; connections that wait in the kernel's queue are reset when `fd` closes. What was
     /// accepted and is not reaped yet is closed when it comes.
     pub(super) fn stop_accept(&mut self, index: usize) {
@@ -411,13 +418,15 @@ impl Inner {
 
     fn accepted(&mut self, index: usize, completion: &Completion) {
         let (listener, result) = (&mut self.listeners[index], completion.result);
+        let paused = listener.pausing;
         listener.armed = completion.more();
+        listener.pausing &= listener.armed;
         if result >= 0 && listener.gone {
             // SAFETY: the kernel made this descriptor for the listener; nobody else has heard of it.
             drop(unsafe { OwnedFd::from_raw_fd(result) });
         } else if result >= 0 {
             listener.accepted.push(result);
-        } else {
+        } else if !(paused && -result == libc::ECANCELED) {
             listener.failed = Some(-result);
         }
         self.wakes.extend(listener.waker.take());

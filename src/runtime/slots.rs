@@ -50,6 +50,8 @@ pub(super) enum End {
 pub(super) struct ListenerSlot {
     pub(super) fd: RawFd,
     pub(super) armed: bool,
+    /// Accepting was told to end, and has not ended yet.
+    pub(super) pausing: bool,
     /// The [`super::Listener`] that owned it is gone; its last completions may still come.
     pub(super) gone: bool,
     pub(super) accepted: Vec<RawFd>,

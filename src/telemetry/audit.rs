@@ -10,8 +10,8 @@ use std::sync::Arc;
 pub struct Audit {
     /// When, in milliseconds since 1970 UTC.
     pub time_unix_ms: u64,
-    /// Who connected.
-    pub peer: SocketAddr,
+    /// Who connected; `None` over a Unix socket.
+    pub peer: Option<SocketAddr>,
     /// What the token that was shown is called: the start of its hash, never the token.
     pub token: Arc<str>,
     /// The rule's name.
@@ -66,7 +66,10 @@ impl Audit {
         let mut json = Object::begin(out);
         json.quoted("audit", self.change.action());
         json.time("time", Utc(self.time_unix_ms));
-        json.address("peer", self.peer);
+        match self.peer {
+            Some(peer) => json.address("peer", peer),
+            None => json.text("peer", Some("unix")),
+        }
         json.quoted("token", &self.token);
         json.text("rule", Some(&self.rule));
         json.quoted("account", format_args!("{:032x}", self.account));
@@ -101,7 +104,7 @@ mod tests {
     fn each_change_is_one_line_of_json() {
         let audit = Audit {
             time_unix_ms: 1_767_323_045_678,
-            peer: SocketAddr::from(([127, 0, 0, 1], 9)),
+            peer: Some(SocketAddr::from(([127, 0, 0, 1], 9))),
             token: "sha256:ba7816bf".into(),
             rule: "ns/p/l".into(),
             account: 0xab,

@@ -40,8 +40,11 @@ fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
-/// The line at the start of `bytes`, without its CRLF, and what is behind it.
-fn line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, String> {
+/// A line without its CRLF, and what is behind it.
+type Line<'b> = (&'b [u8], &'b [u8]);
+
+/// The line at the start of `bytes`.
+fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, String> {
     let Some(end) = bytes.iter().position(|b| *b == b'\n') else { return Ok(None) };
     match bytes[..end].split_last() {
         Some((b'\r', line)) if !line.contains(&b'\r') => Ok(Some((line, &bytes[end + 1..]))),

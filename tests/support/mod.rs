@@ -316,10 +316,15 @@ impl Answer {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the gateway accepts");
+        Client::try_connect(address).expect("the gateway accepts")
+    }
+
+    /// A client; an error where nobody listens.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
-        Client { stream, buf: Vec::new(), tls: None }
+        Ok(Client { stream, buf: Vec::new(), tls: None })
     }
 
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {

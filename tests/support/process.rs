@@ -102,6 +102,7 @@ impl Process {
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
     }
 
+    /// The number of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -110,14 +111,20 @@ impl Process {
         self.child.try_wait().expect("a child").is_none()
     }
 
-    /// Waits for the end, at most 20 seconds.
-    pub fn end(mut self) -> Ended {
+    /// Waits for the end, at most 20 seconds; the code. Another process may have the pipes and go on.
+    pub fn code(&mut self) -> Option<i32> {
         let patience = Instant::now() + Duration::from_secs(20);
         while self.is_running() {
             assert!(Instant::now() < patience, "it does not end\n{}---\n{}", self.stdout(), self.stderr());
             std::thread::sleep(Duration::from_millis(5));
         }
-        let code = self.child.wait().expect("a child").code();
+        self.child.wait().expect("a child").code()
+    }
+
+    /// Waits for the end, at most 20 seconds.
+    pub fn end(mut self) -> Ended {
+        let code = self.code();
+        let patience = Instant::now() + Duration::from_secs(20);
         // The pipes end with the process; their last bytes may still be on the way.
         let done = |text: &Arc<Mutex<String>>| Arc::strong_count(text) == 1;
         while !(done(&self.stdout) && done(&self.stderr)) && Instant::now() < patience {

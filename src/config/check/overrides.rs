@@ -2,8 +2,8 @@ use super::World;
 use super::environment::substitute;
 use crate::base::Secret;
 use crate::config::diagnostic::{Faults, Located, Place};
+use crate::config::resources::settings::{EXPOSED, EXPOSED_HELP, admin_address, origin, socket_address};
 use crate::config::resources::settings::{HostOverride, ListenerOverride, Origin};
-use crate::config::resources::settings::{admin_address, origin, socket_address};
 use crate::config::settings::{Roots, Settings};
 use crate::config::values;
 use std::cell::Cell;
@@ -75,7 +75,12 @@ pub(super) fn join(world: &World<'_>, given: &Overrides) -> Effective {
         settings.tls.roots = Roots::Files(given.roots.clone());
     }
     match given.admin.as_deref().map(admin_address) {
-        Some(Ok(address)) => settings.admin.address = address,
+        Some(Ok(address)) => {
+            settings.admin.address = address;
+            if settings.admin.is_exposed() && settings.admin.token.is_none() {
+                refuse(world.faults, "the admin address", format!("{EXPOSED}: {EXPOSED_HELP}"));
+            }
+        }
         Some(Err(why)) => refuse(world.faults, "the admin address", why),
         None => {}
     }

@@ -2,7 +2,9 @@ use super::limitpolicy::key::header;
 use super::prices::unknown_model;
 use crate::config::diagnostic::Located;
 use crate::config::reader::{Cursor, Fields};
-use crate::config::settings::{Limits, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Workers};
+use crate::config::settings::{
+    AdminAddress, Limits, RecordsTo, Requests, Ring, Roots, Settings, Timeouts, Workers,
+};
 use crate::config::values::{self, show_duration};
 use crate::telemetry::record::HEADERS_MAX;
 use std::net::SocketAddr;
@@ -90,10 +92,15 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             });
         });
         section(fields, "admin", |fields| {
-            if let Some(address) = fields.get("address").and_then(|field| field.parsed(admin_address)) {
-                settings.admin.address = address.value;
-            }
+            let address = fields.get("address");
             admin_token = fields.get("token").and_then(|field| field.word());
+            if let Some((field, address)) = address.and_then(|it| it.parsed(admin_address).map(|to| (it, to)))
+            {
+                settings.admin.address = address.value;
+                if admin_token.is_none() && settings.admin.is_exposed() {
+                    field.fault_with_help(EXPOSED, EXPOSED_HELP);
+                }
+            }
         });
         section(fields, "records", |fields| {
             if let Some(to) = fields.get("to").and_then(|field| field.word()) {
@@ -118,6 +125,22 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             if let Some(policy) = fields.get("unknownModel").and_then(|field| unknown_model(&field)) {
                 settings.prices.unknown_model = policy;
             }
+        });
+        section(fields, "process", |fields| {
+            let process = &mut settings.process;
+            process.user = fields.get("user").and_then(|field| field.word()).map(|user| user.value);
+            let group = fields.get("group");
+            if let (Some(field), None) = (&group, &process.user) {
+                field.fault_with_help("is the group of a user that is not named", "add process.user");
+            }
+            process.group = group.and_then(|field| field.word()).map(|group| group.value);
+            if let Some(dumps) = fields.get("coreDumps").and_then(|field| field.boolean()) {
+                process.core_dumps = dumps;
+            }
+        });
+        section(fields, "upgrade", |fields| {
+            let path = fields.get("socket").and_then(|field| field.parsed(socket_path));
+            settings.upgrade.socket = path.map(|path| path.value);
         });
         section(fields, "passwords", |fields| {
             let passwords = &mut settings.passwords;
@@ -167,6 +190,7 @@ fn timeouts(fields: &mut Fields<'_>, timeouts: &mut Timeouts) {
     timeout(fields, "handshake", &mut timeouts.handshake);
     timeout(fields, "linger", &mut timeouts.linger);
     timeout(fields, "drain", &mut timeouts.drain);
+    timeout(fields, "drainIdle", &mut timeouts.drain_idle);
 }
 
 fn limits(fields: &mut Fields<'_>, limits: &mut Limits) {
@@ -238,11 +262,28 @@ pub(crate) fn origin(text: &str) -> Result<Origin, String> {
     Ok(Origin { host, port, tls })
 }
 
-/// `none`, or an address.
-pub(crate) fn admin_address(text: &str) -> Result<Option<SocketAddr>, String> {
-    match text {
-        "none" => Ok(None),
-        _ => socket_address(text).map(Some),
+/// Said of an admin endpoint that others than this host can reach and that anybody may read.
+pub(crate) const EXPOSED: &str = "is not on loopback, and there is no admin.token";
+pub(crate) const EXPOSED_HELP: &str =
+    "set admin.token, or write an address of 127.0.0.0/8, [::1], or unix: and a path; or none";
+
+/// `none`, an address, or `unix:` and a path.
+pub(crate) fn admin_address(text: &str) -> Result<Option<AdminAddress>, String> {
+    match (text, text.strip_prefix("unix:")) {
+        ("none", _) => Ok(None),
+        (_, Some(path)) => socket_path(path).map(|path| Some(AdminAddress::Unix(path))),
+        _ => socket_address(text).map(|address| Some(AdminAddress::Tcp(address))),
+    }
+}
+
+/// The longest path of a Unix socket (unix(7): 108 bytes with the final NUL), less what a draft of its name takes.
+const SOCKET_PATH_MAX: usize = 90;
+
+/// The path of a Unix socket.
+fn socket_path(path: &str) -> Result<String, String> {
+    match path.starts_with('/') && !path.ends_with('/') && path.len() <= SOCKET_PATH_MAX {
+        true => Ok(path.to_owned()),
+        false => Err(format!("must be a path from / on of at most {SOCKET_PATH_MAX} bytes")),
     }
 }
 

@@ -42,7 +42,7 @@ impl Account {
 
     /// Tries to lease as much beside a request of `grains` as the account can spare; units that were leased.
     pub(super) fn lease(&self, grains: i64, worker: u32, tuning: &Tuning, now: Moment) -> u64 {
-        if tuning.share_percent == 0 || self.sliding().is_some() {
+        if tuning.share_percent == 0 || self.sliding().is_some() || self.is_away() {
             return 0;
         }
         let capacity = self.terms.grains(self.terms.capacity());

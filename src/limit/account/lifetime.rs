@@ -59,6 +59,20 @@ impl Account {
     /// smaller one takes what no longer fits, but makes no debt where there was none.
     pub fn replace(&self, terms: &Arc<Terms>, durable: bool, now: Moment) -> Option<Arc<Account>> {
         let next = Arc::new(Account::open(self.id, self.label(), terms, durable, now));
+        self.move_to(&next, now)?;
+        if self.is_durable() && durable && self.terms.measure.has_windows_of(&terms.measure) {
+            // What is on disk of the old one is on disk of the new one: they have one name.
+            // For this window and no later one, whatever clocks have shown.
+            let granted = self.ceiling.load(Relaxed).saturating_sub(self.overflow_at(now));
+            let granted = u64::try_from(self.terms.units(granted)).unwrap_or(0);
+            next.grant(granted.min(terms.capacity()), now);
+        }
+        Some(next)
+    }
+
+    /// Closes it and lets `next`, which nobody knows yet, go on with what was used; how much that was. `None` when
+    /// somebody else moves it already.
+    pub(super) fn move_to(&self, next: &Arc<Account>, now: Moment) -> Option<u64> {
         // Reservations of this one are settled there.
         next.hold();
         let extra = self.extra.get_or_init(Box::default);
@@ -69,7 +83,7 @@ impl Account {
         let mut spent = self.spent.load(Relaxed);
         // The new account follows the old one until the old one is closed at exactly what the new one knows.
         while spent != CLOSED {
-            let used = self.used_of(spent, now, terms.capacity());
+            let used = self.used_of(spent, now, next.terms.capacity());
             next.settle(known, used, next.first_slot(), now);
             known = used;
             match self.spent.compare_exchange(spent, CLOSED, AcqRel, Acquire) {
@@ -83,14 +97,7 @@ impl Account {
         if !self.is_held() {
             self.let_go();
         }
-        if self.is_durable() && durable && self.terms.measure.has_windows_of(&terms.measure) {
-            // What is on disk of the old one is on disk of the new one: they have one name.
-            // For this window and no later one, whatever clocks have shown.
-            let granted = self.ceiling.load(Relaxed).saturating_sub(self.overflow_at(now));
-            let granted = u64::try_from(self.terms.units(granted)).unwrap_or(0);
-            next.grant(granted.min(terms.capacity()), now);
-        }
-        Some(next)
+        Some(known)
     }
 
     /// Whether it is neither evicted nor replaced.
@@ -123,6 +130,9 @@ impl Account {
     fn used_of(&self, spent: i64, now: Moment, capacity: u64) -> u64 {
         let used = spent.saturating_sub(self.overflow_at(now));
         let used = u64::try_from(self.terms.units_up(used)).unwrap_or(0);
+        if self.is_away() {
+            return used; // its own capacity says nothing
+        }
         let debt = used.saturating_sub(self.terms.capacity());
         (used - debt).min(capacity).saturating_add(debt)
     }

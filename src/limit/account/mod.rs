@@ -4,9 +4,10 @@
 //! workers share an account and take from it by compare-and-swap; when more than one does so again and again,
 //! each gets a lease.
 //!
-//! Here is what requests ask of it. [`leasing`] is its side of leases, [`kept`] what operators and the store say of
+//! Here is what requests ask of it. [`away`] is for accounts that another process keeps, [`leasing`] is its side of leases, [`kept`] what operators and the store say of
 //! it, [`lifetime`] how long it lasts.
 
+mod away;
 mod kept;
 mod leasing;
 mod lifetime;
@@ -33,7 +34,7 @@ pub struct Account {
     ceiling: AtomicI64,
     /// What `spent` was when it was last written down.
     noted: AtomicI64,
-    /// Bits: [`BLOCKED`], [`ASKED`], [`LET_GO`], [`DURABLE`].
+    /// Bits: [`BLOCKED`], [`ASKED`], [`LET_GO`], [`DURABLE`], [`AWAY`], [`REFUSED`].
     flags: AtomicU32,
     /// The worker that took last, plus one.
     toucher: AtomicU32,
@@ -64,6 +65,8 @@ const BLOCKED: u32 = 1;
 const ASKED: u32 = 2;
 const LET_GO: u32 = 4;
 const DURABLE: u32 = 8;
+const AWAY: u32 = 16;
+const REFUSED: u32 = 32;
 
 /// What an account said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,46 +159,10 @@ impl Account {
         if let Some(leases) = leases {
             self.reclaim(leases, now, |leases| leases.empty_own(worker));
         }
-        // Nothing leaves the balance that is not on disk for the present slot, not even for a moment.
-        let kept = extra.and_then(|extra| extra.sliding.as_ref()).filter(|sliding| sliding.is_kept());
-        if kept.is_some_and(|sliding| sliding.unspent(now) < amount) {
-            return match self.balance_in_grains(now) >= grains {
-                _ if !self.is_open() => Taking::Closed,
-                true => Taking::Ungranted,
-                false => Taking::Short,
-            };
-        }
-        // How often credit had been moved when no cell held any.
-        let mut emptied = None;
-        let mut tries = 0;
-        loop {
-            match self.take_directly(grains, now) {
-                Direct::Took => break,
-                Direct::Ungranted => return Taking::Ungranted,
-                Direct::Closed => return Taking::Closed,
-                Direct::Short => {
-                    let Some(leases) = self.leases() else { return Taking::Short };
-                    // Nothing has moved since: what the account lacked was nowhere.
-                    if tries == TRIES_MAX || emptied.is_some() && emptied == leases.moves() {
-                        return Taking::Short;
-                    }
-                    emptied = self.reclaim_all(leases, now);
-                    if tries > 0 {
-                        spin();
-                    }
-                }
-            }
-            tries += 1;
-        }
-        let mut slot = 0;
-        if let Some(sliding) = extra.and_then(|extra| extra.sliding.as_ref()) {
-            slot = sliding.number(now);
-            let (freed, is_noted) = sliding.spend(slot, amount);
-            self.free(freed, now);
-            if !is_noted {
-                return Taking::Ungranted;
-            }
-        }
+        let slot = match self.take_past_leases(amount, grains, now) {
+            Ok(slot) => slot,
+            Err(taking) => return taking,
+        };
         let leased = if contended || leases.is_some() { self.lease(grains, worker, tuning, now) } else { 0 };
         Taking::Took { amount, slot, leased }
     }
@@ -264,6 +231,52 @@ impl Account {
 
     // === parts ===
 
+    /// Takes from the balance itself; in which sliding slot that is noted.
+    fn take_past_leases(&self, amount: u64, grains: i64, now: Moment) -> Result<u64, Taking> {
+        let extra = self.extra.get().map(Box::as_ref);
+        // Nothing leaves the balance that is not on disk for the present slot, not even for a moment.
+        let kept = extra.and_then(|extra| extra.sliding.as_ref()).filter(|sliding| sliding.is_kept());
+        if kept.is_some_and(|sliding| sliding.unspent(now) < amount) {
+            return Err(match self.balance_in_grains(now) >= grains {
+                _ if !self.is_open() => Taking::Closed,
+                true => Taking::Ungranted,
+                false => Taking::Short,
+            });
+        }
+        // How often credit had been moved when no cell held any.
+        let mut emptied = None;
+        let mut tries = 0;
+        loop {
+            match self.take_directly(grains, now) {
+                Direct::Took => break,
+                Direct::Ungranted => return Err(Taking::Ungranted),
+                Direct::Closed => return Err(Taking::Closed),
+                Direct::Short => {
+                    let Some(leases) = self.leases() else { return Err(Taking::Short) };
+                    // Nothing has moved since: what the account lacked was nowhere.
+                    if tries == TRIES_MAX || emptied.is_some() && emptied == leases.moves() {
+                        return Err(Taking::Short);
+                    }
+                    emptied = self.reclaim_all(leases, now);
+                    if tries > 0 {
+                        spin();
+                    }
+                }
+            }
+            tries += 1;
+        }
+        let mut slot = 0;
+        if let Some(sliding) = extra.and_then(|extra| extra.sliding.as_ref()) {
+            slot = sliding.number(now);
+            let (freed, is_noted) = sliding.spend(slot, amount);
+            self.free(freed, now);
+            if !is_noted {
+                return Err(Taking::Ungranted);
+            }
+        }
+        Ok(slot)
+    }
+
     fn take_directly(&self, grains: i64, now: Moment) -> Direct {
         self.expire(now);
         let given = self.terms.given(self.opened, now);
@@ -277,7 +290,7 @@ impl Account {
                 return Direct::Short;
             }
             if after > self.ceiling.load(Relaxed) {
-                return Direct::Ungranted;
+                return if self.is_refused() { Direct::Short } else { Direct::Ungranted };
             }
             // Release, so that who sees it spent also sees the reservation that it went to.
             match self.spent.compare_exchange_weak(spent, after, AcqRel, Acquire) {

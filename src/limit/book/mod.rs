@@ -140,6 +140,12 @@ impl Book {
             match hold.handle.account.take(wanted, self.worker, &tuning, now) {
                 Taking::Took { amount, slot, .. } => taken.push((amount, slot)),
                 // Writing to disk takes a moment; the stream does not wait for it.
+                // Who keeps the account elsewhere is told of it as debt, and says whether there is more.
+                Taking::Ungranted if hold.handle.account.is_away() => {
+                    hold.handle.account.settle(0, wanted, 0, now);
+                    self.asks.at_once(&hold.handle.account, wanted);
+                    taken.push((wanted, 0));
+                }
                 Taking::Ungranted | Taking::Closed => taken.push((0, 0)),
                 Taking::Short | Taking::Blocked => {
                     exhausted = exhausted.max(Some(ready.rule.on_exhausted));

@@ -185,6 +185,7 @@ kind: Settings
 metadata: {{name: drive}}
 spec:
   workers: {{cores: 1}}
+  process: {{coreDumps: true}} # or only root may read how much memory it has
   admin: {{address: \"127.0.0.1:{admin}\"}}
   records: {{to: /dev/null}}
   upstream: {{idlePerWorker: {KEPT}}}

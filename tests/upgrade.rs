@@ -1,0 +1,400 @@
+//! A process takes another one's place under load: no connection is refused, no request fails, nothing is spent twice and
+//! nothing is forgotten. And the end of a process under load, which no request notices either.
+
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::process::{Ended, Process, directory, ended, tollgate};
+use support::{Client, chat, limits, manifests, settings, until, with};
+use tollgate_loadtest::{Count, Script, Simulator};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// What has to hold of limits whatever the size of the process's store is.
+const STORES: [bool; 2] = [true, false];
+
+/// A provider, a configuration, and the processes that serve it one after another.
+struct Host {
+    simulator: Simulator,
+    here: PathBuf,
+}
+
+impl Host {
+    /// With these limits on `/openai`, and a store if `stored`.
+    fn new(name: &str, script: Script, list: &[&str], stored: bool) -> Host {
+        let simulator = Simulator::start(script).expect("a simulator");
+        let here = directory(name);
+        let hosts = ["api.openai.com", "api.anthropic.com", "plain.example"]
+            .map(|host| format!("{{host: {host}, to: \"http://{}\"}}", simulator.addr()));
+        let store = match stored {
+            true => format!("  limits: {{store: {}}}\n", here.join("store").display()),
+            false => String::new(),
+        };
+        let more = format!(
+            "{store}  workers: {{cores: 2, pin: false}}\n  admin: {{address: \"127.0.0.1:0\", token: {TOKEN}}}\n  records: \
+             {{to: none}}\n  timeouts: {{drain: 20s, drainIdle: 500ms}}\n  upgrade: {{socket: {}}}\n  hostOverrides: [{}]\n  \
+             listenerOverrides: [{{port: 8080, address: \"127.0.0.1:0\"}}]",
+            here.join("up.sock").display(),
+            hosts.join(", ")
+        );
+        let text = manifests(&limits("openai", list)) + &settings(&more);
+        fs::write(here.join("gateway.yaml"), text).expect("a file");
+        Host { simulator, here }
+    }
+
+    fn socket(&self) -> String {
+        self.here.join("up.sock").display().to_string()
+    }
+
+    fn arguments(&self, takeover: bool) -> Vec<String> {
+        let mut arguments = vec!["run".to_owned(), self.here.join("gateway.yaml").display().to_string()];
+        if takeover {
+            arguments.extend(["--takeover".to_owned(), self.socket()]);
+        }
+        arguments
+    }
+
+    fn start(&self, takeover: bool) -> (Process, SocketAddr) {
+        let arguments = self.arguments(takeover);
+        Process::serve(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+
+    /// Lets another process take over; it serves when this returns, and the one before has ended well.
+    fn upgrade(&self, mut before: Process, at: SocketAddr) -> Process {
+        let (after, address) = self.start(true);
+        assert_eq!(address, at, "the same port");
+        before.says("serves now; this one ends when its last exchanges have");
+        let Ended { code, stderr, .. } = before.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        after
+    }
+
+    /// What the provider reports to have been used.
+    fn reported(&self) -> u64 {
+        let reported = self.simulator.ledger().reported;
+        reported.input + reported.output
+    }
+}
+
+/// What is used of the account of that rule, by its balance: `budget` less.
+fn spent(process: &mut Process, rule: &str, budget: i64) -> i64 {
+    let line = process.says("admin http://");
+    let admin = line.split("http://").nth(1).and_then(|rest| rest.split(": ").next()).expect("an address");
+    let mut client = Client::connect(admin.parse().expect("an address"));
+    client.write(format!("GET /accounts HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"));
+    let accounts: Value = serde_json::from_slice(&client.answer().body).expect("JSON");
+    let list = accounts["accounts"].as_array().expect("a list");
+    let account = list.iter().find(|it| it["rule"].as_str().is_some_and(|name| name.ends_with(rule)));
+    budget - account.map_or(budget, |it| it["balance"].as_i64().unwrap_or_else(|| panic!("{accounts}")))
+}
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Manner {
+    /// It keeps its connection as long as it may.
+    Keeps,
+    /// It opens a connection for each request.
+    Opens,
+    /// The same, for answers that are streams.
+    Streams,
+}
+
+/// What clients met.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    admitted: AtomicU64,
+    refused: AtomicU64,
+    /// Connections that nobody accepted.
+    closed: AtomicU64,
+    failed: Mutex<Vec<String>>,
+}
+
+impl Load {
+    /// Clients that ask until they are stopped.
+    fn start(address: SocketAddr, manners: &[Manner]) -> (Arc<Load>, Vec<std::thread::JoinHandle<()>>) {
+        let load = Arc::new(Load::default());
+        let client = |manner: &Manner| {
+            let (load, manner) = (load.clone(), *manner);
+            std::thread::spawn(move || load.run(address, manner))
+        };
+        let threads = manners.iter().map(client).collect();
+        (load, threads)
+    }
+
+    fn run(&self, address: SocketAddr, manner: Manner) {
+        let mut kept = None;
+        while !self.stop.load(Ordering::Acquire) {
+            let mut client = match kept.take() {
+                Some(client) => client,
+                None => match Client::try_connect(address) {
+                    Ok(client) => client,
+                    Err(_) => {
+                        self.closed.fetch_add(1, Ordering::AcqRel);
+                        std::thread::sleep(Duration::from_millis(5));
+                        continue;
+                    }
+                },
+            };
+            client.post(
+                "/openai",
+                "",
+                &with(&chat("gpt-5", manner == Manner::Streams), r#""max_tokens":20"#),
+            );
+            let answer = client.try_answer().unwrap_or_default();
+            let is_whole = match manner {
+                Manner::Streams => answer.events().last().is_some_and(|last| last == "[DONE]"),
+                _ => answer.complete && serde_json::from_slice::<Value>(&answer.body).is_ok(),
+            };
+            match answer.status {
+                200 if is_whole && answer.complete => drop(self.admitted.fetch_add(1, Ordering::AcqRel)),
+                429 if answer.complete => {
+                    self.refused.fetch_add(1, Ordering::AcqRel);
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                _ => self.failed.lock().expect("a list").push(format!("{manner:?}: {answer:?}")),
+            }
+            let is_kept = manner == Manner::Keeps && answer.header("connection") != Some("close");
+            kept = is_kept.then_some(client);
+        }
+    }
+
+    fn admitted(&self) -> u64 {
+        self.admitted.load(Ordering::Acquire)
+    }
+
+    /// Waits until so many more requests were admitted.
+    fn goes_on(&self, more: u64) {
+        let from = self.admitted();
+        until("requests are admitted", || self.admitted() >= from + more);
+    }
+
+    fn end(&self, threads: Vec<std::thread::JoinHandle<()>>) {
+        self.stop.store(true, Ordering::Release);
+        threads.into_iter().for_each(|thread| thread.join().expect("a client ends"));
+        let failed = self.failed.lock().expect("a list");
+        assert!(failed.is_empty(), "{} of {} failed: {failed:#?}", failed.len(), self.admitted());
+    }
+}
+
+const ALL: [Manner; 7] = [
+    Manner::Keeps,
+    Manner::Keeps,
+    Manner::Keeps,
+    Manner::Opens,
+    Manner::Opens,
+    Manner::Streams,
+    Manner::Streams,
+];
+
+/// Streams of 300 ms; whole answers at once.
+fn script() -> Script {
+    let (chunks, chunk_gap) = (16, Duration::from_millis(20));
+    Script { input_tokens: Count::Fixed(100), output_tokens: 20, chunks, chunk_gap, ..Script::default() }
+}
+
+const AMPLE: i64 = 1_000_000_000;
+const AMPLE_LIMITS: [&str; 4] = [
+    "{name: day, unit: tokens, budget: 1000000000, window: day}",
+    "{name: asked, unit: requests, budget: 1000000000, window: {sliding: 24h}}",
+    "{name: slots, unit: concurrency, max: 1000}",
+    "{name: rate, unit: requests, rate: 1000000/second, burst: 1000000}",
+];
+
+#[test]
+fn an_upgrade_under_load_refuses_no_connection_fails_no_request_and_counts_everything_once() {
+    for stored in STORES {
+        let host = Host::new("upgrade", script(), &AMPLE_LIMITS, stored);
+        let (mut process, address) = host.start(false);
+        let (load, threads) = Load::start(address, &ALL);
+        for _ in 0..3 {
+            load.goes_on(150);
+            process = host.upgrade(process, address);
+        }
+        load.goes_on(150);
+        load.end(threads);
+        assert_eq!(load.closed.load(Ordering::Acquire), 0, "connections refused");
+        assert_eq!(load.refused.load(Ordering::Acquire), 0, "requests refused");
+        let (tokens, asked) = (host.reported() as i64, load.admitted() as i64);
+        let is_settled = |process: &mut Process| {
+            let found = [("/day", tokens), ("/asked", asked), ("/slots", 0)].map(|(rule, wanted)| {
+                (rule, spent(process, rule, if rule == "/slots" { 1000 } else { AMPLE }), wanted)
+            });
+            (found.iter().all(|(_, spent, wanted)| spent == wanted), found)
+        };
+        let patience = std::time::Instant::now() + Duration::from_secs(10);
+        while !is_settled(&mut process).0 && std::time::Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (settled, found) = is_settled(&mut process);
+        assert!(settled, "stored: {stored}: {found:?}\n{}", process.stderr());
+        process.signal("TERM");
+        assert_eq!(process.end().code, Some(0));
+        if stored {
+            let (mut process, _) = host.start(false);
+            assert_eq!(spent(&mut process, "/day", AMPLE), tokens, "after a restart");
+        }
+    }
+}
+
+#[test]
+fn a_budget_that_ends_during_an_upgrade_admits_exactly_what_it_is() {
+    for (stored, window) in [(true, "day"), (true, "{sliding: 24h}"), (false, "day")] {
+        let limit = format!("{{name: few, unit: requests, budget: 600, window: {window}}}");
+        let host = Host::new("upgrade-few", script(), &[&limit], stored);
+        let (process, address) = host.start(false);
+        let (load, threads) = Load::start(address, &[&ALL[..], &[Manner::Keeps; 9]].concat());
+        load.goes_on(300);
+        let process = host.upgrade(process, address);
+        until("requests are refused", || load.refused.load(Ordering::Acquire) > 50);
+        load.end(threads);
+        assert_eq!(load.admitted(), 600, "stored: {stored}, {window}\n{}", process.stderr());
+        assert_eq!(host.simulator.ledger().requests, 600);
+    }
+}
+
+#[test]
+fn what_is_under_way_in_the_old_process_counts_in_the_new_one_until_it_ends() {
+    let slow = Script { chunks: 12, chunk_gap: Duration::from_millis(250), ..script() };
+    let host = Host::new("upgrade-slots", slow, &["{name: slots, unit: concurrency, max: 2}"], true);
+    let (mut before, address) = host.start(false);
+    let stream = || {
+        let mut client = Client::connect(address);
+        client.post("/openai", "", &chat("gpt-5", true));
+        client.fill_to(1);
+        client
+    };
+    let mut streams = [stream(), stream()];
+    let (mut after, _) = host.start(true);
+    before.says("serves now");
+    let ask = || Client::connect(address).ask("/openai", "", &chat("gpt-5", false)).status;
+    assert_eq!(ask(), 429, "both places are taken by streams of the process before");
+    for stream in &mut streams {
+        let answer = stream.answer();
+        assert!(answer.complete && answer.events().last().is_some_and(|last| last == "[DONE]"));
+    }
+    until("a place is free", || ask() == 200);
+    after.says("has ended all it had under way");
+    assert_eq!(before.end().code, Some(0));
+    assert_eq!(spent(&mut after, "/slots", 2), 0);
+}
+
+#[test]
+fn a_stream_of_the_old_process_that_a_limit_may_cut_is_covered_by_the_new_one_and_ends_when_it_is_not() {
+    // Of each stream 100 tokens of input and 40 of output in each piece.
+    let long = |chunks: u32| Script {
+        output_tokens: u64::from(chunks) * 40,
+        chunks,
+        chunk_bytes: 160,
+        chunk_gap: Duration::from_millis(20),
+        ..script()
+    };
+    for (budget, is_whole) in [(1_000_000, true), (2_000, false)] {
+        let limit = format!("{{name: cut, unit: tokens, budget: {budget}, window: day, onExhausted: cut}}");
+        let host = Host::new("upgrade-cut", long(if is_whole { 100 } else { 500 }), &[&limit], true);
+        let (before, address) = host.start(false);
+        let mut client = Client::connect(address);
+        client.post("/openai", "", &chat("gpt-5", true));
+        client.fill_to(1);
+        let (mut after, _) = host.start(true);
+        let answer = client.answer();
+        let text = answer.text();
+        assert!(answer.complete && text.contains("[DONE]"), "{budget}");
+        assert_eq!(
+            text.contains("\"finish_reason\":\"length\""),
+            !is_whole,
+            "{budget}: {} bytes",
+            text.len()
+        );
+        assert_eq!(before.end().code, Some(0));
+        after.says("has ended all it had under way");
+        let used = spent(&mut after, "/cut", budget);
+        match is_whole {
+            true => assert_eq!(used, host.reported() as i64),
+            // A part, the one during which it asked, and what passed while nobody could be asked: on a slow machine more.
+            false => assert!((budget..20_000).contains(&used), "{used} of {budget}"),
+        }
+    }
+}
+
+#[test]
+fn nobody_takes_over_who_is_not_ready_and_the_old_process_goes_on() {
+    for stored in STORES {
+        let host = Host::new("upgrade-back", script(), &AMPLE_LIMITS[..3], stored);
+        let (mut process, address) = host.start(false);
+        let (load, threads) = Load::start(address, &ALL);
+        load.goes_on(50);
+        // One whose configuration is not sound.
+        let broken = host.here.join("broken.yaml");
+        fs::write(&broken, "kind: Gatewey\napiVersion: v1\n").expect("a file");
+        let arguments = ["run", broken.to_str().expect("UTF-8"), "--takeover", &host.socket()];
+        assert_eq!(ended(&mut tollgate(&arguments)).code, Some(2));
+        // Ones that end after they have said hello, after they were ready, and after everything was released to them.
+        for says in 0..3 {
+            let stream = UnixStream::connect(host.socket()).expect("it offers its place");
+            let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+            (&stream)
+                .write_all(b"{\"Hello\":{\"version\":\"0\",\"pid\":1,\"store\":null}}\n")
+                .expect("heard");
+            assert!(lines.next().expect("a line").expect("text").starts_with("{\"Sockets\""));
+            assert!(lines.next().expect("a line").expect("text").contains("\"last\":true"));
+            if says > 0 {
+                (&stream).write_all(b"\"Ready\"\n").expect("heard");
+            }
+            if says > 1 {
+                assert!(lines.any(|line| line.expect("text").starts_with("{\"Released\"")));
+            }
+            drop((lines, stream));
+            let told = |process: &Process| process.stderr().matches("nobody takes over").count();
+            until("it goes on", || told(&process) > says);
+            load.goes_on(50);
+        }
+        // And one without being asked.
+        let arguments = host.arguments(false);
+        let Ended { code, stderr, .. } =
+            ended(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+        let why = if stored { "in use by another process" } else { "--takeover" };
+        assert!(code == Some(2) && stderr.contains(why), "{stderr}");
+        process = host.upgrade(process, address);
+        load.goes_on(50);
+        load.end(threads);
+        assert_eq!(load.closed.load(Ordering::Acquire) + load.refused.load(Ordering::Acquire), 0);
+        until("all is settled", || host.simulator.ledger().requests == load.admitted());
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(spent(&mut process, "/day", AMPLE), host.reported() as i64, "{}", process.stderr());
+        assert_eq!(spent(&mut process, "/slots", 1000), 0);
+    }
+}
+
+#[test]
+fn the_end_of_a_process_under_load_fails_no_request() {
+    let host = Host::new("drain-load", script(), &AMPLE_LIMITS, true);
+    let (process, address) = host.start(false);
+    let (load, threads) = Load::start(address, &ALL);
+    load.goes_on(200);
+    process.signal("TERM");
+    until("nobody listens", || load.closed.load(Ordering::Acquire) > 20);
+    let Ended { code, stderr, .. } = process.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    load.end(threads);
+    let (mut process, _) = host.start(false);
+    assert_eq!(spent(&mut process, "/day", AMPLE), host.reported() as i64);
+    assert_eq!(spent(&mut process, "/asked", AMPLE), load.admitted() as i64);
+}
+
+#[test]
+fn there_is_nobody_to_take_over() {
+    let host = Host::new("upgrade-none", script(), &[AMPLE_LIMITS[0]], false);
+    let arguments = host.arguments(true);
+    let Ended { code, stderr, .. } =
+        ended(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+    assert!(code == Some(2) && stderr.contains("start without --takeover"), "{stderr}");
+}
