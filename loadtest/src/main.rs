@@ -6,12 +6,18 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut failure = 2;
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "simulate" => cli::simulate::run(rest),
         Some((command, rest)) if command == "drive" => cli::drive::run(rest),
         Some((command, rest)) if command == "suite" => cli::suite::run(rest),
         Some((command, rest)) if command == "tls" => cli::suite::tls::run(rest),
         Some((command, rest)) if command == "crash" => cli::crash::run(rest),
+        Some((command, rest)) if command == "chaos" => {
+            failure = 1;
+            cli::chaos::run(rest)
+        }
+        Some((command, rest)) if command == "connections" => cli::connections::run(rest),
         Some((command, rest)) if command == "fit" => cli::fit::run(rest),
         Some((command, rest)) if command == "storm" => cli::storm::run(rest),
         Some((command, _)) if command == "--help" || command == "-h" || command == "help" => {
@@ -25,7 +31,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
-            ExitCode::from(2)
+            ExitCode::from(failure)
         }
     }
 }
@@ -45,5 +51,9 @@ loadtest: the simulated provider of tollgate, and measurements on loopback
   loadtest storm --help                     what is checked
   loadtest crash --tollgate PATH            kill -9 two hundred times: are budgets kept?
   loadtest crash --help                     what is checked
+  loadtest chaos [--seconds N] [--seed N]   everything goes wrong at once: is anything lost, leaked or wrong?
+  loadtest chaos --help                     what goes wrong, and what is checked
+  loadtest connections [--idle N] [--streams N]  what connections cost, and attackers with many of them
+  loadtest connections --help               what is measured
   loadtest fit --tollgate PATH              agents with huge max_tokens: is anything refused that would have fitted?
   loadtest fit --help                       what the trace is, and the control";

@@ -47,6 +47,7 @@ pub(super) fn page(board: &Board, now: Moment, version: &str) -> Vec<u8> {
                 accounts: board.accounts.len() as u64,
                 crowded: board.accounts.crowded(),
                 stored: board.health.is_stored(),
+                records_lost: board.health.records_lost(),
             },
             sources: &sources.collect::<Vec<_>>(),
             // Workers measure all routes and providers together, so there is no label to give.

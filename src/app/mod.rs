@@ -9,6 +9,8 @@ pub mod cli;
 pub mod conditions;
 pub mod demo;
 pub mod explain;
+#[cfg(test)]
+mod faults;
 pub mod files;
 pub mod gateway;
 mod openings;

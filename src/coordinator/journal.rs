@@ -52,8 +52,10 @@ impl Journal {
         let sink = open(to)?;
         let orders = Arc::new(Orders::default());
         let (theirs, to) = (orders.clone(), to.clone());
-        let run =
-            move || Writer { sink, to, failing: false, unpriced: Unpriced::default() }.run(&board, &theirs);
+        let run = move || {
+            Writer { sink, to, failing: false, torn: false, unpriced: Unpriced::default() }
+                .run(&board, &theirs)
+        };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run);
         Ok(Journal { orders, thread: thread.map_err(|error| format!("the journal's thread: {error}"))? })
     }
@@ -116,6 +118,8 @@ struct Writer {
     sink: Option<Sink>,
     to: RecordsTo,
     failing: bool,
+    /// The last line in the sink has no end.
+    torn: bool,
     unpriced: Unpriced,
 }
 
@@ -143,7 +147,7 @@ impl Writer {
                     any = true;
                     warning.take().iter().for_each(|warning| tell(warning));
                     if lines.len() >= WRITE_BYTES {
-                        self.put(&mut lines);
+                        self.put(&mut lines, board);
                     }
                 }
             }
@@ -152,7 +156,7 @@ impl Writer {
                 audit.json_line(&mut lines);
                 tell(String::from_utf8_lossy(lines.get(begin..).unwrap_or_default()).trim_end());
             }
-            self.put(&mut lines);
+            self.put(&mut lines, board);
             if last {
                 return;
             }
@@ -165,15 +169,24 @@ impl Writer {
 
     fn reopen(&mut self) {
         match open(&self.to) {
-            Ok(sink) => self.sink = sink,
+            Ok(sink) => (self.sink, self.torn) = (sink, false),
             Err(why) => tell(&format!("{why}; they go on to the file that was open")),
         }
     }
 
-    /// Writes and forgets `lines`. A sink that fails is reported when it begins to, and when it works again.
-    fn put(&mut self, lines: &mut Vec<u8>) {
+    /// Writes and forgets `lines`. A sink that fails is reported when it begins to, and when it works again; what it did
+    /// not take is counted. A line of which it took a part is ended before the next one.
+    fn put(&mut self, lines: &mut Vec<u8>, board: &Board) {
         let Some(sink) = self.sink.as_mut().filter(|_| !lines.is_empty()) else { return lines.clear() };
-        let written = sink.write_all(lines).and_then(|()| sink.flush());
+        let torn = self.torn;
+        if torn {
+            lines.insert(0, b'\n');
+        }
+        let (taken, written) = write_all(sink, lines);
+        let (whole, rest) = lines.split_at(taken);
+        self.torn = whole.last().map_or(torn, |last| *last != b'\n');
+        let ends = rest.iter().filter(|byte| **byte == b'\n').count();
+        board.health.lose_records(ends as u64 - u64::from(torn && whole.is_empty()));
         lines.clear();
         match (&written, self.failing) {
             (Err(error), false) => tell(&format!("records cannot be written and are lost: {error}")),
@@ -182,4 +195,18 @@ impl Writer {
         }
         self.failing = written.is_err();
     }
+}
+
+/// Writes all of `bytes`; how many were taken, and why no more.
+fn write_all(sink: &mut Sink, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match sink.write(&bytes[taken..]) {
+            Ok(0) => return (taken, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => taken += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (taken, Err(error)),
+        }
+    }
+    (taken, sink.flush())
 }

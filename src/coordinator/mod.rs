@@ -39,7 +39,7 @@ use journal::Journal;
 use keeper::Keeper;
 use resolve::Resolver;
 use rustls::ClientConfig;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2, SIGXFSZ};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -161,6 +161,8 @@ struct Stop {
     /// A signal asked for the end since the last look. Two within one beat count once.
     signalled: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
+    /// Nobody looks at it.
+    too_large: Arc<AtomicBool>,
     upgrade: Arc<AtomicBool>,
     /// Another process has taken this one's place.
     replaced: AtomicBool,
@@ -240,6 +242,13 @@ fn run(mut seed: Seed, mut helpers: Helpers, offered: &Offered) -> (Journal, Kee
     while stop.asked() == 0 {
         std::thread::sleep(BEAT);
         beat(&seed, &helpers.board);
+        if let Some(number) = seed.pulses.iter().position(Pulse::has_ended) {
+            tell(&format!(
+                "worker-{number} has ended by a fault of its own: the others end what they have under way, then the \
+                 process ends with 1, to be started anew"
+            ));
+            break;
+        }
         let hung_up = stop.hangup.swap(false, Ordering::AcqRel);
         if hung_up {
             helpers.journal.reopen();
@@ -282,9 +291,10 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     board.health.set_draining();
     tell_all(board, &helpers.mail, ToWorker::Drain);
     let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
-    // A worker that still takes connections may be about to open one.
+    // A worker that still takes connections may be about to open one; what one that has ended left open has gone with it.
     let is_busy = |desk: &Arc<Desk>| desk.listening() > 0 || desk.counters.connections_open.get() > 0;
-    let is_busy = || board.desks.iter().any(is_busy) || helpers.inherits.load(Ordering::Acquire);
+    let living = || board.desks.iter().zip(&seed.pulses).filter(|(_, pulse)| !pulse.has_ended());
+    let is_busy = || living().any(|(desk, _)| is_busy(desk)) || helpers.inherits.load(Ordering::Acquire);
     while is_busy() && stop.asked() < 2 && clock::now() < until {
         std::thread::sleep(Duration::from_millis(5));
         beat(seed, board);
@@ -337,6 +347,8 @@ impl Signals {
                 (SIGTERM, &signals.stop.signalled),
                 (SIGINT, &signals.stop.signalled),
                 (SIGHUP, &signals.stop.hangup),
+                // That a file is as large as it may be is an error of the write, as a full disk is; not the end.
+                (SIGXFSZ, &signals.stop.too_large),
                 (SIGUSR2, &signals.stop.upgrade),
             ];
             for (signal, flag) in flags {

@@ -106,6 +106,7 @@ pub struct Health {
     gate: AtomicBool,
     adopted: AtomicU64,
     unstored: AtomicBool,
+    records_lost: AtomicU64,
 }
 
 impl Health {
@@ -139,6 +140,16 @@ impl Health {
     /// Says whether balances can be written to disk.
     pub fn set_stored(&self, stored: bool) {
         self.unstored.store(!stored, Ordering::Release);
+    }
+
+    /// Counts records that their sink did not take.
+    pub fn lose_records(&self, count: u64) {
+        self.records_lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many records were lost so.
+    pub fn records_lost(&self) -> u64 {
+        self.records_lost.load(Ordering::Relaxed)
     }
 
     /// Whether balances can be written to disk, as far as they are to be.

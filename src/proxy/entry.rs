@@ -46,6 +46,9 @@ pub(super) struct Entry {
     pub(super) cors: Vec<u8>,
     pub(super) worker: Rc<Worker>,
     pub(super) serving: Rc<Serving>,
+    /// The fault that is planted in it.
+    #[cfg(test)]
+    pub(super) planted: String,
 }
 
 /// How far a request got.
@@ -78,6 +81,8 @@ impl Entry {
             cors: Vec::new(),
             worker: worker.clone(),
             serving: serving.clone(),
+            #[cfg(test)]
+            planted: String::new(),
         }
     }
 

@@ -95,6 +95,8 @@ async fn settled(
     let mut known = Known { api_key, ..Known::default() };
     let named = &serving.in_force.snapshot.settings.records.headers;
     note_request(&mut entry.record, head, &message.bytes, known.api_key.as_ref(), named);
+    #[cfg(test)]
+    super::planted::note(&mut entry, head, &message.bytes);
 
     let served = serve(worker, serving, client, head, message, &mut entry, &mut known).await;
     let timeouts = &serving.in_force.snapshot.settings.timeouts;
@@ -364,7 +366,10 @@ async fn reserve<'a>(
         let spend = entry.estimate(rule, format, ask, body, bounded(model));
         let key = fallback.map_or(entry.record.model_asked, |model| bounded(model.as_bytes()));
         let asking = asking(known, client, serving, head, &message.bytes, &key, rule);
-        let refused = match entry.reserve(&limits, &asking, spend).await {
+        let reserved = entry.reserve(&limits, &asking, spend).await;
+        #[cfg(test)]
+        super::planted::strike("reserved", entry);
+        let refused = match reserved {
             Err(Fault::Refused(refused)) => refused,
             other => return other.map(|()| fallback),
         };

@@ -28,6 +28,8 @@ mod outflow;
 mod passage;
 mod passwords;
 mod plain;
+#[cfg(test)]
+mod planted;
 mod policy;
 mod pricing;
 mod relay;

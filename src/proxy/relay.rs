@@ -31,6 +31,8 @@ pub(super) async fn answer(
     answered: Answered,
     timeouts: &Timeouts,
 ) -> Result<Then, Fault> {
+    #[cfg(test)]
+    super::planted::strike("answered", entry);
     let Answered { upstream, head, mut bytes, sent } = answered;
     entry.held.set(Part::Copy, 0)?; // nobody else is asked any more
     let streamed = is_event_stream(call, &head, &bytes);

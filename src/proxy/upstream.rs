@@ -50,6 +50,9 @@ pub(super) struct Upstream {
 /// How often a connection that waits for the first look-up of a name asks whether it is done.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(5);
 
+/// How long the kernel is given to close what was given up.
+const FILES_PAUSE: Duration = Duration::from_millis(5);
+
 /// Addresses of a target that are tried before a connection is given up.
 const ADDRESSES_TRIED_MAX: usize = 3;
 
@@ -93,10 +96,14 @@ impl Pool {
         (before - idle.len()) as u32
     }
 
-    /// Drops everything that is idle, for good: exchanges that still hold a connection will not give it back.
-    /// How many connections that were.
+    /// As [`give_up_idle`](Pool::give_up_idle), for good: exchanges that still hold a connection will not give it back.
     pub(super) fn retire(&self) -> u32 {
         self.retired.set(true);
+        self.give_up_idle()
+    }
+
+    /// Drops everything that is idle. How many connections that were.
+    pub(super) fn give_up_idle(&self) -> u32 {
         let idle = self.idle.take();
         idle.len() as u32
     }
@@ -190,7 +197,7 @@ async fn connect(worker: &Worker, pool: &Pool) -> Result<Stream, Fault> {
     let mut last = Fault::Unresolved;
     for n in 0..addresses.len().min(ADDRESSES_TRIED_MAX) {
         let address = addresses[first.wrapping_add(n) % addresses.len()];
-        let socket = match Socket::connect(&worker.ring, address, deadline).await {
+        let socket = match open(worker, address, deadline).await {
             Ok(socket) => socket,
             Err(error) => {
                 last = Fault::Connect(why(&error));
@@ -215,12 +222,28 @@ async fn connect(worker: &Worker, pool: &Pool) -> Result<Stream, Fault> {
     Err(last)
 }
 
+/// A socket; when there is no file left for it, one of those that idle connections to providers have.
+async fn open(worker: &Worker, address: SocketAddr, deadline: Tick) -> io::Result<Socket> {
+    let opened = Socket::connect(&worker.ring, address, deadline).await;
+    if !opened.as_ref().is_err_and(is_out_of_files) || !worker.give_up_idle() {
+        return opened;
+    }
+    sleep(&worker.ring, FILES_PAUSE).await;
+    Socket::connect(&worker.ring, address, deadline).await
+}
+
+/// The process, or the system, may open no more files.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn why(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::TimedOut => "connecting took too long",
         io::ErrorKind::ConnectionRefused => "connection refused",
         io::ErrorKind::ConnectionReset => "connection reset",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route to it",
+        _ if is_out_of_files(error) => "tollgate has as many files open as it may",
         _ => "connecting failed",
     }
 }

@@ -133,10 +133,13 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
     worker.adopt();
     for (index, socket) in sockets {
-        executor::spawn(accept(worker.clone(), Listener::new(&ring, socket), index), |_| {});
+        let accept = accept(worker.clone(), Listener::new(&ring, socket), index);
+        executor::spawn_vital("the task that accepts connections", accept);
     }
-    executor::spawn(keep_house(worker.clone()), |_| {});
-    executor::spawn(keep_pace(worker.clone()), |_| {});
+    executor::spawn_vital("its housekeeping", keep_house(worker.clone()));
+    executor::spawn_vital("the task that keeps its pace", keep_pace(worker.clone()));
+    let failing = worker.clone();
+    executor::at_failure(move || failing.give_up());
     mail.attach(&ring);
     board.health.worker_adopted();
     loop {
@@ -201,7 +204,11 @@ async fn take_all(worker: &Rc<Worker>, listener: &Listener, index: usize) {
         match accepted.await {
             None => return,
             Some(Ok(socket)) => take(worker, socket, index),
-            Some(Err(_)) => sleep(&worker.ring, ACCEPT_PAUSE).await,
+            Some(Err(_)) => {
+                worker.desk.counters.accepts_failed.add(1);
+                worker.give_up_idle();
+                sleep(&worker.ring, ACCEPT_PAUSE).await;
+            }
         }
     }
 }
@@ -390,6 +397,22 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// The worker cannot go on: its listeners close, so that no connection comes to it any more, and every exchange is
+    /// dropped where it stands. Whether all have been.
+    fn give_up(&self) -> bool {
+        self.draining.set(true);
+        self.stopping.set(true);
+        let counters = &self.desk.counters;
+        counters.requests_in_flight.get() == 0 && counters.connections_open.get() == 0
+    }
+
+    /// Closes all idle connections to providers, because no file is left for what is wanted now; whether there were any.
+    pub(super) fn give_up_idle(&self) -> bool {
+        let closed: u32 = self.serving().pools.iter().map(|pool| pool.give_up_idle()).sum();
+        self.idle_upstreams.set(self.idle_upstreams.get() - closed);
+        closed > 0
     }
 
     /// Hands a finished exchange's record to the journal, or drops and counts it.

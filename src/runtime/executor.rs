@@ -4,14 +4,16 @@
 //! for completions in one system call. It never parks in glommio while the worker lives: waiting on the ring
 //! itself saves the four further calls of a park. Why, with figures: ARCHITECTURE.md, "The runtime".
 
+use super::clock;
 use super::ring::{Ring, RingConfig};
 use glommio::{LocalExecutorBuilder, Placement};
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -25,10 +27,22 @@ const ROUNDS_MAX: u32 = 16;
 /// Registered memory per glommio ring. Files are not read on workers, so the least that glommio accepts.
 const GLOMMIO_IO_MEMORY: usize = 64 << 10;
 
+/// How long a worker that fails goes on, so that what is under way on it can end.
+const LAST_MAX: Duration = Duration::from_secs(2);
+
+/// Turns of its ring after that: what was dropped is cancelled in one, and closed in the next.
+const TURNS_AFTER: u32 = 5;
+
+/// What a worker does when it fails: called again and again, until it says that all is done.
+type LastRites = Box<dyn Fn() -> bool>;
+
 thread_local! {
     /// Polls of tasks spawned on this worker: when one round adds none, nothing was runnable.
     static POLLS: Cell<u64> = const { Cell::new(0) };
     static STOP: Cell<bool> = const { Cell::new(false) };
+    /// Why this worker cannot go on.
+    static FAILED: RefCell<Option<String>> = const { RefCell::new(None) };
+    static LAST_RITES: RefCell<Option<LastRites>> = const { RefCell::new(None) };
 }
 
 /// A running worker thread.
@@ -44,6 +58,16 @@ pub struct WorkerThread {
 #[derive(Clone, Default)]
 pub struct Pulse {
     waker: Arc<Mutex<Option<Waker>>>,
+    ended: Arc<AtomicBool>,
+}
+
+/// Says, however a worker's thread ends, that it has.
+struct Ended(Arc<AtomicBool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 impl Pulse {
@@ -53,6 +77,11 @@ impl Pulse {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Whether the worker has ended, by order or by a fault.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     async fn listen(self) {
@@ -67,25 +96,38 @@ impl Pulse {
 /// Starts a worker thread named `name`, on core `cpu` if given, that runs `main` until [`stop`] is called.
 ///
 /// # Errors
-/// When the thread or glommio's rings cannot be made. A failing private ring ends the thread with its error,
-/// which [`WorkerThread::join`] returns.
+/// When the thread or glommio's rings cannot be made. A failing private ring, a panic in `main` and [`fail`] end the
+/// thread with an error, which [`WorkerThread::join`] returns; [`Pulse::has_ended`] tells that there is one.
 pub fn start<F, M>(name: &str, cpu: Option<usize>, config: RingConfig, main: M) -> io::Result<WorkerThread>
 where
     F: Future<Output = ()> + 'static,
     M: FnOnce(Rc<Ring>) -> F + Send + 'static,
 {
     let pulse = Pulse::default();
-    let listener = pulse.clone();
+    let (listener, ended) = (pulse.clone(), Ended(pulse.ended.clone()));
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
     let handle = LocalExecutorBuilder::new(placement)
         .name(name)
         .io_memory(GLOMMIO_IO_MEMORY)
         .ring_depth(32)
         .spawn(move || async move {
+            let _ended = ended;
             let ring = Ring::open(&config)?;
             glommio::spawn_local(listener.listen()).detach();
-            spawn(main(ring.clone()), |_| {});
-            pump(&ring).await
+            spawn_vital("its main task", main(ring.clone()));
+            let mut pump = Box::pin(pump(&ring));
+            let pumped = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| pump.as_mut().poll(cx))) {
+                Ok(poll) => poll.map_err(|error| format!("its io_uring: {error}")),
+                Err(_) => Poll::Ready(Err("its loop panicked".to_owned())),
+            });
+            let why = pumped.await.err().or_else(|| FAILED.take());
+            drop(pump);
+            let Some(why) = why else {
+                drop(LAST_RITES.take());
+                return Ok(());
+            };
+            end_well(&ring).await;
+            Err(io::Error::other(why))
         })
         .map_err(|error| io::Error::other(error.to_string()))?;
     Ok(WorkerThread { handle, pulse })
@@ -126,6 +168,43 @@ pub fn spawn(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce(Box
     .detach();
 }
 
+/// Spawns a task without which the present worker is none: a panic in it is the worker's end, as by [`fail`].
+pub fn spawn_vital(name: &'static str, task: impl Future<Output = ()> + 'static) {
+    spawn(task, move |_| fail(format!("{name} panicked")));
+}
+
+/// Ends the present worker after this turn, because it cannot go on: its tasks are brought to their ends, then the
+/// thread ends with this error.
+pub fn fail(why: String) {
+    FAILED.with_borrow_mut(|failed| failed.get_or_insert(why).len());
+}
+
+/// What the present worker does first when it fails. It is called once in each turn, at most for two seconds, until it
+/// says that nothing is under way any more.
+pub fn at_failure(last_rites: impl Fn() -> bool + 'static) {
+    LAST_RITES.set(Some(Box::new(last_rites)));
+}
+
+/// Lets the tasks of a worker that has failed come to their ends. Its ring may not serve any more.
+async fn end_well(ring: &Rc<Ring>) {
+    let Some(all_ended) = LAST_RITES.take() else { return };
+    let until = clock::now() + LAST_MAX;
+    let mut turns_after = 0;
+    // Descriptors may stay open as long as the process lives, if the ring that would close them is not served any more.
+    all_ended();
+    ring.shut();
+    while turns_after < TURNS_AFTER && clock::now() < until {
+        turns_after += u32::from(all_ended());
+        ring.nudge();
+        for _ in 0..ROUNDS_MAX {
+            glommio::executor().yield_now().await;
+        }
+        if ring.turn(Duration::from_millis(1)).is_err() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 /// Lets the other tasks of the present worker have their turn: for one that has much to do and nothing to wait for.
 pub async fn yield_now() {
     let mut yielded = false;
@@ -145,7 +224,7 @@ pub fn stop() {
 }
 
 async fn pump(ring: &Rc<Ring>) -> io::Result<()> {
-    while !STOP.get() {
+    while !STOP.get() && FAILED.with_borrow(Option::is_none) {
         let mut rounds = 0;
         let mut seen;
         loop {

@@ -131,6 +131,17 @@ impl Ring {
         inner.sockets.len() - inner.free.len()
     }
 
+    /// Ends both directions of every socket without a submission: for a worker that fails, whose ring may not take any.
+    /// Listening sockets are left alone: another process may have them too.
+    pub(super) fn shut(&self) {
+        let inner = self.inner.borrow();
+        for slot in inner.sockets.iter().filter(|slot| slot.fd >= 0) {
+            // SAFETY: no memory is handed over, and a slot owns its descriptor until it is released. A socket that is not
+            // connected any more is no fault.
+            unsafe { libc::shutdown(slot.fd, libc::SHUT_RDWR) };
+        }
+    }
+
     /// Runs `f` on the inside; `f` must not wake a task.
     pub(super) fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
         f(&mut self.inner.borrow_mut())

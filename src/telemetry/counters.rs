@@ -93,6 +93,8 @@ numbers! {
         "Connections of clients that are open."
     connections_turned_away: Counter Counter "downstream_connections_turned_away_total"
         "Connections closed at once because the worker had as many as it may."
+    accepts_failed: Counter Counter "accept_errors_total"
+        "How often no connection could be accepted because no file was left; it waits until there is one."
     connections_crowded: Counter Counter "downstream_connections_crowded_total"
         "Connections closed at once because there were as many from their address as there may be."
     handshakes_full: Counter Counter "downstream_handshakes_total" ["result" = "full"]

@@ -43,6 +43,8 @@ pub struct Keeping {
     pub crowded: u64,
     /// Whether the disk takes balances, as far as it is to.
     pub stored: bool,
+    /// Access records that their sink did not take.
+    pub records_lost: u64,
 }
 
 /// One limit's sums.
@@ -190,6 +192,12 @@ fn keeping(keeping: &Keeping, exposition: &mut Exposition<'_>) {
             Kind::Gauge,
             "1 while balances that belong on disk can be written there.",
             keeping.stored.into(),
+        ),
+        (
+            "tollgate_records_lost_total",
+            Kind::Counter,
+            "Access records that could not be written where they go.",
+            keeping.records_lost,
         ),
     ];
     for (name, kind, help, value) in rows {

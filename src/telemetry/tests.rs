@@ -189,7 +189,7 @@ fn what_is_shown_is_what_was_counted() {
             )]
             .into(),
         },
-        keeping: Keeping { accounts: 5, crowded: 2, stored: true },
+        keeping: Keeping { accounts: 5, crowded: 2, stored: true, records_lost: 3 },
         sources: &[
             SourceSeries { name: "https://a/keys", keys: 2, age_ms: Some(1_500), failures: 3 },
             SourceSeries { name: "file b", keys: 0, age_ms: None, failures: 1 },
@@ -221,6 +221,7 @@ fn what_is_shown_is_what_was_counted() {
         ("tollgate_accounts", 5.0),
         ("tollgate_accounts_crowded_total", 2.0),
         ("tollgate_store_healthy", 1.0),
+        ("tollgate_records_lost_total", 3.0),
         (r#"tollgate_issuer_keys{source="https://a/keys"}"#, 2.0),
         (r#"tollgate_issuer_keys{source="file b"}"#, 0.0),
         (r#"tollgate_issuer_keys_age_seconds{source="https://a/keys"}"#, 1.5),

@@ -103,6 +103,10 @@ impl Plan {
             Fault::CutInHead(ending) => self.keep_bytes(self.head_end() / 2, StepKind::Cut(ending)),
             Fault::CutAfterChunks(count, ending) => self.keep_events(count, StepKind::Cut(ending)),
             Fault::StallAfterChunks(count) => self.keep_events(count, StepKind::Stall),
+            Fault::CutAt(count, ending) if (count as usize) < self.bytes.len() => {
+                self.keep_bytes(count as usize, StepKind::Cut(ending));
+            }
+            Fault::Nonsense(seed) => self.become_nonsense(seed),
             Fault::Truncate(ending) => self.keep_half(ending),
             Fault::SlowBody { bytes, gap } => self.slice_body(bytes as usize, gap),
             _ => {}
@@ -124,6 +128,23 @@ impl Plan {
         }
         let wait = if self.steps.is_empty() { latency } else { Duration::ZERO };
         self.steps.push(Step { kind: last, wait, bytes: keep..keep, usage: None });
+    }
+
+    /// Bytes in place of the answer that are the same for the same seed. The first is none that HTTP begins with.
+    fn become_nonsense(&mut self, seed: u32) {
+        let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (state >> 56) as u8
+        };
+        let wait = self.steps.first().map_or(Duration::ZERO, |step| step.wait);
+        let count = 1 + usize::from(next()) * 4;
+        self.bytes = std::iter::once(0x16).chain((1..count).map(|_| next())).collect();
+        self.slots.clear();
+        let send = Step { kind: StepKind::Send, wait, bytes: 0..count, usage: None };
+        let cut =
+            Step { kind: StepKind::Cut(Ending::Fin), wait: Duration::ZERO, bytes: count..count, usage: None };
+        (self.steps, self.head_steps) = (vec![send, cut], 1);
     }
 
     /// Keeps the head and half of the body.

@@ -1,5 +1,7 @@
 //! The commands.
 
+pub(crate) mod chaos;
+pub(crate) mod connections;
 pub(crate) mod crash;
 pub(crate) mod drive;
 pub(crate) mod fit;

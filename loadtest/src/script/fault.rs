@@ -35,6 +35,11 @@ pub enum Fault {
     /// stream has fewer, the end of its framing is missing. A whole answer has two parts: up to the end of its
     /// usage, and the rest.
     CutAfterChunks(u32, Ending),
+    /// The connection ends after so many bytes, head included, wherever that is (`cut-at:137`, `cut-at:137:rst`). An
+    /// answer that is shorter is whole.
+    CutAt(u32, Ending),
+    /// Bytes that are no HTTP, drawn from this number, then the end (`nonsense:7`).
+    Nonsense(u32),
     /// The connection ends when half of the body has been sent, wherever that is (`truncate`, `truncate:rst`).
     Truncate(Ending),
     /// No byte of an answer, ever (`stall`).
@@ -83,6 +88,11 @@ impl FromStr for Fault {
                 let (count, rest) = split_word(rest);
                 Fault::CutAfterChunks(number(count)?, ending(rest)?)
             }
+            "cut-at" => {
+                let (count, rest) = split_word(rest);
+                Fault::CutAt(number(count)?, ending(rest)?)
+            }
+            "nonsense" => Fault::Nonsense(number(rest)?),
             "truncate" => Fault::Truncate(ending(rest)?),
             "stall" => Fault::Stall,
             "stall-after" => Fault::StallAfterChunks(number(rest)?),
@@ -117,6 +127,8 @@ impl fmt::Display for Fault {
             Fault::NoAnswer(end) => write!(f, "no-answer{end}"),
             Fault::CutInHead(end) => write!(f, "cut-in-head{end}"),
             Fault::CutAfterChunks(count, end) => write!(f, "cut-after:{count}{end}"),
+            Fault::CutAt(count, end) => write!(f, "cut-at:{count}{end}"),
+            Fault::Nonsense(seed) => write!(f, "nonsense:{seed}"),
             Fault::Truncate(end) => write!(f, "truncate{end}"),
             Fault::Stall => write!(f, "stall"),
             Fault::StallAfterChunks(count) => write!(f, "stall-after:{count}"),
@@ -177,6 +189,9 @@ mod tests {
             Fault::CutInHead(Ending::Rst),
             Fault::CutAfterChunks(3, Ending::Rst),
             Fault::CutAfterChunks(0, Ending::Fin),
+            Fault::CutAt(0, Ending::Fin),
+            Fault::CutAt(137, Ending::Rst),
+            Fault::Nonsense(7),
             Fault::Truncate(Ending::Fin),
             Fault::Stall,
             Fault::StallAfterChunks(7),

@@ -109,11 +109,7 @@ impl Gateway {
 
     /// SIGTERM; an error unless it ends in time and says that all is well.
     pub(crate) fn terminate(mut self) -> Result<(), String> {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        if !sent.is_ok_and(|status| status.success()) {
-            return Err(format!("kill -TERM {pid} failed"));
-        }
+        self.signal("TERM")?;
         let patience = Instant::now() + END_MAX;
         loop {
             match self.ended() {
@@ -126,6 +122,22 @@ impl Gateway {
                 }
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
+        }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal of this name, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), String> {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        if sent.is_ok_and(|status| status.success()) {
+            Ok(())
+        } else {
+            Err(format!("kill -{name} {pid} failed"))
         }
     }
 
@@ -161,6 +173,14 @@ pub(crate) fn end_after(life: Duration) {
         eprintln!("the run did not end within {} s", life.as_secs());
         std::process::exit(3);
     });
+}
+
+/// The binary that is given, or the one beside this program.
+pub(crate) fn beside(given: Option<String>) -> Result<PathBuf, String> {
+    let neighbour =
+        || Some(std::env::current_exe().ok()?.parent()?.join("tollgate")).filter(|path| path.is_file());
+    let found = given.map(PathBuf::from).or_else(neighbour);
+    found.ok_or_else(|| "--tollgate is missing, and there is no tollgate beside this program".to_string())
 }
 
 /// Two ports that are free, below those that the system gives to connections of its own choice: they must be free

@@ -58,6 +58,24 @@ impl Client {
         Client { addr, socket: None, tls, buffer: Vec::new() }
     }
 
+    /// Whether there is a connection, as far as is known here.
+    pub(crate) fn is_open(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Opens a connection if there is none.
+    pub(crate) fn open(&mut self) -> Result<()> {
+        if self.socket.is_none() {
+            self.socket = Some(self.connect()?);
+        }
+        Ok(())
+    }
+
+    /// Whether a part of an answer has come that is not read yet.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
     /// Sends one request.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<()> {
         let mut socket = match self.socket.take() {

@@ -14,3 +14,4 @@ pub(crate) mod records;
 pub(crate) mod secure;
 pub(crate) mod spread;
 pub(crate) mod stage;
+pub(crate) mod vitals;

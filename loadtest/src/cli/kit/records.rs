@@ -7,7 +7,7 @@ use std::path::Path;
 /// One exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// The number at the end of its path: `/c/17`.
+    /// The last part of its path that is a number: `/c/17`, `/c/17/v1/messages`.
     pub(crate) tag: u64,
     /// The month that it is of, as `2026-01`.
     pub(crate) month: String,
@@ -58,7 +58,7 @@ impl Record {
             })
         });
         Some(Record {
-            tag: json["path"].as_str()?.rsplit('/').next()?.parse().ok()?,
+            tag: tag(json)?,
             month: json["time"].as_str()?.get(..7)?.to_string(),
             time_unix_ms: unix_ms(json["time"].as_str()?)?,
             duration_us: number(&json["duration_us"])?,
@@ -77,6 +77,20 @@ impl Record {
 pub(crate) fn read(path: &Path) -> Result<Vec<Record>, String> {
     let text = fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
     parse(&text)
+}
+
+/// As [`read`], without the records of requests that bear no number: those that could not be read, or had no route.
+pub(crate) fn read_numbered(path: &Path) -> Result<Vec<Record>, String> {
+    let text = fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+    let is_numbered =
+        |line: &&str| serde_json::from_str::<Value>(line).map_or(true, |json| tag(&json).is_some());
+    let lines = text.split_inclusive('\n').filter(|line| is_numbered(&line.trim_end()));
+    parse(&lines.collect::<String>())
+}
+
+/// The number that a request bears in its path.
+fn tag(record: &Value) -> Option<u64> {
+    record["path"].as_str()?.rsplit('/').find_map(|part| part.parse().ok())
 }
 
 fn parse(text: &str) -> Result<Vec<Record>, String> {
