@@ -2,6 +2,7 @@
 //! agentgateway `AgentgatewayPolicy` and `AgentgatewayBackend` v1alpha1): each is honoured, or refused by its name with what to
 //! write instead. None is passed over.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 use tollgate::config::{Overrides, Snapshot, Source, load};
 
@@ -49,6 +50,17 @@ kind: ConfigMap
 metadata: {name: hashes, namespace: llm, labels: {app: callers}}
 data: {one: '{"keyHash": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}'}
 "#;
+
+/// A certificate that vouches for itself, as an authority and as what a client shows.
+static CERTIFICATES: LazyLock<String> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: authorities, namespace: llm}}\ndata: {{ca.crt: {certificate:?}}}\n---\n\
+         apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{name: identity, namespace: llm}}\n\
+         stringData: {{tls.crt: {certificate:?}, tls.key: {key:?}}}\n"
+    )
+});
 
 /// What becomes of a field.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -175,11 +187,11 @@ const BACKEND_OF_POLICY: &[Row] =
 #[rustfmt::skip]
 const POLICIES: &[Row] = &[
     ("tls.sni", "tls: {sni: api.openai.com}", Honoured),
-    ("tls.caCertificateRefs", "tls: {caCertificateRefs: [{name: a}]}", Refused),
-    ("tls.mtlsCertificateRef", "tls: {mtlsCertificateRef: {name: a}}", Refused),
-    ("tls.insecureSkipVerify", "tls: {insecureSkipVerify: All}", Refused),
-    ("tls.verifySubjectAltNames", "tls: {verifySubjectAltNames: [a]}", Refused),
-    ("tls.alpnProtocols", "tls: {alpnProtocols: [h2]}", Refused),
+    ("tls.caCertificateRefs", "tls: {caCertificateRefs: [{name: authorities}]}", Honoured),
+    ("tls.mtlsCertificateRef", "tls: {mtlsCertificateRef: [{name: identity}]}", Honoured),
+    ("tls.insecureSkipVerify", "tls: {insecureSkipVerify: All}", Honoured),
+    ("tls.verifySubjectAltNames", "tls: {verifySubjectAltNames: [a.example]}", Honoured),
+    ("tls.alpnProtocols", "tls: {alpnProtocols: [http/1.1]}", Honoured),
     ("tls.keyExchangeGroups", "tls: {keyExchangeGroups: [a]}", Refused),
     ("tls.certificateSource", "tls: {certificateSource: Inline}", Refused),
     ("http.requestTimeout", "http: {requestTimeout: 5s}", Refused),
@@ -251,7 +263,11 @@ fn policies(spec: &str) -> String {
 }
 
 fn read(asked: &str) -> Result<Snapshot, String> {
-    let sources = [Source { name: "world.yaml", text: WORLD }, Source { name: "asked.yaml", text: asked }];
+    let sources = [
+        Source { name: "world.yaml", text: WORLD },
+        Source { name: "tls.yaml", text: &CERTIFICATES },
+        Source { name: "asked.yaml", text: asked },
+    ];
     load(&sources, &|_| None, &Overrides::default()).map_err(|faults| faults.to_string())
 }
 

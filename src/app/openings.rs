@@ -84,6 +84,11 @@ pub(super) fn open(
         if sockets.is_empty() {
             sockets = bind_all(listener.bind, workers).map_err(refused)?;
         }
+        if let Some(bytes) = snapshot.settings.connections.send_buffer {
+            // Inherited by every connection that is accepted.
+            let bounded = sockets.iter().try_for_each(|socket| socket.set_send_buffer_size(bytes as usize));
+            bounded.map_err(refused)?;
+        }
         let address = sockets[0].local_addr().map_err(refused)?.as_socket().unwrap_or(listener.bind);
         opened.addresses.push(address);
         if snapshot.settings.upgrade.socket.is_some() {

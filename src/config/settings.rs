@@ -75,6 +75,11 @@ pub struct Connections {
     /// The most client connections of one worker that come from one address, 1 to 1000000; `None` is as many as there may be
     /// at all, which suits a host behind a balancer. Addresses of IPv6 are told apart by their first 64 bits.
     pub per_address: Option<u32>,
+    /// Bytes of an answer that the kernel holds for one client, 64 KiB to 64 MiB, which it doubles for its own bookkeeping;
+    /// `None` leaves them to it, which goes up to 4 MiB (`tcp_wmem`), so that a few hundred clients who do not read use up the
+    /// memory that all connections of the host share (`tcp_mem`). At 100 ms of round trip 256 KiB are 20 Mbit/s for one
+    /// connection.
+    pub send_buffer: Option<u32>,
 }
 
 /// `admission`.
@@ -134,6 +139,9 @@ pub struct Upstream {
     pub idle_per_worker: u32,
     /// How long each is kept.
     pub idle: Duration,
+    /// Bytes of an answer that the kernel takes from a provider for a reader that does not come, 64 KiB to 64 MiB, doubled as
+    /// those of `connections.send_buffer` are; `None` leaves them to it, which goes up to 6 MiB and more (`tcp_rmem`).
+    pub receive_buffer: Option<u32>,
     /// The most bytes of a body that is kept, while it is translated, for another attempt; a longer one is sent once. Bodies
     /// that are not translated need no copy.
     pub replay_bytes: usize,
@@ -308,7 +316,12 @@ impl Default for Ring {
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections { per_worker: 8192, handshakes_per_worker: 1024, per_address: None }
+        Connections {
+            per_worker: 8192,
+            handshakes_per_worker: 1024,
+            per_address: None,
+            send_buffer: Some(256 << 10),
+        }
     }
 }
 
@@ -348,6 +361,7 @@ impl Default for Upstream {
         Upstream {
             idle_per_worker: 256,
             idle: Duration::from_secs(60),
+            receive_buffer: Some(256 << 10),
             replay_bytes: 4 << 20,
             ejection: Ejection::default(),
         }

@@ -98,6 +98,7 @@ fn fixed_changes(before: &Settings, next: &Settings) -> Vec<&'static str> {
     let sections = [
         ("workers", before.workers == next.workers),
         ("ring", before.ring == next.ring),
+        ("connections.sendBufferBytes", before.connections.send_buffer == next.connections.send_buffer),
         ("admin", before.admin == next.admin),
         ("process", before.process == next.process),
         ("upgrade", before.upgrade == next.upgrade),

@@ -477,8 +477,10 @@ impl Worker {
             self.desk.counters.config_generation.set(next.in_force.generation);
             self.serving.replace(Rc::new(next));
         }
-        let held = self.serving().in_force.snapshot.settings.requests.held_bytes;
-        self.held_bytes_max.set(usize::try_from(held).unwrap_or(usize::MAX));
+        let serving = self.serving();
+        let settings = &serving.in_force.snapshot.settings;
+        self.held_bytes_max.set(usize::try_from(settings.requests.held_bytes).unwrap_or(usize::MAX));
+        self.ring.receive_buffer.set(settings.upstream.receive_buffer.map(|bytes| bytes as usize));
         self.take_addresses();
         self.take_credentials();
         self.take_keys();

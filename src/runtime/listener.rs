@@ -13,22 +13,16 @@ use std::task::{Context, Poll};
 /// Connections that may wait in the kernel for a worker to take them.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// Bytes of an answer that the kernel holds for one client, which it doubles for its own bookkeeping. Left to itself it
-/// goes up to 4 MiB (`tcp_wmem`), so that a few hundred clients who do not read use up the memory that all connections
-/// of the host share (`tcp_mem`). At 100 ms of round trip this is 20 Mbit/s for one connection.
-const SEND_BUFFER: usize = 256 << 10;
-
 /// Opens a listening socket that other workers' sockets on the same address share connections with.
 ///
 /// Done by the thread that starts the workers, so that a port in use is reported before anything runs.
-/// TCP_NODELAY and SO_SNDBUF are inherited by every connection that is accepted.
+/// TCP_NODELAY is inherited by every connection that is accepted.
 pub fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
     let kind = socket2::Type::STREAM.cloexec().nonblocking();
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)

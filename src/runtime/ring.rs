@@ -46,6 +46,9 @@ pub struct RingConfig {
 pub struct Ring {
     inner: RefCell<Inner>,
     now: Cell<Tick>,
+    /// Bytes that the kernel may hold of what has arrived at a socket that connects from now on and is not received; `None`
+    /// leaves them to it (`tcp_rmem`). It doubles them for its own bookkeeping.
+    pub receive_buffer: Cell<Option<usize>>,
 }
 
 pub(super) struct Inner {
@@ -80,7 +83,7 @@ impl Ring {
             starved: Vec::new(),
             inbox_bytes: config.inbox_bytes,
         };
-        Ok(Rc::new(Ring { inner: RefCell::new(inner), now: Cell::new(now) }))
+        Ok(Rc::new(Ring { inner: RefCell::new(inner), now: Cell::new(now), receive_buffer: Cell::new(None) }))
     }
 
     /// The time of the present turn: read from the clock once per turn.

@@ -14,10 +14,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Bytes of an answer that the kernel takes from a provider for a reader that does not come, which it doubles for its own
-/// bookkeeping. Left to itself it goes up to 6 MiB and more (`tcp_rmem`): see `SEND_BUFFER` in `listener.rs`.
-const RECEIVE_BUFFER: usize = 256 << 10;
-
 /// A TCP stream on the worker's ring. Receiving starts with the socket and goes on by itself; the bytes wait
 /// in an inbox until [`fill`](Socket::fill) takes them, and the end of the stream is known without asking.
 ///
@@ -44,7 +40,9 @@ impl Socket {
         let kind = if Driver::NONBLOCKING { kind.nonblocking() } else { kind };
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind, None)?;
         socket.set_tcp_nodelay(true)?;
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        if let Some(bytes) = ring.receive_buffer.get() {
+            socket.set_recv_buffer_size(bytes)?;
+        }
         let (index, _) = ring.with(|inner| inner.add_socket(socket.into_raw_fd()));
         let socket = Socket { ring: ring.clone(), index };
         socket.set_deadline(deadline);

@@ -118,3 +118,47 @@ impl Client {
         &self.buf
     }
 }
+
+// === more of the rig ===
+
+/// No records, two workers that share the machine with the test.
+const QUIET: &str = "  records: {to: none}\n  workers: {cores: 2, pin: false}\n";
+
+impl Rig {
+    /// The usual rig with more settings: `spec` as in [`settings`], beside no records and two workers.
+    pub fn start_set(script: Script, policies: &str, spec: &str) -> Rig {
+        Rig::start_with(script, &manifests(policies), &settings(&format!("{QUIET}{spec}")))
+    }
+
+    /// The same, but every provider is at `provider` instead of being the simulator.
+    pub fn start_towards(provider: SocketAddr, policies: &str, spec: &str) -> Rig {
+        let simulator = Simulator::start(Script::default()).expect("the simulator starts");
+        Rig::assemble(simulator, provider, &manifests(policies), &settings(&format!("{QUIET}{spec}")))
+    }
+
+    /// Everything that the workers count, summed, once nothing is in flight.
+    pub fn totals(&self) -> tollgate::telemetry::Totals {
+        self.settled();
+        let mut totals = tollgate::telemetry::Totals::default();
+        self.gateway().board.desks.iter().for_each(|desk| totals.add(&desk.counters));
+        totals
+    }
+
+    /// How many exchanges ended so.
+    pub fn ended(&self, outcome: tollgate::telemetry::Outcome) -> u64 {
+        self.totals().outcomes[outcome as usize]
+    }
+}
+
+/// Reads of an answer until `text` has come.
+pub fn read_to(client: &mut Client, text: &str) {
+    let mut have = 0;
+    loop {
+        let bytes = client.fill_to(have + 1);
+        assert!(bytes.len() > have, "the answer ended: {}", String::from_utf8_lossy(bytes));
+        have = bytes.len();
+        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+            return;
+        }
+    }
+}

@@ -43,6 +43,8 @@ pub(crate) struct Origin {
 
 /// The most overrides of either kind.
 const OVERRIDES_MAX: usize = 256;
+/// Bytes of a buffer of the kernel's.
+const KERNEL_BUFFERS: RangeInclusive<u64> = 64 << 10..=64 << 20;
 /// The longest timeout.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -56,6 +58,10 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             number(fields, "perWorker", 1..=1_000_000, &mut settings.connections.per_worker);
             let handshakes = &mut settings.connections.handshakes_per_worker;
             number(fields, "handshakesPerWorker", 1..=1_000_000, handshakes);
+            let send_buffer = unless(fields, "sendBufferBytes", "auto", |field| field.size(KERNEL_BUFFERS));
+            if let Some(given) = send_buffer {
+                settings.connections.send_buffer = given.and_then(|given| u32::try_from(given).ok());
+            }
             let per_address = unless(fields, "perAddress", "any", |field| field.integer(1..=1_000_000));
             if let Some(given) = per_address {
                 settings.connections.per_address = given.and_then(|given| u32::try_from(given.value).ok());
@@ -83,6 +89,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
         section(fields, "upstream", |fields| {
             number(fields, "idlePerWorker", 0..=65536, &mut settings.upstream.idle_per_worker);
             timeout(fields, "idle", &mut settings.upstream.idle);
+            let receive_buffer =
+                unless(fields, "receiveBufferBytes", "auto", |field| field.size(KERNEL_BUFFERS));
+            if let Some(given) = receive_buffer {
+                settings.upstream.receive_buffer = given.and_then(|given| u32::try_from(given).ok());
+            }
             size(fields, "replayBytes", 0..=1 << 30, &mut settings.upstream.replay_bytes);
             section(fields, "ejection", |fields| {
                 let ejection = &mut settings.upstream.ejection;
