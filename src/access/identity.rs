@@ -25,6 +25,8 @@ pub struct Identity<'p> {
     pub is_judged: bool,
     /// Whether API keys are: then one that was not is nobody's.
     pub judges_keys: bool,
+    /// Whether it shows a password that is for here, whether that holds or not: it is nobody else's to see.
+    pub shows_password: bool,
     /// What rules about its head have said.
     pub(super) allowed: Allowed,
 }
@@ -121,7 +123,7 @@ impl Identity<'_> {
         let is_token = |location: &Location| location.is_in(Known::Authorization, header, name);
         self.key.is_some_and(|shown| shown.location.is_in(shown.header, header, name))
             || self.token_at.is_some_and(is_token)
-            || self.user.is_some() && header.known == Known::Authorization
+            || self.shows_password && header.known == Known::Authorization
     }
 
     /// The same of a parameter of the query, `name=value` as sent.

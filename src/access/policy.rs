@@ -81,6 +81,7 @@ impl Policy {
             identity.token_at = identity.claims.as_ref().map(|_| &tokens.location);
         }
         if let Some(users) = &self.users {
+            identity.shows_password = users.are_asked(asked);
             identity.user = users.admit(asked, &mut ring.verdicts().borrow_mut())?;
         }
         if let Some(keys) = &self.keys {

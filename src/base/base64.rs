@@ -38,20 +38,49 @@ fn url_bytes_of(text: &[u8]) -> Option<(Vec<u8>, u32)> {
     bytes_of(text, sextet).filter(|_| text.len() % 4 != 1)
 }
 
+/// As [`decode`], into `out`, without an allocation; how many bytes there are. Padding may be left out, as many clients do
+/// where they show a password, and bits left over are passed over. `None` also where they have no room.
+pub fn decode_into(text: &[u8], out: &mut [u8]) -> Option<usize> {
+    let digits = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    if digits.len() % 4 == 1 {
+        return None;
+    }
+    let mut end = 0;
+    each_byte(digits, sextet, |byte| {
+        *out.get_mut(end)? = byte;
+        end += 1;
+        Some(())
+    })?;
+    Some(end)
+}
+
 /// The bytes that digits of six bits make, and what the bits left over are.
 fn bytes_of(digits: &[u8], sextet: impl Fn(u8) -> Option<u32>) -> Option<(Vec<u8>, u32)> {
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    let rest = each_byte(digits, sextet, |byte| {
+        bytes.push(byte);
+        Some(())
+    })?;
+    Some((bytes, rest))
+}
+
+/// Gives the bytes that digits of six bits make to `take`; what the bits left over are.
+fn each_byte(
+    digits: &[u8],
+    sextet: impl Fn(u8) -> Option<u32>,
+    mut take: impl FnMut(u8) -> Option<()>,
+) -> Option<u32> {
     let (mut bits, mut held) = (0u32, 0);
     for digit in digits {
         bits = bits << 6 | sextet(*digit)?;
         held += 6;
         if held >= 8 {
             held -= 8;
-            bytes.push((bits >> held) as u8);
+            take((bits >> held) as u8)?;
             bits &= (1 << held) - 1;
         }
     }
-    Some((bytes, bits))
+    Some(bits)
 }
 
 /// Appends `bytes` in the alphabet that [`decode_url`] reads, without padding.
@@ -100,6 +129,25 @@ mod tests {
         let mut out = Vec::new();
         push_url(&mut out, bytes);
         String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn a_text_is_decoded_into_what_there_is() {
+        for (text, room, bytes) in [
+            ("YW5uOnB3", 6, Some("ann:pw")),
+            ("YW5uOnB3", 5, None),
+            ("YW5uOnB3ZA==", 7, Some("ann:pwd")),
+            ("YW5uOnB3ZA", 9, Some("ann:pwd")),
+            ("YW5uOnB3Z", 9, None),
+            ("YW5uOnB3=", 9, Some("ann:pw")),
+            ("YW5uOn-3", 9, None),
+            ("YW 5u", 9, None),
+            ("", 0, Some("")),
+        ] {
+            let mut out = vec![0; room];
+            let decoded = decode_into(text.as_bytes(), &mut out).map(|end| out[..end].to_vec());
+            assert_eq!(decoded.as_deref(), bytes.map(str::as_bytes), "{text}");
+        }
     }
 
     #[test]

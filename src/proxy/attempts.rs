@@ -104,6 +104,12 @@ pub(super) async fn until_answered<'a>(
     loop {
         let spare = attempts.spare_body(&call, message, entry);
         let outgoing = call::write(worker, serving, &call, message, client, entry)?;
+        if call.translates() {
+            // The body stands in both formats until it is sent.
+            let copies = outgoing.body_bytes() + spare.as_ref().map_or(0, Vec::len);
+            let held = entry.held.set(Part::Copy, copies);
+            held.inspect_err(|_| worker.desk.counters.requests_crowded.add(1))?;
+        }
         let began = worker.ring.now();
         let asked = {
             let _pending = Pending::begin(serving, call.index);
@@ -116,6 +122,7 @@ pub(super) async fn until_answered<'a>(
         let next = if is_whole { attempts.next(&call, entry, &asked, verdict) } else { None };
         let next = next.and_then(|(next, pause)| Some((attempts.towards(call, next)?, pause)));
         let Some((next, pause)) = next else {
+            message.forget_body();
             return asked.map(|answered| (call, answered)).map_err(|failed| failed.fault);
         };
         if asked.is_err() && entry.reached >= Reached::Provider {

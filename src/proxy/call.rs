@@ -7,7 +7,7 @@ use super::entry::{Entry, Reached};
 use super::fault::Fault;
 use super::serving::Serving;
 use super::stream::Stream;
-use super::upstream::Upstream;
+use super::upstream::{Upstream, is_about_our_certificate, tls_why};
 use super::worker::Worker;
 use crate::access::{Identity, strip_bearer};
 use crate::base::{Span, Tick};
@@ -71,6 +71,13 @@ pub(super) struct Outgoing {
     /// Whether it may be sent again although the provider may have seen it: the client said so by an
     /// `Idempotency-Key`.
     replayable: bool,
+}
+
+impl Outgoing {
+    /// Bytes of its body.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.gather.theirs.len()
+    }
 }
 
 /// An answer whose head has come.
@@ -372,14 +379,14 @@ fn credential(
     }
 }
 
-/// The client's own credential, where the formats' clients put it. A password that was validated here is none of the provider's.
+/// The client's own credential, where the formats' clients put it. A password that was for here is none of the provider's.
 fn clients_token<'a>(call: &Call<'_>, head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let header = |name| head.headers.first(name).map(|span| span.of(bytes));
     let query = head.query.filter(|_| call.client.api() == Api::Gemini).map(|query| query.of(bytes));
     let in_query = || query?.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"key="));
     let azures = || head.headers.get(bytes, b"api-key").map(|span| span.of(bytes));
     header(Known::Authorization)
-        .filter(|_| call.identity.user.is_none())
+        .filter(|_| !call.identity.shows_password)
         .map(strip_bearer)
         .or_else(|| header(Known::XApiKey))
         .or_else(|| header(Known::XGoogApiKey))
@@ -521,6 +528,14 @@ impl Sending {
                 }
                 // A provider that will not read all of a request may have said why before it closed.
                 Event::Sent(gather, Err(_)) => (self.request, self.unsent) = (Some(gather), true),
+                // By TLS 1.3 a server looks at our certificate when the handshake is over for us, and at the request after that.
+                Event::Filled(Err(error)) if bytes.is_empty() && is_about_our_certificate(&error) => {
+                    if self.request.is_none() {
+                        self.request = Some(take_back(upstream).await?.0);
+                    }
+                    self.unsent = true;
+                    return Err(Fault::Connect(tls_why(&error)));
+                }
                 Event::Filled(Ok(0) | Err(_)) if bytes.is_empty() => {
                     if self.request.is_none() {
                         let (gather, sent) = take_back(upstream).await?;

@@ -54,6 +54,15 @@ pub(super) struct Message {
     pub(super) received: u64,
 }
 
+impl Message {
+    /// Lets go of a large body that nobody asks for any more.
+    pub(super) fn forget_body(&mut self) {
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
 /// Buffers above this are not kept for the next exchange.
 const KEPT_BYTES_MAX: usize = 32 << 10;
 

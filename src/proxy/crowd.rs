@@ -40,7 +40,7 @@ impl Drop for OfAddress {
 
 /// What tells addresses apart: all of IPv4, the first 64 bits of IPv6, of which one host has as many addresses as it likes
 /// (RFC 6177). IPv4 within IPv6 is IPv4.
-fn key_of(address: IpAddr) -> u128 {
+pub(super) fn key_of(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),

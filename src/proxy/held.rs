@@ -42,7 +42,8 @@ impl Held {
         let (now, most) = (all - before + counted, self.worker.held_bytes_max.get());
         let most = if matches!(part, Part::Answer) { most } else { most / 4 * 3 };
         if counted > before && now > most {
-            self.worker.desk.counters.requests_crowded.add(1);
+            // Without a copy the request goes on.
+            self.worker.desk.counters.requests_crowded.add(u64::from(!matches!(part, Part::Copy)));
             return Err(Fault::Crowded);
         }
         self.parts[part as usize] = counted;

@@ -79,7 +79,8 @@ impl Passage {
         match self {
             Passage::AsIs | Passage::Decoded | Passage::Strip(_) => 0,
             Passage::Stream(translation) => translation.held_bytes(),
-            Passage::Whole(whole) => whole.capacity(),
+            // As it came, and in the client's format at its end.
+            Passage::Whole(whole) => whole.capacity().saturating_mul(2),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::admission::{asked, refused};
 use super::client::Client;
+use super::crowd::key_of;
 use super::entry::Entry;
 use super::fault::Fault;
 use crate::access::basic::Question;
@@ -10,7 +11,6 @@ use crate::config::Rule;
 use crate::mail::Judgement;
 use crate::wire::http1::RequestHead;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub(super) struct Guesses(Vec<Weak<Guess>>);
 
 /// A password that is being judged, for as long as a request waits for it.
 struct Guess {
-    address: IpAddr,
+    /// Of its host: see [`key_of`].
+    address: u128,
     judgement: Arc<Judgement>,
 }
 
@@ -46,7 +47,7 @@ impl Guesses {
 
     /// Whether the caller has fewer than `most` under way, by its address and by the user that it says it is. All users that are not
     /// known are one.
-    fn has_room(&self, address: IpAddr, user: &Digest, most: u32) -> bool {
+    fn has_room(&self, address: u128, user: &Digest, most: u32) -> bool {
         let (mut here, mut of_user) = (0, 0);
         for guess in self.0.iter().filter_map(Weak::upgrade) {
             here += u32::from(guess.address == address);
@@ -79,7 +80,7 @@ pub(super) async fn judged(
     });
     let question = question.ok_or_else(unjudged)?;
     let (worker, settings) = (&entry.worker, &entry.serving.in_force.snapshot.settings.passwords);
-    let guess = guess(entry, client.peer.ip().to_canonical(), question, settings.per_caller)?;
+    let guess = guess(entry, key_of(client.peer.ip()), question, settings.per_caller)?;
     let until = worker.ring.now() + WAIT_MAX;
     let holds = loop {
         let version = worker.judged.version();
@@ -105,7 +106,7 @@ pub(super) async fn judged(
 }
 
 /// The guess that is under way, or a new one.
-fn guess(entry: &Entry, address: IpAddr, question: Question, most: u32) -> Result<Rc<Guess>, Fault> {
+fn guess(entry: &Entry, address: u128, question: Question, most: u32) -> Result<Rc<Guess>, Fault> {
     let worker = &entry.worker;
     let mut guesses = worker.guesses.borrow_mut();
     if let Some(same) = guesses.same(&question.mark) {

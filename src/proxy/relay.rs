@@ -34,7 +34,6 @@ pub(super) async fn answer(
     #[cfg(test)]
     super::planted::strike("answered", entry);
     let Answered { upstream, head, mut bytes, sent } = answered;
-    entry.held.set(Part::Copy, 0)?; // nobody else is asked any more
     let streamed = is_event_stream(call, &head, &bytes);
     entry.record.status = head.status;
     entry.record.streamed = streamed;
@@ -52,6 +51,10 @@ pub(super) async fn answer(
         return broken_off(worker, out, client, entry, fault, timeouts).await;
     }
     out.begin(entry, call, &head, &bytes);
+    // Nobody else is asked any more: large bodies go.
+    let is_sent = sent.is_some();
+    sent.into_iter().for_each(|request| client.keep_request(request));
+    [Part::Request, Part::Copy].into_iter().try_for_each(|part| entry.held.set(part, 0))?;
     let mut at = head.len;
     let from_provider = &worker.desk.counters.upstream_bytes_in;
     from_provider.add(bytes.len() as u64);
@@ -90,8 +93,7 @@ pub(super) async fn answer(
         }
         if progress.done {
             let rest = bytes.len() - at;
-            let reusable =
-                sent.is_some() && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
+            let reusable = is_sent && head.keep_alive && rest == 0 && head.framing != Framing::UntilClose;
             let finished = match out.is_judged() {
                 true => Box::pin(out.finish_judged(client, entry, call, head.status)).await,
                 false => out.finish(entry, call, head.status),
@@ -109,9 +111,6 @@ pub(super) async fn answer(
             });
             if reusable {
                 upstream.give_back(worker);
-            }
-            if let Some(request) = sent {
-                client.keep_request(request);
             }
             client.keep_lines(head.headers);
             return Ok(then);
@@ -174,7 +173,7 @@ async fn broken_off(
     if is_ours || matches!(fault, Fault::ClientGone | Fault::Rejected(_)) {
         return Err(fault);
     }
-    worker.desk.counters.upstream_failures.add(1);
+    worker.desk.counters.upstream_failures.add(u64::from(!matches!(fault, Fault::Crowded)));
     if !out.begun {
         return Err(match fault {
             Fault::CutSlow => Fault::ProviderSlow,

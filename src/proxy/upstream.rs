@@ -248,13 +248,19 @@ fn why(error: &io::Error) -> &'static str {
     }
 }
 
-fn tls_why(error: &io::Error) -> &'static str {
+/// Whether the other side broke off because of the certificate that we showed, or because we showed none.
+pub(super) fn is_about_our_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::AlertReceived(alert)) if is_about_ours(*alert))
+}
+
+pub(super) fn tls_why(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::TimedOut => "the TLS handshake took too long",
         io::ErrorKind::UnexpectedEof => "the connection ended during the TLS handshake",
         _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(_)) => "its certificate does not verify",
-            Some(rustls::Error::AlertReceived(alert)) if is_about_ours(*alert) => {
+            _ if is_about_our_certificate(error) => {
                 "it does not take the certificate that it was shown, or wants one"
             }
             Some(_) => "the TLS handshake failed",

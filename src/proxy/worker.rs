@@ -326,7 +326,9 @@ async fn keep_house(worker: Rc<Worker>) {
 /// Looks how late a timer fires: so long does whatever arrives wait for its turn.
 async fn keep_pace(worker: Rc<Worker>) {
     loop {
-        let is_at_rest = worker.desk.counters.requests_in_flight.get() == 0;
+        // One that gives up requests looks often whatever it has to do: it may have nothing to do because of that.
+        let is_at_rest =
+            worker.desk.counters.requests_in_flight.get() == 0 && worker.pressure.get().steps() == 0;
         let due = worker.ring.now() + if is_at_rest { HOUSEKEEPING } else { LOOK };
         sleep(&worker.ring, due.since(worker.ring.now())).await;
         let lag = worker.serving().in_force.snapshot.settings.admission.lag;

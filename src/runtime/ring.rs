@@ -66,12 +66,30 @@ pub(super) struct Inner {
     inbox_bytes: usize,
 }
 
+/// How long memory that is not there is waited for.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
+
+/// Opens a driver. The kernel counts the memory of rings against their user (RLIMIT_MEMLOCK) until a moment after they are
+/// closed, so a process that takes another's place may have to wait for that moment.
+fn open_soon(config: &RingConfig) -> io::Result<Driver> {
+    let until = clock::now() + RELEASE_MAX;
+    loop {
+        match Driver::open(config) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && clock::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened,
+        }
+    }
+}
+
 impl Ring {
     /// Opens a ring on the present thread, which must be the only one that ever uses it.
     pub fn open(config: &RingConfig) -> io::Result<Rc<Ring>> {
+        let driver = open_soon(config)?;
         let now = clock::now();
         let inner = Inner {
-            driver: Driver::open(config)?,
+            driver,
             sockets: Vec::new(),
             free: Vec::new(),
             listeners: Vec::new(),

@@ -19,7 +19,7 @@ pub use verdicts::{REMEMBERED_MAX, Verdicts};
 use super::location::is_basic;
 use super::policy::{Asked, Mode};
 use super::{Digest, Refusal};
-use crate::base::{FastMap, Secret, Span, ascii};
+use crate::base::{FastMap, Secret, Span, ascii, base64};
 use crate::wire::http1::Known;
 use ring::digest::{Context, SHA256};
 use std::fmt;
@@ -166,6 +166,11 @@ impl Users {
         }
     }
 
+    /// Whether the request shows a password, for whomever.
+    pub(super) fn are_asked(&self, asked: &Asked<'_>) -> bool {
+        shown(asked).is_some()
+    }
+
     /// What has to be found out for a request of which [`admit`](Users::admit) could not say anything.
     pub fn question(&self, asked: &Asked<'_>) -> Option<Question> {
         let shown = Shown::read(shown(asked)?)?;
@@ -217,7 +222,7 @@ impl Shown {
     /// Reads `Basic` and base64 of `name:password`. Neither may have control characters (RFC 7617 section 2).
     fn read(value: &[u8]) -> Option<Shown> {
         let mut bytes = [0; CREDENTIALS_MAX];
-        let end = decode(ascii::trim(value.get(6..)?), &mut bytes)?;
+        let end = base64::decode_into(ascii::trim(value.get(6..)?), &mut bytes)?;
         let text = bytes.get(..end)?;
         if text.iter().any(u8::is_ascii_control) {
             return None;
@@ -242,31 +247,4 @@ impl Drop for Shown {
         self.bytes.fill(0);
         std::hint::black_box(&self.bytes);
     }
-}
-
-/// Undoes base64 into `out`; how many bytes there are. Clients that leave the padding out are many.
-fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
-    let digits = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    if digits.len() % 4 == 1 || digits.len() > out.len() / 3 * 4 {
-        return None;
-    }
-    let (mut bits, mut held, mut end) = (0u32, 0, 0);
-    for digit in digits {
-        let sextet = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(sextet)) & 0xffff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            *out.get_mut(end)? = (bits >> held) as u8;
-            end += 1;
-        }
-    }
-    Some(end)
 }

@@ -79,8 +79,9 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             size(fields, "bodyBytes", 1 << 10..=1 << 30, &mut settings.requests.body_bytes);
             size(fields, "heldBytes", 1 << 20..=1 << 40, &mut settings.requests.held_bytes);
             let Requests { body_bytes, held_bytes, .. } = settings.requests;
-            if held_bytes / 4 * 3 < body_bytes {
-                let message = "three quarters of heldBytes, which requests may have, are less than one body of bodyBytes";
+            if held_bytes / 4 * 3 < body_bytes * 2 {
+                let message = "three quarters of heldBytes, which requests may have, are less than one body of bodyBytes as it \
+                               comes and as it is translated";
                 let help = "raise heldBytes, or lower bodyBytes";
                 fields.faults().fault_with_help(fields.at(), message, help);
             }

@@ -29,8 +29,14 @@ pub(super) fn declared(headers: &Headers, buf: &[u8], version: Version) -> Resul
 }
 
 /// Whether the connection may be used again after the message, as far as `Connection` says (RFC 9112 section
-/// 9.3); refused, when it says what it must not.
-pub(super) fn persists(headers: &Headers, buf: &[u8], version: Version) -> Result<bool, HeadFault> {
+/// 9.3); refused, when it says what it must not. Servers that name `Transfer-Encoding` in it are `lenient`ly taken: the field
+/// concerns one connection anyway, and is read whatever stands here.
+pub(super) fn persists(
+    headers: &Headers,
+    buf: &[u8],
+    version: Version,
+    lenient: bool,
+) -> Result<bool, HeadFault> {
     let (mut close, mut keep, mut count) = (false, false, 0);
     for value in headers.all(Known::Connection) {
         for option in ascii::list(value.of(buf)) {
@@ -39,8 +45,14 @@ pub(super) fn persists(headers: &Headers, buf: &[u8], version: Version) -> Resul
                 close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 keep = true;
-            } else if let Known::ContentLength | Known::TransferEncoding | Known::Host = Known::of(option) {
-                return Err(HeadFault::ConnectionOption);
+            } else {
+                match Known::of(option) {
+                    Known::TransferEncoding if lenient => {}
+                    Known::ContentLength | Known::TransferEncoding | Known::Host => {
+                        return Err(HeadFault::ConnectionOption);
+                    }
+                    _ => {}
+                }
             }
         }
     }

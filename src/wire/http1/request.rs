@@ -101,7 +101,7 @@ impl RequestHead {
             host: parts.authority.or(host),
             version,
             framing,
-            keep_alive: framing::persists(&headers, buf, version)?,
+            keep_alive: framing::persists(&headers, buf, version, false)?,
             expects_continue: expects_continue(&headers, buf, version)? && has_body,
             headers,
             len: buf.len(),

@@ -66,7 +66,7 @@ impl ResponseHead {
             reason: reason(buf),
             version,
             framing,
-            keep_alive: framing::persists(&headers, buf, version)?
+            keep_alive: framing::persists(&headers, buf, version, true)?
                 && framing != Framing::UntilClose
                 && !is_followed(declared, status),
             headers,

@@ -68,7 +68,7 @@ pub const HEADS: [Rule<HeadFault>; HeadFault::InterimFlood as usize + 1] = [
     head(HeadFault::Version, "RFC 9110 sections 2.5, 15.6.6", 505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
     head(HeadFault::Connect, "RFC 9110 sections 9.1, 9.3.6", 501, "CONNECT is not supported"),
     head(HeadFault::Target, "RFC 9112 section 3.2, RFC 9110 sections 4.2.4, 7.1", 400, "invalid request target"),
-    head(HeadFault::Insecure, "RFC 9110 section 7.4", 421, "an https target on a connection in the clear"),
+    head(HeadFault::Insecure, "RFC 9110 section 7.4", 421, "an https target on a connection in the clear: this is no proxy, give its address as that of the API"),
     head(HeadFault::TargetTooLong, "RFC 9112 section 3", 414, "request target is too long"),
     head(HeadFault::HeadTooLarge, "RFC 9110 section 5.4, RFC 6585 section 5", 431, "head is too large"),
     head(HeadFault::TooManyHeaders, "RFC 9110 section 5.4, RFC 6585 section 5", 431, "too many header lines"),
