@@ -20,7 +20,7 @@ mod store;
 mod unpriced;
 
 pub use credentials::credential_file;
-pub use handover::offer::{Hush, Offer, Offered};
+pub use handover::offer::{Hush, Offer, Offered, draft as draft_offer};
 pub use handover::takeover::Takeover;
 pub use stamp::Stamp;
 pub use store::{
@@ -58,6 +58,10 @@ pub type Watch = Box<dyn FnMut() -> bool + Send>;
 /// How often the files of the configuration are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 
+/// How long a process that was replaced stays at least where a service manager listens, which has to hear of the other
+/// process before it sees the end of this one.
+const STAY: Duration = Duration::from_secs(2);
+
 /// What a coordinator is started with.
 pub struct Seed {
     /// The executor of each worker.
@@ -72,6 +76,8 @@ pub struct Seed {
     pub offer: Option<Offer>,
     /// What SIGUSR2 does: starts a process that asks for the offer.
     pub successor: Option<Successor>,
+    /// This process has taken another one's place.
+    pub replaces: bool,
 }
 
 /// Starts a process that takes this one's place; the error is for the operator.
@@ -140,6 +146,8 @@ impl Prepared {
         let inherits = Arc::new(AtomicBool::new(false));
         if let Some(released) = released {
             released.serve(&board, &inherits)?;
+            // At once: when the other process ends before it is told, a service manager takes that for the service's end.
+            notify::notify(&format!("MAINPID={}", std::process::id()));
         }
         board.health.set_gate(true);
         tell_all(&board, &mail, ToWorker::Gate);
@@ -194,8 +202,10 @@ impl Stop {
 impl Coordinator {
     /// Starts the thread, and the one that a process asks which takes this one's place.
     ///
+    /// That nobody can take this one's place ends no process that has taken another one's: it is told.
+    ///
     /// # Errors
-    /// A sentence for the operator: a thread cannot be started, or the socket not be opened at which to ask.
+    /// A sentence for the operator: a thread cannot be started, or the socket not take its place at which to ask.
     pub fn start(mut seed: Seed, helpers: Helpers) -> Result<Coordinator, String> {
         let stop = seed.signals.stop.clone();
         let mut offered = Offered::default();
@@ -204,7 +214,13 @@ impl Coordinator {
             let (board, mail, orders) =
                 (helpers.board.clone(), helpers.mail.clone(), helpers.keeper.orders());
             let inherits = helpers.inherits.clone();
-            Offering { offer, board, mail, orders, stop: stop.clone(), inherits }.start()?;
+            let Offer { socket, sockets, admin, hush } = offer;
+            let offering =
+                Offering { sockets, admin, hush, board, mail, orders, stop: stop.clone(), inherits };
+            match offering.start(socket) {
+                Err(why) if seed.replaces => tell(&format!("{why}: nobody can take this process's place")),
+                started => started?,
+            }
         }
         let thread = std::thread::Builder::new().name("coordinator".to_owned());
         let thread = thread.spawn(move || run(seed, helpers, &offered));
@@ -291,11 +307,13 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     board.health.set_draining();
     tell_all(board, &helpers.mail, ToWorker::Drain);
     let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
+    let is_watched = stop.replaced.load(Ordering::Acquire) && notify::is_heard();
+    let stay = clock::now() + if is_watched { STAY } else { Duration::ZERO };
     // A worker that still takes connections may be about to open one; what one that has ended left open has gone with it.
     let is_busy = |desk: &Arc<Desk>| desk.listening() > 0 || desk.counters.connections_open.get() > 0;
     let living = || board.desks.iter().zip(&seed.pulses).filter(|(_, pulse)| !pulse.has_ended());
     let is_busy = || living().any(|(desk, _)| is_busy(desk)) || helpers.inherits.load(Ordering::Acquire);
-    while is_busy() && stop.asked() < 2 && clock::now() < until {
+    while (clock::now() < stay || is_busy() && clock::now() < until) && stop.asked() < 2 {
         std::thread::sleep(Duration::from_millis(5));
         beat(seed, board);
     }
