@@ -5,7 +5,7 @@ use super::screen::tell;
 use crate::admin::{self, AdminServer};
 use crate::config::{JwksOrigin, Limits, Roots, Secret, Settings, Snapshot, Target};
 use crate::coordinator::{
-    Coordinator, Offer, Prepared, Reload, Seed, Signals, Successor, Takeover, Watch, draft_offer,
+    Coordinator, Offer, Prepared, Reload, Seed, Signals, Successor, Takeover, Waiting, Watch, draft_offer,
 };
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
@@ -125,6 +125,7 @@ impl Gateway {
             offer(socket, offered, admin_socket.as_ref(), &admin, (&board, admin_token.clone()))
         });
         let offer = offer.transpose()?;
+        let waiting = Waiting::start()?;
         let replaces = takeover.is_some();
         let helpers = prepared.begin(takeover)?;
         let pulses = workers.iter().map(WorkerThread::pulse).collect();
@@ -137,7 +138,7 @@ impl Gateway {
             successor: life.successor,
             replaces,
         };
-        let coordinator = Coordinator::start(seed, helpers)?;
+        let coordinator = Coordinator::start(waiting, seed, helpers)?;
         board.health.set_ready();
         let server = match admin_socket.map(|opened| start_admin(opened, &board, admin_token)).transpose() {
             Err(why) if replaces => {

@@ -42,6 +42,7 @@ use rustls::ClientConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2, SIGXFSZ};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -158,7 +159,30 @@ impl Prepared {
 /// A running coordinator.
 pub struct Coordinator {
     stop: Arc<Stop>,
-    thread: JoinHandle<(Journal, Keeper)>,
+    thread: JoinHandle<Option<(Journal, Keeper)>>,
+}
+
+/// Its thread, which waits for what it is to work with: it can be had before another process gives its place up.
+pub struct Waiting {
+    go: SyncSender<(Seed, Helpers, Offered)>,
+    thread: JoinHandle<Option<(Journal, Keeper)>>,
+}
+
+impl Waiting {
+    /// Starts the thread. It ends when this is dropped.
+    ///
+    /// # Errors
+    /// A sentence for the operator: it cannot be started.
+    pub fn start() -> Result<Waiting, String> {
+        let (go, gone) = sync_channel::<(Seed, Helpers, Offered)>(1);
+        let thread = std::thread::Builder::new().name("coordinator".to_owned());
+        let thread = thread.spawn(move || {
+            let (seed, helpers, offered) = gone.recv().ok()?;
+            Some(run(seed, helpers, &offered))
+        });
+        let thread = thread.map_err(|error| format!("the coordinator: {error}"))?;
+        Ok(Waiting { go, thread })
+    }
 }
 
 /// How the process was asked to end.
@@ -200,13 +224,13 @@ impl Stop {
 }
 
 impl Coordinator {
-    /// Starts the thread, and the one that a process asks which takes this one's place.
+    /// Sets the thread to work, and starts the one that a process asks which takes this one's place.
     ///
     /// That nobody can take this one's place ends no process that has taken another one's: it is told.
     ///
     /// # Errors
     /// A sentence for the operator: a thread cannot be started, or the socket not take its place at which to ask.
-    pub fn start(mut seed: Seed, helpers: Helpers) -> Result<Coordinator, String> {
+    pub fn start(waiting: Waiting, mut seed: Seed, helpers: Helpers) -> Result<Coordinator, String> {
         let stop = seed.signals.stop.clone();
         let mut offered = Offered::default();
         if let Some(offer) = seed.offer.take() {
@@ -222,9 +246,8 @@ impl Coordinator {
                 started => started?,
             }
         }
-        let thread = std::thread::Builder::new().name("coordinator".to_owned());
-        let thread = thread.spawn(move || run(seed, helpers, &offered));
-        let thread = thread.map_err(|error| format!("the coordinator: {error}"))?;
+        let Waiting { go, thread } = waiting;
+        go.send((seed, helpers, offered)).map_err(|_| "the coordinator's thread has ended".to_owned())?;
         Ok(Coordinator { stop, thread })
     }
 
@@ -235,7 +258,7 @@ impl Coordinator {
 
     /// Waits until the workers were told to stop. Their last records are written by [`Ending::finish`].
     pub fn join(self) -> Ending {
-        Ending(self.thread.join().ok())
+        Ending(self.thread.join().ok().flatten())
     }
 }
 
