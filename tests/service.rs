@@ -158,8 +158,10 @@ fn the_service_manager_hears_of_readiness_reloads_upgrades_and_the_end() {
 
     // The program takes its own place.
     process.signal("USR2");
+    let main = hears();
+    assert!(main.starts_with("MAINPID="), "{main}");
     let next = hears();
-    assert!(next.starts_with("READY=1\nMAINPID=") && next != ready, "{next}");
+    assert!(next.ends_with(&main) && next.starts_with("READY=1\nMAINPID=") && next != ready, "{next}");
     process.says("serves now");
     assert_eq!(process.code(), Some(0), "{}", process.stderr());
     assert!(is_served(address));

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -75,6 +75,23 @@ impl Host {
         let Ended { code, stderr, .. } = before.end();
         assert_eq!(code, Some(0), "{stderr}");
         after
+    }
+
+    /// Asks as a process that will not take over: says hello, with 1 that it is ready too, and with 2 waits until
+    /// everything is released to it.
+    fn pretend(&self, says: usize) -> UnixStream {
+        let stream = UnixStream::connect(self.socket()).expect("it offers its place");
+        let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+        (&stream).write_all(b"{\"Hello\":{\"version\":\"0\",\"pid\":1,\"store\":null}}\n").expect("heard");
+        assert!(lines.next().expect("a line").expect("text").starts_with("{\"Sockets\""));
+        assert!(lines.next().expect("a line").expect("text").contains("\"last\":true"));
+        if says > 0 {
+            (&stream).write_all(b"\"Ready\"\n").expect("heard");
+        }
+        if says > 1 {
+            assert!(lines.any(|line| line.expect("text").starts_with("{\"Released\"")));
+        }
+        stream
     }
 
     /// What the provider reports to have been used.
@@ -339,20 +356,7 @@ fn nobody_takes_over_who_is_not_ready_and_the_old_process_goes_on() {
         assert_eq!(ended(&mut tollgate(&arguments)).code, Some(2));
         // Ones that end after they have said hello, after they were ready, and after everything was released to them.
         for says in 0..3 {
-            let stream = UnixStream::connect(host.socket()).expect("it offers its place");
-            let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
-            (&stream)
-                .write_all(b"{\"Hello\":{\"version\":\"0\",\"pid\":1,\"store\":null}}\n")
-                .expect("heard");
-            assert!(lines.next().expect("a line").expect("text").starts_with("{\"Sockets\""));
-            assert!(lines.next().expect("a line").expect("text").contains("\"last\":true"));
-            if says > 0 {
-                (&stream).write_all(b"\"Ready\"\n").expect("heard");
-            }
-            if says > 1 {
-                assert!(lines.any(|line| line.expect("text").starts_with("{\"Released\"")));
-            }
-            drop((lines, stream));
+            drop(host.pretend(says));
             let told = |process: &Process| process.stderr().matches("nobody takes over").count();
             until("it goes on", || told(&process) > says);
             load.goes_on(50);
@@ -361,8 +365,7 @@ fn nobody_takes_over_who_is_not_ready_and_the_old_process_goes_on() {
         let arguments = host.arguments(false);
         let Ended { code, stderr, .. } =
             ended(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
-        let why = if stored { "in use by another process" } else { "--takeover" };
-        assert!(code == Some(2) && stderr.contains(why), "{stderr}");
+        assert!(code == Some(2) && stderr.contains("take it over with --takeover"), "{stderr}");
         process = host.upgrade(process, address);
         load.goes_on(50);
         load.end(threads);
@@ -397,4 +400,50 @@ fn there_is_nobody_to_take_over() {
     let Ended { code, stderr, .. } =
         ended(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
     assert!(code == Some(2) && stderr.contains("start without --takeover"), "{stderr}");
+}
+
+#[test]
+fn a_store_that_is_in_use_when_nobody_takes_over_is_opened_as_soon_as_it_can_be() {
+    let host = Host::new("upgrade-held", script(), &AMPLE_LIMITS[..2], true);
+    let (mut process, address) = host.start(false);
+    let (load, threads) = Load::start(address, &ALL);
+    load.goes_on(50);
+    let pretender = host.pretend(2);
+    let store = fs::File::open(host.here.join("store")).expect("a folder");
+    store.lock().expect("it is free");
+    drop(pretender);
+    process.says("until it can be opened balances are kept in memory alone");
+    load.goes_on(150);
+    drop(store);
+    process.says("the disk takes balances again");
+    load.end(threads);
+    process.signal("KILL");
+    process.end();
+    // Nothing was asked of the disk since: what was granted in memory is there all the same.
+    let (mut process, _) = host.start(false);
+    let (day, asked) = (spent(&mut process, "/day", AMPLE), spent(&mut process, "/asked", AMPLE));
+    assert!(day >= host.reported() as i64, "{day} of {}", host.reported());
+    assert!(asked >= load.admitted() as i64, "{asked} of {}", load.admitted());
+}
+
+#[test]
+fn whose_own_socket_cannot_be_opened_does_not_take_over() {
+    let host = Host::new("upgrade-other", script(), &AMPLE_LIMITS[..1], false);
+    let (process, address) = host.start(false);
+    let (file, other) = (host.here.join("gateway.yaml"), host.here.join("other.sock"));
+    let text = fs::read_to_string(&file).expect("a file");
+    let somebody = UnixListener::bind(&other).expect("a socket");
+    let arguments = host.arguments(true);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let rows = [("other.sock", "another process offers its place"), ("missing/up.sock", "upgrade.socket: ")];
+    for (name, why) in rows {
+        fs::write(&file, text.replace("up.sock", name)).expect("a file");
+        let Ended { code, stderr, .. } = ended(&mut tollgate(&arguments));
+        assert!(code == Some(2) && stderr.contains(why), "{stderr}");
+    }
+    assert_eq!(process.stderr().matches("serves now").count(), 0, "{}", process.stderr());
+    drop(somebody);
+    fs::write(&file, text.replace("up.sock", "other.sock")).expect("a file");
+    let _after = host.upgrade(process, address);
+    UnixStream::connect(&other).expect("the next one asks there");
 }

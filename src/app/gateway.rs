@@ -1,9 +1,12 @@
 //! Puts the threads together: workers, coordinator, admin; and takes them apart.
 
 use super::openings::{self, AdminSocket, Opened};
+use super::screen::tell;
 use crate::admin::{self, AdminServer};
 use crate::config::{JwksOrigin, Limits, Roots, Secret, Settings, Snapshot, Target};
-use crate::coordinator::{Coordinator, Offer, Prepared, Reload, Seed, Signals, Successor, Takeover, Watch};
+use crate::coordinator::{
+    Coordinator, Offer, Prepared, Reload, Seed, Signals, Successor, Takeover, Waiting, Watch, draft_offer,
+};
 use crate::limit::{Accounts, Tuning};
 use crate::mail::{Board, Desk, InForce, ToWorker, WORKER_MAIL_MAX};
 use crate::proxy::handshake::TlsServer;
@@ -12,6 +15,7 @@ use crate::proxy::{self, WorkerSeed};
 use crate::runtime::executor::{self, WorkerThread};
 use crate::runtime::inherit::Inherited;
 use crate::runtime::privileges::{self, Owner};
+use crate::runtime::unix_listener::Draft;
 use crate::runtime::{MailReceiver, MailSender, RingConfig, clock, cores, mailbox, probe};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -86,6 +90,9 @@ impl Gateway {
         if let Some(owner) = life.owner {
             admin_socket.iter().try_for_each(|opened| opened.give_to(owner))?;
             privileges::become_owner(owner)?; // before there are files and threads
+            if !snapshot.settings.process.core_dumps {
+                privileges::keep_memory().map_err(told("core dumps could not be switched off"))?; // again
+            }
         }
 
         let queue = snapshot.settings.records.queue as usize;
@@ -111,14 +118,16 @@ impl Gateway {
             workers.push(worker.map_err(told("a worker thread"))?);
         }
         wait_for_workers(&board, workers.len())?;
-        let replaces = takeover.is_some();
-        let helpers = prepared.begin(takeover)?;
-
+        // Before another process gives its place up: what can fail is done by then.
         let admin = Admin::default();
         let offer = upgrade.map(|path| {
-            offer((&path, replaces), offered, admin_socket.as_ref(), &admin, (&board, admin_token.clone()))
+            let socket = draft_offer(&path, life.takeover.as_deref())?;
+            offer(socket, offered, admin_socket.as_ref(), &admin, (&board, admin_token.clone()))
         });
         let offer = offer.transpose()?;
+        let waiting = Waiting::start()?;
+        let replaces = takeover.is_some();
+        let helpers = prepared.begin(takeover)?;
         let pulses = workers.iter().map(WorkerThread::pulse).collect();
         let seed = Seed {
             pulses,
@@ -127,10 +136,17 @@ impl Gateway {
             signals,
             offer,
             successor: life.successor,
+            replaces,
         };
-        let coordinator = Coordinator::start(seed, helpers)?;
+        let coordinator = Coordinator::start(waiting, seed, helpers)?;
         board.health.set_ready();
-        let server = admin_socket.map(|opened| start_admin(opened, &board, admin_token)).transpose()?;
+        let server = match admin_socket.map(|opened| start_admin(opened, &board, admin_token)).transpose() {
+            Err(why) if replaces => {
+                tell(format_args!("{why}: this process serves without it"));
+                None
+            }
+            started => started?,
+        };
         let admin_address = server.as_ref().and_then(AdminServer::addr);
         *admin.lock().unwrap_or_else(PoisonError::into_inner) = server;
         Ok(Gateway { addresses, admin_address, board, coordinator, workers, admin })
@@ -223,7 +239,7 @@ fn start_admin(
 
 /// What another process gets that takes this one's place.
 fn offer(
-    (path, replaces): (&str, bool),
+    socket: Draft,
     offered: Vec<(String, socket2::Socket)>,
     admin_socket: Option<&AdminSocket>,
     admin: &Admin,
@@ -245,13 +261,7 @@ fn offer(
             (false, None) => {}
         }
     };
-    Ok(Offer {
-        path: path.into(),
-        replaces,
-        sockets: Arc::new(Mutex::new(offered)),
-        admin: for_other,
-        hush: Box::new(hush),
-    })
+    Ok(Offer { socket, sockets: Arc::new(Mutex::new(offered)), admin: for_other, hush: Box::new(hush) })
 }
 
 /// The certificates that providers are verified against.

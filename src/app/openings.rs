@@ -39,7 +39,7 @@ impl AdminSocket {
     pub(super) fn give_to(&self, owner: Owner) -> Result<(), String> {
         match &self.address {
             AdminAddress::Unix(path) if !self.shared => {
-                std::os::unix::fs::chown(path, Some(owner.user), Some(owner.group))
+                std::os::unix::fs::lchown(path, Some(owner.user), Some(owner.group))
                     .map_err(|error| format!("process.user: {path}: {error}"))
             }
             _ => Ok(()),

@@ -186,6 +186,7 @@ struct Keeping {
 impl Keeping {
     fn run(mut self, end: &AtomicBool) {
         let (mut sweep, mut checkpoint, mut retry) = (clock::now(), clock::now(), clock::now());
+        let mut reopen = clock::now();
         while !end.load(Ordering::Acquire) {
             self.follow_orders();
             if self.away.is_some() {
@@ -195,6 +196,10 @@ impl Keeping {
                 continue;
             }
             let now = clock::now();
+            if now >= reopen {
+                self.reopen();
+                reopen = now + RETRY;
+            }
             if self.note_decisions() | self.grant() || now >= retry {
                 self.commit();
                 retry = now + RETRY;
@@ -208,12 +213,17 @@ impl Keeping {
                 self.commit();
                 checkpoint = pause_after(now, self.checkpoint);
             }
-            let next = if self.store.is_some() { checkpoint.min(retry).min(sweep) } else { sweep };
+            let next = match (&self.store, &self.place) {
+                (Some(_), _) => checkpoint.min(retry).min(sweep),
+                (None, Some(_)) => reopen.min(sweep),
+                (None, None) => sweep,
+            };
             std::thread::park_timeout(next.since(clock::now()));
         }
         if self.away.is_some() {
             return self.round(true);
         }
+        self.reopen();
         self.note_decisions();
         self.grant();
         self.note_balances(true);
@@ -237,9 +247,50 @@ impl Keeping {
         }
     }
 
-    /// Writes down what operators have decided; whether there was something.
+    /// Opens the store again if it was let go for a process that did not take it, and writes down how accounts stand. The
+    /// operator is told once that it cannot be opened, and that it is.
+    fn reopen(&mut self) {
+        let (None, Some(place)) = (&self.store, &self.place) else { return };
+        match Store::open_at(Path::new(place), clock::moment().unix_ms) {
+            Ok((store, _)) => {
+                self.store = Some(store); // it says what was written here, or less
+                self.dirty = true; // that it is well is said by a commit
+                self.note_ceilings();
+                self.note_balances(false);
+                self.commit();
+            }
+            Err(fault) => {
+                self.board.health.set_stored(false);
+                if self.said.as_ref() != Some(&fault.sentence) {
+                    tell(&format!(
+                        "limits.store: {}: until it can be opened balances are kept in memory alone",
+                        fault.sentence
+                    ));
+                    self.said = Some(fault.sentence);
+                }
+            }
+        }
+    }
+
+    /// Writes down what may be spent of windows: while there was no store it was granted in memory alone.
+    fn note_ceilings(&mut self) {
+        let (now, board) = (clock::moment(), self.board.clone());
+        board.accounts.for_each(|account| {
+            let is_sliding = matches!(account.terms().measure, Measure::Sliding { .. });
+            let is_kept = account.is_durable() && !account.is_away() && !is_sliding;
+            let Some(window) = account.terms().window_at(now).filter(|_| is_kept) else { return };
+            // What is settled between the two looks is within a chunk.
+            let chunk = account.granted(now).saturating_add(account.terms().capacity() / CHUNKS + 1);
+            self.append_ceiling(account, window.index, chunk, now);
+        });
+    }
+
+    /// Writes down what operators have decided; whether there was something. It waits for a store that is not open.
     fn note_decisions(&mut self) -> bool {
         let mut any = false;
+        if self.store.is_none() && self.place.is_some() {
+            return any;
+        }
         while let Some(change) = self.board.controls.pop() {
             if let Some(store) = &mut self.store {
                 decided::append(store, &change);

@@ -20,7 +20,7 @@ mod store;
 mod unpriced;
 
 pub use credentials::credential_file;
-pub use handover::offer::{Hush, Offer, Offered};
+pub use handover::offer::{Hush, Offer, Offered, draft as draft_offer};
 pub use handover::takeover::Takeover;
 pub use stamp::Stamp;
 pub use store::{
@@ -42,6 +42,7 @@ use rustls::ClientConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2, SIGXFSZ};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -58,6 +59,10 @@ pub type Watch = Box<dyn FnMut() -> bool + Send>;
 /// How often the files of the configuration are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 
+/// How long a process that was replaced stays at least where a service manager listens, which has to hear of the other
+/// process before it sees the end of this one.
+const STAY: Duration = Duration::from_secs(2);
+
 /// What a coordinator is started with.
 pub struct Seed {
     /// The executor of each worker.
@@ -72,6 +77,8 @@ pub struct Seed {
     pub offer: Option<Offer>,
     /// What SIGUSR2 does: starts a process that asks for the offer.
     pub successor: Option<Successor>,
+    /// This process has taken another one's place.
+    pub replaces: bool,
 }
 
 /// Starts a process that takes this one's place; the error is for the operator.
@@ -140,6 +147,8 @@ impl Prepared {
         let inherits = Arc::new(AtomicBool::new(false));
         if let Some(released) = released {
             released.serve(&board, &inherits)?;
+            // At once: when the other process ends before it is told, a service manager takes that for the service's end.
+            notify::notify(&format!("MAINPID={}", std::process::id()));
         }
         board.health.set_gate(true);
         tell_all(&board, &mail, ToWorker::Gate);
@@ -150,7 +159,30 @@ impl Prepared {
 /// A running coordinator.
 pub struct Coordinator {
     stop: Arc<Stop>,
-    thread: JoinHandle<(Journal, Keeper)>,
+    thread: JoinHandle<Option<(Journal, Keeper)>>,
+}
+
+/// Its thread, which waits for what it is to work with: it can be had before another process gives its place up.
+pub struct Waiting {
+    go: SyncSender<(Seed, Helpers, Offered)>,
+    thread: JoinHandle<Option<(Journal, Keeper)>>,
+}
+
+impl Waiting {
+    /// Starts the thread. It ends when this is dropped.
+    ///
+    /// # Errors
+    /// A sentence for the operator: it cannot be started.
+    pub fn start() -> Result<Waiting, String> {
+        let (go, gone) = sync_channel::<(Seed, Helpers, Offered)>(1);
+        let thread = std::thread::Builder::new().name("coordinator".to_owned());
+        let thread = thread.spawn(move || {
+            let (seed, helpers, offered) = gone.recv().ok()?;
+            Some(run(seed, helpers, &offered))
+        });
+        let thread = thread.map_err(|error| format!("the coordinator: {error}"))?;
+        Ok(Waiting { go, thread })
+    }
 }
 
 /// How the process was asked to end.
@@ -192,11 +224,13 @@ impl Stop {
 }
 
 impl Coordinator {
-    /// Starts the thread, and the one that a process asks which takes this one's place.
+    /// Sets the thread to work, and starts the one that a process asks which takes this one's place.
+    ///
+    /// That nobody can take this one's place ends no process that has taken another one's: it is told.
     ///
     /// # Errors
-    /// A sentence for the operator: a thread cannot be started, or the socket not be opened at which to ask.
-    pub fn start(mut seed: Seed, helpers: Helpers) -> Result<Coordinator, String> {
+    /// A sentence for the operator: a thread cannot be started, or the socket not take its place at which to ask.
+    pub fn start(waiting: Waiting, mut seed: Seed, helpers: Helpers) -> Result<Coordinator, String> {
         let stop = seed.signals.stop.clone();
         let mut offered = Offered::default();
         if let Some(offer) = seed.offer.take() {
@@ -204,11 +238,16 @@ impl Coordinator {
             let (board, mail, orders) =
                 (helpers.board.clone(), helpers.mail.clone(), helpers.keeper.orders());
             let inherits = helpers.inherits.clone();
-            Offering { offer, board, mail, orders, stop: stop.clone(), inherits }.start()?;
+            let Offer { socket, sockets, admin, hush } = offer;
+            let offering =
+                Offering { sockets, admin, hush, board, mail, orders, stop: stop.clone(), inherits };
+            match offering.start(socket) {
+                Err(why) if seed.replaces => tell(&format!("{why}: nobody can take this process's place")),
+                started => started?,
+            }
         }
-        let thread = std::thread::Builder::new().name("coordinator".to_owned());
-        let thread = thread.spawn(move || run(seed, helpers, &offered));
-        let thread = thread.map_err(|error| format!("the coordinator: {error}"))?;
+        let Waiting { go, thread } = waiting;
+        go.send((seed, helpers, offered)).map_err(|_| "the coordinator's thread has ended".to_owned())?;
         Ok(Coordinator { stop, thread })
     }
 
@@ -219,7 +258,7 @@ impl Coordinator {
 
     /// Waits until the workers were told to stop. Their last records are written by [`Ending::finish`].
     pub fn join(self) -> Ending {
-        Ending(self.thread.join().ok())
+        Ending(self.thread.join().ok().flatten())
     }
 }
 
@@ -291,11 +330,13 @@ fn drain(seed: &Seed, helpers: &Helpers, stop: &Stop) {
     board.health.set_draining();
     tell_all(board, &helpers.mail, ToWorker::Drain);
     let until = clock::now() + board.in_force().snapshot.settings.timeouts.drain;
+    let is_watched = stop.replaced.load(Ordering::Acquire) && notify::is_heard();
+    let stay = clock::now() + if is_watched { STAY } else { Duration::ZERO };
     // A worker that still takes connections may be about to open one; what one that has ended left open has gone with it.
     let is_busy = |desk: &Arc<Desk>| desk.listening() > 0 || desk.counters.connections_open.get() > 0;
     let living = || board.desks.iter().zip(&seed.pulses).filter(|(_, pulse)| !pulse.has_ended());
     let is_busy = || living().any(|(desk, _)| is_busy(desk)) || helpers.inherits.load(Ordering::Acquire);
-    while is_busy() && stop.asked() < 2 && clock::now() < until {
+    while (clock::now() < stay || is_busy() && clock::now() < until) && stop.asked() < 2 {
         std::thread::sleep(Duration::from_millis(5));
         beat(seed, board);
     }

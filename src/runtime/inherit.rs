@@ -21,7 +21,8 @@ pub struct Inherited {
     pub name: String,
     /// Where it listens.
     pub place: Place,
-    /// The socket: it does not block, and is closed when another program is started.
+    /// The socket: it does not block, unless it was taken [as it is](Inherited::as_it_is), and is closed when another
+    /// program is started.
     pub socket: Socket,
 }
 
@@ -49,11 +50,20 @@ impl Inherited {
     /// # Errors
     /// It is no stream socket that listens.
     pub fn of(name: String, fd: OwnedFd) -> io::Result<Inherited> {
+        let inherited = Inherited::as_it_is(name, fd)?;
+        inherited.socket.set_nonblocking(true)?;
+        Ok(inherited)
+    }
+
+    /// The same, of a socket that goes on blocking, or not, for whoever else has it.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn as_it_is(name: String, fd: OwnedFd) -> io::Result<Inherited> {
         let socket = Socket::from(fd);
         if !socket.is_listener()? || socket.r#type()? != socket2::Type::STREAM {
             return Err(io::Error::other("it is no stream socket that listens (Accept=no, ListenStream=)"));
         }
-        socket.set_nonblocking(true)?;
         socket.set_cloexec(true)?;
         let address = socket.local_addr()?;
         let place = match (address.as_socket(), address.as_pathname()) {

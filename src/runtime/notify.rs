@@ -32,3 +32,8 @@ pub fn notify_reloading() {
     let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
     notify(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
 }
+
+/// Whether somebody is named to be told.
+pub fn is_heard() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}

@@ -101,7 +101,8 @@ pub fn keep_to_own_rights() -> io::Result<()> {
 }
 
 /// What is in memory, keys among it, goes into no dump of a crash, and no other process of the same user may read it.
-/// Becoming another user makes it so, too, and running another program undoes it.
+/// Becoming another user sets the second to what the machine has as `fs.suid_dumpable`, and running another program
+/// undoes it: it is to be called again after either.
 ///
 /// # Errors
 /// As the system says.

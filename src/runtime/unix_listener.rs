@@ -12,20 +12,28 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// `AddrInUse` when somebody listens there; `AlreadyExists` when the file is no socket; and as the system says.
 pub fn open(path: &Path) -> io::Result<UnixListener> {
+    check_free(path)?;
+    open_in_place(path)
+}
+
+/// Whether a socket may be opened at `path`: nothing is there, or a socket on which nobody listens.
+///
+/// # Errors
+/// As [`open`] says.
+pub fn check_free(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => {
             return Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"));
         }
         Ok(_) => match UnixStream::connect(path) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-            Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another process listens there")),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "another process listens there")),
         },
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
-    open_in_place(path)
 }
 
 /// Opens a socket at `path` that only this user may connect to, in place of whatever socket is there: connections of the
@@ -34,17 +42,51 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// As the system says.
 pub fn open_in_place(path: &Path) -> io::Result<UnixListener> {
-    let draft = draft(path)?;
-    let _ = fs::remove_file(&draft);
-    let listener = UnixListener::bind(&draft)?;
-    let placed = fs::set_permissions(&draft, fs::Permissions::from_mode(0o600))
-        .and_then(|()| fs::rename(&draft, path))
-        .and_then(|()| listener.set_nonblocking(true));
-    match placed {
-        Ok(()) => Ok(listener),
-        Err(error) => {
-            let _ = fs::remove_file(&draft);
-            Err(error)
+    Draft::beside(path)?.place()
+}
+
+/// A socket that listens for this user alone, and does not block, beside the path at which it is to be found later. Its
+/// file goes when it is dropped.
+pub struct Draft {
+    listener: Option<UnixListener>,
+    file: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// One for `path`.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn beside(path: &Path) -> io::Result<Draft> {
+        let file = draft(path)?;
+        let _ = fs::remove_file(&file);
+        let listener = UnixListener::bind(&file)?;
+        let draft = Draft { listener: Some(listener), file, path: path.to_owned() };
+        fs::set_permissions(&draft.file, fs::Permissions::from_mode(0o600))?;
+        draft.listener.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+        Ok(draft)
+    }
+
+    /// Where it is to be found.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it at its path, in place of whatever socket is there.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn place(mut self) -> io::Result<UnixListener> {
+        fs::rename(&self.file, &self.path)?;
+        self.listener.take().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.listener.take().is_some() {
+            let _ = fs::remove_file(&self.file);
         }
     }
 }
@@ -80,6 +122,12 @@ mod tests {
         let second = open_in_place(&path).expect("in its place");
         UnixStream::connect(&path).unwrap();
         assert!(second.accept().is_ok() && first.accept().is_err());
+        let third = Draft::beside(&path).expect("a draft");
+        UnixStream::connect(&path).unwrap();
+        assert!(second.accept().is_ok(), "it is not there yet");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        drop(third);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nor its file any more");
         drop((first, second));
         drop(open(&path).expect("it was left behind"));
         let file = folder.join("a.txt");

@@ -110,9 +110,14 @@ impl Link {
         let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
         let fds: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
-        let mut sent = passing::send(&self.stream, &line, &fds)?;
+        let mut sent = 0;
         while sent < line.len() {
-            sent += passing::send(&self.stream, &line[sent..], &[])?;
+            let fds = if sent == 0 { &fds[..] } else { &[] }; // they go with the first byte
+            match passing::send(&self.stream, &line[sent..], fds) {
+                Ok(n) => sent += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

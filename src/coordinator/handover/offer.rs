@@ -5,10 +5,11 @@ use crate::coordinator::keeper::Orders;
 use crate::coordinator::{Stop, tell, tell_all};
 use crate::mail::{Board, ToWorker};
 use crate::runtime::passing::{self, PASSED_MAX};
-use crate::runtime::{MailSender, clock, unix_listener};
+use crate::runtime::unix_listener::{self, Draft};
+use crate::runtime::{MailSender, clock};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,12 +20,30 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long workers may take to hand on the connections that they have taken from the kernel.
 const HUSH_MAX: Duration = Duration::from_secs(5);
 
+/// Opens the socket at which a process asks that takes this one's place. It is not found there yet. `takeover` is where
+/// this process asks itself: only the socket there is replaced, and no other one on which somebody listens.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn draft(path: &str, takeover: Option<&Path>) -> Result<Draft, String> {
+    let at = Path::new(path);
+    let is_same = |other: &Path| {
+        other == at
+            || std::fs::canonicalize(other).is_ok_and(|it| std::fs::canonicalize(at).is_ok_and(|at| at == it))
+    };
+    let free = if takeover.is_some_and(is_same) { Ok(()) } else { unix_listener::check_free(at) };
+    free.and_then(|()| Draft::beside(at)).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "upgrade.socket: another process offers its place at {path}: take it over with --takeover {path}, or stop it"
+        ),
+        _ => format!("upgrade.socket: {path}: {error}"),
+    })
+}
+
 /// What can be handed over.
 pub struct Offer {
-    /// Where to ask for it.
-    pub path: PathBuf,
-    /// This process has taken over, and takes the place at the path as well.
-    pub replaces: bool,
+    /// Where to ask for it: the socket takes its place when this process serves.
+    pub socket: Draft,
     /// Sockets that listen, each with the name of its listener; second descriptors, on which nobody waits.
     pub sockets: Offered,
     /// The admin endpoint's socket, with its address as the configuration has it: what the system calls a Unix socket
@@ -43,7 +62,9 @@ pub type Hush = Box<dyn FnMut(bool) + Send>;
 
 /// What the thread works with.
 pub(in crate::coordinator) struct Offering {
-    pub(in crate::coordinator) offer: Offer,
+    pub(in crate::coordinator) sockets: Offered,
+    pub(in crate::coordinator) admin: Option<(String, socket2::Socket)>,
+    pub(in crate::coordinator) hush: Hush,
     pub(in crate::coordinator) board: Arc<Board>,
     pub(in crate::coordinator) mail: Vec<MailSender<ToWorker>>,
     pub(in crate::coordinator) orders: Orders,
@@ -53,29 +74,21 @@ pub(in crate::coordinator) struct Offering {
 }
 
 impl Offering {
-    /// Opens the socket and starts the thread, which ends when the process drains.
+    /// Puts `socket` at its place and starts the thread, which ends when the process drains.
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub(in crate::coordinator) fn start(mut self) -> Result<(), String> {
-        let path = self.offer.path.display().to_string();
-        let told = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "upgrade.socket: another process offers its place at {path}: take it over with --takeover {path}, or stop it"
-            ),
-            _ => format!("upgrade.socket: {path}: {error}"),
-        };
-        let opened = match self.offer.replaces {
-            true => unix_listener::open_in_place(&self.offer.path),
-            false => unix_listener::open(&self.offer.path),
-        };
-        let listener = opened.map_err(told)?;
+    pub(in crate::coordinator) fn start(mut self, socket: Draft) -> Result<(), String> {
+        let path = socket.path().to_owned();
+        let told = |error: io::Error| format!("upgrade.socket: {}: {error}", path.display());
+        let listener = socket.place().map_err(told)?;
         let thread = std::thread::Builder::new().name("hand-over".to_owned());
-        thread.spawn(move || self.run(&listener)).map_err(told)?;
+        let at = path.clone();
+        thread.spawn(move || self.run(&listener, &at)).map_err(told)?;
         Ok(())
     }
 
-    fn run(&mut self, listener: &UnixListener) {
+    fn run(&mut self, listener: &UnixListener, path: &Path) {
         while self.stop.asked.load(Ordering::Acquire) == 0 {
             let stream = match listener.accept() {
                 Ok((stream, _)) => stream,
@@ -93,7 +106,7 @@ impl Offering {
                 Err(why) => tell(&format!("nobody takes over: {why}; this process goes on serving")),
             }
         }
-        unix_listener::remove(&self.offer.path);
+        unix_listener::remove(path);
     }
 
     /// Hands everything over; the number of the process that has it then.
@@ -122,7 +135,7 @@ impl Offering {
             Err(error) => return Err(format!("process {pid} did not become ready: {error}")),
         }
         link.patience(Some(ANSWER_MAX)).map_err(told)?;
-        (self.offer.hush)(true);
+        (self.hush)(true);
         // In this order: a worker that has closed its gate opens no account of its own any more.
         self.board.accounts.set_away(true);
         let released = self.gate(false).and_then(|()| self.orders.hand_over(link, store));
@@ -130,20 +143,20 @@ impl Offering {
             self.board.accounts.set_away(false);
             let _ = self.gate(true);
             self.orders.come_back();
-            (self.offer.hush)(false);
+            (self.hush)(false);
         }
         released.map(|()| pid)
     }
 
     fn send_sockets(&self, link: &Link) -> io::Result<()> {
-        let sockets = self.offer.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         for batch in sockets.chunks(PASSED_MAX) {
             let names = batch.iter().map(|(name, _)| name.clone()).collect();
             let sockets: Vec<_> = batch.iter().map(|(_, socket)| socket).collect();
             link.send_with(&Message::Sockets { names, admin: false, last: false }, &sockets)?;
         }
-        let names = self.offer.admin.iter().map(|(address, _)| address.clone()).collect();
-        let sockets: Vec<_> = self.offer.admin.iter().map(|(_, socket)| socket).collect();
+        let names = self.admin.iter().map(|(address, _)| address.clone()).collect();
+        let sockets: Vec<_> = self.admin.iter().map(|(_, socket)| socket).collect();
         link.send_with(&Message::Sockets { names, admin: true, last: true }, &sockets)
     }
 

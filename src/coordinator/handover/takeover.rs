@@ -54,10 +54,10 @@ impl Takeover {
                 Message::Sockets { names, admin: is_admin, last } => {
                     let fds = link.take_fds(names.len()).ok_or("--takeover: sockets are missing")?;
                     for (name, fd) in names.into_iter().zip(fds) {
-                        let inherited = Inherited::of(name, fd).map_err(told)?;
                         match is_admin {
-                            true => admin = Some(inherited),
-                            false => sockets.push(inherited),
+                            // The other process waits on it, and whether it blocks is so for both.
+                            true => admin = Some(Inherited::as_it_is(name, fd).map_err(told)?),
+                            false => sockets.push(Inherited::of(name, fd).map_err(told)?),
                         }
                     }
                     if last {
@@ -209,10 +209,20 @@ impl Heir {
     }
 
     fn change(&mut self, named: &Named, change: i64) {
-        let Some(account) = self.account(named) else { return };
         let (less, more) = (change.min(0).unsigned_abs(), change.max(0).unsigned_abs());
-        account.adjust(less, more, clock::moment());
-        self.note(&account, change);
+        loop {
+            let Some(account) = self.account(named) else { return };
+            account.hold(); // so that it is not forgotten between
+            let is_there = account.in_force().is_some();
+            if is_there {
+                account.adjust(less, more, clock::moment());
+                self.note(&account, change);
+            }
+            account.release();
+            if is_there {
+                return;
+            }
+        }
     }
 
     fn note(&mut self, account: &Arc<Account>, change: i64) {

@@ -106,15 +106,7 @@ impl Keeping {
     /// Keeps the accounts here again: nobody took them.
     pub(super) fn come_back(&mut self) {
         let board = self.board.clone();
-        if let (None, Some(place)) = (&self.store, &self.place) {
-            match super::Store::open_at(std::path::Path::new(place), clock::moment().unix_ms) {
-                Ok((store, _)) => self.store = Some(store), // it says what was written here, or less
-                Err(fault) => {
-                    board.health.set_stored(false);
-                    tell(&format!("limits.store: {}: balances are kept in memory alone", fault.sentence));
-                }
-            }
-        }
+        self.reopen();
         board.accounts.come_back(&board.in_force().rules, clock::moment());
         tell_all(&board, &self.mail, ToWorker::Granted);
     }
@@ -145,6 +137,7 @@ impl Keeping {
             let account = ask.account.newest();
             if ask.amount > 0 && account.is_away() {
                 any = true;
+                // After a fault the others are refused at once: there is no link any more.
                 outcome = outcome.and(away.ask(account, ask.amount, clock::now()));
             }
         }
@@ -167,19 +160,25 @@ impl Keeping {
     }
 }
 
+/// Whether what is asked for is lent. After a fault there is no link any more: an answer that comes late would be taken
+/// for that to another question, and each question would be waited for as long.
+fn ask_over(link: &mut Option<Link>, ask: &Message) -> io::Result<bool> {
+    let Some(open) = link else { return Ok(false) };
+    let answer = open.send(ask).and_then(|()| match open.receive()? {
+        Message::Lent(lent) => Ok(lent),
+        _ => Err(io::Error::other("it spoke out of turn")),
+    });
+    if answer.is_err() {
+        *link = None;
+    }
+    answer
+}
+
 impl Away {
     /// Asks for a loan; the account has it then, or refuses.
     fn ask(&mut self, account: &Arc<Account>, amount: u64, now: Tick) -> io::Result<()> {
         let told = self.accounts.entry(account.id()).or_insert_with(|| Told::of(0, now));
-        let lent = match &mut self.link {
-            None => Ok(false),
-            Some(link) => {
-                link.send(&Message::Ask(named(account), amount)).and_then(|()| match link.receive()? {
-                    Message::Lent(lent) => Ok(lent),
-                    _ => Err(io::Error::other("it spoke out of turn")),
-                })
-            }
-        };
+        let lent = ask_over(&mut self.link, &Message::Ask(named(account), amount));
         if matches!(lent, Ok(true)) {
             account.borrow(amount);
             told.held = told.held.saturating_add(amount);
@@ -210,5 +209,26 @@ impl Away {
         link.send(&Message::Change(named(account), change))?;
         told.held = held;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_process_that_did_not_answer_in_time_is_asked_nothing_more() {
+        let (one, other) = UnixStream::pair().expect("a pair");
+        let (one, other) = (Link::new(one).expect("a link"), Link::new(other).expect("a link"));
+        one.patience(Some(Duration::from_millis(1))).expect("a time-out");
+        let ask = |amount| {
+            let text = || String::from("a");
+            Message::Ask(Named { account: text(), rule: text(), unit: text(), label: text() }, amount)
+        };
+        let mut link = Some(one);
+        assert!(ask_over(&mut link, &ask(1)).is_err() && link.is_none());
+        let _ = other.send(&Message::Lent(true)); // too late
+        assert!(!ask_over(&mut link, &ask(2)).expect("refused at once"));
     }
 }
