@@ -10,7 +10,7 @@ use support::{Client, bucket, chat, manifests, settings, until};
 use tollgate::app::cli::Options;
 use tollgate::app::files;
 use tollgate::config::{Overrides, Snapshot};
-use tollgate::coordinator::{Coordinator, Prepared, Seed, Signals};
+use tollgate::coordinator::{Coordinator, Prepared, Seed, Signals, Waiting};
 use tollgate::limit::{Accounts, Tuning, Wanted};
 use tollgate::mail::{Board, Desk, InForce, Resolved, ToWorker, WORKER_MAIL_MAX};
 use tollgate::proxy::handshake::TlsServer;
@@ -172,8 +172,10 @@ fn a_box_that_nobody_opens_holds_one_of_a_kind_and_loses_none() {
         signals: Signals::listen(false).expect("none"),
         offer: None,
         successor: None,
+        replaces: false,
     };
-    let coordinator = Coordinator::start(seed, helpers).expect("it starts");
+    let waiting = Waiting::start().expect("a thread");
+    let coordinator = Coordinator::start(waiting, seed, helpers).expect("it starts");
 
     // More grants than any box has room for, one by one.
     let wanted = Wanted { rules: &board.in_force().rules, rule: 0, key: 0 };

@@ -23,7 +23,7 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
 pub fn check_free(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => {
-            return Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"));
+            Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"))
         }
         Ok(_) => match UnixStream::connect(path) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
