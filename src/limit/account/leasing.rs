@@ -42,7 +42,7 @@ impl Account {
 
     /// Tries to lease as much beside a request of `grains` as the account can spare; units that were leased.
     pub(super) fn lease(&self, grains: i64, worker: u32, tuning: &Tuning, now: Moment) -> u64 {
-        if tuning.share_percent == 0 || self.sliding().is_some() || self.is_away() {
+        if tuning.share_percent == 0 || self.sliding().is_some() {
             return 0;
         }
         let capacity = self.terms.grains(self.terms.capacity());
@@ -57,6 +57,9 @@ impl Account {
         let leases = self.leases_or_new(tuning.workers);
         let share = (i128::from(capacity) * i128::from(tuning.share_percent) / 100) as i64;
         let _hand = leases.hold_hand();
+        if self.is_away() {
+            return 0;
+        }
         let mut spent = self.spent.load(Acquire);
         loop {
             let limit = given.min(self.ceiling.load(Relaxed));
