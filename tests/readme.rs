@@ -40,11 +40,12 @@ fn words(line: &str) -> Vec<String> {
 /// Every command that the README tells to run, and who runs it. A new one needs a row here.
 #[test]
 fn every_command_is_run_by_a_test() {
-    const KNOWN: [(&str, &str); 12] = [
+    const KNOWN: [(&str, &str); 13] = [
         ("cargo run --release -- demo", "process: the_demo_shows_200_then_429_and_exits_0"),
         ("cargo test --workspace", "this is it"),
         ("cargo run --release -- run config/walkthrough", "the_walkthrough_answers_as_shown"),
         ("curl -i localhost:8080/anthropic", "the_walkthrough_answers_as_shown"),
+        ("cargo run --release -p loadtest -- chaos", "by loadtest/run --quick, which .ci/run has"),
         ("tollgate check DIR", "a_fault_is_told_as_shown"),
         ("tollgate check -o table|yaml|json DIR", "the_other_commands_do_what_is_said_of_them"),
         ("tollgate explain 'POST /anthropic'", "the_other_commands_do_what_is_said_of_them"),
