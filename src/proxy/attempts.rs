@@ -107,8 +107,7 @@ pub(super) async fn until_answered<'a>(
         if call.translates() {
             // The body stands in both formats until it is sent.
             let copies = outgoing.body_bytes() + spare.as_ref().map_or(0, Vec::len);
-            let held = entry.held.set(Part::Copy, copies);
-            held.inspect_err(|_| worker.desk.counters.requests_crowded.add(1))?;
+            entry.held.set(Part::Copy, copies)?;
         }
         let began = worker.ring.now();
         let asked = {
@@ -223,7 +222,7 @@ impl<'a> Attempts<'_, 'a> {
         let may_follow = !self.whole.groups.is_empty() || call.rule.retry.is_some();
         let body = message.body.of(&message.bytes);
         let wanted = call.translates() && may_follow && body.len() <= most;
-        (wanted && entry.held.set(Part::Copy, body.len()).is_ok()).then(|| body.to_vec())
+        (wanted && entry.held.try_set(Part::Copy, body.len())).then(|| body.to_vec())
     }
 
     /// Notes how the endpoint did: an answer that is one tells its speed, one on the request alone that it is well, and a

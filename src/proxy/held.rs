@@ -32,23 +32,37 @@ impl Held {
     /// Takes note that so many bytes of this part are held.
     ///
     /// # Errors
-    /// It is more than before, and more than the worker may hold.
+    /// It is more than before, and more than the worker may hold: the exchange is given up, which is counted.
     pub(super) fn set(&mut self, part: Part, bytes: usize) -> Result<(), Fault> {
+        if self.try_set(part, bytes) {
+            return Ok(());
+        }
+        self.worker.desk.counters.requests_crowded.add(1);
+        Err(Fault::Crowded)
+    }
+
+    /// The same for what an exchange can do without; whether there is room for it.
+    pub(super) fn try_set(&mut self, part: Part, bytes: usize) -> bool {
         let counted = bytes.saturating_sub(FREE_BYTES);
         let (before, all) = (self.parts[part as usize], self.worker.held_bytes.get());
         if counted == before {
-            return Ok(());
+            return true;
         }
         let (now, most) = (all - before + counted, self.worker.held_bytes_max.get());
         let most = if matches!(part, Part::Answer) { most } else { most / 4 * 3 };
-        if counted > before && now > most {
-            // Without a copy the request goes on.
-            self.worker.desk.counters.requests_crowded.add(u64::from(!matches!(part, Part::Copy)));
-            return Err(Fault::Crowded);
+        let has_room = counted < before || now <= most;
+        if has_room {
+            self.parts[part as usize] = counted;
+            self.worker.hold(now);
         }
-        self.parts[part as usize] = counted;
-        self.worker.hold(now);
-        Ok(())
+        has_room
+    }
+
+    /// The request is not held any more, in no copy.
+    pub(super) fn let_request_go(&mut self) {
+        [Part::Request, Part::Copy].into_iter().for_each(|part| {
+            self.try_set(part, 0); // there is room for less
+        });
     }
 }
 

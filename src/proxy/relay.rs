@@ -54,7 +54,7 @@ pub(super) async fn answer(
     // Nobody else is asked any more: large bodies go.
     let is_sent = sent.is_some();
     sent.into_iter().for_each(|request| client.keep_request(request));
-    [Part::Request, Part::Copy].into_iter().try_for_each(|part| entry.held.set(part, 0))?;
+    entry.held.let_request_go();
     let mut at = head.len;
     let from_provider = &worker.desk.counters.upstream_bytes_in;
     from_provider.add(bytes.len() as u64);

@@ -341,24 +341,15 @@ mod tests {
 
     #[test]
     fn a_balance_that_is_off_by_one_is_found() {
-        let record = |settled: u64, balance_after: i64| Record {
-            tag: 1,
-            month: String::new(),
-            time_unix_ms: 0,
-            duration_us: 0,
-            status: 200,
-            streamed: false,
-            outcome: "completed".into(),
-            source: "reported".into(),
-            input: 0,
-            output: settled,
-            limits: vec![records::Decision {
+        let record = |settled: u64, balance_after: i64| {
+            let decision = records::Decision {
                 rule: "test/storm/budget".into(),
                 admitted: true,
                 reserved: settled,
                 settled,
                 balance_after,
-            }],
+            };
+            Record::completed(1, (0, settled), vec![decision])
         };
         let evidence = Evidence {
             sent: Vec::new(),

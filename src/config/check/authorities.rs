@@ -69,18 +69,7 @@ impl Authorities {
         let namespace = reference.namespace.as_deref().unwrap_or(&meta.namespace);
         let (name, at) = (reference.name.value.as_str(), reference.at());
         let map = world.find(&world.all.config_maps, "ConfigMap", (namespace, name), at)?;
-        if namespace != meta.namespace
-            && !world.is_granted((kind, &meta.namespace), ("", "ConfigMap"), (namespace, name))
-        {
-            let message = format!(
-                "{kind} {meta} may not refer to ConfigMap {namespace}/{name}: namespace {namespace:?} has no \
-                 ReferenceGrant for it"
-            );
-            let help = format!(
-                "write one there, from kind: {kind} in namespace: {} to kind: ConfigMap in group: \"\"",
-                meta.namespace
-            );
-            world.faults.fault_with_help(at.because(Reason::NotPermitted), message, help);
+        if !world.may_refer((kind, meta), "ConfigMap", (namespace, name), at) {
             return None;
         }
         match self.known.get(&(namespace.to_owned(), name.to_owned())) {

@@ -111,18 +111,7 @@ impl Certificates {
         let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
         let (name, at) = (reference.name.value.as_str(), reference.at());
         let secret = world.find(&world.all.secrets, "Secret", (namespace, name), at)?;
-        if namespace != gateway.namespace
-            && !world.is_granted(("Gateway", &gateway.namespace), ("", "Secret"), (namespace, name))
-        {
-            let message = format!(
-                "Gateway {gateway} may not refer to Secret {namespace}/{name}: namespace {namespace:?} has no \
-                 ReferenceGrant for it"
-            );
-            let help = format!(
-                "write one there, from kind: Gateway in namespace: {} to kind: Secret in group: \"\"",
-                gateway.namespace
-            );
-            world.faults.fault_with_help(at.because(Reason::NotPermitted), message, help);
+        if !world.may_refer(("Gateway", gateway), "Secret", (namespace, name), at) {
             return None;
         }
         self.of(world, secret, at)

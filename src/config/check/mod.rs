@@ -22,7 +22,7 @@ pub use overrides::Overrides;
 
 use super::diagnostic::{Faults, Place, Reason, listing, nearest, quoted};
 use super::resources::grant::{From, To};
-use super::resources::{GATEWAY_API, Resource, Resources};
+use super::resources::{GATEWAY_API, Meta, Resource, Resources};
 use super::settings::UnknownModel;
 use super::snapshot::Snapshot;
 
@@ -166,6 +166,32 @@ impl World<'_> {
             };
             grant.from.iter().any(is_from) && grant.to.iter().any(is_to)
         })
+    }
+
+    /// Whether a resource of Gateway API may refer to what the core has of this kind, which is a fault at `at` if a
+    /// ReferenceGrant is missing.
+    pub(crate) fn may_refer(
+        &self,
+        (kind, meta): (&str, &Meta),
+        to_kind: &str,
+        (namespace, name): (&str, &str),
+        at: Place,
+    ) -> bool {
+        if namespace == meta.namespace
+            || self.is_granted((kind, &meta.namespace), ("", to_kind), (namespace, name))
+        {
+            return true;
+        }
+        let message = format!(
+            "{kind} {meta} may not refer to {to_kind} {namespace}/{name}: namespace {namespace:?} has no ReferenceGrant \
+             for it"
+        );
+        let help = format!(
+            "write one there, from kind: {kind} in namespace: {} to kind: {to_kind} in group: \"\"",
+            meta.namespace
+        );
+        self.faults.fault_with_help(at.because(Reason::NotPermitted), message, help);
+        false
     }
 
     fn dangling<T>(&self, list: &[Resource<T>], kind: &str, (namespace, name): (&str, &str), at: Place) {

@@ -58,10 +58,7 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             number(fields, "perWorker", 1..=1_000_000, &mut settings.connections.per_worker);
             let handshakes = &mut settings.connections.handshakes_per_worker;
             number(fields, "handshakesPerWorker", 1..=1_000_000, handshakes);
-            let send_buffer = unless(fields, "sendBufferBytes", "auto", |field| field.size(KERNEL_BUFFERS));
-            if let Some(given) = send_buffer {
-                settings.connections.send_buffer = given.and_then(|given| u32::try_from(given).ok());
-            }
+            kernel_buffer(fields, "sendBufferBytes", &mut settings.connections.send_buffer);
             let per_address = unless(fields, "perAddress", "any", |field| field.integer(1..=1_000_000));
             if let Some(given) = per_address {
                 settings.connections.per_address = given.and_then(|given| u32::try_from(given.value).ok());
@@ -90,11 +87,7 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
         section(fields, "upstream", |fields| {
             number(fields, "idlePerWorker", 0..=65536, &mut settings.upstream.idle_per_worker);
             timeout(fields, "idle", &mut settings.upstream.idle);
-            let receive_buffer =
-                unless(fields, "receiveBufferBytes", "auto", |field| field.size(KERNEL_BUFFERS));
-            if let Some(given) = receive_buffer {
-                settings.upstream.receive_buffer = given.and_then(|given| u32::try_from(given).ok());
-            }
+            kernel_buffer(fields, "receiveBufferBytes", &mut settings.upstream.receive_buffer);
             size(fields, "replayBytes", 0..=1 << 30, &mut settings.upstream.replay_bytes);
             section(fields, "ejection", |fields| {
                 let ejection = &mut settings.upstream.ejection;
@@ -370,6 +363,14 @@ fn duration_within(field: &Cursor<'_>, (least, most): (u64, u64)) -> Option<Dura
         return None;
     }
     Some(given)
+}
+
+/// A size, or `auto`, which leaves it to the kernel.
+fn kernel_buffer(fields: &mut Fields<'_>, name: &'static str, to: &mut Option<u32>) {
+    let given = unless(fields, name, "auto", |field| field.size(KERNEL_BUFFERS));
+    if let Some(given) = given {
+        *to = given.and_then(|bytes| u32::try_from(bytes).ok());
+    }
 }
 
 /// What `read` makes of a field, or `Some(None)` where it is this word; `None` when there is no field, or after a fault.

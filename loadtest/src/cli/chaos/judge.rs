@@ -219,25 +219,14 @@ mod tests {
     use tollgate_loadtest::Usage;
 
     fn record(tag: u64, settled: u64, balance_after: i64) -> Record {
-        Record {
-            tag,
-            month: String::new(),
-            time_unix_ms: 0,
-            duration_us: 0,
-            status: 200,
-            streamed: false,
-            outcome: "completed".into(),
-            source: "reported".into(),
-            input: 0,
-            output: settled,
-            limits: vec![Decision {
-                rule: format!("test/chaos/{RULE}"),
-                admitted: true,
-                reserved: settled,
-                settled,
-                balance_after,
-            }],
-        }
+        let decision = Decision {
+            rule: format!("test/chaos/{RULE}"),
+            admitted: true,
+            reserved: settled,
+            settled,
+            balance_after,
+        };
+        Record::completed(tag, (0, settled), vec![decision])
     }
 
     /// Thirty right answers of 10 tokens each, and a look.

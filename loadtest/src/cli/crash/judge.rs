@@ -253,17 +253,8 @@ mod tests {
                     }
                 });
                 life.records.push(Record {
-                    tag,
                     month: "2026-01".into(),
-                    time_unix_ms: 0,
-                    duration_us: 0,
-                    status: 200,
-                    streamed: false,
-                    outcome: "completed".into(),
-                    source: "reported".into(),
-                    input: 10,
-                    output: 20,
-                    limits: limits.to_vec(),
+                    ..Record::completed(tag, (10, 20), limits.to_vec())
                 });
             }
             counted += if life.killed { 60 } else { 0 };

@@ -24,6 +24,26 @@ pub(crate) struct Record {
     pub(crate) limits: Vec<Decision>,
 }
 
+#[cfg(test)]
+impl Record {
+    /// Of an exchange that completed and whose usage was reported.
+    pub(crate) fn completed(tag: u64, (input, output): (u64, u64), limits: Vec<Decision>) -> Record {
+        Record {
+            tag,
+            month: String::new(),
+            time_unix_ms: 0,
+            duration_us: 0,
+            status: 200,
+            streamed: false,
+            outcome: "completed".into(),
+            source: "reported".into(),
+            input,
+            output,
+            limits,
+        }
+    }
+}
+
 /// What a limit said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
