@@ -1,6 +1,16 @@
 //! Who may call: keys, rules, addresses, through a whole gateway.
 
+#[path = "access/basic.rs"]
+mod basic;
+#[path = "access/filters.rs"]
+mod filters;
+#[path = "support/front.rs"]
+mod front;
+#[path = "access/jwt.rs"]
+mod jwt;
 mod support;
+#[path = "support/tokens.rs"]
+mod tokens;
 
 use serde_json::{Value, json};
 use std::cell::RefCell;

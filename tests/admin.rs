@@ -1,5 +1,9 @@
 //! The admin endpoint against real sockets.
 
+#[path = "admin/accounts.rs"]
+mod accounts;
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -19,6 +19,12 @@
 //! `BLESS=1 cargo test --test config_faults` rewrites what stands after `expect`; read the difference before
 //! it is committed.
 
+#[path = "config_faults/conditions.rs"]
+mod conditions;
+#[path = "config_faults/fields.rs"]
+mod fields;
+mod support;
+
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

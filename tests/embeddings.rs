@@ -3,6 +3,8 @@
 
 #[path = "embeddings/books.rs"]
 mod books;
+#[path = "embeddings/golden.rs"]
+mod golden;
 #[path = "embeddings/native.rs"]
 mod native;
 mod support;

@@ -25,6 +25,10 @@
 //! share N HOST/PATH WHO=PERCENT...       of N requests, by hosts or statuses
 //! ```
 
+#[path = "gateway_api/filters.rs"]
+mod filters;
+#[path = "gateway_api/matching.rs"]
+mod matching;
 mod support;
 
 use std::fmt::Write as _;

@@ -1,6 +1,12 @@
 //! LimitPolicies on a whole gateway: who is told from whom, what is counted, what refusals say, how streams that
 //! outlast their limit end, and that everything that was under way makes room again.
 
+#[path = "limits/budgets.rs"]
+mod budgets;
+#[path = "limits/fallback.rs"]
+mod fallback;
+#[path = "limits/prices.rs"]
+mod prices;
 mod support;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::{Client, Rig, chat, manifests, settings, until};
+use support::{Client, Rig, chat, manifests, message, settings, until};
 use tollgate_loadtest::{Reply, Script};
 
 const ONE_WORKER: &str =
@@ -67,8 +67,7 @@ fn sheddable_requests_leave_a_quarter_of_the_places_and_standard_ones_the_last_t
         open.extend((open.len()..under_way).map(|_| waiting(&rig, "/anthropic")));
         until("they are under way", || in_flight(&rig) == under_way as u64);
         let mut asked = ["/openai", "/messages", "/anthropic"].into_iter().map(|path| {
-            let body =
-                if path == "/messages" { support::message("claude-sonnet-4-5", false) } else { body.clone() };
+            let body = if path == "/messages" { message("claude-sonnet-4-5", false) } else { body.clone() };
             let answer = rig.client().ask(path, "", &body);
             if answer.status == 503 {
                 assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
@@ -155,16 +154,20 @@ impl Drop for Stops<'_> {
 /// A worker that has more to do than it can gives up what is sheddable, and takes it again when it has caught up.
 #[test]
 fn who_is_far_behind_gives_up_the_sheddable_first() {
-    let counted = "---\napiVersion: tollgate.dev/v1alpha1\nkind: LimitPolicy\nmetadata: {name: exact, namespace: llm}\nspec:\n  \
-                   targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: translated}]\n  \
+    // Counting tokens is all work of this worker's: no provider is asked, and long runs of a letter take it longest.
+    let counted = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: counted, namespace: llm, annotations: \
+                   {tollgate.dev/priority: critical}}\nspec:\n  parentRefs: [{name: edge}]\n  rules:\n  - matches: [{path: {value: /count}}]\n    \
+                   filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: \
+                   /v1/messages/count_tokens}}}]\n    backendRefs: [{group: gateway.kgateway.dev, kind: Backend, name: openai}]\n\
+                   ---\napiVersion: tollgate.dev/v1alpha1\nkind: LimitPolicy\nmetadata: {name: exact, namespace: llm}\nspec:\n  \
+                   targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: counted}]\n  \
                    estimate: {tokenizer: o200k_base}\n  limits: [{name: t, unit: tokens, budget: 1000000000000, window: month}]\n";
-    let routes = with_priorities(&[("openai", "sheddable"), ("translated", "critical")]) + counted;
+    let routes = with_priorities(&[("openai", "sheddable")]) + counted;
     let rig = start(Script::default(), &routes, "  admission: {lag: 20ms}");
     let body = chat("gpt-5", false);
-    // Counting tokens takes the worker longer than it may be late: longer and longer bodies, until it is.
+    // That takes the worker longer than it may be late: more and more of it, until it is.
     let heavy = |n: usize| {
-        let words = "a b1 ".repeat((4_000 * (1 + n / 8)).min(45_000));
-        chat("claude-sonnet-4-5", false).replace("\"content\":\"", &format!("\"content\":\"{words}"))
+        message("gpt-5", false).replace("minute", &"a".repeat((20_000 * (1 + n / 8)).min(500_000)))
     };
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -176,7 +179,7 @@ fn who_is_far_behind_gives_up_the_sheddable_first() {
                         return;
                     }
                     assert_eq!(
-                        client.ask("/anthropic", "", &heavy(n)).status,
+                        client.ask("/count", "", &heavy(n)).status,
                         200,
                         "critical requests are served"
                     );

@@ -1,5 +1,7 @@
 //! The program as a process: what it prints and where, exit codes, signals, reload.
 
+#[path = "process/service.rs"]
+mod service;
 mod support;
 
 use std::fs;

@@ -1,6 +1,12 @@
 //! What clients and providers say to each other through the gateway, in all four pairings of formats: answers
 //! whole and streamed, usage in every form, errors, refusals, bodies.
 
+#[path = "providers/formats.rs"]
+mod formats;
+#[path = "providers/pairs.rs"]
+mod pairs;
+#[path = "providers/policies.rs"]
+mod policies;
 mod support;
 
 use support::{Answer, Client, ROUTES, Rig, Route, USER_TEXT, bucket, chat, message, with};

@@ -1,5 +1,9 @@
 //! Access records: complete, discreet, and nothing that a request ever waits for.
 
+#[path = "records/explain.rs"]
+mod explain;
+#[path = "records/replay.rs"]
+mod replay;
 mod support;
 
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! OpenAI's chat completions, which most providers speak too.
 //!
 //! Sources: OpenAI API reference, "Chat Completions"; where hosts that are compatible differ from it, the
-//! recordings that `tests/recordings_translate.rs` reads.
+//! recordings that `tests/recordings/translate.rs` reads.
 
 mod read_request;
 mod read_turns;

@@ -5,7 +5,7 @@
 //!
 //! Sources: Amazon Bedrock API reference, "Converse", "ConverseStream" and the types that they name; Amazon Bedrock
 //! user guide, "Inference parameters", "Prompt caching", "Get validated JSON results from models"; Amazon Nova user
-//! guide, "Extended thinking". Where models differ from them, the recordings that `tests/recordings_converse.rs` reads.
+//! guide, "Extended thinking". Where models differ from them, the recordings that `tests/recordings/converse.rs` reads.
 
 mod family;
 mod fields;

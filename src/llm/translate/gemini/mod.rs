@@ -2,7 +2,7 @@
 //!
 //! Sources: Gemini API reference, "Generating content", with the guides "Function calling", "Thinking", "Thought
 //! signatures", "Structured output"; Vertex AI reference, `GenerateContentRequest`; where they are silent, the
-//! recordings that `tests/recordings_gemini.rs` reads.
+//! recordings that `tests/recordings/gemini.rs` reads.
 //!
 //! The model, and whether the answer streams, stand in the path and not in the body: [`RequestTerms`] brings what a
 //! client's path said, and whoever calls Gemini makes the path of the two. Names of members are read in both spellings

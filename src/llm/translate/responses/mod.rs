@@ -1,7 +1,7 @@
 //! OpenAI's responses.
 //!
 //! Sources: OpenAI API reference, "Responses" and "Streaming events"; where hosts that are compatible differ from
-//! it, the recordings that `tests/recordings_responses.rs` reads.
+//! it, the recordings that `tests/recordings/responses.rs` reads.
 //!
 //! A conversation is a list of items, and an answer is one too. A client that keeps its conversation itself sends
 //! the items of the answers back, so that what a provider wants back unchanged rides on them:
