@@ -128,10 +128,12 @@ pub(super) fn compile(
     let clouds = Clouds::default();
     refuse_namesakes(world);
     refuse_at_plain_hosts(world);
+    let policies = credentials::OnBackends::of(world);
     for (api, resource) in world.all.all_backends() {
+        let of = (api, &resource.meta);
         let of_policy = OfPolicy {
-            auth: credentials::of_policy(world, api, &resource.meta, ("auth", |policy| policy.auth.as_ref())),
-            tls: credentials::of_policy(world, api, &resource.meta, ("tls", |policy| policy.tls.as_ref())),
+            auth: credentials::of_policy(world, &policies, of, ("auth", |policy| policy.auth.as_ref())),
+            tls: credentials::of_policy(world, &policies, of, ("tls", |policy| policy.tls.as_ref())),
         };
         let resource_name: Arc<str> = resource.meta.to_string().into();
         let first = making.backends.list.len();
@@ -179,10 +181,8 @@ struct OfPolicy<'a> {
 fn refuse_namesakes(world: &World<'_>) {
     for resource in &world.all.agentgateway_backends {
         let meta = &resource.meta;
-        let is_namesake = |other: &&Resource<backend::Backend>| {
-            other.meta.namespace == meta.namespace && other.meta.name.value == meta.name.value
-        };
-        if let Some(other) = world.all.backends.iter().find(is_namesake) {
+        let name = (meta.namespace.as_str(), meta.name.value.as_str());
+        if let Some(other) = world.all.find(&world.all.backends, Api::Kgateway.kind(), name) {
             let message = format!("AgentgatewayBackend {meta} and Backend {meta} have one name");
             let other = world.faults.name(other.meta.name.at);
             let help = format!(
@@ -202,12 +202,10 @@ fn refuse_at_plain_hosts(world: &World<'_>) {
         for target in
             spec.targets.iter().filter(|target| target.kind == TargetKind::Backend(Api::Agentgateway))
         {
-            let is_plain = |resource: &Resource<backend::Backend>| {
-                resource.meta.namespace == policy.meta.namespace
-                    && resource.meta.name.value == target.name.value
-                    && matches!(resource.spec, Some(backend::Backend::Static(_)))
-            };
-            if world.all.agentgateway_backends.iter().any(is_plain) {
+            let (all, kind) = (&world.all.agentgateway_backends, Api::Agentgateway.kind());
+            let name = (policy.meta.namespace.as_str(), target.name.value.as_str());
+            let found = world.all.find(all, kind, name).and_then(|found| found.spec.as_ref());
+            if let Some(backend::Backend::Static(_)) = found {
                 let message = format!(
                     "AgentgatewayBackend {:?} is a plain host, which has neither auth nor ai",
                     target.name.value

@@ -10,9 +10,10 @@ use crate::config::resources::agentgatewaypolicy::AgentgatewayPolicy;
 use crate::config::resources::backend::auth::{Auth, By};
 use crate::config::resources::backend::tls::Tls;
 use crate::config::resources::backend::{Ai, Api, AuthHeader, Aws, Token};
-use crate::config::resources::target::{Target, TargetKind};
+use crate::config::resources::target::TargetKind;
 use crate::config::snapshot::Credential;
 use crate::llm::provider::Provider;
+use std::collections::HashMap;
 use zeroize::Zeroizing;
 
 /// The key of a Secret that `secretRef` means.
@@ -21,20 +22,36 @@ pub(super) const SECRET_KEY: &str = "Authorization";
 const GOOGLE_KEY: &str = "credentials.json";
 const BEARER: &str = "Bearer ";
 
+/// AgentgatewayPolicies by the kind, namespace and name of the backends that they name, in their order.
+pub(super) struct OnBackends<'a>(HashMap<(&'static str, &'a str, &'a str), Vec<&'a AgentgatewayPolicy>>);
+
+impl<'a> OnBackends<'a> {
+    pub(super) fn of(world: &World<'a>) -> OnBackends<'a> {
+        let mut by_backend: HashMap<_, Vec<&AgentgatewayPolicy>> = HashMap::new();
+        for resource in &world.all.agentgateway_policies {
+            let Some(policy) = &resource.spec else { continue };
+            for target in &policy.targets {
+                let TargetKind::Backend(api) = target.kind else { continue };
+                let backend = (api.kind(), resource.meta.namespace.as_str(), target.name.value.as_str());
+                let known = by_backend.entry(backend).or_default();
+                if !known.last().is_some_and(|last| std::ptr::eq(*last, policy)) {
+                    known.push(policy); // a policy may name a target twice
+                }
+            }
+        }
+        OnBackends(by_backend)
+    }
+}
+
 /// What AgentgatewayPolicies say, in a field of this name, of a backend that does not say it itself; two are a fault.
 pub(super) fn of_policy<'a, T: HasPlace>(
-    world: &World<'a>,
-    api: Api,
-    meta: &Meta,
+    world: &World<'_>,
+    policies: &OnBackends<'a>,
+    (api, meta): (Api, &Meta),
     (field, said): (&str, impl Fn(&'a AgentgatewayPolicy) -> Option<&'a T>),
 ) -> Option<&'a T> {
-    let is_here =
-        |target: &Target| target.kind == TargetKind::Backend(api) && target.name.value == meta.name.value;
-    let here =
-        world.all.agentgateway_policies.iter().filter(|policy| policy.meta.namespace == meta.namespace);
-    let policies = here.filter_map(|policy| policy.spec.as_ref());
-    let targeting = policies.filter(|policy| policy.targets.iter().any(is_here));
-    let mut all = targeting.filter_map(said);
+    let here = policies.0.get(&(api.kind(), meta.namespace.as_str(), meta.name.value.as_str()));
+    let mut all = here.into_iter().flatten().filter_map(|policy| said(policy));
     let first = all.next();
     if let (Some(first), Some(second)) = (first, all.next()) {
         let message = format!("{} {meta} has {field} from two policies", api.kind());

@@ -139,9 +139,7 @@ impl World<'_> {
         (namespace, name): (&str, &str),
         at: Place,
     ) -> Option<&'r Resource<T>> {
-        let is_meant =
-            |found: &&Resource<T>| found.meta.namespace == namespace && found.meta.name.value == name;
-        let found = list.iter().find(is_meant);
+        let found = self.all.find(list, kind, (namespace, name));
         if found.is_none() {
             self.dangling(list, kind, (namespace, name), at);
         }

@@ -62,11 +62,9 @@ pub(super) fn find<'a>(
     wanted: (&str, &str),
     at: Place,
 ) -> Option<&'a Resource<backend::Backend>> {
-    let is_meant = |found: &&Resource<backend::Backend>| {
-        found.meta.namespace == wanted.0 && found.meta.name.value == wanted.1
-    };
     let all = |api| world.all.backends_of(api);
-    if let (None, Some(_)) = (all(api).iter().find(is_meant), all(api.other()).iter().find(is_meant)) {
+    let there = |api: Api| world.all.find(all(api), api.kind(), wanted);
+    if let (None, Some(_)) = (there(api), there(api.other())) {
         let (kind, other) = (api.kind(), api.other());
         let message = format!("{kind} {} does not exist in namespace {}", quoted(wanted.1), quoted(wanted.0));
         let help =
@@ -98,9 +96,7 @@ fn service<'a>(
     (namespace, name): (&str, &str),
     at: Place,
 ) -> Option<&'a Resource<Service>> {
-    let is_meant =
-        |found: &&Resource<Service>| found.meta.namespace == namespace && found.meta.name.value == name;
-    let found = world.all.services.iter().find(is_meant);
+    let found = world.all.find(&world.all.services, "Service", (namespace, name));
     let is_external = |found: &&Resource<Service>| {
         found.spec.as_ref().is_none_or(|spec| spec.external.is_some()) // one with a fault has been told of
     };

@@ -179,7 +179,8 @@ fn on_target(
     let gateways: Vec<&Meta> = match target.kind {
         TargetKind::Gateway => all().filter(|meta| is_meant(meta)).collect(),
         TargetKind::HttpRoute => {
-            let route = scene.all.routes.iter().find(|route| is_meant(&route.meta));
+            let name = (namespace.as_str(), target.name.value.as_str());
+            let route = scene.all.find(&scene.all.routes, target.kind.name(), name);
             let ways = route.and_then(|route| scene.gateways.get(&route.meta.name.at));
             all().filter(|meta| ways.is_some_and(|ways| ways.contains(&meta.name.at))).collect()
         }

@@ -69,7 +69,8 @@ pub(crate) struct Resources {
     pub(crate) namespaces: Vec<Resource<()>>,
     /// Documents that could not be read; what they hold is unknown.
     pub(crate) unread: Vec<Place>,
-    seen: HashMap<(Kind, String, String), Place>,
+    /// Where the name of each stands, and its place in the list of its kind.
+    seen: HashMap<(Kind, String, String), (Place, usize)>,
 }
 
 /// The kinds that are understood.
@@ -275,12 +276,12 @@ impl Resources {
         meta: Option<Meta>,
         spec: Option<T>,
         faults: &Faults,
-        list: impl FnOnce(&mut Resources) -> &mut Vec<Resource<T>>,
+        list: impl Fn(&mut Resources) -> &mut Vec<Resource<T>>,
     ) {
         let Some(meta) = meta else { return };
         let identity = (kind, meta.namespace.clone(), meta.name.value.clone());
         // Lists of prices are joined, and a copy of the built-in one keeps its name.
-        if let Some(first) = self.seen.get(&identity).filter(|_| kind != Kind::Prices) {
+        if let Some((first, _)) = self.seen.get(&identity).filter(|_| kind != Kind::Prices) {
             let message = format!("{} {meta} is defined twice", kind.name());
             let first = faults.name(*first);
             return faults.fault_with_help(
@@ -289,8 +290,22 @@ impl Resources {
                 format!("it stands at {first} already; keep one"),
             );
         }
-        self.seen.insert(identity, meta.name.at);
+        let (at, place) = (meta.name.at, list(self).len());
         list(self).push(Resource { meta, spec });
+        self.seen.insert(identity, (at, place));
+    }
+
+    /// Of `list`, which is the one of this kind, the resource of that namespace and name. It is looked up: there may be as
+    /// many that ask as there are resources.
+    pub(crate) fn find<'r, T>(
+        &self,
+        list: &'r [Resource<T>],
+        kind: &str,
+        (namespace, name): (&str, &str),
+    ) -> Option<&'r Resource<T>> {
+        let (_, kind, _) = KINDS.iter().find(|(known, ..)| *known == kind)?;
+        let (_, place) = self.seen.get(&(*kind, namespace.to_owned(), name.to_owned()))?;
+        list.get(*place)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::resources::access::{Access, ApiKeys, KeySource, Labels, entry
 use crate::config::resources::secret::{Entry, SecretText};
 use crate::config::resources::{Meta, Resource};
 use crate::limit::{KeyPart, Rule};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A field of `traffic`.
@@ -134,8 +135,16 @@ pub(super) fn refuse_shown<'r>(
     demands: &Demands,
     world: &World<'_>,
     records: &[Arc<str>],
-    limits: impl Iterator<Item = (&'r Rule, Place)> + Clone,
+    limits: impl Iterator<Item = (&'r Rule, Place)>,
 ) {
+    let mut by_header: HashMap<&str, Vec<(&Rule, Place)>> = HashMap::new();
+    for (rule, at) in limits {
+        for part in &rule.key {
+            if let KeyPart::Header(header) = part {
+                by_header.entry(header).or_default().push((rule, at));
+            }
+        }
+    }
     for (at, part) in demands.parts.all() {
         let location = match part {
             Part::Tokens(tokens) => &tokens.location,
@@ -149,11 +158,10 @@ pub(super) fn refuse_shown<'r>(
             let help = "remove it there: the member `identity` of a record says who called";
             world.faults.fault_with_help(at, message, help);
         }
-        let is_it = |part: &KeyPart| matches!(part, KeyPart::Header(header) if **header == **name);
-        for (rule, at) in limits.clone().filter(|(rule, _)| rule.key.iter().any(is_it)) {
+        for (rule, at) in by_header.get(&**name).into_iter().flatten() {
             let message =
                 format!("the key of limit {} is the header {name:?}, which holds a credential", rule.name);
-            world.faults.fault_with_help(at, message, "write apiKey: {}, which is hashed, or a claim");
+            world.faults.fault_with_help(*at, message, "write apiKey: {}, which is hashed, or a claim");
         }
     }
 }

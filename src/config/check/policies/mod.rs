@@ -6,6 +6,7 @@ mod keys;
 mod parts;
 mod rules;
 mod scope;
+mod scoped;
 mod standing;
 mod tokens;
 mod users;
@@ -30,6 +31,7 @@ use crate::route::filters::DirectResponse;
 use parts::Parts;
 use rules::Placed;
 use scope::{Scope, most_special_of};
+use scoped::Scoped;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,13 +41,13 @@ pub(super) struct Policies {
     pub(super) limits: Vec<Rule>,
     /// For each limit what the report says of it.
     pub(super) told: Vec<Told>,
-    scopes: Vec<Applied>,
-    tokenizers: Vec<(Scope, Located<Tokenizer>)>,
-    cors: Vec<(Scope, Located<Arc<Cors>>)>,
-    direct: Vec<(Scope, Located<Arc<DirectResponse>>)>,
-    timeouts: Vec<(Scope, Located<Arc<Duration>>)>,
-    retries: Vec<(Scope, Located<Arc<PolicyRetry>>)>,
-    headers: Vec<(Scope, Located<Arc<HeaderModifiers>>)>,
+    scopes: Scoped<Applied>,
+    tokenizers: Scoped<Located<Tokenizer>>,
+    cors: Scoped<Located<Arc<Cors>>>,
+    direct: Scoped<Located<Arc<DirectResponse>>>,
+    timeouts: Scoped<Located<Arc<Duration>>>,
+    retries: Scoped<Located<Arc<PolicyRetry>>>,
+    headers: Scoped<Located<Arc<HeaderModifiers>>>,
     ai: Parts<ai::Part>,
     access: access::Demands,
     /// Whose tokens are accepted.
@@ -69,7 +71,6 @@ pub(super) enum PolicyKind {
 }
 
 struct Applied {
-    scope: Scope,
     limit: u32,
     kind: PolicyKind,
 }
@@ -97,9 +98,9 @@ impl Policies {
     /// What applies to a rule of a route reached through a listener, and of the backends that it leads to. All its limits
     /// must admit. `models` are its backends that are models, and where the rule stands.
     pub(super) fn on(&self, world: &World<'_>, way: &Way<'_>, models: (&[String], Place)) -> InForce {
-        let found: Vec<&Applied> = self.scopes.iter().filter(|applied| applied.scope.covers(way)).collect();
+        let found: Vec<(&Scope, &Applied)> = self.scopes.covering(way).collect();
         self.warn_of_levels(world, way, &found);
-        let limits = ascending(found.iter().map(|applied| applied.limit));
+        let limits = ascending(found.iter().map(|(_, applied)| applied.limit));
         InForce {
             limits,
             tokenizer: most_special_of(world, &self.tokenizers, way, "tokenizers"),
@@ -115,16 +116,15 @@ impl Policies {
 
     /// The limits on a Backend, ascending; `name` is `namespace/name`.
     pub(super) fn on_backend(&self, name: &str) -> Vec<u32> {
-        let here = self.scopes.iter().filter(|applied| applied.scope.is_backend(name));
-        ascending(here.map(|applied| applied.limit))
+        ascending(self.scopes.on_backend(name).map(|(_, applied)| applied.limit))
     }
 
     /// Says where our sum of AgentgatewayPolicies is stricter than agentgateway, which lets the most special
     /// one take the place of the others.
-    fn warn_of_levels(&self, world: &World<'_>, way: &Way<'_>, found: &[&Applied]) {
-        let theirs = || found.iter().filter(|applied| applied.kind == PolicyKind::Agentgateway);
-        let Some(most) = theirs().max_by_key(|applied| applied.scope.level()) else { return };
-        for weak in theirs().filter(|applied| applied.scope.level() < most.scope.level()) {
+    fn warn_of_levels(&self, world: &World<'_>, way: &Way<'_>, found: &[(&Scope, &Applied)]) {
+        let theirs = || found.iter().filter(|(_, applied)| applied.kind == PolicyKind::Agentgateway);
+        let Some((special, most)) = theirs().max_by_key(|(scope, _)| scope.level()) else { return };
+        for (_, weak) in theirs().filter(|(scope, _)| scope.level() < special.level()) {
             let name = |limit: u32| self.limits.get(limit as usize).map_or("", |rule| &rule.name);
             let message = format!(
                 "limit {} applies to HTTPRoute {} besides {}: agentgateway would apply the latter alone",
@@ -160,7 +160,7 @@ impl Policies {
             self.places.push(at);
             self.told.push(Told { on: on.join(", "), kind });
             let limit = index_of_last(self.limits.len());
-            self.scopes.extend(scopes.iter().map(|scope| Applied { scope: scope.clone(), limit, kind }));
+            self.scopes.extend(scopes.iter().map(|scope| (scope.clone(), Applied { limit, kind })));
         }
         scopes
     }

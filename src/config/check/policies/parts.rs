@@ -1,13 +1,15 @@
 //! Parts of policies of which the most special one applies, field by field, as agentgateway merges them.
 
 use super::scope::{Scope, most_special};
+use super::scoped::Scoped;
 use super::{Way, World};
 use crate::config::diagnostic::Place;
 
 /// The parts of all policies of one sort, and where each applies.
 pub(super) struct Parts<P> {
     list: Vec<(Place, P)>,
-    scopes: Vec<(Scope, usize)>,
+    /// Their places in the list.
+    scopes: Scoped<usize>,
 }
 
 /// A part of a policy.
@@ -18,14 +20,15 @@ pub(super) trait Part {
 
 impl<P> Default for Parts<P> {
     fn default() -> Parts<P> {
-        Parts { list: Vec::new(), scopes: Vec::new() }
+        Parts { list: Vec::new(), scopes: Scoped::default() }
     }
 }
 
 impl<P: Part> Parts<P> {
     /// Adds what a policy says at `at` on its targets.
     pub(super) fn add(&mut self, scopes: &[Scope], at: Place, part: P) {
-        self.scopes.extend(scopes.iter().map(|scope| (scope.clone(), self.list.len())));
+        let place = self.list.len();
+        self.scopes.extend(scopes.iter().map(|scope| (scope.clone(), place)));
         self.list.push((at, part));
     }
 
@@ -42,27 +45,30 @@ impl<P: Part> Parts<P> {
     /// What applies to a rule of a route reached through a listener: by kind the place of the most special part. Two that
     /// are equally special are a fault.
     pub(super) fn on<const KINDS: usize>(&self, world: &World<'_>, way: &Way<'_>) -> [Option<usize>; KINDS] {
+        let here: Vec<(&Scope, usize)> =
+            self.scopes.covering(way).map(|(scope, place)| (scope, *place)).collect();
         std::array::from_fn(|kind| {
             let is_meant = |place: usize| self.get(place).is_some_and(|part| part.kind().0 == kind);
-            let all = self.scopes.iter().map(|(scope, place)| (scope, *place));
-            most_special(all.filter(|(_, place)| is_meant(*place)), way, |scope, first, second| {
-                self.refuse_twins(world, scope, (first, second));
-            })
+            most_special(
+                here.iter().copied().filter(|(_, place)| is_meant(*place)),
+                |scope, first, second| {
+                    self.refuse_twins(world, scope, (first, second));
+                },
+            )
         })
     }
 
     /// The places of all parts that apply there, in their order.
     pub(super) fn all_on(&self, way: &Way<'_>) -> Vec<usize> {
-        let here = self.scopes.iter().filter(|(scope, _)| scope.covers(way));
-        let mut places: Vec<usize> = here.map(|(_, place)| *place).collect();
+        let mut places: Vec<usize> = self.scopes.covering(way).map(|(_, place)| *place).collect();
         places.sort_unstable();
         places.dedup();
         places
     }
 
-    /// Every part with a scope that it applies to, and where it stands.
-    pub(super) fn scoped(&self) -> impl Iterator<Item = (&Scope, Place, &P)> {
-        self.scopes.iter().filter_map(|(scope, place)| {
+    /// Every part that applies there with the scope by which it does, and where it stands.
+    pub(super) fn covering(&self, way: &Way<'_>) -> impl Iterator<Item = (&Scope, Place, &P)> {
+        self.scopes.covering(way).filter_map(|(scope, place)| {
             let (at, part) = self.list.get(*place)?;
             Some((scope, *at, part))
         })

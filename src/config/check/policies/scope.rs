@@ -1,5 +1,6 @@
 //! Where a policy applies: its targets, found among the resources.
 
+use super::scoped::Scoped;
 use crate::config::check::{World, refs};
 use crate::config::diagnostic::{Located, Reason, listing, nearest, quoted};
 use crate::config::resources::Meta;
@@ -20,6 +21,15 @@ pub(super) struct Scope {
     is_own: bool,
 }
 
+/// A target by which is looked up what stands on it or on a section of it; each by `namespace/name`. No two Backends have
+/// one name, whatever their API.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum On {
+    Gateway(String),
+    Route(String),
+    Backend(String),
+}
+
 /// A way that a request goes: a listener, and the rule of a route.
 #[derive(Clone, Copy)]
 pub(in crate::config::check) struct Way<'a> {
@@ -32,22 +42,38 @@ pub(in crate::config::check) struct Way<'a> {
     pub(in crate::config::check) backend: Option<&'a str>,
 }
 
+impl Way<'_> {
+    /// The targets that it goes through.
+    pub(super) fn on(&self) -> impl Iterator<Item = On> {
+        let (gateway, route) = (On::Gateway(self.gateway.to_string()), On::Route(self.route.to_string()));
+        let backend = self.backend.map(|name| On::Backend(name.to_owned()));
+        [gateway, route].into_iter().chain(backend)
+    }
+}
+
 impl Scope {
+    /// The target that it is, or of which it is a section.
+    pub(super) fn on(&self) -> On {
+        let name = format!("{}/{}", self.namespace, self.name);
+        match self.kind {
+            TargetKind::Gateway => On::Gateway(name),
+            TargetKind::HttpRoute => On::Route(name),
+            TargetKind::Backend(_) => On::Backend(name),
+        }
+    }
+
     /// Whether a request that goes this way is meant.
     pub(super) fn covers(&self, way: &Way<'_>) -> bool {
         let (meta, section) = match self.kind {
             TargetKind::Gateway => (way.gateway, Some(way.listener)),
             TargetKind::HttpRoute => (way.route, way.rule),
-            TargetKind::Backend(_) => return way.backend.is_some_and(|name| self.is_backend(name)),
+            TargetKind::Backend(_) => {
+                let named = way.backend.and_then(|name| name.split_once('/'));
+                return named == Some((&self.namespace, &self.name));
+            }
         };
         let is_target = self.namespace == meta.namespace && self.name == meta.name.value;
         is_target && self.section.as_deref().is_none_or(|wanted| section == Some(wanted))
-    }
-
-    /// Whether it is the Backend of that name, `namespace/name`.
-    pub(super) fn is_backend(&self, name: &str) -> bool {
-        matches!(self.kind, TargetKind::Backend(_))
-            && name.split_once('/') == Some((&self.namespace, &self.name))
     }
 
     /// How special it is, as Gateway API ranks policies: Gateway, listener, route, rule; then as agentgateway does: a
@@ -59,6 +85,17 @@ impl Scope {
             TargetKind::Backend(_) => 4,
         };
         base + u8::from(self.section.is_some() || self.is_own)
+    }
+
+    /// The target of a policy of this namespace.
+    pub(super) fn of(namespace: &str, target: &Target) -> Scope {
+        Scope {
+            kind: target.kind,
+            namespace: namespace.into(),
+            name: target.name.value.clone(),
+            section: target.section.as_ref().map(|section| section.value.clone()),
+            is_own: false,
+        }
     }
 
     /// What an AgentgatewayBackend says itself.
@@ -84,12 +121,11 @@ impl fmt::Display for Scope {
 /// What the most special policy on a way says; two that are equally special and say other things are a fault.
 pub(super) fn most_special_of<T: Clone + PartialEq>(
     world: &World<'_>,
-    list: &[(Scope, Located<T>)],
+    list: &Scoped<Located<T>>,
     way: &Way<'_>,
     what: &str,
 ) -> Option<T> {
-    let all = list.iter().map(|(scope, said)| (scope, said));
-    let best = most_special(all, way, |scope, first, second| {
+    let best = most_special(list.covering(way), |scope, first, second| {
         if first.value != second.value {
             let message = format!("{scope} has two {what}");
             let help = format!("the other is at {}; keep one", world.faults.name(first.at));
@@ -99,15 +135,13 @@ pub(super) fn most_special_of<T: Clone + PartialEq>(
     best.map(|said| said.value.clone())
 }
 
-/// Of `all` that covers a way what is on its most special scope, the first of these; `twins` hears of every other, with
-/// the first.
+/// Of what covers a way what is on the most special scope, the first of these; `twins` hears of every other, with the first.
 pub(super) fn most_special<'a, T: Copy>(
-    all: impl Iterator<Item = (&'a Scope, T)>,
-    way: &Way<'_>,
+    covering: impl Iterator<Item = (&'a Scope, T)>,
     mut twins: impl FnMut(&Scope, T, T),
 ) -> Option<T> {
     let mut best: Option<(&Scope, T)> = None;
-    for (scope, this) in all.filter(|(scope, _)| scope.covers(way)) {
+    for (scope, this) in covering {
         match best {
             Some((known, _)) if known.level() > scope.level() => {}
             Some((known, first)) if known.level() == scope.level() => twins(known, first, this),
@@ -149,13 +183,7 @@ pub(super) fn find(world: &World<'_>, meta: &Meta, target: &Target) -> Option<Sc
         };
         world.faults.fault_with_help(section.at.because(Reason::NotFound), message, help);
     }
-    Some(Scope {
-        kind: target.kind,
-        namespace: namespace.into(),
-        name: name.into(),
-        section: target.section.as_ref().map(|section| section.value.clone()),
-        is_own: false,
-    })
+    Some(Scope::of(namespace, target))
 }
 
 fn rule_name(rule: &Rule) -> Option<&str> {

@@ -13,6 +13,7 @@ use crate::config::resources::httproute::Referent;
 use crate::config::snapshot::{JwksOrigin, JwksSource};
 use crate::config::values::show_duration;
 use crate::llm::auth::Url;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The issuers of all policies.
@@ -20,6 +21,8 @@ use std::sync::Arc;
 pub(in crate::config::check) struct Issuers {
     /// Where their keys come from; one that several name is there once.
     pub(in crate::config::check) sources: Vec<JwksSource>,
+    /// The places of the sources by their names.
+    known: HashMap<String, usize>,
     /// What the report says, a line for each policy.
     pub(in crate::config::check) told: Vec<String>,
 }
@@ -55,8 +58,8 @@ impl Issuers {
 
     /// The place of a source. Of one that is there already the shorter time counts.
     fn place_of(&mut self, source: JwksSource) -> u32 {
-        let known = self.sources.iter().position(|known| known.name == source.name);
-        let Some(place) = known else {
+        let Some(&place) = self.known.get(&source.name) else {
+            self.known.insert(source.name.clone(), self.sources.len());
             self.sources.push(source);
             return index_of_last(self.sources.len());
         };
