@@ -52,8 +52,8 @@ pub use settings::{
     Roots, Settings, Timeouts, Tls, UnknownModel, Upgrade, Upstream, Workers,
 };
 pub use snapshot::{
-    Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,
-    JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
+    AiBackend, Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener,
+    JwksOrigin, JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
 pub use spoken::Spoken;
 pub use trust::{ClientCheck, TlsId, Trust};

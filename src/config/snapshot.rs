@@ -237,23 +237,26 @@ pub struct Backend {
 /// What kind of backend.
 pub enum BackendKind {
     /// An LLM provider.
-    Ai {
-        /// Whose format and headers.
-        provider: Provider,
-        /// What is particular to its host.
-        dialect: Dialect,
-        /// Overrules the model that the client names.
-        model: Option<Arc<str>>,
-        /// What authenticates us.
-        credential: Credential,
-        /// The path of the provider's chat endpoint, with a query where one was configured; of others what stands before
-        /// the model. See [`Provider::path`].
-        path: Arc<str>,
-        /// What Bedrock is to hold requests and answers to.
-        guardrail: Option<Guardrail>,
-    },
+    Ai(AiBackend),
     /// A plain host: bytes pass as they are.
     Static,
+}
+
+/// How an LLM provider is asked.
+pub struct AiBackend {
+    /// Whose format and headers.
+    pub provider: Provider,
+    /// What is particular to its host.
+    pub dialect: Dialect,
+    /// Overrules the model that the client names.
+    pub model: Option<Arc<str>>,
+    /// What authenticates us.
+    pub credential: Credential,
+    /// The path of the provider's chat endpoint, with a query where one was configured; of others what stands before
+    /// the model. See [`Provider::path`].
+    pub path: Arc<str>,
+    /// What Bedrock is to hold requests and answers to.
+    pub guardrail: Option<Guardrail>,
 }
 
 /// What authenticates a request to a provider.
@@ -291,12 +294,17 @@ pub enum Signs {
 }
 
 impl Backend {
-    /// Where its credential is fetched from, if it is one that has to be.
-    pub fn origin(&self) -> Option<&Arc<Origin>> {
+    /// How it is asked, if it is an LLM provider.
+    pub fn ai(&self) -> Option<&AiBackend> {
         match &self.kind {
-            BackendKind::Ai { credential, .. } => credential.origin(),
+            BackendKind::Ai(ai) => Some(ai),
             BackendKind::Static => None,
         }
+    }
+
+    /// Where its credential is fetched from, if it is one that has to be.
+    pub fn origin(&self) -> Option<&Arc<Origin>> {
+        self.ai().and_then(|ai| ai.credential.origin())
     }
 }
 

@@ -42,12 +42,9 @@ fn with_backend(llm: &str) -> Snapshot {
 }
 
 fn ai(snapshot: &Snapshot) -> (&Provider, Option<&str>, &Credential, &str) {
-    match &snapshot.backends[0].kind {
-        BackendKind::Ai { provider, model, credential, path, .. } => {
-            (provider, model.as_deref(), credential, path)
-        }
-        BackendKind::Static => panic!("not an AI backend"),
-    }
+    let AiBackend { provider, model, credential, path, .. } =
+        snapshot.backends[0].ai().expect("an AI backend");
+    (provider, model.as_deref(), credential, path)
 }
 
 fn header(credential: &Credential) -> String {

@@ -9,7 +9,7 @@ use super::serving::Serving;
 use super::worker::Worker;
 use crate::access::Identity;
 use crate::base::ascii;
-use crate::config::{Backend, BackendKind, Credential};
+use crate::config::{AiBackend, Backend, Credential};
 use crate::llm::{Format, Work};
 use crate::route::failover::{self, Health};
 use crate::runtime::{Gather, sleep};
@@ -71,14 +71,13 @@ fn pick(
     (needs, is_ready): (Needs<'_>, bool),
 ) -> Option<u32> {
     let backends = &serving.in_force.snapshot.backends;
-    let serves = |endpoint: u32| match backends.get(endpoint as usize).map(|backend| &backend.kind) {
-        Some(BackendKind::Ai { provider, dialect, credential, model, .. }) => {
-            let has_come = credential.origin().is_none() || serving.fetched(endpoint).is_some();
+    let serves = |endpoint: u32| {
+        backends.get(endpoint as usize).and_then(Backend::ai).is_some_and(|ai| {
+            let has_come = ai.credential.origin().is_none() || serving.fetched(endpoint).is_some();
             (has_come || !is_ready)
-                && dialect.speaks(*provider, needs.format).is_some()
-                && needs.may_ask(model.as_deref())
-        }
-        _ => false,
+                && ai.dialect.speaks(ai.provider, needs.format).is_some()
+                && needs.may_ask(ai.model.as_deref())
+        })
     };
     let health = serving.health.borrow();
     let of = |endpoint: u32| health.get(endpoint as usize).copied().unwrap_or_default();
@@ -323,9 +322,7 @@ impl<'a> Attempts<'_, 'a> {
     /// The same call to another endpoint; `None` where it cannot be.
     fn towards(&self, call: Call<'a>, next: u32) -> Option<Call<'a>> {
         let backend = self.serving.in_force.snapshot.backends.get(next as usize)?;
-        let BackendKind::Ai { provider, dialect, model, credential, path, guardrail } = &backend.kind else {
-            return None;
-        };
+        let AiBackend { provider, dialect, model, credential, path, guardrail } = backend.ai()?;
         let upstream = dialect.speaks(*provider, call.client)?;
         let model = call.fallback.or(model.as_deref());
         let (provider, guardrail) = (*provider, guardrail.as_ref());

@@ -12,7 +12,7 @@ use super::serving::Serving;
 use super::worker::Worker;
 use super::{admission, credit, filters, handshake, judge, passwords, plain, policy, relay, reply};
 use crate::access::{self, Digest, Identity, Models, Refusal};
-use crate::config::{Backend, BackendChoice, BackendKind, Credential, Rule, Settings, Timeouts};
+use crate::config::{AiBackend, Backend, BackendChoice, BackendKind, Credential, Rule, Settings, Timeouts};
 use crate::limit::{KeyText, LIMITS_MAX, Spend};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::provider::{Dialect, Provider};
@@ -259,8 +259,8 @@ async fn serve_plain(
 /// What counts the tokens of a request for a count that no provider of the backend answers: the tokenizer that the route asks
 /// for. Without one such requests are refused, for a guess would pass for the provider's number.
 fn counts_here(rule: &Rule, backend: &Backend, format: Format) -> Option<Tokenizer> {
-    let BackendKind::Ai { provider, dialect, .. } = &backend.kind else { return None };
-    let is_alone = format == Format::AnthropicCountTokens && dialect.speaks(*provider, format).is_none();
+    let ai = backend.ai()?;
+    let is_alone = format == Format::AnthropicCountTokens && ai.dialect.speaks(ai.provider, format).is_none();
     rule.tokenizer.filter(|_| is_alone)
 }
 
@@ -279,10 +279,7 @@ async fn serve_count(
     let named = named_model(&ask, message, b"")?;
     entry.record.bytes_in = message.received;
     entry.record.model_asked = bounded(named.as_bytes());
-    let own = match &backend.kind {
-        BackendKind::Ai { model, .. } => model.as_deref(),
-        BackendKind::Static => None,
-    };
+    let own = backend.ai().and_then(|ai| ai.model.as_deref());
     known.may_ask(rule, client, (head, &message.bytes), models_of(format, &named, own), entry)?;
     let asked = entry.record.model_asked;
     let asking = asking(known, client, &serving, head, &message.bytes, &asked, rule);
@@ -320,9 +317,8 @@ fn first_choice<'s>(
 ) -> Result<First<'s>, Fault> {
     let index = attempts::first_choice(worker, serving, at, needs);
     let backend = backend_at(serving, index)?;
-    let BackendKind::Ai { provider, dialect, model, credential, path, guardrail } = &backend.kind else {
-        return Err(Fault::NoBackend);
-    };
+    let AiBackend { provider, dialect, model, credential, path, guardrail } =
+        backend.ai().ok_or(Fault::NoBackend)?;
     entry.record.backend.write(&backend.name);
     entry.record.provider = Some(dialect.name);
     let unpaired = Fault::Unpaired(needs.format, dialect.name);
@@ -354,11 +350,11 @@ async fn reserve<'a>(
     mut limits: ArrayVec<u32, LIMITS_MAX>,
 ) -> Result<Option<&'a str>, Fault> {
     let Wanted { rule, backend, head, message, format, ask, named } = *wanted;
-    let BackendKind::Ai { model: own, .. } = &backend.kind else { return Err(Fault::NoBackend) };
+    let ai = backend.ai().ok_or(Fault::NoBackend)?;
     let body = message.body.of(&message.bytes);
     let mut fallback: Option<&'a str> = None;
     loop {
-        let own = own.as_deref().filter(|_| !format.is_lookup());
+        let own = ai.model.as_deref().filter(|_| !format.is_lookup());
         let model = fallback.or(own).unwrap_or(named).as_bytes();
         if format.work() != Work::Free {
             entry.find_price(backend.vendor, model)?;
@@ -457,7 +453,7 @@ fn format_of(
 ) -> Option<Format> {
     let is_model = |(_, choice): (u32, &BackendChoice)| match choice {
         BackendChoice::Backend { index, .. } => {
-            backend_at(serving, *index).is_ok_and(|backend| matches!(backend.kind, BackendKind::Ai { .. }))
+            backend_at(serving, *index).is_ok_and(|backend| backend.ai().is_some())
         }
         BackendChoice::Invalid => false,
     };

@@ -4,7 +4,7 @@ use super::handshake::TlsServer;
 use super::tls::TlsClient;
 use super::upstream::Pool;
 use crate::access::jwt::{KeyRing, Keys};
-use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource, Target};
+use crate::config::{Backend, Credential, Fetched, JwksOrigin, JwksSource, Target};
 use crate::llm::auth::aws::Signer;
 use crate::mail::InForce;
 use crate::route::Priority;
@@ -84,10 +84,8 @@ fn keys_of(source: &JwksSource, before: Option<&Serving>) -> Option<Arc<Keys>> {
 }
 
 fn signer_of(backend: &Backend) -> Option<Signer> {
-    match &backend.kind {
-        BackendKind::Ai { credential: Credential::Aws { region, .. }, .. } => {
-            Some(Signer::new(region, "bedrock"))
-        }
+    match &backend.ai()?.credential {
+        Credential::Aws { region, .. } => Some(Signer::new(region, "bedrock")),
         _ => None,
     }
 }

@@ -79,8 +79,8 @@ fn make_harmless(snapshot: &mut Snapshot, witness: SocketAddr, log: &Path) -> Re
     let here = || Target { host: witness.ip().to_string(), port: witness.port(), tls: None, own_tls: None };
     snapshot.targets.iter_mut().for_each(|target| *target = here());
     for backend in &mut snapshot.backends {
-        if let BackendKind::Ai { credential, .. } = &mut backend.kind {
-            stand_in(credential)?;
+        if let BackendKind::Ai(ai) = &mut backend.kind {
+            stand_in(&mut ai.credential)?;
         }
     }
     for JwksSource { origin, .. } in &mut snapshot.jwks {

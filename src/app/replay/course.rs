@@ -5,7 +5,7 @@ use super::asker::{Asker, Digests, is_known};
 use super::past::Past;
 use super::tally::{Refusal, Tally};
 use crate::base::{FastMap, Moment, Money, Tick, Tokens};
-use crate::config::{Backend, BackendKind, Rule, Snapshot};
+use crate::config::{Backend, Rule, Snapshot};
 use crate::limit::{
     Accounts, Book, Caller, Denied, KeyPart, Note, OnExhausted, RuleSet, Settled, Ticket, Tuning,
 };
@@ -140,10 +140,7 @@ impl<'s> Course<'s> {
             None => rule.limits.clone(),
         };
         self.leave_out_unknown(past, &mut limits);
-        let own = backend.and_then(|backend| match &backend.kind {
-            BackendKind::Ai { model, .. } => model.as_deref(),
-            BackendKind::Static => None,
-        });
+        let own = backend.and_then(|backend| backend.ai()?.model.as_deref());
         let usage = self.usage_of(past);
         let mut fallback: Option<&'s str> = None;
         loop {

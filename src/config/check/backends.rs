@@ -12,7 +12,7 @@ use crate::config::resources::backend::{self, Ai, Api, Host};
 use crate::config::resources::settings::Origin;
 use crate::config::resources::target::TargetKind;
 use crate::config::resources::{Meta, Resource};
-use crate::config::snapshot::{Backend, BackendKind, Credential, Target};
+use crate::config::snapshot::{AiBackend, Backend, BackendKind, Credential, Target};
 use crate::config::values;
 use crate::llm::price::vendor::paid_at;
 use crate::llm::provider::Provider;
@@ -110,8 +110,8 @@ impl Making<'_> {
 fn vendor_of(kind: &BackendKind, origin: &Origin) -> Option<&'static str> {
     match kind {
         // A host that was named is paid wherever it is reached.
-        BackendKind::Ai { provider, dialect, .. } if dialect.name != provider.name() => Some(dialect.name),
-        BackendKind::Ai { provider, .. } => Some(paid_at(*provider, &origin.host)),
+        BackendKind::Ai(ai) if ai.dialect.name != ai.provider.name() => Some(ai.dialect.name),
+        BackendKind::Ai(ai) => Some(paid_at(ai.provider, &origin.host)),
         BackendKind::Static => None,
     }
 }
@@ -254,7 +254,7 @@ fn refuse_sharing(
     shared: &mut Option<&'static str>,
     (at, kind, vendor): (Place, &BackendKind, Option<&'static str>),
 ) {
-    let BackendKind::Ai { credential: Credential::Passthrough, .. } = kind else { return };
+    let BackendKind::Ai(AiBackend { credential: Credential::Passthrough, .. }) = kind else { return };
     match (*shared, vendor) {
         (Some(first), Some(vendor)) if first != vendor => {
             let message = format!("the client's own key would go to {first} and to {vendor}");
@@ -302,7 +302,7 @@ fn one(
                 Some(host) => origin(world, host),
                 None => Some(Origin { host: ai.provider.default_host().into(), port: 443, tls: true }),
             };
-            let kind = BackendKind::Ai {
+            let asked = AiBackend {
                 provider: ai.provider,
                 dialect: ai.dialect,
                 model: ai.model.as_deref().map(|model| bare_model(ai.provider, model).into()),
@@ -310,7 +310,7 @@ fn one(
                 path: ai.path.as_deref().unwrap_or(ai.provider.default_path()).into(),
                 guardrail: ai.guardrail.clone(),
             };
-            Some((kind, origin?))
+            Some((BackendKind::Ai(asked), origin?))
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::base::Money;
 use crate::config::diagnostic::{Place, quoted};
 use crate::config::resources::backend;
 use crate::config::settings::UnknownModel;
-use crate::config::snapshot::{Backend, BackendChoice, BackendKind, Snapshot};
+use crate::config::snapshot::{Backend, BackendChoice, Snapshot};
 use crate::limit::Unit;
 use crate::llm::price::{Catalogue, PriceRow, Rates, Tier};
 
@@ -72,10 +72,7 @@ fn warn_of(world: &World<'_>, snapshot: &Snapshot, backend: &Backend, at: Place)
 
 /// Who is paid by a backend, and the model that it asks for whatever the client names.
 fn asks_for(backend: &Backend) -> Option<(&'static str, &str)> {
-    match &backend.kind {
-        BackendKind::Ai { model: Some(model), .. } => Some((backend.vendor?, model)),
-        BackendKind::Ai { .. } | BackendKind::Static => None,
-    }
+    Some((backend.vendor?, backend.ai()?.model.as_deref()?))
 }
 
 fn has_price(snapshot: &Snapshot, vendor: &str, model: &str) -> bool {

@@ -83,7 +83,7 @@ pub(super) fn models(backends: &Backends, route: &Meta, rule: &Rule) -> Vec<Stri
         let wanted = (to.namespace.as_deref().unwrap_or(&route.namespace), to.name.value.as_str());
         let index = backends.index(api.group(), wanted);
         let found = index.and_then(|index| backends.list.get(index as usize));
-        let resource = found.filter(|found| matches!(found.kind, BackendKind::Ai { .. }));
+        let resource = found.filter(|found| found.ai().is_some());
         let name = resource.map(|found| found.resource.to_string());
         names.extend(name.filter(|name| !names.contains(name)));
     }

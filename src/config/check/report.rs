@@ -5,7 +5,7 @@ use super::policies::{PolicyKind, Told};
 use crate::access;
 use crate::config::diagnostic::listing;
 use crate::config::snapshot::{
-    Backend, BackendChoice, BackendKind, HttpsListener, Listener, Rule, Snapshot, Target,
+    AiBackend, Backend, BackendChoice, HttpsListener, Listener, Rule, Snapshot, Target,
 };
 use crate::config::trust::ClientCheck;
 use crate::limit::{self, KeyPart, MissingKey, Mode, OnExhausted, Unit};
@@ -133,9 +133,9 @@ fn backend_line(snapshot: &Snapshot, backend: &Backend) -> String {
     let target = snapshot.targets.get(backend.target as usize);
     let origin = target.map(Target::to_string).unwrap_or_default();
     let tls = target.map_or(String::new(), tls_part);
-    match &backend.kind {
-        BackendKind::Static => format!("Backend {} at {origin}{tls}", backend.name),
-        BackendKind::Ai { dialect, model, path, .. } => {
+    match backend.ai() {
+        None => format!("Backend {} at {origin}{tls}", backend.name),
+        Some(AiBackend { dialect, model, path, .. }) => {
             let model = model.as_deref().unwrap_or("the client's model");
             format!("Backend {} ({}, {model}) at {origin}{path}{tls}", backend.name, dialect.name)
         }

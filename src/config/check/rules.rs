@@ -196,7 +196,7 @@ fn filters(
 /// An invalid mirror "must be dropped" (Gateway API, HTTPRequestMirrorFilter).
 fn mirror(world: &World<'_>, backends: &Backends, route: &Meta, given: &filters::Mirror) -> Option<Mirror> {
     let target = refs::backend(world, backends, route, &given.backend, "nothing is mirrored")?;
-    if let Some(Backend { kind: BackendKind::Ai { .. }, name, .. }) = backends.list.get(target as usize) {
+    if let Some(Backend { kind: BackendKind::Ai(_), name, .. }) = backends.list.get(target as usize) {
         let message = format!("Backend {name} is a provider, which would have to be paid for copies");
         let help = "refer to a Backend of type Static, or to a Service";
         let at = given.backend.to.at().because(Reason::InvalidKind);
