@@ -151,6 +151,38 @@ fn records_go_to_standard_output_alone_and_all_of_them() {
     assert!(!ended.stderr.contains("\"outcome\""), "{}", ended.stderr);
 }
 
+/// What a provider answers is told by the status, and by the outcome whether the client got what it asked for.
+#[test]
+fn an_error_of_a_provider_is_no_completed_exchange_and_one_of_a_plain_host_is() {
+    let path = directory("errors").join("records.jsonl");
+    let rig = Rig::start_with(Script::default(), &manifests(""), &to_file(&path, ""));
+    let (native, plain) = (chat("gpt-5", false), chat("gpt-5", true));
+    let rows = [
+        ("/openai", "none", 200, "completed"),
+        ("/openai", "status:400", 400, "upstream_failed"),
+        ("/openai", "status:404", 404, "upstream_failed"),
+        ("/openai", "status:429", 429, "upstream_failed"),
+        ("/openai", "status:500", 500, "upstream_failed"),
+        ("/anthropic", "status:400", 400, "upstream_failed"),
+        ("/anthropic", "status:503", 503, "upstream_failed"),
+        ("/openai", "no-answer", 502, "upstream_failed"),
+        ("/plain/v1/chat/completions", "none", 200, "completed"),
+        ("/plain/v1/chat/completions", "status:404", 404, "completed"),
+        ("/plain/v1/chat/completions", "status:500", 500, "completed"),
+        ("/plain/v1/chat/completions", "no-answer", 502, "upstream_failed"),
+    ];
+    for (number, (path, fault, status, _)) in rows.iter().enumerate() {
+        let body = if number % 2 == 0 { &native } else { &plain };
+        let answer = rig.client().ask(path, &format!("x-sim-fault: {fault}\r\n"), body);
+        assert_eq!(answer.status, *status, "{path} {fault}: {}", answer.text());
+    }
+    for (record, (path, fault, status, outcome)) in records(&path, rows.len()).iter().zip(rows) {
+        assert_eq!((&record["status"], &record["outcome"]), (&status.into(), &outcome.into()), "{path} {fault}");
+        let is_charged = record["usage"]["source"] != "none";
+        assert_eq!(is_charged, status == 200 && !path.starts_with("/plain") || fault == "no-answer" && path == "/openai", "{path} {fault}");
+    }
+}
+
 /// A request that is answered here, on a connection that goes on.
 fn nowhere(client: &mut Client) {
     client.write("GET /nowhere HTTP/1.1\r\nHost: gateway.test\r\n\r\n");

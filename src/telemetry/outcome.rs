@@ -45,10 +45,14 @@ impl PriceSource {
     }
 }
 
-/// How an exchange ended.
+/// How an exchange ended: whether the client got what it asked for, and if not, where that came to an end. The status in
+/// the record is what the client was told. So `upstream_failed` beside a 400 is a request that the provider refused, and
+/// beside a 429 or a 500 one that the provider did not serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
-    /// The provider's answer, whatever its status, reached the client in full.
+    /// The answer reached the client in full: that of a model with a status below 400, or a stream to its end, even if its
+    /// provider ended it with an event that tells an error; that of a plain host with any status, for there only host and
+    /// client know what is an error.
     Completed,
     /// tollgate answered by a filter: a redirect, a direct response.
     Answered,
@@ -64,7 +68,8 @@ pub enum Outcome {
     BadRequest,
     /// No route took it.
     NoRoute,
-    /// No provider could be reached, or none gave an answer.
+    /// No provider could be reached, none gave an answer, or the answer of the last that was asked for a model is an error,
+    /// of status 400 or above. The client was told of it in full.
     UpstreamFailed,
     /// The provider broke off within its answer.
     UpstreamCut,

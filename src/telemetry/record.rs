@@ -199,7 +199,7 @@ impl Record {
     /// `cost_nano_usd`, `limits` [{`rule`, `unit`, `admitted`, `reserved`, `settled`, `balance_after`,
     /// `retry_after_ms`}], `first_byte_us`, `duration_us`, `bytes_in`, `bytes_out`, `attempts`, `outcome`, `price`,
     /// `headers`, `guard`, `identity`.
-    /// New members will be added at the end.
+    /// What `outcome` says beside `status` stands at [`Outcome`]. New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
         json.time("time", Utc(self.time_unix_ms));
