@@ -74,7 +74,7 @@ fn note() {
     let place = place(&Backtrace::force_capture().to_string());
     // What goes by time and not by request: glommio's own timers, places of the wheel, the housekeeping of each second, of
     // which a build with line tables alone names only what it calls.
-    let by_time = ["keep_house", "worker::estimates", "Latencies::take", "wheel::"];
+    let by_time = ["worker::house::", "Latencies::take", "wheel::"];
     if !place.is_empty() && !by_time.iter().any(|what| place.contains(what)) {
         COUNTED.fetch_add(1, Relaxed);
         if let Ok(mut places) = PLACES.lock() {

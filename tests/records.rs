@@ -177,9 +177,17 @@ fn an_error_of_a_provider_is_no_completed_exchange_and_one_of_a_plain_host_is() 
         assert_eq!(answer.status, *status, "{path} {fault}: {}", answer.text());
     }
     for (record, (path, fault, status, outcome)) in records(&path, rows.len()).iter().zip(rows) {
-        assert_eq!((&record["status"], &record["outcome"]), (&status.into(), &outcome.into()), "{path} {fault}");
+        assert_eq!(
+            (&record["status"], &record["outcome"]),
+            (&status.into(), &outcome.into()),
+            "{path} {fault}"
+        );
         let is_charged = record["usage"]["source"] != "none";
-        assert_eq!(is_charged, status == 200 && !path.starts_with("/plain") || fault == "no-answer" && path == "/openai", "{path} {fault}");
+        assert_eq!(
+            is_charged,
+            status == 200 && !path.starts_with("/plain") || fault == "no-answer" && path == "/openai",
+            "{path} {fault}"
+        );
     }
 }
 
