@@ -17,6 +17,7 @@ use std::cell::RefCell;
 use std::fs;
 use support::process::{Process, directory, tollgate};
 use support::{Answer, Client, Rig, apis, chat, limits, message, settings, until};
+use tollgate::base::base64; // that of tokens
 use tollgate_loadtest::{Script, Simulator};
 
 const QUIET: &str = "  records: {to: none}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";

@@ -13,3 +13,5 @@ mod support;
 mod tokens;
 #[path = "docs/walkthrough.rs"]
 mod walkthrough;
+
+use tollgate::base::base64; // that of tokens

@@ -47,7 +47,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often signals, stop requests and workers are looked at.
+/// How often signals and workers are looked at.
 const BEAT: Duration = Duration::from_millis(200);
 
 /// Reads the configuration again and checks it; the error is for the operator.
@@ -254,6 +254,7 @@ impl Coordinator {
     /// Asks for the end: the first call drains, a second one ends at once.
     pub fn stop(&self) {
         self.stop.asked.fetch_add(1, Ordering::AcqRel);
+        self.thread.thread().unpark();
     }
 
     /// Waits until the workers were told to stop. Their last records are written by [`Ending::finish`].
@@ -279,7 +280,7 @@ fn run(mut seed: Seed, mut helpers: Helpers, offered: &Offered) -> (Journal, Kee
     let stop = seed.signals.stop.clone();
     let mut watched = clock::now();
     while stop.asked() == 0 {
-        std::thread::sleep(BEAT);
+        std::thread::park_timeout(BEAT); // a call to stop wakes it
         beat(&seed, &helpers.board);
         if let Some(number) = seed.pulses.iter().position(Pulse::has_ended) {
             tell(&format!(

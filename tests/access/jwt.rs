@@ -10,7 +10,6 @@ use crate::support::{Answer, Rig, Wire, apis, chat, limits, message};
 use crate::tokens::{Signer, encoded, key_set};
 use issuers::{PATH, claims, jwt, start};
 use serde_json::{Value, json};
-use tollgate::base::base64;
 use tollgate::telemetry::counters::DENIALS;
 
 /// The formats by a path of theirs, and how each says that a caller is not known.

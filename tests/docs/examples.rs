@@ -10,7 +10,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate::base::base64;
 use tollgate_loadtest::{Script, Simulator};
 
 const EXAMPLE: &str = include_str!("../../config/example.yaml");

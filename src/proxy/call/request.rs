@@ -1,6 +1,7 @@
 //! The request as it goes upstream: its head, and its body edited over spans or translated.
 
-use super::{Call, Outgoing};
+use super::{Call, Outgoing, signature};
+use crate::access::strip_bearer;
 use crate::base::Span;
 use crate::config::{Credential, Fetched};
 use crate::llm::provider::{Provider, is_credential};

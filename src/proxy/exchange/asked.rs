@@ -3,7 +3,7 @@
 use super::known::Known;
 use super::routing::backend_at;
 use crate::access::Models;
-use crate::config::{Backend, BackendChoice, Rule, Settings};
+use crate::config::{BackendChoice, Rule, Settings};
 use crate::llm::endpoint::{self, Endpoint};
 use crate::llm::{Api, Ask, Format, Inspector};
 use crate::proxy::client::{Client, Message};
