@@ -15,7 +15,7 @@ mod tokens;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
-use support::process::{Process, directory, tollgate};
+use support::process::{Process, directory};
 use support::{Answer, Client, Rig, apis, chat, limits, message, settings, until};
 use tollgate::base::base64; // that of tokens
 use tollgate_loadtest::{Script, Simulator};
@@ -424,18 +424,7 @@ fn a_reload_takes_and_revokes_keys_on_connections_that_are_kept() {
     let write = |keys: &str| fs::write(here.join("1.yaml"), apis(keys)).expect("a file");
     let policies = keys("Gateway/edge", "");
     write(&policies);
-    let host = format!("api.openai.com=http://{}", simulator.addr());
-    let folder = here.to_str().expect("UTF-8");
-    let (mut process, address) = Process::serve(&mut tollgate(&[
-        "run",
-        folder,
-        "--listen",
-        "8080=127.0.0.1:0",
-        "--admin",
-        "none",
-        "--host",
-        &host,
-    ]));
+    let (mut process, address) = Process::serve_folder(&here, simulator.addr());
     let get = |client: &mut Client, key: &str| {
         client.write(format!("GET /oa/v1/models HTTP/1.1\r\nHost: a\r\nx-api-key: {key}\r\n\r\n"));
         client.answer().status

@@ -11,7 +11,6 @@ mod support;
 
 use std::time::Duration;
 use support::{Answer, Client, ROUTES, Rig, Route, chat, limits, read_to, until, with};
-use tollgate::telemetry::Outcome;
 use tollgate_loadtest::{Count, Ending, Fault, Script};
 
 const MODEL: &str = "claude-3-5-haiku-latest";
@@ -328,22 +327,7 @@ fn a_stream_is_cut_where_its_limit_ends_as_its_format_ends_at_the_length() {
         // So long that the provider is still at it when it is left.
         let script = Script { chunks: 2_000, output_tokens: 20_000, ..long() };
         let rig = Rig::start(script, &limits(route.name, &[limit]));
-        let answer = ask_stream(&rig, route);
-        assert_eq!((answer.status, answer.complete), (200, true), "{}", route.path);
-        let said = route.read(&answer);
-        let length = if route.openai_client { "length" } else { "max_tokens" };
-        assert_eq!((&*said.finish, said.error, said.done), (length, None, true), "{}", answer.text());
-        let usage = said.usage.expect("the usage is told");
-        let text = said.text.len() as u64 / 4;
-        // How far beyond the first limit is a few events, however much came with one read.
-        assert!((500..1_100).contains(&text), "{}: {text}", route.path);
-        // Of a translated stream, an event that had come in part is counted and not passed: 40 bytes of text.
-        assert!(usage[3].abs_diff(text) <= 12, "{}: {usage:?} {text}", route.path);
-        assert_eq!((rig.ended(Outcome::LimitCut), rig.totals().streams_cut), (1, 1));
-        let settled = rig.settled();
-        assert_eq!(settled.output, usage[3], "{}", route.path);
-        assert_eq!(rig.balance(0), 800 - (settled.input + settled.output) as i64, "{}", route.path);
-        until("the provider was left", || rig.simulator.ledger().client_gone == 1);
+        rig.assert_cut(route, &ask_stream(&rig, route), 800);
         // What is left is less than the first chunk of another stream.
         assert_eq!(ask_stream(&rig, route).status, 429);
     }

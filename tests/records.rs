@@ -127,9 +127,7 @@ fn records_go_to_standard_output_alone_and_all_of_them() {
     let simulator = Simulator::start(Script::default()).expect("a simulator");
     let here = directory("stdout");
     fs::write(here.join("1.yaml"), manifests("")).expect("a file");
-    let host = format!("api.openai.com=http://{}", simulator.addr());
-    let arguments = ["run", here.to_str().expect("UTF-8"), "--listen", "8080=127.0.0.1:0", "--admin", "none"];
-    let (process, address) = Process::serve(&mut tollgate(&[&arguments[..], &["--host", &host]].concat()));
+    let (process, address) = Process::serve_folder(&here, simulator.addr());
     let asked: u64 = 1_000;
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -291,19 +289,7 @@ fn sighup_opens_the_file_anew_after_it_was_moved_away() {
     fs::create_dir(here.join("config")).expect("a directory");
     fs::write(here.join("config/1.yaml"), manifests("")).expect("a file");
     fs::write(here.join("config/2.yaml"), to_file(&file, "")).expect("a file");
-    let config = here.join("config");
-    let host = format!("api.openai.com=http://{}", simulator.addr());
-    let arguments = [
-        "run",
-        config.to_str().expect("UTF-8"),
-        "--listen",
-        "8080=127.0.0.1:0",
-        "--admin",
-        "none",
-        "--host",
-        &host,
-    ];
-    let (mut process, address) = Process::serve(&mut tollgate(&arguments));
+    let (mut process, address) = Process::serve_folder(&here.join("config"), simulator.addr());
     assert_eq!(Client::connect(address).ask("/openai", "", &chat("gpt-5", false)).status, 200);
     assert_eq!(records(&file, 1).len(), 1);
     fs::rename(&file, here.join("records.jsonl.1")).expect("moved");

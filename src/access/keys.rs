@@ -12,7 +12,8 @@ use std::fmt;
 /// The keys that a policy knows.
 #[derive(Debug)]
 pub struct Keys {
-    mode: Mode,
+    /// What becomes of requests without a key that holds.
+    pub mode: Mode,
     location: Location,
     /// Ascending by digest.
     list: Box<[Key]>,
@@ -119,18 +120,8 @@ impl Keys {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.list.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// What becomes of requests without a key that holds.
-    pub fn mode(&self) -> Mode {
-        self.mode
     }
 
     /// Where they are looked for.

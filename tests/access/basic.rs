@@ -1,6 +1,6 @@
 //! Who may call by a name and a password, through a whole gateway.
 
-use crate::support::process::{Process, directory, tollgate};
+use crate::support::process::{Process, directory};
 use crate::support::{Answer, Client, Rig, apis, chat, limits, settings, until};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -289,18 +289,7 @@ fn a_reload_takes_other_passwords_on_connections_that_are_kept() {
             .expect("a file");
     };
     write(ANN);
-    let host = format!("api.openai.com=http://{}", simulator.addr());
-    let folder = here.to_str().expect("UTF-8");
-    let (mut process, address) = Process::serve(&mut tollgate(&[
-        "run",
-        folder,
-        "--listen",
-        "8080=127.0.0.1:0",
-        "--admin",
-        "none",
-        "--host",
-        &host,
-    ]));
+    let (mut process, address) = Process::serve_folder(&here, simulator.addr());
     let get = |client: &mut Client, credentials: &str| {
         client.write(format!("GET /oa/v1/models HTTP/1.1\r\nHost: a\r\n{}\r\n", basic(credentials)));
         client.answer().status

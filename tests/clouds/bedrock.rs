@@ -320,20 +320,7 @@ fn a_limit_refuses_and_cuts_streams_of_frames_as_it_does_others() {
     for route in routes() {
         let limit = "{name: t, unit: tokens, rate: 1/hour, burst: 800, onExhausted: cut}";
         let rig = start(long.clone(), &limits("cloud", &[limit]));
-        let answer = rig.client().ask(route.path, "", &body(route, true));
-        assert_eq!((answer.status, answer.complete), (200, true), "{}", route.path);
-        let said = route.read(&answer);
-        let length = if route.openai_client { "length" } else { "max_tokens" };
-        assert_eq!((&*said.finish, said.error, said.done), (length, None, true), "{}", answer.text());
-        let usage = said.usage.expect("the usage is told");
-        let text = said.text.len() as u64 / 4;
-        assert!((500..1_100).contains(&text), "{}: {text}", route.path);
-        assert!(usage[3].abs_diff(text) <= 12, "{}: {usage:?} {text}", route.path);
-        assert_eq!((rig.ended(Outcome::LimitCut), rig.totals().streams_cut), (1, 1));
-        let settled = rig.settled();
-        assert_eq!(settled.output, usage[3], "{}", route.path);
-        assert_eq!(rig.balance(0), 800 - (settled.input + settled.output) as i64, "{}", route.path);
-        until("the provider was left", || rig.simulator.ledger().client_gone == 1);
+        rig.assert_cut(route, &rig.client().ask(route.path, "", &body(route, true)), 800);
         assert_eq!(rig.client().ask(route.path, "", &body(route, true)).status, 429);
     }
 }

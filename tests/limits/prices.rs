@@ -444,10 +444,7 @@ fn a_model_without_a_price_is_told_of_once_and_stands_in_the_records() {
     let simulator = Simulator::start(script()).expect("a simulator");
     let here = directory("prices-run");
     std::fs::write(here.join("1.yaml"), manifests("")).expect("a file");
-    let host = format!("api.openai.com=http://{}", simulator.addr());
-    let arguments = ["run", here.to_str().expect("UTF-8"), "--listen", "8080=127.0.0.1:0", "--admin", "none"];
-    let (mut process, address) =
-        Process::serve(&mut tollgate(&[&arguments[..], &["--host", &host]].concat()));
+    let (mut process, address) = Process::serve_folder(&here, simulator.addr());
     let mut client = Client::connect(address);
     for model in ["secret", "gpt-4o", "secret", "other", "secret"] {
         let answer: Answer = client.ask("/openai", "", &chat(model, false));

@@ -136,6 +136,25 @@ impl Rig {
         Rig::assemble(simulator, provider, &manifests(policies), &settings(&format!("{QUIET}{spec}")))
     }
 
+    /// Asserts that a stream that would go on for longer was ended as its format says that one ends at its length, by the one
+    /// limit that is in force, of so many tokens: where that runs out, or a few events beyond, however much came with one read.
+    pub fn assert_cut(&self, route: super::Route, answer: &super::Answer, tokens: i64) {
+        assert_eq!((answer.status, answer.complete), (200, true), "{}", route.path);
+        let said = route.read(answer);
+        let length = if route.openai_client { "length" } else { "max_tokens" };
+        assert_eq!((&*said.finish, said.error, said.done), (length, None, true), "{}", answer.text());
+        let usage = said.usage.expect("the usage is told");
+        let text = said.text.len() as u64 / 4;
+        assert!((500..1_100).contains(&text), "{}: {text}", route.path);
+        // Of a translated stream, an event that had come in part is counted and not passed: 40 bytes of text.
+        assert!(usage[3].abs_diff(text) <= 12, "{}: {usage:?} {text}", route.path);
+        assert_eq!((self.ended(tollgate::telemetry::Outcome::LimitCut), self.totals().streams_cut), (1, 1));
+        let settled = self.settled();
+        assert_eq!(settled.output, usage[3], "{}", route.path);
+        assert_eq!(self.balance(0), tokens - (settled.input + settled.output) as i64, "{}", route.path);
+        until("the provider was left", || self.simulator.ledger().client_gone == 1);
+    }
+
     /// Everything that the workers count, summed, once nothing is in flight.
     pub fn totals(&self) -> tollgate::telemetry::Totals {
         self.settled();

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -61,6 +61,13 @@ impl Process {
         let address = line.rsplit("://").next().expect("an address").trim();
         let address = address.parse().unwrap_or_else(|_| panic!("{line}"));
         (process, address)
+    }
+
+    /// The same with the configuration in `folder`, in which OpenAI's host is `openai`, and without an admin endpoint.
+    pub fn serve_folder(folder: &Path, openai: SocketAddr) -> (Process, SocketAddr) {
+        let (folder, host) = (folder.to_str().expect("UTF-8"), format!("api.openai.com=http://{openai}"));
+        let listen = ["--listen", "8080=127.0.0.1:0", "--admin", "none"];
+        Process::serve(&mut tollgate(&[&["run", folder, "--host", &host][..], &listen].concat()))
     }
 
     /// Waits until a line on standard error has `part`; that line.

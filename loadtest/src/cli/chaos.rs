@@ -21,7 +21,7 @@ use good::Sent;
 use judge::{Evidence, judge};
 use order::{BAD_KEY, GOOD_KEY, May, Order, Whom};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use steer::Steer;
 use tollgate_loadtest::Simulator;
@@ -309,7 +309,7 @@ impl Asked {
         let Some(mut options) = Options::read(arguments)? else { return Ok(None) };
         let asked = Asked {
             tollgate: beside(options.text("tollgate"))?,
-            out: options.text("out").map(|dir| Path::new(&dir).to_path_buf()),
+            out: options.path("out"),
             seconds: options.number("seconds", 60, 8, 86_400)?,
             good: options.number("clients", 12, 1, 256)?,
             bad: options.number("attackers", 16, 0, 256)?,

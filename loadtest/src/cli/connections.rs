@@ -12,7 +12,7 @@ use super::kit::options::Options;
 use super::kit::stage::Stage;
 use super::kit::vitals::Vitals;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tollgate_loadtest::Simulator;
 
@@ -174,7 +174,7 @@ impl Asked {
         let Some(mut options) = Options::read(arguments)? else { return Ok(None) };
         let asked = Asked {
             tollgate: beside(options.text("tollgate"))?,
-            out: options.text("out").map(|dir| Path::new(&dir).to_path_buf()),
+            out: options.path("out"),
             idle: options.number("idle", 10_000, 1, 18_000)?,
             streams: options.number("streams", 2_000, 1, 9_000)?,
             attackers: options.number("attackers", 1_000, 1, 10_000)?,

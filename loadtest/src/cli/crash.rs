@@ -11,7 +11,7 @@ use super::kit::random::Random;
 use super::kit::stage::Stage;
 use judge::{Life, Unit, judge};
 use life::{End, Way, live};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tollgate_loadtest::Simulator;
@@ -197,7 +197,7 @@ impl Asked {
         let Some(mut options) = Options::read(arguments)? else { return Ok(None) };
         let asked = Asked {
             tollgate: options.needed_path("tollgate", "the binary to be tried")?,
-            out: options.text("out").map(|dir| Path::new(&dir).to_path_buf()),
+            out: options.path("out"),
             kills: options.number("kills", 200, 1, 100_000)?,
             seed: options.number("seed", 1, 0, u64::MAX)?,
         };

@@ -13,7 +13,7 @@ use super::kit::pages::{self, Metrics};
 use super::kit::stage::Stage;
 use bucket::{Bucket, Made, TooLarge};
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tollgate_loadtest::Simulator;
 use trace::Call;
@@ -200,7 +200,7 @@ impl Asked {
         let Some(mut options) = Options::read(arguments)? else { return Ok(None) };
         let asked = Asked {
             tollgate: options.needed_path("tollgate", "the binary to be tried")?,
-            out: options.text("out").map(|dir| Path::new(&dir).to_path_buf()),
+            out: options.path("out"),
             seconds: options.number("seconds", 20, 2, 600)?,
             agents: options.number("agents", 12, 1, 200)?,
             headroom: options.number("headroom", 5, 0, 90)?,

@@ -18,7 +18,7 @@ use judge::{Evidence, Terms, Told, judge};
 use load::{Sent, Storm, hammer};
 use retry::{Retries, retry};
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tollgate_loadtest::{Answers, Simulator};
@@ -263,7 +263,7 @@ impl Asked {
         let Some(mut options) = Options::read(arguments)? else { return Ok(None) };
         let asked = Asked {
             tollgate: options.needed_path("tollgate", "the binary to be tried")?,
-            out: options.text("out").map(|dir| Path::new(&dir).to_path_buf()),
+            out: options.path("out"),
             seconds: options.number("seconds", 20, 3, 3_600)?,
             clients: options.number("clients", 256, 1, 4_096)?,
             workers: options.number("workers", 2, 1, 64)?,

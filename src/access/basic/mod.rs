@@ -74,7 +74,8 @@ impl User {
 /// Whom a policy knows by a password.
 #[derive(Debug)]
 pub struct Users {
-    mode: Mode,
+    /// What becomes of requests without a password that holds.
+    pub mode: Mode,
     /// The value of `WWW-Authenticate`.
     challenge: Arc<str>,
     list: Box<[User]>,
@@ -129,18 +130,8 @@ impl Users {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.list.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// What becomes of requests without a password that holds.
-    pub fn mode(&self) -> Mode {
-        self.mode
     }
 
     /// The name of the user whose password the request shows, if it has to show one or does.

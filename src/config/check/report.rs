@@ -158,16 +158,16 @@ fn access_part(access: &access::Policy) -> String {
         many => Some(format!("{many} {more}")),
     };
     let keys = |keys: &access::Keys| {
-        let count = counted(keys.len(), "API key", "API keys").unwrap_or("no API key".into());
-        format!("{count} ({})", keys.mode().name())
+        let count = counted(keys.count(), "API key", "API keys").unwrap_or("no API key".into());
+        format!("{count} ({})", keys.mode.name())
     };
     let tokens = |tokens: &access::Tokens| {
         let count = counted(tokens.verifier.issuers.len(), "issuer", "issuers").unwrap_or("nobody".into());
         format!("tokens of {count} ({})", tokens.mode.name())
     };
     let users = |users: &access::Users| {
-        let count = counted(users.len(), "user with a password", "users with passwords");
-        format!("{} ({})", count.unwrap_or("no user".into()), users.mode().name())
+        let count = counted(users.count(), "user with a password", "users with passwords");
+        format!("{} ({})", count.unwrap_or("no user".into()), users.mode.name())
     };
     let parts = [
         counted(access.network.len(), "rule of addresses", "rules of addresses"),

@@ -51,9 +51,14 @@ impl Options {
         }
     }
 
+    /// A path, if it was given.
+    pub(crate) fn path(&mut self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
+    }
+
     /// A path that must be given.
     pub(crate) fn needed_path(&mut self, name: &str, what: &str) -> Result<PathBuf, String> {
-        self.text(name).map(PathBuf::from).ok_or(format!("--{name} is missing: {what}"))
+        self.path(name).ok_or(format!("--{name} is missing: {what}"))
     }
 
     /// Nothing else was given.
