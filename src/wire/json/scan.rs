@@ -208,7 +208,7 @@ impl<P: Copy + Default> Scanner<P> {
                 State::InKey => self.cut_key(bytes, at, visitor)?,
                 State::InNumber => self.number(bytes, at, visitor)?,
                 State::InLiteral => self.literal(bytes, at, visitor)?,
-                _ if is_space(byte) => at + 1,
+                _ if is_space(byte) => skip_space(bytes, at),
                 State::Value => self.value(byte, bytes, at, visitor)?,
                 State::FirstElement if byte == b']' => self.close(Container::Array, at, true, visitor),
                 State::FirstElement => self.value(byte, bytes, at, visitor)?,
@@ -300,11 +300,11 @@ impl<P: Copy + Default> Scanner<P> {
         match byte {
             b',' if in_object => {
                 self.state = State::Key;
-                // Most often the key follows at once: no turn of the loop for it.
-                return if bytes.get(at + 1) == Some(&b'"') {
-                    self.key(bytes, at + 1, visitor)
-                } else {
-                    Some(at + 1)
+                // Most often the key has arrived too: no turn of the loop for it.
+                let next = skip_space(bytes, at);
+                return match bytes.get(next) {
+                    Some(b'"') => self.key(bytes, next, visitor),
+                    _ => Some(next),
                 };
             }
             b',' => {
@@ -332,9 +332,18 @@ impl<P: Copy + Default> Scanner<P> {
         };
         let shown = inside.get(..length.min(KEY_BYTES_MAX)).unwrap_or_default();
         self.place = visitor.member(self.parent(), shown, self.start);
-        let colon_follows = inside.get(length + 1) == Some(&b':');
-        self.state = if colon_follows { State::Value } else { State::Colon };
-        Some(at + length + 2 + usize::from(colon_follows))
+        let next = at + length + 2;
+        if bytes.get(next) != Some(&b':') {
+            self.state = State::Colon;
+            return Some(next);
+        }
+        self.state = State::Value;
+        // Most often the value has begun to arrive too, behind a space or none.
+        let next = next + 1 + usize::from(bytes.get(next + 1) == Some(&b' '));
+        match bytes.get(next) {
+            Some(byte) if !is_space(*byte) => self.value(*byte, bytes, next, visitor),
+            _ => Some(next),
+        }
     }
 
     /// The inside of a key that has escapes or was cut.
@@ -429,14 +438,20 @@ impl<P: Copy + Default> Scanner<P> {
         visitor.scalar(self.place, scalar, self.start, end);
     }
 
-    fn begin_literal<V: Visitor<Place = P>>(
+    #[inline]
+    fn begin_literal<V: Visitor<Place = P>, const LENGTH: usize>(
         &mut self,
-        text: &'static [u8],
+        text: &'static [u8; LENGTH],
         means: Scalar,
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
+        if bytes.get(at..).unwrap_or_default().starts_with(text) {
+            self.state = State::AfterValue;
+            visitor.scalar(self.place, means, self.start, self.offset + at + LENGTH);
+            return Some(at + LENGTH);
+        }
         self.literal = Literal { text, seen: 0, means };
         self.state = State::InLiteral;
         self.literal(bytes, at, visitor)
@@ -473,6 +488,27 @@ impl<P: Copy + Default> Default for Scanner<P> {
     fn default() -> Scanner<P> {
         Scanner::new()
     }
+}
+
+/// Where what follows the byte at `at` and the white space behind it stands. Documents for people have a line feed and
+/// many spaces before each token.
+#[inline]
+fn skip_space(bytes: &[u8], at: usize) -> usize {
+    const SPACES: u64 = 0x2020_2020_2020_2020;
+    let mut at = at + 1;
+    while let Some(byte) = bytes.get(at)
+        && is_space(*byte)
+    {
+        at += 1;
+        while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let others = u64::from_le_bytes(*word) ^ SPACES;
+            at += (others.trailing_zeros() / 8) as usize;
+            if others != 0 {
+                break;
+            }
+        }
+    }
+    at
 }
 
 /// RFC 8259 section 2, `ws`.
