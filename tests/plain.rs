@@ -393,8 +393,9 @@ fn an_answer_of_a_host_that_then_resets_the_upload_is_not_lost() {
     let address = host(|mut stream| {
         read_head_only(&mut stream);
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").unwrap();
-        // Long enough that the answer has arrived: what is on its way may be lost to the reset.
-        std::thread::sleep(Duration::from_millis(100));
+        // Long enough that the answer has arrived, on a machine with much else to do too: what is on its way may be lost to
+        // the reset.
+        std::thread::sleep(Duration::from_millis(500));
     });
     let rig = Rig::with_plain_host(address, "  records: {to: none}\n  workers: {cores: 1, pin: false}");
     for _ in 0..4 {

@@ -184,6 +184,13 @@ fn the_example_serves_every_route_that_it_shows() {
         example.docs.asked().into_iter().partition(|asked| asked.target == "/page");
     assert_eq!(pages[0].header("x-from"), Some("edge"));
     assert_eq!(judged.iter().filter(|asked| asked.target == "/response").count(), 2);
+    // Nine of ten chats are for Claude, by chance: of ten more one is, for certain enough.
+    for _ in 0..10 {
+        assert_eq!(
+            example.ask("POST", "/v1/chat/completions", &token, &chat("gpt-4o-mini", false)).status,
+            200
+        );
+    }
     let seen = example.simulator.requests();
     assert!(seen.iter().all(|request| request.header("x-team").is_none()), "it is taken off");
     let keys: BTreeSet<&str> = seen.iter().filter_map(|request| request.header("x-api-key")).collect();
