@@ -8,10 +8,10 @@ use super::held::{Held, Part};
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::base::{Span, Tick};
-use crate::config::Timeouts;
+use crate::config::{Requests, Timeouts};
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::Gather;
-use crate::wire::http1::{BodyReader, Framing, HeadFault, HeadLimits, HeadScan, Headers, RequestHead, write};
+use crate::wire::http1::{BodyReader, Framing, HeadFault, HeadScan, Headers, RequestHead, write};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -99,11 +99,6 @@ impl Client {
     pub(super) async fn head(&mut self, worker: &Worker) -> Result<Option<RequestHead>, Fault> {
         let serving = worker.serving();
         let settings = &serving.in_force.snapshot.settings;
-        let limits = HeadLimits {
-            head_bytes: settings.requests.head_bytes as usize,
-            headers: usize::from(settings.requests.headers),
-            ..HeadLimits::default()
-        };
         let mut scan = HeadScan::reusing(std::mem::take(&mut self.lines[0]));
         if self.buf.is_empty() {
             self.socket.rest();
@@ -118,7 +113,7 @@ impl Client {
         }
         self.socket.deadline_in(settings.timeouts.head);
         loop {
-            if let Some(head) = scan.request(&self.buf, &limits).map_err(Fault::Head)? {
+            if let Some(head) = scan.request(&self.buf, &settings.requests.heads).map_err(Fault::Head)? {
                 return match head.is_for_https(&self.buf) && !self.socket.is_secure() {
                     true => Err(Fault::Head(HeadFault::Insecure)),
                     false => Ok(Some(head)),
@@ -149,10 +144,11 @@ impl Client {
         message: &mut Message,
         head: &RequestHead,
         mut inspector: Inspector,
-        (bytes_max, held): (u64, &mut Held),
+        (bounds, held): (&Requests, &mut Held),
         timeouts: &Timeouts,
     ) -> Result<Ask, Fault> {
-        let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
+        let reader = BodyReader::new(head.framing, bounds.body_bytes).map_err(Fault::Body)?;
+        let mut reader = reader.held_to(bounds.chunks);
         // `decoded` never overtakes `raw`: taking the framing out only moves bytes towards the front.
         let (mut raw, mut decoded) = (head.len, head.len);
         if let Framing::Length(length) = head.framing {
