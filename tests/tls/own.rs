@@ -1,6 +1,9 @@
 //! TLS of a backend's own: whom it is believed by, what it is shown, and that no other backend's connection serves it.
 
 use super::*;
+use rustls::NamedGroup;
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::ring::{ALL_KX_GROUPS, kx_group};
 use support::process::{Process, tollgate};
 
 const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
@@ -105,7 +108,8 @@ impl World {
     fn rig(&self, front: &Asked<'_>, manifests: impl FnOnce(u16) -> String) -> Rig {
         let simulator = Simulator::start(front.script.clone()).expect("a simulator");
         let clients = front.demands.then_some(&self.clients);
-        let server = Front::asking(front.identity, simulator.addr(), Manner::Polite, front.versions, clients);
+        let spoken = (front.versions, front.groups);
+        let server = Front::asking(front.identity, simulator.addr(), Manner::Polite, spoken, clients);
         let text = manifests(server.address.port()) + &self.resources();
         Rig::serving(simulator, server, (&text, Vec::new()), &self.usual)
     }
@@ -115,13 +119,15 @@ impl World {
 struct Asked<'a> {
     identity: &'a Identity,
     versions: &'a [&'static rustls::SupportedProtocolVersion],
+    groups: &'a [&'static dyn SupportedKxGroup],
     demands: bool,
     script: Script,
 }
 
 impl<'a> Asked<'a> {
     fn new(identity: &'a Identity, demands: bool) -> Asked<'a> {
-        Asked { identity, versions: &VERSIONS, demands, script: Script::default() }
+        let groups = ALL_KX_GROUPS;
+        Asked { identity, versions: &VERSIONS, groups, demands, script: Script::default() }
     }
 }
 
@@ -236,6 +242,32 @@ fn a_backend_that_demands_a_certificate_is_shown_its_own() {
                 ("{insecureSkipVerify: All, mtlsCertificateRef: [{name: other}]}", None),
             ],
         );
+    }
+}
+
+#[test]
+fn a_backend_says_in_which_groups_keys_are_agreed_on() {
+    const NO_HANDSHAKE: &str = "the TLS handshake failed";
+    let world = World::new();
+    let local = world.servers.identity("localhost", 2020, 2100);
+    let over = |groups: &str| format!("{{{CA}, keyExchangeGroups: [{groups}]}}");
+    let (every, last) = (ALL_KX_GROUPS, [kx_group::SECP384R1]);
+    for version in VERSIONS {
+        for (groups, said, agreed) in [
+            (every, "P-384", Some(NamedGroup::secp384r1)),
+            (every, "P-256", Some(NamedGroup::secp256r1)),
+            (every, "X25519", Some(NamedGroup::X25519)),
+            (&last, "X25519, P-384", Some(NamedGroup::secp384r1)),
+            (&last, "X25519, P-256", None),
+        ] {
+            let front = Asked { versions: &[version], groups, ..Asked::new(&local, false) };
+            let rig = world
+                .rig(&front, |port| routed(&[("b", &to_backend("b"))]) + &backend("b", port, &over(said)));
+            let answer = rig.ask("/b/echo", "{}");
+            assert_eq!(answer.status, if agreed.is_some() { 200 } else { 503 }, "{said}: {}", answer.text());
+            assert!(agreed.is_some() || answer.text().contains(NO_HANDSHAKE), "{said}: {}", answer.text());
+            assert_eq!(rig.seen()[0].group, agreed, "{said}");
+        }
     }
 }
 

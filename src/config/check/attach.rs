@@ -128,7 +128,7 @@ pub(super) fn compile<'a>(
             }
         }
     }
-    Attached { ways, ..open(world, ports, compiled, secured, effective) }
+    Attached { ways, ..open(world, ports, compiled, (secured, policies), effective) }
 }
 
 /// One reservation holds the limits of a rule and those of the Backend that is chosen.
@@ -371,7 +371,7 @@ fn open(
     world: &World<'_>,
     ports: BTreeMap<u16, Port<'_>>,
     rules: Vec<Rule>,
-    secured: (&Certificates, &Authorities),
+    (secured, policies): ((&Certificates, &Authorities), &Policies),
     effective: &Effective,
 ) -> Attached<'static> {
     let mut attached = Attached { listeners: Vec::new(), rules, ways: Vec::new(), told: Vec::new() };
@@ -407,7 +407,9 @@ fn open(
                 true => {
                     let certificates = secured.0.of_listener(world, door.gateway, door.listener);
                     let clients = secured.1.of_listener(world, door.gateway, (door.listener, door.frontend));
-                    let spoken = secured.0.spoken(world, door.listener);
+                    let policy = policies.spoken_on(world, door.gateway, &door.listener.name.value);
+                    let policy = policy.map(|said| &*said.value);
+                    let spoken = secured.0.spoken(world, door.listener, policy);
                     listener.https.push(HttpsListener {
                         name,
                         hostname,
