@@ -346,6 +346,80 @@ fn a_policy_says_it_of_backends_that_do_not_say_it_themselves() {
     assert_eq!(asked, names, "the first two share a connection, for they are spoken to in one way");
 }
 
+/// Two Gateways, of which the one on port 8081 shows the Secret `client` to backends, with the same routes.
+fn gateways(routes: &[(&str, &str)]) -> String {
+    let edge =
+        routed(routes).replace("parentRefs: [{name: edge}]", "parentRefs: [{name: edge}, {name: marked}]");
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: marked, namespace: llm}}\nspec:\n  \
+         gatewayClassName: agentgateway\n  tls: {{backend: {{clientCertificateRef: {{name: client}}}}}}\n  \
+         listeners: [{{name: http, protocol: HTTP, port: 8081}}]\n---\n{edge}"
+    )
+}
+
+#[test]
+fn a_gateway_shows_its_certificate_to_backends_that_are_shown_none_of_their_own() {
+    let world = World::new();
+    let local = world.servers.identity("localhost", 2020, 2100);
+    let (bare, own) = (to_backend("bare"), to_backend("own"));
+    for version in VERSIONS {
+        let front = Asked { versions: &[version], ..Asked::new(&local, true) };
+        let mut service_port = String::new();
+        let rig = world.rig(&front, |port| {
+            service_port = format!("name: s, port: {port}");
+            let validation =
+                "{hostname: localhost, caCertificateRefs: [{group: \"\", kind: ConfigMap, name: servers}]}";
+            gateways(&[
+                ("bare", &bare),
+                ("own", &own),
+                ("s", &service_port),
+                ("several", &to_backend("several")),
+            ]) + &backend("bare", port, &format!("{{{CA}}}"))
+                + &backend("own", port, &format!("{{{CA}, mtlsCertificateRef: [{{name: other}}]}}"))
+                + &service("s", port, &[("", validation)])
+                + &several(port)
+        });
+        let shown = |rig: &Rig| {
+            let seen = rig.seen();
+            seen.into_iter().filter_map(|seen| seen.certificate).collect::<Vec<Vec<u8>>>()
+        };
+        // Without it nobody gets in, but who has one of their own; in TLS 1.3 that is noticed late.
+        for path in ["/bare/echo", "/s/echo"] {
+            let answer = rig.ask(path, "{}");
+            assert!(matches!(answer.status, 502 | 503), "{path}: {}", answer.text());
+        }
+        assert_eq!(rig.ask("/own/echo", "{}").status, 200);
+        assert_eq!(shown(&rig), [world.other.der()]);
+        // One connection for all that are shown the same, and the one from before for who has another one.
+        for path in ["/bare/echo", "/own/echo", "/s/echo", "/bare/echo"] {
+            let answer = rig.ask_beside(path, "{}");
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        }
+        assert_eq!(shown(&rig), [world.other.der(), world.client.der()]);
+        let answer = rig.ask_beside("/several", &chat("gpt-5", false));
+        assert_eq!(answer.status, 200, "the second provider: {}", answer.text());
+        let answer = rig.ask("/several", &chat("gpt-5", false));
+        assert!(matches!(answer.status, 502 | 503), "{}", answer.text());
+        assert_eq!(shown(&rig), [world.other.der(), world.client.der()]);
+    }
+}
+
+/// A model of two providers, of which the first is away and has a certificate of its own.
+fn several(port: u16) -> String {
+    let one = |name: &str, port: u16, more: &str| {
+        format!(
+            "{{name: {name}, openai: {{}}, host: localhost, port: {port}, policies: {{auth: {{key: sk-live-secret}}, \
+             tls: {{{CA}{more}}}}}}}"
+        )
+    };
+    let away = one("away", 1, ", mtlsCertificateRef: [{name: other}]");
+    format!(
+        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayBackend\nmetadata: {{name: several, namespace: llm}}\nspec:\n  \
+         ai: {{groups: [{{providers: [{away}]}}, {{providers: [{}]}}]}}\n",
+        one("here", port, "")
+    )
+}
+
 #[test]
 fn connections_and_sessions_of_one_identity_never_serve_another() {
     let world = World::new();

@@ -126,7 +126,13 @@ impl Certificates {
         self.of(world, secret, name.at)
     }
 
-    fn find(&self, world: &World<'_>, gateway: &Meta, reference: &Reference) -> Option<Arc<Certificate>> {
+    /// What a Gateway refers to; `None` after a fault.
+    pub(super) fn find(
+        &self,
+        world: &World<'_>,
+        gateway: &Meta,
+        reference: &Reference,
+    ) -> Option<Arc<Certificate>> {
         let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
         let (name, at) = (reference.name.value.as_str(), reference.at());
         let secret = world.find(&world.all.secrets, "Secret", (namespace, name), at)?;
