@@ -139,7 +139,8 @@ pub(super) fn of_service<'a>(
                     let message = format!("Service {} has TLS from two policies", service.meta);
                     let first = world.faults.name(first.meta.name.at);
                     let help = format!("the other is at {first}; keep one of them");
-                    world.faults.fault_with_help(target.name.at, message, help);
+                    let at = target.name.at.because(Reason::PolicyConflict);
+                    world.faults.fault_with_help(at, message, help);
                 }
                 None => found[place] = Some((policy, &spec.tls)),
             }
