@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) listener: usize,
     /// Received and not consumed: the head that is being read, or what a client that pipelines sent ahead.
     buf: Vec<u8>,
+    /// Whether no request was waited for yet.
+    is_new: bool,
     /// Buffers for the next answer; `theirs` for what the provider says.
     spare: Gather,
     /// The buffer for the next request upstream.
@@ -85,6 +87,7 @@ impl Client {
             socket,
             peer,
             listener,
+            is_new: true,
             buf: Vec::new(),
             spare: Gather::default(),
             request: Vec::new(),
@@ -100,10 +103,17 @@ impl Client {
         let serving = worker.serving();
         let settings = &serving.in_force.snapshot.settings;
         let mut scan = HeadScan::reusing(std::mem::take(&mut self.lines[0]));
+        // Who was still shaking hands when the others heard of draining has as long as they had, from then on.
+        let is_late = std::mem::take(&mut self.is_new) && worker.is_draining();
         if self.buf.is_empty() {
             self.socket.rest();
-            self.socket.deadline_in(settings.timeouts.idle);
-            match self.fill_unless_draining(worker).await {
+            let Timeouts { idle, drain_idle, .. } = settings.timeouts;
+            self.socket.deadline_in(if is_late { idle.min(drain_idle) } else { idle });
+            let filled = match is_late {
+                true => self.socket.fill(&mut self.buf).await,
+                false => self.fill_unless_draining(worker).await,
+            };
+            match filled {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => {
                     self.socket.say_goodbye(settings.timeouts.linger).await;
