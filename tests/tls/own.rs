@@ -348,8 +348,14 @@ fn a_policy_says_it_of_backends_that_do_not_say_it_themselves() {
 
 /// Two Gateways, of which the one on port 8081 shows the Secret `client` to backends, with the same routes.
 fn gateways(routes: &[(&str, &str)]) -> String {
-    let edge =
-        routed(routes).replace("parentRefs: [{name: edge}]", "parentRefs: [{name: edge}, {name: marked}]");
+    // What goes to `own` by `/copied` goes to `bare` as well.
+    let copied = routed(&[("copied", &to_backend("own"))]);
+    let (_, copied) = copied.split_once("---\n").expect("a route");
+    let mirror =
+        format!("{{type: RequestMirror, requestMirror: {{backendRef: {{{}}}}}}}", to_backend("bare"));
+    let copied = copied.replace("filters: [", &format!("filters: [{mirror}, "));
+    let edge = format!("{}---\n{copied}", routed(routes))
+        .replace("parentRefs: [{name: edge}]", "parentRefs: [{name: edge}, {name: marked}]");
     format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: marked, namespace: llm}}\nspec:\n  \
          gatewayClassName: agentgateway\n  tls: {{backend: {{clientCertificateRef: {{name: client}}}}}}\n  \
@@ -396,6 +402,9 @@ fn a_gateway_shows_its_certificate_to_backends_that_are_shown_none_of_their_own(
             assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         }
         assert_eq!(shown(&rig), [world.other.der(), world.client.der()]);
+        let before = rig.simulator.ledger().requests;
+        assert_eq!(rig.ask_beside("/copied/echo", "{}").status, 200);
+        until("the copy is there too", || rig.simulator.ledger().requests == before + 2);
         let answer = rig.ask_beside("/several", &chat("gpt-5", false));
         assert_eq!(answer.status, 200, "the second provider: {}", answer.text());
         let answer = rig.ask("/several", &chat("gpt-5", false));
