@@ -7,6 +7,7 @@ use super::exchange::Then;
 use super::fault::Fault;
 use super::held::Part;
 use super::outflow::Outflow;
+use super::plain::answer_body;
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::base::ascii;
@@ -41,8 +42,7 @@ pub(super) async fn answer(
         200..300 => entry.meter = Some(meter(call, &head, &bytes, streamed)),
         _ => entry.reached = Reached::Refusal,
     }
-    let mut body =
-        BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+    let mut body = answer_body(&head, entry)?;
     let keep_alive = call.keep_alive && !worker.is_draining();
     let mut out = Outflow::new(client, call, &head, streamed, keep_alive, entry);
     if head.headers.contains(Known::ContentEncoding)
