@@ -152,6 +152,11 @@ impl Ring {
         inner.sockets.len() - inner.free.len()
     }
 
+    /// Turns so far that brought more completions than the queue has room for. The kernel keeps those until the next turn.
+    pub fn overflows(&self) -> u64 {
+        self.inner.borrow().driver.overflows()
+    }
+
     /// Ends both directions of every socket without a submission: for a worker that fails, whose ring may not take any.
     /// Listening sockets are left alone: another process may have them too.
     pub(super) fn shut(&self) {

@@ -22,6 +22,7 @@ pub(in crate::runtime) struct Driver {
     /// Completions taken from the kernel, and how many of them are handed out.
     batch: Vec<Completion>,
     handed_out: usize,
+    overflows: u64,
 }
 
 impl Driver {
@@ -37,7 +38,7 @@ impl Driver {
             .setup_cqsize(config.completion_entries)
             .build(config.submission_entries)?;
         let buffers = ReceiveBuffers::register(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
-        Ok(Driver { uring, buffers, batch: Vec::new(), handed_out: 0 })
+        Ok(Driver { uring, buffers, batch: Vec::new(), handed_out: 0, overflows: 0 })
     }
 }
 
@@ -136,13 +137,26 @@ impl Driver {
             self.uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&timespec))
         };
         match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.raw_os_error() {
-                // Time is up; a signal; the completion queue must be emptied first: all of them normal.
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                _ => Err(error),
-            },
+            Err(error) if !is_usual(&error) => Err(error),
+            _ => self.look_at_overflow(),
         }
+    }
+
+    /// What the completion queue has no room for the kernel keeps (IORING_FEAT_NODROP) until the next turn, which begins with
+    /// it. Only where it has no memory to keep it in is a completion lost, and with it a slot that waits for it for ever.
+    fn look_at_overflow(&mut self) -> io::Result<()> {
+        self.overflows += u64::from(self.uring.submission().cq_overflow());
+        match self.uring.completion().overflow() {
+            0 => Ok(()),
+            lost => Err(io::Error::other(format!(
+                "the kernel had no memory for {lost} completions: they are lost"
+            ))),
+        }
+    }
+
+    /// Turns that brought more completions than the queue has room for.
+    pub(in crate::runtime) fn overflows(&self) -> u64 {
+        self.overflows
     }
 
     /// The next completion; `None` when the turn has no more.
@@ -180,4 +194,9 @@ impl Driver {
     pub(in crate::runtime) fn finish(&mut self) {
         self.uring.submit().ok();
     }
+}
+
+/// Whether it only says that time is up, a signal came, or the completion queue must be emptied first.
+fn is_usual(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }
