@@ -7,11 +7,13 @@
 //! * [`FastMap`] is the map that requests are looked up in.
 //! * [`ascii`] holds the tables that decide what an HTTP token, a space or a digit is.
 //! * [`base64`] decodes base64, and reads and writes it as URLs take it.
+//! * [`lanes`] looks at sixteen bytes at once.
 //! * [`LOSSES`] names what a translation may lose.
 //! * [`Secret`] is a credential: nothing shows it. [`is_same`] compares two without telling where they differ.
 
 pub mod ascii;
 pub mod base64;
+pub mod lanes;
 mod losses;
 mod map;
 mod secret;

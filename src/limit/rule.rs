@@ -21,6 +21,11 @@ impl Unit {
     /// Every unit.
     pub const ALL: [Unit; 4] = [Unit::Requests, Unit::Tokens, Unit::Cost, Unit::Concurrency];
 
+    /// Whether clients are told how accounts of it stand: no API has headers for the others.
+    pub const fn is_told(self) -> bool {
+        matches!(self, Unit::Requests | Unit::Tokens)
+    }
+
     /// The name used in configuration, records, metrics and refusals.
     pub const fn name(self) -> &'static str {
         match self {

@@ -186,8 +186,8 @@ const UNATTENDED_WAIT_MAX: Duration = Duration::from_secs(120);
 /// official SDKs prefer. Both obey `x-should-retry`, with which the application itself gets the refusal at once.
 fn retry_after(out: &mut Vec<u8>, wait: Duration) {
     let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    number_header(out, ["retry-after"], millis.div_ceil(1000));
-    number_header(out, ["retry-after-ms"], millis);
+    number_header(out, "retry-after: ", millis.div_ceil(1000));
+    number_header(out, "retry-after-ms: ", millis);
     if wait > UNATTENDED_WAIT_MAX {
         write::header(out, b"x-should-retry", b"false");
     }
@@ -197,32 +197,43 @@ fn retry_after(out: &mut Vec<u8>, wait: Duration) {
 /// OpenAI sends them, with the time until all is back; to clients of Anthropic's API
 /// `anthropic-ratelimit-{unit}-{limit,remaining,reset}`, with the instant. Neither has a name for other units.
 pub(super) fn limit_headers(out: &mut Vec<u8>, standings: &[Standing], format: Option<Format>, unix_ms: i64) {
-    for standing in standings {
-        let unit = match standing.unit {
-            Unit::Requests => "requests",
-            Unit::Tokens => "tokens",
-            Unit::Cost | Unit::Concurrency => continue,
+    let is_anthropic = format.map(Format::api) == Some(Api::Anthropic);
+    for Standing { unit, limit, remaining, reset } in standings {
+        let [limit_name, remaining_name, reset_name] = match (unit, is_anthropic) {
+            (Unit::Requests, false) => OPENAI_REQUESTS,
+            (Unit::Tokens, false) => OPENAI_TOKENS,
+            (Unit::Requests, true) => ANTHROPIC_REQUESTS,
+            (Unit::Tokens, true) => ANTHROPIC_TOKENS,
+            (Unit::Cost | Unit::Concurrency, _) => continue,
         };
-        let Standing { limit, remaining, reset, .. } = standing;
-        match format.map(Format::api) {
-            Some(Api::Anthropic) => {
-                let name = |what| ["anthropic-ratelimit-", unit, "-", what];
-                number_header(out, name("limit"), *limit);
-                number_header(out, name("remaining"), *remaining);
-                header_name(out, name("reset"));
-                let _ = write!(out, "{}\r\n", At(unix_ms, *reset));
-            }
-            _ => {
-                let name = |what| ["x-ratelimit-", what, "-", unit];
-                number_header(out, name("limit"), *limit);
-                number_header(out, name("remaining"), *remaining);
-                header_name(out, name("reset"));
-                openai_time(out, *reset);
-                out.extend_from_slice(b"\r\n");
-            }
+        number_header(out, limit_name, *limit);
+        number_header(out, remaining_name, *remaining);
+        out.extend_from_slice(reset_name.as_bytes());
+        if is_anthropic {
+            let _ = write!(out, "{}", At(unix_ms, *reset));
+        } else {
+            openai_time(out, *reset);
         }
+        out.extend_from_slice(b"\r\n");
     }
 }
+
+/// What the headers of a limit begin with: its capacity, what is left, when all is back. Whole, as each answer has them.
+type Names = [&'static str; 3];
+const OPENAI_REQUESTS: Names =
+    ["x-ratelimit-limit-requests: ", "x-ratelimit-remaining-requests: ", "x-ratelimit-reset-requests: "];
+const OPENAI_TOKENS: Names =
+    ["x-ratelimit-limit-tokens: ", "x-ratelimit-remaining-tokens: ", "x-ratelimit-reset-tokens: "];
+const ANTHROPIC_REQUESTS: Names = [
+    "anthropic-ratelimit-requests-limit: ",
+    "anthropic-ratelimit-requests-remaining: ",
+    "anthropic-ratelimit-requests-reset: ",
+];
+const ANTHROPIC_TOKENS: Names = [
+    "anthropic-ratelimit-tokens-limit: ",
+    "anthropic-ratelimit-tokens-remaining: ",
+    "anthropic-ratelimit-tokens-reset: ",
+];
 
 /// The instant so long after a time in milliseconds since 1970 UTC, as RFC 3339 has it, rounded up to a second.
 struct At(i64, Duration);
@@ -236,16 +247,11 @@ impl std::fmt::Display for At {
     }
 }
 
-fn number_header<const PARTS: usize>(out: &mut Vec<u8>, name: [&str; PARTS], number: u64) {
-    header_name(out, name);
+/// Writes a header line with a number; `name` has its colon.
+fn number_header(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
     write::number(out, number);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes a name that comes in parts, and the colon.
-fn header_name<const PARTS: usize>(out: &mut Vec<u8>, name: [&str; PARTS]) {
-    name.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-    out.extend_from_slice(b": ");
 }
 
 /// Writes a time as OpenAI's headers have it: `1m40s`, `2s`, `1.500s`, `350ms`; rounded up to a millisecond.

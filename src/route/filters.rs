@@ -99,8 +99,9 @@ impl HeaderEdits {
     }
 
     /// Whether a field `name` of the original head is passed on.
+    #[inline]
     pub fn keeps(&self, name: &[u8]) -> bool {
-        !self.removes(name) && !contains(&self.set, name)
+        self.remove.is_empty() && self.set.is_empty() || !self.removes(name) && !contains(&self.set, name)
     }
 
     /// The fields to write behind those that are kept.

@@ -1,6 +1,6 @@
 //! What an operator changed while the program ran: who, which account, what it was before and after.
 
-use super::json::{Object, Plain};
+use super::json::{Object, Plain, lead};
 use super::time::Utc;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,36 +64,36 @@ impl Audit {
     /// words or null, as the action has them), `reason`. New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
-        json.quoted("audit", self.change.action());
-        json.time("time", Utc(self.time_unix_ms));
+        json.quoted(lead!("audit"), self.change.action());
+        json.time(lead!("time"), Utc(self.time_unix_ms));
         match self.peer {
-            Some(peer) => json.address("peer", peer),
-            None => json.text("peer", Some("unix")),
+            Some(peer) => json.address(lead!("peer"), peer),
+            None => json.text(lead!("peer"), Some("unix")),
         }
-        json.quoted("token", &self.token);
-        json.text("rule", Some(&self.rule));
-        json.quoted("account", format_args!("{:032x}", self.account));
-        json.text("key", Some(&self.label));
+        json.quoted(lead!("token"), &self.token);
+        json.text(lead!("rule"), Some(&self.rule));
+        json.quoted(lead!("account"), format_args!("{:032x}", self.account));
+        json.text(lead!("key"), Some(&self.label));
         match &self.change {
             Change::Grant { asked, balance } => {
-                json.plain("asked", *asked);
+                json.plain(lead!("asked"), *asked);
                 plain_pair(&mut json, balance);
             }
             Change::Block(pair) => plain_pair(&mut json, pair),
             Change::Override([before, after]) => {
-                json.text("before", before.as_deref());
-                json.text("after", after.as_deref());
+                json.text(lead!("before"), before.as_deref());
+                json.text(lead!("after"), after.as_deref());
             }
         }
-        json.text("reason", Some(&self.reason));
+        json.text(lead!("reason"), Some(&self.reason));
         json.end();
         out.push(b'\n');
     }
 }
 
 fn plain_pair<V: Plain + Copy>(json: &mut Object<'_>, [before, after]: &[V; 2]) {
-    json.plain("before", *before);
-    json.plain("after", *after);
+    json.plain(lead!("before"), *before);
+    json.plain(lead!("after"), *after);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::time::Utc;
 use crate::base::ascii::{push_decimal, push_ip};
+use crate::base::lanes::{self, is_unquotable};
 use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -39,65 +40,79 @@ impl Plain for bool {
     }
 }
 
-/// A JSON object in the making. Member names are written as they are. Writing to a `Vec` does not fail, so
-/// the results of doing so are dropped.
+/// How a member named so begins: `,"name":`. One literal, so that it is one copy of a length that is known.
+macro_rules! lead {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+pub(super) use lead;
+
+/// A JSON object in the making. Members begin with a [`lead`]. Writing to a `Vec` does not fail, so the results of doing so
+/// are dropped.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
-    is_empty: bool,
+    /// Where it begins: the comma of its first member becomes its bracket.
+    begin: usize,
 }
 
+// What each member needs is in line, so that the length of its lead is known where it is copied.
 impl<'o> Object<'o> {
     /// Opens an object at the end of `out`.
     pub(super) fn begin(out: &'o mut Vec<u8>) -> Object<'o> {
-        out.push(b'{');
-        Object { out, is_empty: true }
+        Object { begin: out.len(), out }
     }
 
-    /// Writes the name of a member; the value is the caller's to append.
-    // In line, so that a name is a number of bytes that is known: copying it is a few instructions then.
+    /// Begins a member; the value is the caller's to append.
     #[inline(always)]
-    pub(super) fn member(&mut self, name: &str) -> &mut Vec<u8> {
-        self.out.reserve(name.len() + 4);
-        if !std::mem::replace(&mut self.is_empty, false) {
-            self.out.push(b',');
-        }
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    pub(super) fn member(&mut self, lead: &'static str) -> &mut Vec<u8> {
+        self.out.extend_from_slice(lead.as_bytes());
         self.out
     }
 
+    /// A string of any characters, or null, with a name that is not known here and that needs no escapes.
+    pub(super) fn named_text(&mut self, name: &str, value: Option<&str>) {
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        text_or_null(self.out, value);
+    }
+
     /// A string of any characters, or null.
-    pub(super) fn text(&mut self, name: &str, value: Option<&str>) {
-        let out = self.member(name);
-        match value {
-            None => out.extend_from_slice(b"null"),
-            Some(text) if must_be_escaped(text.as_bytes()) => {
-                let _ = serde_json::to_writer(out, text);
-            }
-            Some(text) => quote(out, text.as_bytes()),
-        }
+    #[inline(always)]
+    pub(super) fn text(&mut self, lead: &'static str, value: Option<&str>) {
+        text_or_null(self.member(lead), value);
     }
 
     /// A word of ours, in which there is nothing to escape, as a string.
-    pub(super) fn word(&mut self, name: &str, value: &'static str) {
-        quote(self.member(name), value.as_bytes());
+    #[inline(always)]
+    pub(super) fn word(&mut self, lead: &'static str, value: &'static str) {
+        quote(self.member(lead), value.as_bytes());
+    }
+
+    /// A word of ours, or null.
+    #[inline(always)]
+    pub(super) fn word_or_null(&mut self, lead: &'static str, value: Option<&'static str>) {
+        match value {
+            Some(word) => self.word(lead, word),
+            None => self.member(lead).extend_from_slice(b"null"),
+        }
     }
 
     /// A value whose text has nothing to escape, as a string.
-    pub(super) fn quoted(&mut self, name: &str, value: impl Display) {
-        let _ = write!(self.member(name), "\"{value}\"");
+    pub(super) fn quoted(&mut self, lead: &'static str, value: impl Display) {
+        let _ = write!(self.member(lead), "\"{value}\"");
     }
 
     /// An instant, as a string.
-    pub(super) fn time(&mut self, name: &str, time: Utc) {
-        quote(self.member(name), &time.text());
+    pub(super) fn time(&mut self, lead: &'static str, time: Utc) {
+        quote(self.member(lead), &time.text());
     }
 
     /// An address and a port, as a string.
-    pub(super) fn address(&mut self, name: &str, address: SocketAddr) {
-        let SocketAddr::V4(v4) = address else { return self.quoted(name, address) };
-        let out = self.member(name);
+    pub(super) fn address(&mut self, lead: &'static str, address: SocketAddr) {
+        let SocketAddr::V4(v4) = address else { return self.quoted(lead, address) };
+        let out = self.member(lead);
         out.push(b'"');
         push_ip(out, (*v4.ip()).into());
         out.push(b':');
@@ -106,29 +121,51 @@ impl<'o> Object<'o> {
     }
 
     /// A number or a boolean.
-    pub(super) fn plain(&mut self, name: &str, value: impl Plain) {
-        value.append(self.member(name));
+    #[inline(always)]
+    pub(super) fn plain(&mut self, lead: &'static str, value: impl Plain) {
+        value.append(self.member(lead));
     }
 
     /// A number or a boolean, or null.
-    pub(super) fn plain_or_null<V: Plain>(&mut self, name: &str, value: Option<V>) {
+    #[inline(always)]
+    pub(super) fn plain_or_null<V: Plain>(&mut self, lead: &'static str, value: Option<V>) {
         match value {
-            Some(value) => self.plain(name, value),
-            None => self.member(name).extend_from_slice(b"null"),
+            Some(value) => self.plain(lead, value),
+            None => self.member(lead).extend_from_slice(b"null"),
         }
     }
 
     /// Closes the object.
+    #[inline(always)]
     pub(super) fn end(self) {
+        match self.out.get_mut(self.begin) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
         self.out.push(b'}');
+    }
+}
+
+fn text_or_null(out: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        None => out.extend_from_slice(b"null"),
+        Some(text) if must_be_escaped(text.as_bytes()) => {
+            let _ = serde_json::to_writer(out, text);
+        }
+        Some(text) => quote(out, text.as_bytes()),
     }
 }
 
 /// Whether a JSON string of `text` has escapes (RFC 8259 section 7).
 fn must_be_escaped(text: &[u8]) -> bool {
-    // Looks at all of it, many bytes at a time, as it is short and seldom has any.
-    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    text.iter().fold(false, |found, byte| found | special(*byte))
+    let (blocks, tail) = text.as_chunks();
+    if blocks.iter().any(|block| lanes::unquotable(block) != 0) {
+        return true;
+    }
+    match text.last_chunk() {
+        Some(last) => lanes::unquotable(last) != 0, // the tail, and some bytes again
+        None => tail.iter().any(|byte| is_unquotable(*byte)),
+    }
 }
 
 fn quote(out: &mut Vec<u8>, text: &[u8]) {

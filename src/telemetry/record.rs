@@ -7,7 +7,7 @@
 
 use super::counters::UsageCounts;
 pub use super::headers::{HEADERS_MAX, Header, Headers};
-use super::json::Object;
+use super::json::{Object, lead};
 pub use super::lists::{GuardName, Payee};
 pub use super::outcome::{Outcome, PriceSource, UsageSource};
 use super::time::Utc;
@@ -202,52 +202,52 @@ impl Record {
     /// New members will be added at the end.
     pub fn json_line(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
-        json.time("time", Utc(self.time_unix_ms));
-        json.plain("worker", self.worker);
-        json.text("route", self.route.get());
-        json.plain_or_null("rule", self.route.get().map(|_| self.rule));
-        json.text("backend", self.backend.get());
-        json.address("client", self.client);
-        json.text("key", non_empty(&self.key));
-        json.text("method", non_empty(&self.method));
-        json.text("path", non_empty(&self.path));
-        json.text("format", self.format);
-        json.text("provider", self.provider);
-        json.text("model_asked", non_empty(&self.model_asked));
-        json.text("model_used", non_empty(&self.model_used));
-        json.plain_or_null("status", (self.status != 0).then_some(self.status));
-        json.plain("streamed", self.streamed);
-        self.usage_members(json.member("usage"));
-        json.plain("cost_nano_usd", self.cost_nano_usd);
-        self.limit_list(json.member("limits"));
-        json.plain_or_null("first_byte_us", self.first_byte_us);
-        json.plain("duration_us", self.duration_us);
-        json.plain("bytes_in", self.bytes_in);
-        json.plain("bytes_out", self.bytes_out);
-        json.plain("attempts", self.attempts);
-        json.word("outcome", self.outcome.name());
-        json.text("price", self.price.map(|price| price.source.name()));
-        self.header_members(json.member("headers"));
+        json.time(lead!("time"), Utc(self.time_unix_ms));
+        json.plain(lead!("worker"), self.worker);
+        json.text(lead!("route"), self.route.get());
+        json.plain_or_null(lead!("rule"), self.route.get().map(|_| self.rule));
+        json.text(lead!("backend"), self.backend.get());
+        json.address(lead!("client"), self.client);
+        json.text(lead!("key"), non_empty(&self.key));
+        json.text(lead!("method"), non_empty(&self.method));
+        json.text(lead!("path"), non_empty(&self.path));
+        json.word_or_null(lead!("format"), self.format);
+        json.word_or_null(lead!("provider"), self.provider);
+        json.text(lead!("model_asked"), non_empty(&self.model_asked));
+        json.text(lead!("model_used"), non_empty(&self.model_used));
+        json.plain_or_null(lead!("status"), (self.status != 0).then_some(self.status));
+        json.plain(lead!("streamed"), self.streamed);
+        self.usage_members(json.member(lead!("usage")));
+        json.plain(lead!("cost_nano_usd"), self.cost_nano_usd);
+        self.limit_list(json.member(lead!("limits")));
+        json.plain_or_null(lead!("first_byte_us"), self.first_byte_us);
+        json.plain(lead!("duration_us"), self.duration_us);
+        json.plain(lead!("bytes_in"), self.bytes_in);
+        json.plain(lead!("bytes_out"), self.bytes_out);
+        json.plain(lead!("attempts"), self.attempts);
+        json.word(lead!("outcome"), self.outcome.name());
+        json.word_or_null(lead!("price"), self.price.map(|price| price.source.name()));
+        self.header_members(json.member(lead!("headers")));
         match self.guard {
-            Some(guard) => json.quoted("guard", guard),
-            None => json.text("guard", None),
+            Some(guard) => json.quoted(lead!("guard"), guard),
+            None => json.text(lead!("guard"), None),
         }
-        json.text("identity", non_empty(&self.identity));
+        json.text(lead!("identity"), non_empty(&self.identity));
         json.end();
         out.push(b'\n');
     }
 
     fn usage_members(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
-        json.word("source", self.usage_source.name());
-        json.plain("input", self.usage.input);
-        json.plain("cached_input", self.usage.cached_input);
-        json.plain("cache_write", self.usage.cache_write);
-        json.plain("output", self.usage.output);
-        json.plain("reasoning", self.usage.reasoning);
-        json.plain("cache_write_1h", self.usage.cache_write_1h);
-        json.plain("audio_input", self.usage.audio_input);
-        json.plain("audio_output", self.usage.audio_output);
+        json.word(lead!("source"), self.usage_source.name());
+        json.plain(lead!("input"), self.usage.input);
+        json.plain(lead!("cached_input"), self.usage.cached_input);
+        json.plain(lead!("cache_write"), self.usage.cache_write);
+        json.plain(lead!("output"), self.usage.output);
+        json.plain(lead!("reasoning"), self.usage.reasoning);
+        json.plain(lead!("cache_write_1h"), self.usage.cache_write_1h);
+        json.plain(lead!("audio_input"), self.usage.audio_input);
+        json.plain(lead!("audio_output"), self.usage.audio_output);
         json.end();
     }
 
@@ -255,7 +255,7 @@ impl Record {
     fn header_members(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
         for Header { name, value } in self.headers.iter() {
-            json.text(name, value.as_deref());
+            json.named_text(name, value.as_deref());
         }
         json.end();
     }
@@ -268,13 +268,13 @@ impl Record {
             }
             let Decision { rule, verdict } = decision;
             let mut json = Object::begin(out);
-            json.text("rule", Some(rule));
-            json.word("unit", verdict.unit);
-            json.plain("admitted", verdict.admitted);
-            json.plain("reserved", verdict.reserved);
-            json.plain("settled", verdict.settled);
-            json.plain("balance_after", verdict.balance_after);
-            json.plain("retry_after_ms", verdict.retry_after_ms);
+            json.text(lead!("rule"), Some(rule));
+            json.word(lead!("unit"), verdict.unit);
+            json.plain(lead!("admitted"), verdict.admitted);
+            json.plain(lead!("reserved"), verdict.reserved);
+            json.plain(lead!("settled"), verdict.settled);
+            json.plain(lead!("balance_after"), verdict.balance_after);
+            json.plain(lead!("retry_after_ms"), verdict.retry_after_ms);
             json.end();
         }
         out.push(b']');

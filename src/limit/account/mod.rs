@@ -223,9 +223,21 @@ impl Account {
     /// Time until `amount` (or the capacity, if less) could be taken if nobody else came; zero if now. `None`
     /// when that depends on when others end.
     pub fn wait_for(&self, amount: u64, now: Moment) -> Option<Duration> {
-        let missing = self.terms.grains(amount) - self.balance_in_grains(now);
+        self.wait_with(self.balance_in_grains(now), self.terms.grains(amount), now)
+    }
+
+    /// [`balance`](Account::balance), and how long to [`wait_for`](Account::wait_for) all that it can hold.
+    pub(super) fn balance_and_wait(&self, now: Moment) -> (i64, Option<Duration>) {
+        let balance = self.balance_in_grains(now);
+        (self.terms.units(balance), self.wait_with(balance, self.terms.grains(self.terms.capacity()), now))
+    }
+
+    // === parts ===
+
+    fn wait_with(&self, balance: i64, grains: i64, now: Moment) -> Option<Duration> {
+        let missing = grains - balance;
         // Nothing is given even to who is in debt.
-        if missing <= 0 || amount == 0 {
+        if missing <= 0 || grains == 0 {
             return Some(Duration::ZERO);
         }
         match self.sliding() {
@@ -236,8 +248,6 @@ impl Account {
             }
         }
     }
-
-    // === parts ===
 
     /// Takes from the balance itself; in which sliding slot that is noted.
     fn take_past_leases(&self, amount: u64, grains: i64, now: Moment) -> Result<u64, Taking> {

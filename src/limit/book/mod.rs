@@ -194,10 +194,10 @@ impl Book {
         self.places.give_up(place, holds);
     }
 
-    /// How the tightest account of each unit of a reservation stands.
+    /// How the tightest account of each unit of a reservation stands that clients are told of.
     pub fn standings(&self, ticket: &Ticket, now: Moment) -> ArrayVec<Standing, 4> {
         let mut tightest = ArrayVec::new();
-        for hold in self.places.holds(ticket).unwrap_or_default() {
+        for hold in self.places.holds(ticket).unwrap_or_default().iter().filter(|hold| hold.unit.is_told()) {
             keep_tightest(&mut tightest, standing(&hold.handle.account, now));
         }
         tightest
@@ -214,7 +214,10 @@ impl Book {
         let mut tightest = ArrayVec::new();
         let mut keys = Keys { rules, caller, known: ArrayVec::new() };
         for index in limits {
-            let Some(ready) = rules.rules.get(index as usize) else { continue };
+            let Some(ready) = rules.rules.get(index as usize).filter(|ready| ready.rule.unit.is_told())
+            else {
+                continue;
+            };
             if let (Key::Is(key), Mode::Enforce) = (keys.of(ready), ready.rule.mode) {
                 let handle = self.handle(&Wanted { rules, rule: index, key }, ready, caller, now);
                 keep_tightest(&mut tightest, standing(&handle.account, now));

@@ -76,12 +76,12 @@ pub struct Standing {
 }
 
 pub(super) fn standing(account: &Account, now: Moment) -> Standing {
-    let limit = account.terms().capacity();
+    let (balance, until_full) = account.balance_and_wait(now);
     Standing {
         unit: account.terms().unit,
-        limit,
-        remaining: u64::try_from(account.balance(now)).unwrap_or(0),
-        reset: account.wait_for(limit, now).unwrap_or(Duration::ZERO),
+        limit: account.terms().capacity(),
+        remaining: u64::try_from(balance).unwrap_or(0),
+        reset: until_full.unwrap_or(Duration::ZERO),
     }
 }
 

@@ -2,6 +2,7 @@ use std::mem::MaybeUninit;
 
 use super::{HeadFault, Headers, MAX_HEADERS, Method, RequestHead, ResponseHead};
 use crate::base::ascii;
+use crate::base::lanes::{self, LANES};
 
 /// The most bytes that a head may have, whatever the limits say: its offsets are kept in 16 bits.
 pub const MAX_HEAD_BYTES: usize = u16::MAX as usize;
@@ -111,20 +112,40 @@ impl HeadScan {
         if !self.has_begun(within, side)? {
             return self.more(buf.len() >= limit, side);
         }
-        let from = self.seen;
-        for at in memchr::memchr_iter(b'\n', within.get(from..).unwrap_or_default()) {
-            let lf = from + at;
-            if lf == self.line || within[lf - 1] != b'\r' {
-                return Err(HeadFault::LineEnd);
+        let mut at = self.seen;
+        while let Some(block) = within.get(at..).and_then(<[u8]>::first_chunk) {
+            let mut feeds = lanes::equal(block, b'\n');
+            while feeds != 0 {
+                if let Some(len) = self.line_feed(within, at + feeds.trailing_zeros() as usize)? {
+                    return Ok(Some(len));
+                }
+                feeds &= feeds - 1;
             }
-            if lf == self.line + 1 {
-                return Ok(Some(lf + 1)); // `seen` stays, so that asking again finds it again
+            at += LANES;
+        }
+        for lf in at..within.len() {
+            if within[lf] == b'\n'
+                && let Some(len) = self.line_feed(within, lf)?
+            {
+                return Ok(Some(len));
             }
-            self.line = lf + 1;
-            self.seen = lf + 1;
         }
         self.seen = within.len();
         self.more(buf.len() >= limit, side)
+    }
+
+    /// A line ends at `lf`. The length of the head, if it was the empty one.
+    #[inline]
+    fn line_feed(&mut self, within: &[u8], lf: usize) -> Result<Option<usize>, HeadFault> {
+        if lf == self.line || within[lf - 1] != b'\r' {
+            return Err(HeadFault::LineEnd);
+        }
+        if lf == self.line + 1 {
+            return Ok(Some(lf + 1)); // `seen` stays, so that asking again finds it again
+        }
+        self.line = lf + 1;
+        self.seen = lf + 1;
+        Ok(None)
     }
 
     /// Steps over the empty lines that may precede a request; whether the first line's first byte is there,

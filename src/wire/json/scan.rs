@@ -84,6 +84,10 @@ pub struct Scanner<P> {
     depth: usize,
     /// Bit `n`: the open container number `n` is an object.
     objects: u128,
+    /// Place of the innermost open container.
+    parent: P,
+    /// Whether that is an object.
+    in_object: bool,
     /// Offset of the first byte of the key, string, number or literal being read.
     start: usize,
     string: StringScan,
@@ -129,6 +133,8 @@ impl<P: Copy + Default> Scanner<P> {
             parents: [P::default(); MAX_DEPTH],
             depth: 0,
             objects: 0,
+            parent: P::default(),
+            in_object: false,
             start: 0,
             string: StringScan::default(),
             number: NumberScan::NEW,
@@ -144,6 +150,8 @@ impl<P: Copy + Default> Scanner<P> {
         self.fault = None;
         self.utf8 = Utf8::default();
         self.place = P::default();
+        self.parent = P::default();
+        self.in_object = false;
         self.depth = 0;
     }
 
@@ -202,31 +210,29 @@ impl<P: Copy + Default> Scanner<P> {
 
     fn tokens<V: Visitor<Place = P>>(&mut self, bytes: &[u8], visitor: &mut V) -> Option<()> {
         let mut at = 0;
+        // One loop, in which what documents are full of is in line; each turn begins with a byte that is looked at once.
         while let Some(&byte) = bytes.get(at) {
             at = match self.state {
-                State::InString => self.string(bytes, at, visitor)?,
-                State::InKey => self.cut_key(bytes, at, visitor)?,
-                State::InNumber => self.number(bytes, at, visitor)?,
-                State::InLiteral => self.literal(bytes, at, visitor)?,
-                _ if is_space(byte) => at + 1,
-                State::Value => self.value(byte, bytes, at, visitor)?,
-                State::FirstElement if byte == b']' => self.close(Container::Array, at, true, visitor),
-                State::FirstElement => self.value(byte, bytes, at, visitor)?,
-                State::FirstKey if byte == b'}' => self.close(Container::Object, at, true, visitor),
-                State::FirstKey | State::Key if byte == b'"' => self.key(bytes, at, visitor)?,
+                State::Value | State::FirstElement => self.value(byte, bytes, at, visitor)?,
+                State::AfterValue => self.after_value(byte, bytes, at, visitor)?,
+                State::FirstKey | State::Key => self.key(byte, bytes, at, visitor)?,
                 State::Colon if byte == b':' => {
                     self.state = State::Value;
                     at + 1
                 }
-                State::AfterValue => self.after_value(byte, bytes, at, visitor)?,
-                State::FirstKey | State::Key | State::Colon => return self.stop(at, FaultKind::Unexpected),
+                State::Colon if is_space(byte) => at + 1,
+                State::Colon => return self.stop(at, FaultKind::Unexpected),
+                State::InString => self.string(bytes, at, visitor)?,
+                State::InKey => self.cut_key(bytes, at, visitor)?,
+                State::InNumber => self.number(bytes, at, visitor)?,
+                State::InLiteral => self.literal(bytes, at, visitor)?,
             };
         }
         Some(())
     }
 
     /// The first byte of a value.
-    #[inline]
+    #[inline(always)]
     fn value<V: Visitor<Place = P>>(
         &mut self,
         byte: u8,
@@ -234,15 +240,18 @@ impl<P: Copy + Default> Scanner<P> {
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
-        self.start = self.offset + at;
         match byte {
-            b'"' => self.begin_string(bytes, at + 1, visitor),
-            b'{' => self.open(Container::Object, at, visitor),
-            b'[' => self.open(Container::Array, at, visitor),
+            b'"' => self.begin_string(bytes, at, visitor),
+            b'{' => self.open(Container::Object, bytes, at, visitor),
+            b'[' => self.open(Container::Array, bytes, at, visitor),
             b'-' | b'0'..=b'9' => self.begin_number(bytes, at, visitor),
             b't' => self.begin_literal(b"true", Scalar::Bool(true), bytes, at, visitor),
             b'f' => self.begin_literal(b"false", Scalar::Bool(false), bytes, at, visitor),
             b'n' => self.begin_literal(b"null", Scalar::Null, bytes, at, visitor),
+            b']' if self.state == State::FirstElement => {
+                Some(self.close(Container::Array, at, true, visitor))
+            }
+            _ if is_space(byte) => Some(skip_space(bytes, at)),
             _ => self.stop(at, FaultKind::Unexpected),
         }
     }
@@ -250,11 +259,14 @@ impl<P: Copy + Default> Scanner<P> {
     fn open<V: Visitor<Place = P>>(
         &mut self,
         container: Container,
+        bytes: &[u8],
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
         let Some(parent) = self.parents.get_mut(self.depth) else { return self.stop(at, FaultKind::TooDeep) };
         *parent = self.place;
+        self.parent = self.place;
+        self.in_object = container == Container::Object;
         visitor.open(self.place, container, self.offset + at);
         match container {
             Container::Object => {
@@ -268,7 +280,7 @@ impl<P: Copy + Default> Scanner<P> {
             }
         }
         self.depth += 1;
-        Some(at + 1)
+        Some(skip_space(bytes, at))
     }
 
     fn close<V: Visitor<Place = P>>(
@@ -278,14 +290,17 @@ impl<P: Copy + Default> Scanner<P> {
         empty: bool,
         visitor: &mut V,
     ) -> usize {
-        let place = self.parent();
+        let place = self.parent;
         self.depth = self.depth.saturating_sub(1);
+        let outer = self.depth.wrapping_sub(1);
+        self.parent = self.parents.get(outer).copied().unwrap_or_default();
+        self.in_object = self.depth > 0 && self.objects >> outer & 1 == 1;
         self.state = State::AfterValue;
         visitor.close(place, container, self.offset + at + 1, empty);
         at + 1
     }
 
-    #[inline]
+    #[inline(always)]
     fn after_value<V: Visitor<Place = P>>(
         &mut self,
         byte: u8,
@@ -293,34 +308,44 @@ impl<P: Copy + Default> Scanner<P> {
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
-        if self.depth == 0 {
-            return self.stop(at, FaultKind::Trailing);
-        }
-        let in_object = self.objects >> (self.depth - 1) & 1 == 1;
         match byte {
-            b',' if in_object => {
+            b',' if self.in_object => {
                 self.state = State::Key;
-                // Most often the key follows at once: no turn of the loop for it.
-                return if bytes.get(at + 1) == Some(&b'"') {
-                    self.key(bytes, at + 1, visitor)
-                } else {
-                    Some(at + 1)
-                };
+                Some(skip_space(bytes, at))
             }
-            b',' => {
-                self.place = visitor.element(self.parent());
+            b',' if self.depth > 0 => {
+                self.place = visitor.element(self.parent);
                 self.state = State::Value;
+                Some(skip_space(bytes, at))
             }
-            b'}' if in_object => return Some(self.close(Container::Object, at, false, visitor)),
-            b']' if !in_object => return Some(self.close(Container::Array, at, false, visitor)),
-            _ => return self.stop(at, FaultKind::Unexpected),
+            b'}' if self.in_object => Some(self.close(Container::Object, at, false, visitor)),
+            b']' if !self.in_object && self.depth > 0 => {
+                Some(self.close(Container::Array, at, false, visitor))
+            }
+            _ if is_space(byte) => Some(skip_space(bytes, at)),
+            _ if self.depth == 0 => self.stop(at, FaultKind::Trailing),
+            _ => self.stop(at, FaultKind::Unexpected),
         }
-        Some(at + 1)
     }
 
-    /// A key from its opening quote. Most are plain and whole, and are shown where they stand.
-    #[inline]
-    fn key<V: Visitor<Place = P>>(&mut self, bytes: &[u8], at: usize, visitor: &mut V) -> Option<usize> {
+    /// The first byte where a key is expected. Most keys are plain and whole, and are shown where they stand.
+    #[inline(always)]
+    fn key<V: Visitor<Place = P>>(
+        &mut self,
+        byte: u8,
+        bytes: &[u8],
+        at: usize,
+        visitor: &mut V,
+    ) -> Option<usize> {
+        if byte != b'"' {
+            return match byte {
+                b'}' if self.state == State::FirstKey => {
+                    Some(self.close(Container::Object, at, true, visitor))
+                }
+                _ if is_space(byte) => Some(skip_space(bytes, at)),
+                _ => self.stop(at, FaultKind::Unexpected),
+            };
+        }
         self.start = self.offset + at;
         let inside = bytes.get(at + 1..).unwrap_or_default();
         let length = plain_run(inside);
@@ -331,10 +356,15 @@ impl<P: Copy + Default> Scanner<P> {
             return self.cut_key(bytes, at + 1, visitor);
         };
         let shown = inside.get(..length.min(KEY_BYTES_MAX)).unwrap_or_default();
-        self.place = visitor.member(self.parent(), shown, self.start);
-        let colon_follows = inside.get(length + 1) == Some(&b':');
-        self.state = if colon_follows { State::Value } else { State::Colon };
-        Some(at + length + 2 + usize::from(colon_follows))
+        self.place = visitor.member(self.parent, shown, self.start);
+        let next = at + length + 2;
+        if bytes.get(next) != Some(&b':') {
+            self.state = State::Colon;
+            return Some(next);
+        }
+        self.state = State::Value;
+        // Behind the colon documents for people have a space.
+        Some(next + 1 + usize::from(bytes.get(next + 1) == Some(&b' ')))
     }
 
     /// The inside of a key that has escapes or was cut.
@@ -347,27 +377,28 @@ impl<P: Copy + Default> Scanner<P> {
             Err((bad, kind)) => self.stop(at + bad, kind),
             Ok(Progress::More) => Some(bytes.len()),
             Ok(Progress::End(eaten)) => {
-                self.place = visitor.member(self.parent(), &self.key, self.start);
+                self.place = visitor.member(self.parent, &self.key, self.start);
                 self.state = State::Colon;
                 Some(at + eaten)
             }
         }
     }
 
-    /// A string after its opening quote. Many are plain and whole, and need no state.
-    #[inline]
+    /// A string from its opening quote. Many are plain and whole, and need no state.
+    #[inline(always)]
     fn begin_string<V: Visitor<Place = P>>(
         &mut self,
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
-        let inside = bytes.get(at..).unwrap_or_default();
+        self.start = self.offset + at;
+        let inside = bytes.get(at + 1..).unwrap_or_default();
         let (plain, rest) = inside.split_at_checked(plain_run(inside)).unwrap_or_default();
         if !plain.is_empty() {
             visitor.text(self.place, plain);
         }
-        let at = at + plain.len();
+        let at = at + 1 + plain.len();
         if rest.first() == Some(&b'"') {
             self.state = State::AfterValue;
             visitor.string(self.place, self.start, self.offset + at + 1);
@@ -401,6 +432,7 @@ impl<P: Copy + Default> Scanner<P> {
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
+        self.start = self.offset + at;
         if let Some((integer, digits)) = plain_integer(bytes.get(at..).unwrap_or_default()) {
             self.end_number(Scalar::Integer(integer), self.offset + at + digits, visitor);
             return Some(at + digits);
@@ -429,14 +461,21 @@ impl<P: Copy + Default> Scanner<P> {
         visitor.scalar(self.place, scalar, self.start, end);
     }
 
-    fn begin_literal<V: Visitor<Place = P>>(
+    #[inline]
+    fn begin_literal<V: Visitor<Place = P>, const LENGTH: usize>(
         &mut self,
-        text: &'static [u8],
+        text: &'static [u8; LENGTH],
         means: Scalar,
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
+        self.start = self.offset + at;
+        if bytes.get(at..).unwrap_or_default().starts_with(text) {
+            self.state = State::AfterValue;
+            visitor.scalar(self.place, means, self.start, self.offset + at + LENGTH);
+            return Some(at + LENGTH);
+        }
         self.literal = Literal { text, seen: 0, means };
         self.state = State::InLiteral;
         self.literal(bytes, at, visitor)
@@ -462,17 +501,33 @@ impl<P: Copy + Default> Scanner<P> {
         self.fault = Some(Fault { at: self.offset + at, kind });
         None
     }
-
-    /// The place of the innermost open container.
-    fn parent(&self) -> P {
-        self.parents.get(self.depth.wrapping_sub(1)).copied().unwrap_or_default()
-    }
 }
 
 impl<P: Copy + Default> Default for Scanner<P> {
     fn default() -> Scanner<P> {
         Scanner::new()
     }
+}
+
+/// Where what follows the byte at `at` and the white space behind it stands. Documents for people have a line feed and
+/// many spaces before each token.
+#[inline]
+fn skip_space(bytes: &[u8], at: usize) -> usize {
+    const SPACES: u64 = 0x2020_2020_2020_2020;
+    let mut at = at + 1;
+    while let Some(byte) = bytes.get(at)
+        && is_space(*byte)
+    {
+        at += 1;
+        while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let others = u64::from_le_bytes(*word) ^ SPACES;
+            at += (others.trailing_zeros() / 8) as usize;
+            if others != 0 {
+                break;
+            }
+        }
+    }
+    at
 }
 
 /// RFC 8259 section 2, `ws`.

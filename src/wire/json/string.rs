@@ -1,4 +1,5 @@
 use super::FaultKind;
+use crate::base::lanes::{self, LANES, is_unquotable};
 
 /// The inside of a JSON string (RFC 8259 section 7): decodes escapes, resumes at any byte.
 ///
@@ -132,65 +133,48 @@ impl StringScan {
 
 /// How many bytes stand before the first quote, backslash or control character.
 ///
-/// Keys and many values are short: the first words of 8 bytes are looked at in place. What is longer goes on in blocks
-/// that the compiler turns into vector compares; `memchr2` would find quote and backslash as fast, but not the control
-/// characters.
+/// Keys and many values are short: the first blocks are looked at in place. What is longer goes on in blocks of four.
+/// `memchr2` would find quote and backslash as fast, but not the control characters.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().take(SHORT_WORDS).enumerate() {
-        let hits = special_in(*word);
+    let mut at = 0;
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let hits = lanes::unquotable(block);
         if hits != 0 {
-            return index * 8 + (hits.trailing_zeros() / 8) as usize;
+            return at + hits.trailing_zeros() as usize;
+        }
+        at += LANES;
+        if at == SHORT {
+            return at + long_plain_run(bytes.get(at..).unwrap_or_default());
         }
     }
-    if words.len() > SHORT_WORDS {
-        return SHORT_WORDS * 8 + long_plain_run(bytes.get(SHORT_WORDS * 8..).unwrap_or_default());
-    }
-    words.len() * 8 + plain_bytes(tail)
+    at + short_plain_run(bytes.get(at..).unwrap_or_default())
 }
 
-/// Words that [`plain_run`] looks at before it turns to blocks.
-const SHORT_WORDS: usize = 4;
-/// Bytes of a block.
-const BLOCK: usize = 64;
+/// Bytes that [`plain_run`] looks at in place: what most keys and names have.
+const SHORT: usize = 3 * LANES;
 
 #[inline(never)]
 fn long_plain_run(bytes: &[u8]) -> usize {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let is_plain = |block: &&[u8; BLOCK]| !block.iter().fold(false, |hit, byte| hit | is_special(*byte));
+    let (blocks, rest) = bytes.as_chunks::<{ 4 * LANES }>();
+    let is_plain =
+        |block: &&[u8; 4 * LANES]| !block.iter().fold(false, |hit, byte| hit | is_unquotable(*byte));
     let plain = blocks.iter().take_while(is_plain).count();
     let rest = blocks.get(plain).map_or(rest, |block| block.as_slice());
-    let (words, tail) = rest.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let hits = special_in(*word);
+    let (blocks, tail) = rest.as_chunks();
+    let before = plain * 4 * LANES;
+    for (index, block) in blocks.iter().enumerate() {
+        let hits = lanes::unquotable(block);
         if hits != 0 {
-            return plain * BLOCK + index * 8 + (hits.trailing_zeros() / 8) as usize;
+            return before + index * LANES + hits.trailing_zeros() as usize;
         }
     }
-    plain * BLOCK + words.len() * 8 + plain_bytes(tail)
+    before + blocks.len() * LANES + short_plain_run(tail)
 }
 
-fn plain_bytes(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|byte| !is_special(**byte)).count()
-}
-
-const fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-/// Not 0 when a byte of `word` is special; the lowest bit set is then the high bit of the first such byte.
-///
-/// Subtracting from each byte borrows into its high bit when it was smaller; a borrow that runs on spoils only bytes
-/// after the first hit. (Bit Twiddling Hacks, "Determine if a word has a byte less than n".)
-const fn special_in(word: [u8; 8]) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES << 7;
-    let word = u64::from_le_bytes(word);
-    let quote = word ^ (ONES * b'"' as u64);
-    let slash = word ^ (ONES * b'\\' as u64);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (control | (quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & HIGH
+/// The same of fewer bytes than a block has.
+fn short_plain_run(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| !is_unquotable(**byte)).count()
 }
 
 const fn simple_escape(byte: u8) -> Option<u8> {
@@ -227,7 +211,7 @@ mod tests {
                         bytes[at] = special;
                         bytes[length - 1] = b'"';
                     }
-                    let naive = bytes.iter().take_while(|b| !is_special(**b)).count();
+                    let naive = bytes.iter().take_while(|b| !is_unquotable(**b)).count();
                     assert_eq!(plain_run(&bytes), naive, "{special} at {at} of {length}");
                 }
             }

