@@ -492,6 +492,8 @@ fn what_was_used_before_there_was_a_store_is_on_disk_before_the_new_process_serv
         let (mut process, _) = host.start(false);
         let used = spent(&mut process, "/day", AMPLE);
         assert!(used >= host.reported() as i64, "{used} of {}", host.reported());
+        let asked = spent(&mut process, "/asked", AMPLE);
+        assert!(list.len() == 1 || asked >= 20, "{asked}");
     }
 }
 
