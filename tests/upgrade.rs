@@ -38,12 +38,19 @@ impl Host {
     /// With these limits on `/openai`, and a store if `stored`.
     fn new(name: &str, script: Script, list: &[&str], stored: bool) -> Host {
         let simulator = Simulator::start(script).expect("a simulator");
-        let here = directory(name);
+        let host = Host { simulator, here: directory(name) };
+        host.configure(list, stored.then_some("store"));
+        host
+    }
+
+    /// Has these limits and the store of that name, if any, from the next process on.
+    fn configure(&self, list: &[&str], store: Option<&str>) {
+        let Host { simulator, here } = self;
         let hosts = ["api.openai.com", "api.anthropic.com", "plain.example"]
             .map(|host| format!("{{host: {host}, to: \"http://{}\"}}", simulator.addr()));
-        let store = match stored {
-            true => format!("  limits: {{store: {}}}\n", here.join("store").display()),
-            false => String::new(),
+        let store = match store {
+            Some(name) => format!("  limits: {{store: {}}}\n", here.join(name).display()),
+            None => String::new(),
         };
         let more = format!(
             "{store}  workers: {{cores: 2, pin: false}}\n  admin: {{address: \"127.0.0.1:0\", token: {TOKEN}}}\n  records: \
@@ -54,7 +61,6 @@ impl Host {
         );
         let text = manifests(&limits("openai", list)) + &settings(&more);
         fs::write(here.join("gateway.yaml"), text).expect("a file");
-        Host { simulator, here }
     }
 
     /// The same behind HTTPS, and the authority of its certificate.
@@ -585,4 +591,80 @@ fn a_handshake_that_began_before_an_upgrade_ends_in_a_request_that_is_served() {
     }
     assert_eq!(before.end().code, Some(0));
     after.says("has ended all it had under way");
+}
+
+/// Longer than a request waits for its budget on disk, and shorter than the process that hangs is waited for.
+const HANGS: Duration = Duration::from_millis(5500);
+
+#[test]
+fn a_process_that_hangs_when_everything_is_released_to_it_costs_nobody_a_refusal() {
+    let host = Host::new("upgrade-hangs", script(), &AMPLE_LIMITS[..2], true);
+    let (process, address) = host.start(false);
+    let mut kept: Vec<Client> = (0..4).map(|_| Client::connect(address)).collect();
+    let body = chat("gpt-5", false);
+    kept.iter_mut().for_each(|client| assert_eq!(client.ask("/openai", "", &body).status, 200));
+    let pretender = host.pretend(2);
+    kept.iter_mut().for_each(|client| client.post("/openai", "", &body));
+    std::thread::sleep(HANGS);
+    drop(pretender);
+    for client in &mut kept {
+        let answer = client.answer();
+        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), process.stderr());
+    }
+}
+
+#[test]
+fn what_was_used_before_there_was_a_store_is_on_disk_before_the_new_process_serves() {
+    for (list, others) in [(&AMPLE_LIMITS[..1], None), (&AMPLE_LIMITS[..2], Some("other"))] {
+        let host = Host::new("upgrade-store", script(), list, false);
+        host.configure(list, others);
+        let (before, address) = host.start(false);
+        for _ in 0..20 {
+            let answer = Client::connect(address).ask("/openai", "", &chat("gpt-5", false));
+            assert_eq!(answer.status, 200);
+        }
+        host.configure(list, Some("store"));
+        let after = host.upgrade(before, address);
+        after.signal("KILL");
+        after.end();
+        let (mut process, _) = host.start(false);
+        let used = spent(&mut process, "/day", AMPLE);
+        assert!(used >= host.reported() as i64, "{used} of {}", host.reported());
+        let asked = spent(&mut process, "/asked", AMPLE);
+        assert!(list.len() == 1 || asked >= 20, "{asked}");
+    }
+}
+
+/// The process before is played here: it ends in order, and something was still under way in it by what it said.
+#[test]
+fn places_that_the_old_process_had_are_free_when_it_has_ended() {
+    let host = Host::new("upgrade-end", script(), &["{name: slots, unit: concurrency, max: 5}"], false);
+    let offers = UnixListener::bind(host.here.join("up.sock")).expect("a socket");
+    let arguments = host.arguments(true);
+    let process = Process::start(&mut tollgate(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+    let (stream, _) = offers.accept().expect("it asks");
+    let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+    let mut hears = |part: &str| {
+        let line = lines.next().expect("a line").expect("text");
+        assert!(line.contains(part), "{line}");
+    };
+    let says = |line: &str| (&stream).write_all(format!("{line}\n").as_bytes()).expect("heard");
+    hears("Hello");
+    says(r#"{"Sockets":{"names":[],"admin":false,"last":false}}"#);
+    says(r#"{"Sockets":{"names":[],"admin":true,"last":true}}"#);
+    hears("Ready");
+    let slots =
+        format!(r#"{{"account":"{:032x}","rule":"llm/test/slots","unit":"concurrency","label":""}}"#, 7);
+    says(&format!(r#"{{"Used":[{slots},3]}}"#));
+    says(&format!(r#"{{"Released":{{"pid":{}}}}}"#, std::process::id()));
+    hears("Serving");
+    says("\"Yours\"");
+    let process = RefCell::new(process);
+    let taken = || spent(&mut process.borrow_mut(), "/slots", 5);
+    assert_eq!(taken(), 3);
+    says(&format!(r#"{{"Change":[{slots},-1]}}"#));
+    until("it has heard", || taken() == 2);
+    says("\"End\"");
+    process.borrow_mut().says("has ended all it had under way");
+    until("all places are free", || taken() == 0);
 }

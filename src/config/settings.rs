@@ -269,7 +269,7 @@ pub struct Passwords {
     pub waiting: u32,
     /// The most of one user, and the most from one address, that one worker has judged at a time, 1 to 4096; one more is 429.
     pub per_caller: u32,
-    /// How long one that holds is remembered, 1 s to 24 h; one that does not for a minute at most.
+    /// How long one that holds is remembered after its last use, 1 s to 24 h; one that does not for a minute at most.
     pub remember: Duration,
 }
 

@@ -523,8 +523,12 @@ impl Sending {
                 Event::Sent(_, Err(error)) | Event::Filled(Err(error)) if is_timeout(&error) => {
                     return Err(Fault::ProviderSlow);
                 }
-                // A provider that will not read all of a request may have said why before it closed.
-                Event::Sent(gather, Err(_)) => (self.request, self.unsent) = (Some(gather), true),
+                Event::Sent(gather, Err(error)) => {
+                    (self.request, self.unsent) = (Some(gather), true);
+                    if !is_theirs(&error) {
+                        return if bytes.is_empty() { Ok(None) } else { Err(Fault::Broken) };
+                    }
+                }
                 // By TLS 1.3 a server looks at our certificate when the handshake is over for us, and at the request after that.
                 Event::Filled(Err(error)) if bytes.is_empty() && is_about_our_certificate(&error) => {
                     if self.request.is_none() {
@@ -617,6 +621,13 @@ impl Heads {
 
 fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
+}
+
+/// Whether a send failed because the other side takes no more: it may have said why before, so an answer or the end comes next.
+/// After every other error (the kernel has no memory for it, say) it waits for the rest of the request and says nothing.
+pub(super) fn is_theirs(error: &io::Error) -> bool {
+    let is_closed = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+    is_closed || error.raw_os_error().is_none()
 }
 
 enum Event {

@@ -1,7 +1,7 @@
 //! Plain hosts: bytes pass both ways as they are, streamed, with backpressure; nothing is inspected.
 
 use super::attempts;
-use super::call::Heads;
+use super::call::{Heads, is_theirs};
 use super::client::{Client, Message, arrival, whole_deadline};
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
@@ -373,6 +373,7 @@ impl AnswerHead {
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         return Poll::Ready(Err(Fault::ProviderSlow));
                     }
+                    Err(error) if !is_theirs(&error) => return Poll::Ready(Err(Fault::Broken)),
                     // It takes no more, but may have said why before: an answer or the end is what comes next.
                     Err(_) => refused = true,
                 }
@@ -411,6 +412,7 @@ impl AnswerHead {
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         return Poll::Ready(Err(Fault::ProviderSlow));
                     }
+                    Err(error) if !is_theirs(&error) => return Poll::Ready(Err(Fault::Broken)),
                     Err(_) => refused = true, // as above
                 }
             }

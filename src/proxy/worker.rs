@@ -319,6 +319,8 @@ async fn keep_house(worker: Rc<Worker>) {
         let swept: u32 = worker.serving().pools.iter().map(|pool| pool.sweep(now)).sum();
         worker.idle_upstreams.set(worker.idle_upstreams.get() - swept);
         worker.wall.set(wall());
+        let overflows = &worker.desk.counters.ring_overflows;
+        overflows.add(worker.ring.overflows() - overflows.get());
         let freed = worker.book.borrow_mut().sweep(worker.moment());
         worker.desk.counters.reservations_expired.add(freed as u64);
         if worker.latencies.borrow().request.count() > 0 {
@@ -372,6 +374,11 @@ impl Worker {
     /// Whether it takes new connections.
     fn takes_connections(&self) -> bool {
         !self.is_draining() && self.board.health.is_open()
+    }
+
+    /// Whether another process is about to take this one's place, and it is not decided whether it does.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.board.accounts.is_away() && !self.board.health.is_open() && !self.board.health.is_draining()
     }
 
     /// Whether connections without a request end.

@@ -264,7 +264,8 @@ fn requests_that_end_before_their_end_are_dropped_without_a_word() {
         assert!(client.is_over(), "an answer to {}: {:?}", row[..cut].escape_ascii(), client.unread());
     }
     rig.at_rest();
+    // The gateway has ended its connections; the host's threads may not have read them to their ends.
+    until("the beginnings of uploads are there", || host.told().partial > 0);
     let told = host.take();
     assert_eq!((&told.seen[..], &told.faults[..]), (&[][..], &[][..]));
-    assert!(told.partial > 0, "uploads begin before they end");
 }
