@@ -14,6 +14,8 @@ use support::{Answer, Client, Rig, chat, manifests, settings, until};
 use tollgate::telemetry::Outcome;
 use tollgate_loadtest::{Script, Simulator};
 
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// A process of one worker, in front of a simulated provider.
 struct Served {
     simulator: Simulator,
@@ -254,6 +256,65 @@ fn a_store_without_room_stops_nobody_and_is_written_when_there_is_some() {
     until("it says so", || served.metric("tollgate_store_healthy") == 1);
     assert_eq!(ask(&served, "another"), 200);
     served.end();
+}
+
+// === memory ===
+
+/// A process that gets no memory any more ends at once, by SIGABRT, wherever it was: as far as budgets go that is what SIGKILL
+/// does. Nothing that was spent is forgotten, and it serves again.
+#[test]
+fn a_process_that_has_no_memory_left_ends_and_no_budget_is_spent_twice() {
+    const BUDGET: u64 = 1_000_000_000;
+    let limit = format!("{{name: day, unit: tokens, budget: {BUDGET}, window: day}}");
+    let policy = support::limits("openai", &[&limit]);
+    let simulator = Simulator::start(Script::default()).expect("a simulator");
+    let spec = format!(
+        "  workers: {{cores: 1, pin: false}}\n  admin: {{address: \"127.0.0.1:0\", token: {TOKEN}}}\n  records: {{to: none}}\n  \
+         limits: {{store: \"DIRECTORY/store\"}}\n  hostOverrides: [{{host: api.openai.com, to: \"http://{0}\"}}, {{host: \
+         api.anthropic.com, to: \"http://{0}\"}}, {{host: plain.example, to: \"http://{0}\"}}]\n  \
+         listenerOverrides: [{{port: 8080, address: \"127.0.0.1:0\"}}]",
+        simulator.addr()
+    );
+    let manifests = manifests(&policy);
+    // The allocator takes memory when it needs it, not a gigabyte at the start.
+    let before = "export MIMALLOC_ARENA_EAGER_COMMIT=0";
+    let mut served = Served::serving("no-memory", &["sh"], before, &manifests, &settings(&spec), simulator);
+    for _ in 0..20 {
+        assert_eq!(served.ask().status, 200);
+    }
+    // It may have what it has, and no more.
+    let status = fs::read_to_string(format!("/proc/{}/status", served.process.id())).expect("a process");
+    let data = status.lines().find_map(|line| line.strip_prefix("VmData:")?.trim().strip_suffix(" kB"));
+    let most = format!("--data={}", data.and_then(|data| data.parse::<u64>().ok()).expect("a number") << 10);
+    let lowered = Command::new("prlimit").args(["--pid", &served.process.id().to_string(), &most]).status();
+    assert!(lowered.expect("prlimit, of util-linux").success());
+    // Bodies that are collected and never end.
+    let text = "a".repeat(1 << 20);
+    let mut held = Vec::new();
+    while served.process.is_running() {
+        assert!(held.len() < 300, "it has all of that");
+        let Ok(mut stream) = TcpStream::connect(served.address) else { break };
+        let head =
+            format!("POST /openai HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{{\"a\":\"", 2 << 20);
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes()));
+        held.push(stream);
+    }
+    assert_eq!(served.process.code(), None, "a signal ends it\n{}", served.process.stderr());
+    let reported = served.simulator.ledger().reported;
+    let mut again = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    again.args(["run", "--no-watch"]).arg(&served.directory).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let (mut process, address) = Process::serve(&mut again);
+    let line = process.says("admin http://");
+    let admin: SocketAddr = line
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split(": ").next()?.parse().ok())
+        .unwrap_or_else(|| panic!("{line}"));
+    let mut client = Client::connect(admin);
+    client.write(format!("GET /accounts HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"));
+    let balance = client.answer().json()["accounts"][0]["balance"].as_u64().expect("a balance");
+    assert!(BUDGET - balance >= reported.input + reported.output, "{balance} of {BUDGET}");
+    assert_eq!(Client::connect(address).ask("/openai", "", &chat("gpt-5", false)).status, 200);
 }
 
 // === signals ===

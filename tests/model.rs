@@ -146,6 +146,41 @@ fn an_account_that_is_swept_has_no_reservation() {
     });
 }
 
+/// Who keeps accounts for another process holds none of them: what it is told of one that is forgotten at this moment it tells
+/// to the one in its place.
+#[test]
+fn what_is_told_of_an_account_is_in_it_or_it_was_forgotten_before() {
+    for sliding in [false, true] {
+        check(move || {
+            let account = match sliding {
+                true => open(&Measure::Sliding { budget: 10, length: Duration::from_nanos(60) }, false),
+                false => open(&bucket(10), false),
+            };
+            let other = account.clone();
+            let (is_heard, is_closed) = both(move || other.adjust(0, 3, NOW), || account.close_if_idle(NOW));
+            assert!(is_heard ^ is_closed, "{is_heard} {is_closed}");
+            if is_heard {
+                assert_eq!(account.balance(NOW), 7);
+            }
+        });
+    }
+}
+
+#[test]
+fn what_is_told_of_an_account_during_a_reload_is_used_afterwards() {
+    check(|| {
+        let account = open(&bucket(10), false);
+        assert!(account.adjust(0, 4, NOW));
+        let other = account.clone();
+        let (next, is_heard) = both(
+            move || other.replace(&terms(&bucket(20)), false, NOW).expect("nobody else does"),
+            || account.adjust(0, 3, NOW) && account.adjust(2, 0, NOW),
+        );
+        assert!(is_heard);
+        assert_eq!(next.balance(NOW), 15);
+    });
+}
+
 #[test]
 fn what_is_taken_and_settled_during_a_reload_is_used_afterwards() {
     check(|| {

@@ -144,6 +144,86 @@ fn more_completions_than_the_ring_has_room_for_are_not_lost() {
     end();
 }
 
+/// Here the queue overflows for certain, and with all kinds of completions: while the worker does not turn, ten times as many
+/// peers as it has room for send, connect and end. Receiving and accepting end by that (without IORING_CQE_F_MORE) and begin
+/// again. Once with a buffer for each peer, once with fewer, so that receiving ends for want of buffers, too.
+#[test]
+fn a_completion_queue_that_overflows_loses_no_byte_no_connection_and_no_wake() {
+    const PEERS: usize = 80;
+    const ROUNDS: usize = 10;
+    let piece = |peer: usize, round: usize| vec![(peer * ROUNDS + round) as u8; 1 + peer + round];
+    for receive_buffers in [128, 16] {
+        let tiny = RingConfig { submission_entries: 8, completion_entries: 8, receive_buffers, ..CONFIG };
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let (mail, told) = mailbox::<usize>(4).unwrap();
+        let (go, gone) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
+        let peers = std::thread::spawn(move || {
+            // Each step of theirs is done before the worker turns again.
+            let mut step = |work: &mut dyn FnMut()| {
+                gone.recv().unwrap();
+                work();
+                done.send(()).unwrap();
+            };
+            let mut peers = Vec::new();
+            step(&mut || peers = (0..PEERS).map(|_| TcpStream::connect(address).unwrap()).collect());
+            for round in 0..ROUNDS {
+                step(&mut || {
+                    for (peer, stream) in peers.iter_mut().enumerate() {
+                        stream.write_all(&piece(peer, round)).unwrap();
+                        if round == ROUNDS - 1 {
+                            stream.shutdown(Shutdown::Write).unwrap();
+                        }
+                    }
+                    mail.send(round).unwrap();
+                });
+            }
+            for (peer, mut stream) in peers.into_iter().enumerate() {
+                let mut echoed = Vec::new();
+                stream.read_to_end(&mut echoed).unwrap();
+                assert_eq!(echoed, (0..ROUNDS).flat_map(|round| piece(peer, round)).collect::<Vec<_>>());
+            }
+        });
+        let (overflows, open) = on_worker_with(tiny, move |ring| async move {
+            let peers_work = || {
+                go.send(()).unwrap();
+                is_done.recv().unwrap();
+            };
+            told.attach(&ring);
+            let listener = Listener::new(&ring, socket);
+            let started = Rc::new(std::cell::Cell::new(false));
+            let starts = started.clone();
+            executor::spawn(
+                async move {
+                    for taken in 0..PEERS {
+                        executor::spawn(echo(listener.accept().await.unwrap()), |_| {});
+                        starts.set(taken + 1 == PEERS);
+                    }
+                },
+                |_| {},
+            );
+            sleep(&ring, Duration::from_millis(20)).await; // it accepts
+            peers_work();
+            while !started.get() {
+                sleep(&ring, Duration::from_millis(1)).await;
+            }
+            for round in 0..ROUNDS {
+                sleep(&ring, Duration::from_millis(5)).await; // all receive
+                peers_work();
+                assert_eq!(told.receive(&ring).await, round);
+            }
+            while ring.sockets_open() > 0 {
+                sleep(&ring, Duration::from_millis(1)).await;
+            }
+            (ring.overflows(), ring.sockets_open())
+        });
+        peers.join().unwrap();
+        assert_eq!(open, 0);
+        assert!(overflows > 0 || cfg!(feature = "epoll"), "no turn overflowed");
+    }
+}
+
 #[test]
 fn a_slow_reader_holds_back_the_sender_and_loses_nothing() {
     const TOTAL: usize = 24 << 20;

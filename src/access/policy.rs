@@ -69,6 +69,24 @@ impl Policy {
     /// The first part that turns it away says why. [`Refusal::Unjudged`] where a password was not judged before: ask again
     /// when the verdict on the [`question`](Policy::question) is in the ring.
     pub fn admit<'p>(&'p self, asked: &Asked<'_>, ring: &KeyRing) -> Result<Identity<'p>, Refusal> {
+        self.admit_with(asked, ring, false)
+    }
+
+    /// As [`admit`](Policy::admit), of a password for which there is no room to be judged. Where a wrong one passes as nobody's
+    /// ([`Mode::Permissive`]), so does this one: whoever shows it gets no more than who shows none.
+    ///
+    /// # Errors
+    /// [`Refusal::Unjudged`] with every other mode, and all others of `admit`.
+    pub fn admit_unjudged<'p>(&'p self, asked: &Asked<'_>, ring: &KeyRing) -> Result<Identity<'p>, Refusal> {
+        self.admit_with(asked, ring, true)
+    }
+
+    fn admit_with<'p>(
+        &'p self,
+        asked: &Asked<'_>,
+        ring: &KeyRing,
+        is_given_up: bool,
+    ) -> Result<Identity<'p>, Refusal> {
         let mut identity = Identity::default();
         if !self.network.is_empty() {
             let world = World { asked, identity: &identity, model: None };
@@ -82,7 +100,7 @@ impl Policy {
         }
         if let Some(users) = &self.users {
             identity.shows_password = users.are_asked(asked);
-            identity.user = users.admit(asked, &mut ring.verdicts().borrow_mut())?;
+            identity.user = users.admit(asked, &mut ring.verdicts().borrow_mut(), is_given_up)?;
         }
         if let Some(keys) = &self.keys {
             identity.judges_keys = true;

@@ -49,6 +49,11 @@ impl Drop for Directory {
 }
 
 fn start(directory: &Path, provider: SocketAddr, workers: u16) -> Gateway {
+    start_with(directory, provider, workers, "")
+}
+
+/// With more lines of Settings.
+fn start_with(directory: &Path, provider: SocketAddr, workers: u16, more: &str) -> Gateway {
     let text = format!(
         "apiVersion: tollgate.dev/v1alpha1
 kind: Settings
@@ -60,7 +65,7 @@ spec:
   listenerOverrides: [{{port: 8080, address: \"127.0.0.1:0\"}}]
   records: {{to: \"{directory}/records.jsonl\"}}
   limits: {{store: \"{directory}/store\"}}
----
+{more}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {{name: edge, namespace: llm}}
@@ -210,4 +215,82 @@ fn a_worker_that_fails_brings_the_process_to_an_orderly_end_and_accounts_are_int
     until("it is settled", || balance(&gateway) == BUDGET - settled - USED);
     gateway.stop();
     gateway.join().expect("it ends well");
+}
+
+/// Numbers of errors: the kernel has no memory for it, no room in its buffers, no file for the host.
+const ENOMEM: i32 = 12;
+const ENOBUFS: i32 = 105;
+const ENFILE: i32 = 23;
+
+#[test]
+fn what_the_kernel_has_no_memory_for_costs_one_exchange_at_most_and_leaves_nothing_behind() {
+    for is_kept in [false, true] {
+        memory_fails(is_kept);
+    }
+}
+
+/// With connections to the provider that are kept, or not.
+fn memory_fails(is_kept: bool) {
+    let (directory, simulator) = (Directory::new(&format!("memory-{is_kept}")), simulator());
+    let more = if is_kept { "" } else { "  upstream: {idlePerWorker: 0}\n" };
+    let gateway = start_with(&directory.0, simulator.addr(), 1, more);
+    let address = gateway.addresses[0];
+    let counters = &gateway.board.desks[0].counters;
+    let at_rest = || {
+        until("nothing is open", || {
+            counters.requests_in_flight.get() + counters.connections_open.get() == 0
+                && counters.reservations_open.get() == 0
+        });
+    };
+    assert!(rest(send(address, "", false)).starts_with("HTTP/1.1 200"));
+    let mut asked = 1;
+    // The first operation of that kind after the request has reserved is towards the provider, the first after it has answered
+    // towards the client. What is answered then, if anything.
+    for (operation, error, place, kept, expected) in [
+        ("connect", ENOBUFS, "reserved", false, "503"),
+        ("connect", ENOMEM, "reserved", false, "503"),
+        // A kept connection that fails may have been closed meanwhile: it is tried once more on a new one.
+        ("send", ENOBUFS, "reserved", true, "200"),
+        ("send", ENOBUFS, "reserved", false, "502"),
+        ("send", ENOMEM, "reserved", false, "502"),
+        ("receive", ENOMEM, "reserved", false, "502"),
+        // No buffer of the worker's is free: there is one in the next turn.
+        ("receive", ENOBUFS, "reserved", false, "200"),
+        ("send", ENOBUFS, "answered", false, ""),
+        ("send", ENOMEM, "answered", true, ""),
+    ] {
+        if kept != is_kept {
+            continue;
+        }
+        let row = format!("{operation} {error} {place} {kept}");
+        let said = rest(send(address, &format!("x-planted: {operation}:{error}-{place}\r\n"), false));
+        assert_eq!(said.get(9..12).unwrap_or_default(), expected, "{row}: {said}");
+        at_rest();
+        assert!(rest(send(address, "", false)).starts_with("HTTP/1.1 200"), "{row}: the worker goes on");
+        asked += 2;
+    }
+    if is_kept {
+        asked += accepting_fails(&gateway);
+    }
+    at_rest();
+    until("all is recorded", || directory.records().len() == asked);
+    assert_eq!(balance(&gateway), BUDGET - directory.settled());
+    gateway.stop();
+    gateway.join().expect("it ends well");
+}
+
+/// Accepting pauses, whoever is there is served on, and it goes on; how many requests that were.
+fn accepting_fails(gateway: &Gateway) -> usize {
+    let (address, counters) = (gateway.addresses[0], &gateway.board.desks[0].counters);
+    let stream = streaming(address);
+    let errors = [ENOMEM, ENOBUFS, ENFILE];
+    for (place, error) in errors.into_iter().enumerate() {
+        let said = rest(send(address, &format!("x-planted: accept:{error}-reserved\r\n"), false));
+        assert!(said.starts_with("HTTP/1.1 200"), "{error}: {said}");
+        assert_eq!(rest(send(address, "", false)), "", "{error}: it is not accepted");
+        until("it is counted", || counters.accepts_failed.get() == place as u64 + 1);
+        assert!(rest(send(address, "", false)).starts_with("HTTP/1.1 200"), "{error}: accepting goes on");
+    }
+    assert!(rest(stream).contains("data: [DONE]"));
+    2 * errors.len() + 1
 }

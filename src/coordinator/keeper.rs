@@ -22,6 +22,7 @@ use crate::mail::{Ask, Board, ToWorker};
 use crate::runtime::{MailSender, clock};
 use away::{Away, ROUND};
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,10 +86,12 @@ impl Orders {
     }
 }
 
-/// What a store's directory is called whoever asks, so that two processes can tell whether they have the same one.
-pub(super) fn place_of(store: &str) -> String {
-    // It may not be there yet: then nobody else has it.
-    std::fs::canonicalize(store).map_or_else(|_| store.to_owned(), |path| path.display().to_string())
+/// What a store's directory is whatever it is called and whoever asks, so that two processes can tell whether they have the
+/// same one: one path may lead to two places in two mount name spaces, and two paths to one. `None` where there is none
+/// yet: then nobody else has it.
+pub(super) fn identity_of(store: &str) -> Option<String> {
+    let directory = std::fs::metadata(store).ok()?;
+    Some(format!("{:x}:{:x}", directory.dev(), directory.ino()))
 }
 
 impl Keeper {
@@ -109,7 +112,7 @@ impl Keeper {
             checkpoint: limits.checkpoint,
             mail,
             store,
-            place: limits.store.as_deref().map(place_of),
+            place: limits.store.clone(),
             orders,
             away: None,
             said: None,
@@ -443,4 +446,27 @@ fn balance_of(account: &Account, used: u64, now: Moment) -> Entry<'static> {
 fn pause_after(begun: Tick, every: Duration) -> Tick {
     let now = clock::now();
     now + every.max(now.since(begun) * PAUSE_TIMES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_store_is_known_by_what_it_is_and_not_by_what_it_is_called() {
+        let here = std::env::temp_dir().join(format!("tollgate-identity-{}", std::process::id()));
+        fs::create_dir_all(here.join("store")).expect("a folder");
+        fs::create_dir_all(here.join("other")).expect("a folder");
+        std::os::unix::fs::symlink(here.join("store"), here.join("link")).expect("a link");
+        let of = |name: &str| identity_of(here.join(name).to_str().expect("UTF-8"));
+        let store = of("store");
+        assert!(store.is_some() && of("link") == store && of("other/../store/.") == store);
+        assert_ne!(of("other"), store);
+        assert_eq!(of("none"), None);
+        fs::rename(here.join("store"), here.join("moved")).expect("it is moved");
+        fs::rename(here.join("other"), here.join("store")).expect("it is moved");
+        assert!(of("moved") == store && of("store") != store, "another one has its name");
+        fs::remove_dir_all(&here).expect("it is removed");
+    }
 }

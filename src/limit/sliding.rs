@@ -96,6 +96,11 @@ impl Sliding {
         self.wall_ns(now) / self.slot_ns
     }
 
+    /// Nanoseconds since the time of the slot of `number` began.
+    pub(super) fn age(&self, number: u64, now: Moment) -> u64 {
+        self.wall_ns(now).saturating_sub(number.saturating_mul(self.slot_ns))
+    }
+
     fn wall_ns(&self, now: Moment) -> u64 {
         // A clock that is behind by more than all time there was is no clock: it stays at the beginning.
         let wall = now.tick.0.wrapping_add(self.epoch.load(Relaxed));
@@ -167,9 +172,23 @@ impl Sliding {
 
     /// Takes `amount` out of all slots, the newest first; what was taken has to leave `spent`.
     pub(super) fn take_back_any(&self, amount: u64, now: Moment) -> u64 {
-        let newest = self.number(now);
-        let numbers = (newest.saturating_sub(SLOTS - 1)..=newest).rev();
+        self.take_back_from(self.all(now).rev(), amount)
+    }
+
+    /// As [`take_back_any`](Sliding::take_back_any), the oldest first: then nothing comes back before its time, in whichever
+    /// of the slots it was spent.
+    pub(super) fn take_back_oldest(&self, amount: u64, now: Moment) -> u64 {
+        self.take_back_from(self.all(now), amount)
+    }
+
+    fn take_back_from(&self, numbers: impl Iterator<Item = u64>, amount: u64) -> u64 {
         numbers.fold(0, |taken, number| taken + self.take_back(number, amount - taken))
+    }
+
+    /// The numbers of all slots that are not old.
+    fn all(&self, now: Moment) -> std::ops::RangeInclusive<u64> {
+        let newest = self.number(now);
+        newest.saturating_sub(SLOTS - 1)..=newest
     }
 
     /// Time until `amount` more has become old; `None` when there is not so much.

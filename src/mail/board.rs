@@ -120,6 +120,11 @@ impl Health {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// Whether no new connections are taken any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// Opens or closes the gate: workers take new connections only while it is open. Tell them by [`ToWorker::Gate`].
     ///
     /// [`ToWorker::Gate`]: crate::mail::ToWorker::Gate

@@ -28,10 +28,38 @@ pub(super) fn admit<'a>(
         Refusal::Unjudged => Fault::Denied(refusal),
         refusal => refused(entry, refusal),
     })?;
+    note(&identity, entry);
+    Ok(identity)
+}
+
+/// As [`admit`], when the password will not be judged, for this reason: see
+/// [`Policy::admit_unjudged`](crate::access::Policy::admit_unjudged).
+///
+/// # Errors
+/// It is not let in.
+pub(super) fn admit_unjudged<'a>(
+    rule: &'a Rule,
+    client: &Client,
+    (head, bytes): (&RequestHead, &[u8]),
+    digest: Option<Digest>,
+    reason: Refusal,
+    entry: &mut Entry,
+) -> Result<Identity<'a>, Fault> {
+    let Some(access) = rule.access.as_deref() else { return Ok(Identity::default()) };
+    let asked = asked(client, head, bytes, digest, entry);
+    let admitted = access.admit_unjudged(&asked, &entry.serving.key_ring);
+    let identity = admitted.map_err(|refusal| match refusal {
+        Refusal::Unjudged => refused(entry, reason),
+        refusal => refused(entry, refusal),
+    })?;
+    note(&identity, entry);
+    Ok(identity)
+}
+
+fn note(identity: &Identity<'_>, entry: &mut Entry) {
     if let Some(name) = identity.name() {
         entry.record.identity = bounded(name.as_bytes());
     }
-    Ok(identity)
 }
 
 /// Whether it may ask for what it asks for: see [`Policy::admit_model`](crate::access::Policy::admit_model).

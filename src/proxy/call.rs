@@ -5,7 +5,7 @@ mod sending;
 mod signature;
 
 pub(super) use request::{EVENT_STREAM, starts_with, write};
-pub(super) use sending::{Heads, Sending};
+pub(super) use sending::{Heads, Sending, is_theirs};
 
 use super::client::Client;
 use super::entry::{Entry, Reached};
@@ -144,7 +144,7 @@ pub(super) async fn ask(
         worker.desk.counters.upstream_bytes_out.add(gather.len() as u64);
         upstream.socket().set_deadline(first_byte_deadline(worker, serving, entry, call));
         let again = upstream.is_reused();
-        let heads = Heads::reusing(client.spare_lines());
+        let heads = Heads::new(&serving.in_force.snapshot.settings.upstream, client.spare_lines());
         match attempt(&upstream, &client.socket, gather, (heads, bytes), entry).await {
             Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
             Err(Failure::Final { fault, request }) => {

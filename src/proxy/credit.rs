@@ -14,7 +14,8 @@ use crate::telemetry::{LimitCounters, Record, UsageSource, Verdict};
 use arrayvec::{ArrayString, ArrayVec};
 use std::time::Duration;
 
-/// How long a request waits, since it began, for its budget to be on disk.
+/// How long a request waits, since it began, for its budget to be on disk. While another process is about to take this one's place
+/// nobody can write; that is decided within seconds (`coordinator/handover`), and the wait begins anew when it is.
 const GRANT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How limits stand, the tightest of each unit.
@@ -135,8 +136,11 @@ impl Entry {
         if limits.is_empty() {
             return Ok(());
         }
-        let until = self.started + GRANT_WAIT_MAX;
+        let mut until = self.started + GRANT_WAIT_MAX;
         loop {
+            if self.worker.is_undecided() {
+                until = self.worker.ring.now() + GRANT_WAIT_MAX;
+            }
             let version = self.worker.grants.version();
             let mut admitted = ArrayVec::new();
             match self.try_reserve(limits, asking, &estimate, &mut admitted) {

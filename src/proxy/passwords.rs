@@ -1,6 +1,6 @@
 //! Passwords that were not seen before: another thread judges them, and the request waits.
 
-use super::admission::{asked, refused};
+use super::admission::asked;
 use super::client::Client;
 use super::crowd::key_of;
 use super::entry::Entry;
@@ -45,8 +45,7 @@ impl Guesses {
         self.0.iter().filter_map(Weak::upgrade).find(|guess| guess.question().mark == *mark)
     }
 
-    /// Whether the caller has fewer than `most` under way, by its address and by the user that it says it is. All users that are not
-    /// known are one.
+    /// Whether the caller has fewer than `most` under way, by its address and by the user that it says it is, known or not.
     fn has_room(&self, address: u128, user: &Digest, most: u32) -> bool {
         let (mut here, mut of_user) = (0, 0);
         for guess in self.0.iter().filter_map(Weak::upgrade) {
@@ -62,25 +61,27 @@ impl Guesses {
     }
 }
 
-/// Has the request's password judged; the verdict is remembered then.
+/// Has the request's password judged; the verdict is remembered then. Why not, if there is no room for it or it takes too long.
 ///
 /// # Errors
-/// There is no room for it, it takes too long, or the client left.
+/// The client left.
 pub(super) async fn judged(
     rule: &Rule,
     client: &Client,
     head: &RequestHead,
     bytes: &[u8],
     entry: &Entry,
-) -> Result<(), Fault> {
-    let unjudged = || refused(entry, Refusal::Unjudged);
+) -> Result<Option<Refusal>, Fault> {
     let question = rule.access.as_deref().and_then(|access| {
         let asked = asked(client, head, bytes, None, entry);
         access.question(&asked)
     });
-    let question = question.ok_or_else(unjudged)?;
+    let Some(question) = question else { return Ok(Some(Refusal::Unjudged)) };
     let (worker, settings) = (&entry.worker, &entry.serving.in_force.snapshot.settings.passwords);
-    let guess = guess(entry, key_of(client.peer.ip()), question, settings.per_caller)?;
+    let guess = match guess(entry, key_of(client.peer.ip()), question, settings.per_caller) {
+        Ok(guess) => guess,
+        Err(refusal) => return Ok(Some(refusal)),
+    };
     let until = worker.ring.now() + WAIT_MAX;
     let holds = loop {
         let version = worker.judged.version();
@@ -88,7 +89,7 @@ pub(super) async fn judged(
             break holds;
         }
         if worker.ring.now() >= until {
-            return Err(unjudged());
+            return Ok(Some(Refusal::Unjudged));
         }
         let mut change = pin!(worker.judged.changed_since(&worker.ring, version));
         poll_fn(|cx| match change.as_mut().poll(cx) {
@@ -102,22 +103,22 @@ pub(super) async fn judged(
     let until_ms = now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
     let verdicts = entry.serving.key_ring.verdicts();
     verdicts.borrow_mut().put(guess.question().mark, holds, (now_ms, until_ms));
-    Ok(())
+    Ok(None)
 }
 
 /// The guess that is under way, or a new one.
-fn guess(entry: &Entry, address: u128, question: Question, most: u32) -> Result<Rc<Guess>, Fault> {
+fn guess(entry: &Entry, address: u128, question: Question, most: u32) -> Result<Rc<Guess>, Refusal> {
     let worker = &entry.worker;
     let mut guesses = worker.guesses.borrow_mut();
     if let Some(same) = guesses.same(&question.mark) {
         return Ok(same);
     }
     if !guesses.has_room(address, &question.user, most) {
-        return Err(refused(entry, Refusal::Guessing));
+        return Err(Refusal::Guessing);
     }
     let judgement = Judgement::new(question, worker.desk.worker);
     if !worker.board.judgements.ask(judgement.clone()) {
-        return Err(refused(entry, Refusal::Unjudged));
+        return Err(Refusal::Unjudged);
     }
     let guess = Rc::new(Guess { address, judgement });
     guesses.add(&guess);

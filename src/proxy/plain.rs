@@ -1,7 +1,7 @@
 //! Plain hosts: bytes pass both ways as they are, streamed, with backpressure; nothing is inspected.
 
 use super::attempts;
-use super::call::Heads;
+use super::call::{Heads, is_theirs};
 use super::client::{Client, Message, arrival, whole_deadline};
 use super::entry::{Entry, Reached};
 use super::exchange::Then;
@@ -50,6 +50,7 @@ pub(super) async fn serve(
 ) -> Result<Then, Fault> {
     let settings = &serving.in_force.snapshot.settings;
     let body = BodyReader::new(head.framing, settings.requests.body_bytes).map_err(Fault::Body)?;
+    let body = body.held_to(settings.requests.chunks);
     let pool = serving.pools.get(to.backend.target as usize).ok_or(Fault::NoBackend)?;
     let filters = (to.rule, to.edits);
     let copies = Copies::of(serving, filters, client, (head, &message.bytes), to.identity, false, entry);
@@ -257,7 +258,9 @@ impl Upload {
         entry: &mut Entry,
         times: &Times<'_>,
     ) -> Result<Began, Fault> {
-        let mut answer = AnswerHead { bytes: client.scratch(), heads: Heads::reusing(client.spare_lines()) };
+        let bounds = &entry.serving.in_force.snapshot.settings.upstream;
+        let heads = Heads::new(bounds, client.spare_lines());
+        let mut answer = AnswerHead { bytes: client.scratch(), heads };
         if head.expects_continue && message.bytes.len() == head.len {
             client.send_continue(times.timeouts).await?;
         }
@@ -346,7 +349,6 @@ enum Sending {
 }
 
 /// The head of the answer as it arrives.
-#[derive(Default)]
 struct AnswerHead {
     bytes: Vec<u8>,
     heads: Heads,
@@ -371,6 +373,7 @@ impl AnswerHead {
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         return Poll::Ready(Err(Fault::ProviderSlow));
                     }
+                    Err(error) if !is_theirs(&error) => return Poll::Ready(Err(Fault::Broken)),
                     // It takes no more, but may have said why before: an answer or the end is what comes next.
                     Err(_) => refused = true,
                 }
@@ -409,6 +412,7 @@ impl AnswerHead {
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         return Poll::Ready(Err(Fault::ProviderSlow));
                     }
+                    Err(error) if !is_theirs(&error) => return Poll::Ready(Err(Fault::Broken)),
                     Err(_) => refused = true, // as above
                 }
             }
@@ -458,6 +462,12 @@ struct Passing<'a> {
     times: &'a Times<'a>,
 }
 
+/// The reader of an answer's body, however long that is.
+pub(super) fn answer_body(head: &ResponseHead, entry: &Entry) -> Result<BodyReader, Fault> {
+    let reader = BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+    Ok(reader.held_to(entry.serving.in_force.snapshot.settings.upstream.chunks))
+}
+
 impl Passing<'_> {
     async fn answer(
         &self,
@@ -470,8 +480,7 @@ impl Passing<'_> {
         let Began { head, mut bytes, sent } = began;
         entry.reached = Reached::Refusal; // there is nothing to meter
         entry.record.status = head.status;
-        let mut body =
-            BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+        let mut body = answer_body(&head, entry)?;
         let rechunk = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
         let by_close = rechunk && self.head.version == Version::Http10;
         let keep_alive = self.keep && self.head.keep_alive && !by_close && !worker.is_draining();

@@ -182,6 +182,11 @@ impl Worker {
         !self.is_draining() && self.board.health.is_open()
     }
 
+    /// Whether another process is about to take this one's place, and it is not decided whether it does.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.board.accounts.is_away() && !self.board.health.is_open() && !self.board.health.is_draining()
+    }
+
     /// Whether connections without a request end.
     pub(super) fn ends_idle(&self) -> bool {
         self.idle_over.get()

@@ -18,6 +18,8 @@ mod mailbox;
 pub mod notify;
 mod outgoing;
 pub mod passing;
+#[cfg(test)]
+mod planted;
 pub mod privileges;
 pub mod probe;
 mod ring;

@@ -64,6 +64,8 @@ pub(super) struct Inner {
     wakes: Vec<Waker>,
     starved: Vec<u32>,
     inbox_bytes: usize,
+    #[cfg(test)]
+    pub(super) planted: super::planted::Planted,
 }
 
 /// How long memory that is not there is waited for.
@@ -100,6 +102,8 @@ impl Ring {
             wakes: Vec::new(),
             starved: Vec::new(),
             inbox_bytes: config.inbox_bytes,
+            #[cfg(test)]
+            planted: super::planted::Planted::default(),
         };
         Ok(Rc::new(Ring { inner: RefCell::new(inner), now: Cell::new(now), receive_buffer: Cell::new(None) }))
     }
@@ -114,6 +118,8 @@ impl Ring {
     pub fn turn(&self, wait: Duration) -> io::Result<()> {
         let mut wakes = {
             let mut inner = self.inner.borrow_mut();
+            #[cfg(test)]
+            let wait = if inner.planted.is_due() { Duration::ZERO } else { wait };
             inner.driver.turn(wait)?;
             self.now.set(clock::now());
             inner.reap();
@@ -150,6 +156,11 @@ impl Ring {
     pub fn sockets_open(&self) -> usize {
         let inner = self.inner.borrow();
         inner.sockets.len() - inner.free.len()
+    }
+
+    /// Turns so far that brought more completions than the queue has room for. The kernel keeps those until the next turn.
+    pub fn overflows(&self) -> u64 {
+        self.inner.borrow().driver.overflows()
     }
 
     /// Ends both directions of every socket without a submission: for a worker that fails, whose ring may not take any.
@@ -242,12 +253,20 @@ impl Inner {
         let fd = slot.fd;
         self.sockets[index as usize].receive = Receive::Armed;
         let data = self.begin(Op::Receive, index);
+        #[cfg(test)]
+        if self.planted.strikes(Op::Receive, data) {
+            return;
+        }
         self.driver.receive(fd, data);
     }
 
     /// Starts or continues sending what the slot's `outgoing` holds.
     pub(super) fn push_send(&mut self, index: u32) {
         let data = self.begin(Op::Send, index);
+        #[cfg(test)]
+        if self.planted.strikes(Op::Send, data) {
+            return;
+        }
         let slot = &mut self.sockets[index as usize];
         let message = slot.outgoing.message();
         // SAFETY: the message points into memory owned by its slot (`Outgoing`), which outlives the operation
@@ -257,6 +276,10 @@ impl Inner {
 
     pub(super) fn push_connect(&mut self, index: u32) {
         let data = self.begin(Op::Connect, index);
+        #[cfg(test)]
+        if self.planted.strikes(Op::Connect, data) {
+            return;
+        }
         let slot = &self.sockets[index as usize];
         // SAFETY: the address lies in a box of the slot's `Outgoing`; as for a send.
         unsafe { self.driver.connect(slot.fd, slot.outgoing.address(), data) };
@@ -351,6 +374,10 @@ impl Inner {
         while let Some(completion) = self.driver.completion() {
             self.complete(&completion);
         }
+        #[cfg(test)]
+        while let Some(completion) = self.planted.next() {
+            self.complete(&completion);
+        }
         // Buffers are back with the kernel now: those that found none start again.
         while let Some(index) = self.starved.pop() {
             self.rearm(index);
@@ -439,6 +466,8 @@ impl Inner {
 
     fn accepted(&mut self, index: usize, completion: &Completion) {
         let (listener, result) = (&mut self.listeners[index], completion.result);
+        #[cfg(test)]
+        let result = self.planted.instead_of_accepting(result);
         let paused = listener.pausing;
         listener.armed = completion.more();
         listener.pausing &= listener.armed;

@@ -107,6 +107,8 @@ numbers! {
         "TLS handshakes with clients; turned_away are connections closed at once because too many were under way."
     handshakes_open: Gauge Gauge "downstream_handshakes_open"
         "TLS handshakes with clients that are under way."
+    ring_overflows: Counter Counter "ring_overflows_total"
+        "Turns of io_uring that brought more completions than its queue has room for; they came with the next turn."
     connections_panicked: Counter Counter "connection_panics_total"
         "Connections ended by a fault in tollgate; the worker lives on."
     requests_in_flight: Gauge Gauge "requests_in_flight"

@@ -255,6 +255,29 @@ fn what_may_be_judged_at_a_time_is_bounded_and_nobody_is_judged_twice() {
     }
 }
 
+/// Where a wrong password passes, one that there is no room to judge passes, too: as nobody's, and it goes no further.
+#[test]
+fn what_there_is_no_room_to_judge_is_nobodys_where_a_wrong_one_passes() {
+    for bounds in ["perCaller: 1", "perCaller: 100, waiting: 1"] {
+        let spec = format!("{QUIET}\n  passwords: {{{bounds}}}");
+        let list = format!("{{basicAuthentication: {{mode: Permissive, users: ['{ANN}', '{SLOW}']}}}}");
+        let manifests = apis(&policy("users", "HTTPRoute/openai", &list));
+        let rig = Rig::start_with(Script::default(), &manifests, &settings(&spec));
+        let body = chat("gpt-5", false);
+        let mut clients: Vec<Client> = (0..12).map(|_| rig.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.post("/openai", &basic(&format!("slow:{number}")), &body);
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer().status, 200, "{bounds}");
+        }
+        assert_eq!([denials(&rig, "guessing"), denials(&rig, "unjudged_password")], [0, 0], "{bounds}");
+        for seen in rig.simulator.requests() {
+            assert!(!seen.headers.iter().any(|(_, value)| value.starts_with(b"Basic")), "{:?}", seen.headers);
+        }
+    }
+}
+
 #[test]
 fn records_name_the_user_and_say_nothing_of_a_password() {
     let log = directory("basic-records").join("records.jsonl");

@@ -102,35 +102,31 @@ impl Hash {
         }
     }
 
-    /// How much work it is, roughly, in blocks of a hash.
-    pub(super) fn work(&self) -> u64 {
-        match self {
-            // A round of bcrypt sets up Blowfish twice, some hundred times the work of a block of MD5.
-            Hash::Bcrypt { cost, .. } => 256 << cost,
-            Hash::Apr1 { .. } => 1000,
-            Hash::Sha1(_) => 1,
-        }
-    }
-
     /// Whether it is the hash of this password. This takes as long as the hash was meant to: see [`COST_MAX`]. What it
     /// takes beyond that tells nothing of the hash.
     pub fn is_of(&self, password: &[u8]) -> bool {
         match self {
             Hash::Bcrypt { cost, salt, hash } => {
-                let mut key = [0; BCRYPT_BYTES];
-                let taken = password.len().min(BCRYPT_BYTES);
-                let end = (taken + 1).min(BCRYPT_BYTES); // the final 0 belongs to it, where it has room
-                if let (Some(to), Some(from)) = (key.get_mut(..taken), password.get(..taken)) {
-                    to.copy_from_slice(from);
-                }
-                let found = bcrypt::bcrypt(*cost, *salt, key.get(..end).unwrap_or(&key));
-                key.fill(0);
-                std::hint::black_box(&key);
+                let found = Hash::bcrypt(*cost, *salt, password);
                 is_same(found.get(..hash.len()).unwrap_or_default(), hash)
             }
             Hash::Apr1 { salt, hash } => is_same(&apr1::hash(password, salt.as_bytes()), hash),
             Hash::Sha1(hash) => is_same(digest(&SHA1_FOR_LEGACY_USE_ONLY, password).as_ref(), hash),
         }
+    }
+
+    /// bcrypt, with a byte behind those that are written.
+    pub(super) fn bcrypt(cost: u32, salt: [u8; 16], password: &[u8]) -> [u8; 24] {
+        let mut key = [0; BCRYPT_BYTES];
+        let taken = password.len().min(BCRYPT_BYTES);
+        let end = (taken + 1).min(BCRYPT_BYTES); // the final 0 belongs to it, where it has room
+        if let (Some(to), Some(from)) = (key.get_mut(..taken), password.get(..taken)) {
+            to.copy_from_slice(from);
+        }
+        let found = bcrypt::bcrypt(cost, salt, key.get(..end).unwrap_or(&key));
+        key.fill(0);
+        std::hint::black_box(&key);
+        found
     }
 }
 

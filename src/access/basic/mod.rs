@@ -2,19 +2,21 @@
 //!
 //! A hash that is worth anything takes a core tens of milliseconds, so no worker computes one: [`Policy::admit`] says
 //! [`Refusal::Unjudged`] where a password was not seen before, [`Users::question`] what is to be found out, and
-//! [`Verdicts`] remembers the answer. [`Hash::is_of`] is the work itself, for a thread that may be slow.
+//! [`Verdicts`] remembers the answer. [`Question::holds`] is the work itself, for a thread that may be slow.
 //!
 //! [`Policy::admit`]: super::Policy::admit
 
 mod apr1;
 mod hash;
 mod verdicts;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
 pub use hash::{COST_MAX, Hash, Wrong, WrongHash};
 pub use verdicts::{REMEMBERED_MAX, Verdicts};
+use work::Work;
 
 use super::location::is_basic;
 use super::policy::{Asked, Mode};
@@ -80,8 +82,8 @@ pub struct Users {
     challenge: Arc<str>,
     list: Box<[User]>,
     places: FastMap<Box<str>, u32>,
-    /// Whose hash is the most work: who is not known is judged by it, so that the time tells nothing.
-    costliest: usize,
+    /// What every password costs that does not hold, whoever shows it.
+    work: Work,
 }
 
 /// Two lines with one name: their places in the list that was given.
@@ -93,14 +95,36 @@ pub struct TwinUsers(pub usize, pub usize);
 pub struct Question {
     /// By what the verdict is remembered.
     pub mark: Digest,
-    /// Tells users apart; all who are not known are one.
+    /// Tells users apart, those who are not known too: who would be bounded otherwise than others could be told from them.
     pub user: Digest,
-    /// What the password is held against.
-    pub hash: Arc<Hash>,
-    /// The password.
-    pub password: Secret,
-    /// Whether the user is known: else the verdict is no, whatever the hash says.
-    pub is_known: bool,
+    /// What the password is held against; nothing, where nobody has that name.
+    hash: Option<Arc<Hash>>,
+    password: Secret,
+    work: Work,
+}
+
+impl Question {
+    /// Whether the password is this user's, for who has no request.
+    #[cfg(test)]
+    pub(crate) fn of(user: Option<&User>, password: &[u8]) -> Question {
+        Question {
+            mark: Digest::default(),
+            user: Digest::default(),
+            hash: user.map(|user| user.hash.clone()),
+            password: Secret::new(password),
+            work: Work::default(),
+        }
+    }
+
+    /// Whether the password holds. That it does not takes as long for every name of a list: see [`COST_MAX`].
+    pub fn holds(&self) -> bool {
+        let password = self.password.expose();
+        let holds = self.hash.as_ref().is_some_and(|hash| hash.is_of(password));
+        if !holds {
+            self.work.beside(self.hash.as_deref()).for_each(|decoy| decoy.run(password));
+        }
+        holds
+    }
 }
 
 /// What a request shows.
@@ -122,11 +146,10 @@ impl Users {
                 return Err(TwinUsers(first as usize, place as usize));
             }
         }
-        let costs = users.iter().map(|user| user.hash.work()).enumerate();
-        let costliest = costs.max_by_key(|(_, work)| *work).map_or(0, |(place, _)| place);
+        let work = Work::of(users.iter().map(|user| &*user.hash));
         let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
         let challenge = format!("Basic realm=\"{quoted}\"").into();
-        Ok(Users { mode, challenge, list: users.into(), places, costliest })
+        Ok(Users { mode, challenge, list: users.into(), places, work })
     }
 
     /// How many there are.
@@ -134,8 +157,14 @@ impl Users {
         self.list.len()
     }
 
-    /// The name of the user whose password the request shows, if it has to show one or does.
-    pub(super) fn admit(&self, asked: &Asked<'_>, verdicts: &mut Verdicts) -> Result<Option<&str>, Refusal> {
+    /// The name of the user whose password the request shows, if it has to show one or does. With `is_given_up`, a password
+    /// that was not judged is nobody's where one that is wrong would be, too.
+    pub(super) fn admit(
+        &self,
+        asked: &Asked<'_>,
+        verdicts: &mut Verdicts,
+        is_given_up: bool,
+    ) -> Result<Option<&str>, Refusal> {
         let Some(value) = shown(asked) else {
             let refusal = Refusal::NoPassword(self.challenge.clone());
             return if self.mode == Mode::Strict { Err(refusal) } else { Ok(None) };
@@ -150,7 +179,8 @@ impl Users {
                 verdict.map(|holds| user.filter(|_| holds))
             }
         };
-        match known.ok_or(Refusal::Unjudged)? {
+        let is_nobodys = is_given_up && self.mode == Mode::Permissive;
+        match known.or(is_nobodys.then_some(None)).ok_or(Refusal::Unjudged)? {
             Some(user) => Ok(Some(user.name())),
             None if self.mode == Mode::Permissive => Ok(None),
             None => Err(Refusal::WrongPassword(self.challenge.clone())),
@@ -166,13 +196,12 @@ impl Users {
     pub fn question(&self, asked: &Asked<'_>) -> Option<Question> {
         let shown = Shown::read(shown(asked)?)?;
         let user = self.find(shown.name());
-        let judged = user.or_else(|| self.list.get(self.costliest))?;
         Some(Question {
             mark: mark(user, &shown),
-            user: user.map(|user| user.line).unwrap_or_default(),
-            hash: judged.hash.clone(),
+            user: user.map_or_else(|| digest_of(&[b"unknown", shown.name()]), |user| user.line),
+            hash: user.map(|user| user.hash.clone()),
             password: Secret::new(shown.password()),
-            is_known: user.is_some(),
+            work: self.work,
         })
     }
 

@@ -102,8 +102,7 @@ fn admitted(
     match admit() {
         Err(Refusal::Unjudged) => {
             let question = policy.question(&asked).expect("there is one");
-            let holds = question.hash.is_of(question.password.expose()) && question.is_known;
-            ring.verdicts().borrow_mut().put(question.mark, holds, (now_ms, now_ms + 1000));
+            ring.verdicts().borrow_mut().put(question.mark, question.holds(), (now_ms, now_ms + 1000));
             (admit(), 1)
         }
         said => (said, 0),
@@ -135,7 +134,6 @@ fn who_knows_a_password_is_known_by_name() {
             (basic("ann:opensesame").replace("Basic ", "BASIC   ").replace('=', ""), is("ann"), 1),
             (basic("ann:opensesam"), bad.clone(), 1),
             (basic("Ann:opensesame"), bad.clone(), 1),
-            // Who is not known is judged by ann's hash, for it is the most work: to know her password is not enough.
             (basic("eve:opensesame"), bad.clone(), 1),
             (basic(":opensesame"), bad.clone(), 1),
             (basic("ann"), bad.clone(), 0),
@@ -146,8 +144,11 @@ fn who_knows_a_password_is_known_by_name() {
             ("Authorization: Basic !!!!\r\n".to_owned(), bad.clone(), 0),
         ] {
             let ring = KeyRing::default();
-            // What is remembered is for a while.
-            for (now, asks) in [(0, asks), (999, 0), (1000, asks)] {
+            // What is remembered is for a while; a password that holds, from its last use on.
+            let is_right = matches!(expected, Ok(Some(_)));
+            let rows =
+                [(0, asks), (999, 0), (1000, if is_right { 0 } else { asks }), (1999, 0), (2999, asks)];
+            for (now, asks) in rows {
                 // The head is trimmed, so "Basic" alone is no scheme with something behind it.
                 let expected = match line.as_str() {
                     "Authorization: Basic \r\n" if mode == Mode::Strict => Err(no.clone()),
@@ -193,5 +194,80 @@ fn guesses_drive_out_guesses_alone() {
     assert_eq!(verdicts.get(&mark(0), 999), Some(true));
     let kept = (1..10_000).filter(|number| verdicts.get(&mark(*number), 999).is_some()).count();
     assert!((REMEMBERED_MAX / 2..=REMEMBERED_MAX).contains(&kept), "{kept}");
-    assert_eq!(verdicts.get(&mark(0), 1000), None);
+    assert_eq!(verdicts.get(&mark(0), 1998), Some(true), "it was used at 999");
+    assert_eq!(verdicts.get(&mark(0), 2998), None);
+}
+
+/// Blocks of a hash, roughly: a round of bcrypt sets up Blowfish twice.
+fn blocks(decoy: work::Decoy) -> u64 {
+    match decoy {
+        work::Decoy::Bcrypt(cost) => 256 << cost,
+        work::Decoy::Apr1 => 1000,
+        work::Decoy::Sha1 => 1,
+    }
+}
+
+fn blocks_of(hash: &Hash) -> u64 {
+    blocks(match hash {
+        Hash::Bcrypt { cost, .. } => work::Decoy::Bcrypt(*cost),
+        Hash::Apr1 { .. } => work::Decoy::Apr1,
+        Hash::Sha1(_) => work::Decoy::Sha1,
+    })
+}
+
+#[test]
+fn a_password_that_does_not_hold_costs_as_much_for_every_name() {
+    let bcrypt = |cost: u32| format!("$2b${cost:02}$abcdefghijklmnopqrstuuFuhxWRTXIsURoluSTZ1N4tYaWGn9oOi");
+    let (apr1, sha1) = ("$apr1$ab$6Cm1F.e/FFPuga.Gaxy1M.", "{SHA}3OptnM09ILoVSfbZtd3mB0IViII=");
+    for list in [
+        vec![sha1.to_owned()],
+        vec![apr1.to_owned(), sha1.to_owned()],
+        vec![bcrypt(4), bcrypt(5)],
+        vec![bcrypt(14), sha1.to_owned(), bcrypt(4), bcrypt(10), apr1.to_owned()],
+    ] {
+        let hashes: Vec<Hash> = list.iter().map(|text| Hash::read(text).expect("a hash")).collect();
+        let work = Work::of(hashes.iter());
+        let unknown: u64 = work.beside(None).map(blocks).sum();
+        assert!(unknown >= hashes.iter().map(blocks_of).max().unwrap_or(0));
+        for hash in &hashes {
+            let known = blocks_of(hash) + work.beside(Some(hash)).map(blocks).sum::<u64>();
+            assert_eq!(known, unknown, "{list:?}: {hash:?}");
+        }
+    }
+    assert_eq!(Work::of([].iter()).beside(None).count(), 0);
+}
+
+#[test]
+fn a_name_that_is_not_known_is_bounded_as_one_that_is() {
+    let policy = users(Mode::Strict);
+    let user = |credentials: &str| {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", basic(credentials)).into_bytes();
+        let head = HeadScan::default().request(&bytes, &HeadLimits::default()).expect("a head").expect("all");
+        let asked =
+            Asked { head: &head, bytes: &bytes, peer: ([10, 0, 0, 1], 1).into(), unix_ms: 0, digest: None };
+        policy.question(&asked).expect("there is one").user
+    };
+    for name in ["ann", "nobody"] {
+        assert_eq!(user(&format!("{name}:a")), user(&format!("{name}:b")), "{name}");
+    }
+    assert!(user("nobody:a") != user("noone:a") && user("nobody:a") != user("ann:a"));
+}
+
+/// Where nobody has room to judge it, a password is nobody's if a wrong one would be.
+#[test]
+fn what_is_not_judged_is_let_through_where_a_wrong_one_is() {
+    let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", basic("ann:opensesame")).into_bytes();
+    let head = HeadScan::default().request(&bytes, &HeadLimits::default()).expect("a head").expect("all");
+    let asked =
+        Asked { head: &head, bytes: &bytes, peer: ([10, 0, 0, 1], 1).into(), unix_ms: 0, digest: None };
+    for mode in [Mode::Strict, Mode::Optional, Mode::Permissive] {
+        let (policy, ring) = (users(mode), KeyRing::default());
+        let expected = if mode == Mode::Permissive { Ok(None) } else { Err(Refusal::Unjudged) };
+        let found = policy.admit_unjudged(&asked, &ring).map(|identity| {
+            assert!(identity.shows_password, "it goes no further");
+            identity.name().map(str::to_owned)
+        });
+        assert_eq!(found, expected, "{mode:?}");
+        assert_eq!(policy.admit(&asked, &ring).map(drop), Err(Refusal::Unjudged), "{mode:?}");
+    }
 }

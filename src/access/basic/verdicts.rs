@@ -14,7 +14,8 @@ const WAYS: usize = 4;
 ///
 /// A verdict is true for good, for a mark has all in it that it depends on; it is forgotten all the same, so that what a password
 /// can be guessed by quickly is not in memory for longer than it is of use. Those that hold and those that do not have room of
-/// their own: who guesses can drive out guesses alone.
+/// their own: who guesses can drive out guesses alone. One that holds is remembered from its last use on: who calls again and
+/// again waits once.
 #[derive(Default)]
 pub struct Verdicts {
     /// The passwords that do not hold, then those that do.
@@ -29,6 +30,8 @@ struct Entry {
     used: u64,
     /// Milliseconds since 1970 UTC from which on it is forgotten.
     until_ms: i64,
+    /// How many milliseconds it is remembered for.
+    life_ms: i64,
 }
 
 impl Verdicts {
@@ -40,6 +43,9 @@ impl Verdicts {
             let entry = set.iter_mut().flatten().find(|entry| entry.mark == *mark && now_ms < entry.until_ms);
             if let Some(entry) = entry {
                 (entry.used, self.uses) = (uses, uses);
+                if holds {
+                    entry.until_ms = now_ms.saturating_add(entry.life_ms);
+                }
                 return Some(holds);
             }
         }
@@ -61,7 +67,8 @@ impl Verdicts {
         };
         let set = entries.get_mut(set(&mark)).unwrap_or_default();
         if let Some(place) = set.iter_mut().min_by_key(worth) {
-            *place = Some(Entry { mark, used: self.uses, until_ms });
+            let life_ms = until_ms.saturating_sub(now_ms);
+            *place = Some(Entry { mark, used: self.uses, until_ms, life_ms });
         }
     }
 }

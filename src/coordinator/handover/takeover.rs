@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How long the old process waits at most for a loan that must be on disk first.
 const GRANT_MAX: Duration = Duration::from_secs(2);
 
+/// Accounts that are written down at a time: far fewer than may wait for the store.
+const ASKED_MAX: usize = 1024;
+
 /// A process that this one is about to replace.
 pub struct Takeover {
     link: Link,
@@ -45,7 +48,8 @@ impl Takeover {
         let stream = UnixStream::connect(path).map_err(told)?;
         let mut link = Link::new(stream).map_err(told)?;
         let (version, pid) = (version.to_owned(), std::process::id());
-        link.send(&Message::Hello { version, pid, store: store.map(keeper::place_of) }).map_err(told)?;
+        link.send(&Message::Hello { version, pid, store: store.and_then(keeper::identity_of) })
+            .map_err(told)?;
         link.patience(Some(READY_MAX)).map_err(told)?; // it may be busy with another one
         let (mut sockets, mut admin) = (Vec::new(), None);
         loop {
@@ -103,9 +107,8 @@ impl Released {
         let told = |error: io::Error| format!("the process that is to be replaced: {error}");
         let mut heir =
             Heir { board: board.clone(), link: self.link, pid: self.pid, under_way: HashMap::new() };
-        for (named, units) in &self.used {
-            heir.begin(named, *units);
-        }
+        let begun = self.used.iter().filter_map(|(named, units)| heir.begin(named, *units)).collect();
+        heir.have_written(begun);
         inherits.store(true, Ordering::Release);
         let theirs = inherits.clone();
         let (go, gone) = sync_channel::<Heir>(1);
@@ -140,30 +143,34 @@ struct Heir {
 
 impl Heir {
     fn run(&mut self) {
-        let mut outcome = Ok(());
-        while outcome.is_ok() {
-            outcome = match self.link.receive() {
-                Ok(Message::Ask(named, amount)) => {
-                    let lent = self.lend(&named, amount);
-                    self.link.send(&Message::Lent(lent))
-                }
-                Ok(Message::Change(named, change)) => {
-                    self.change(&named, change);
-                    Ok(())
-                }
-                Ok(Message::End) => {
-                    return tell(&format!("process {} has ended all it had under way", self.pid));
-                }
-                Ok(_) => Err(io::Error::other("it spoke out of turn")),
-                Err(error) => Err(error),
-            };
+        match self.listen() {
+            Ok(()) => tell(&format!("process {} has ended all it had under way", self.pid)),
+            // What it had reserved stays spent, as after a crash.
+            Err(error) => tell(&format!(
+                "process {} ended before it said what its last exchanges used ({error})",
+                self.pid
+            )),
         }
-        // It is gone, and with it what it had under way. What it had reserved stays spent, as after a crash.
-        let error = outcome.err().map_or_else(String::new, |error| format!(" ({error})"));
-        tell(&format!("process {} ended before it said what its last exchanges used{error}", self.pid));
+        // It is gone, and with it what it had under way.
         let now = clock::moment();
-        for (account, units) in self.under_way.values() {
-            account.adjust(u64::try_from(*units).unwrap_or(0), 0, now);
+        for (_, (account, units)) in self.under_way.drain() {
+            // Of one that is forgotten nothing is under way.
+            let _ = account.adjust(u64::try_from(units).unwrap_or(0), 0, now);
+        }
+    }
+
+    /// Does what the other process says, until it says that it ends.
+    fn listen(&mut self) -> io::Result<()> {
+        loop {
+            match self.link.receive()? {
+                Message::Ask(named, amount) => {
+                    let lent = self.lend(&named, amount);
+                    self.link.send(&Message::Lent(lent))?;
+                }
+                Message::Change(named, change) => self.change(&named, change),
+                Message::End => return Ok(()),
+                _ => return Err(io::Error::other("it spoke out of turn")),
+            }
         }
     }
 
@@ -176,15 +183,30 @@ impl Heir {
         Some(self.board.accounts.find(&wanted, &|| named.label.clone(), clock::moment()))
     }
 
-    /// Takes on what is used of an account, as far as the store has not said so.
-    fn begin(&mut self, named: &Named, units: u64) {
-        let Some(account) = self.account(named) else { return };
-        let now = clock::moment();
-        let known = account.used(now);
-        if units > known {
-            account.adjust(known, units, now);
+    /// Takes on what is used of an account, as far as the store has not said so. The account, where there is one.
+    fn begin(&mut self, named: &Named, units: u64) -> Option<Arc<Account>> {
+        loop {
+            let account = self.account(named)?;
+            let now = clock::moment();
+            let known = account.used(now);
+            if units <= known || account.adjust(known, units, now) {
+                self.note(&account, i64::try_from(units).unwrap_or(i64::MAX));
+                return Some(account);
+            }
         }
-        self.note(&account, i64::try_from(units).unwrap_or(i64::MAX));
+    }
+
+    /// Has the store write down how accounts stand that it did not know of, before anybody is served; but does not wait for a
+    /// disk that takes nothing. Who asks no more of them would otherwise have spent nothing after a crash.
+    fn have_written(&self, mut accounts: Vec<Arc<Account>>) {
+        let until = clock::now() + GRANT_MAX;
+        accounts.retain(|account| account.is_durable());
+        for some in accounts.chunks(ASKED_MAX) {
+            self.board.ask(some.iter().filter(|account| account.ask()).map(|account| (account.clone(), 0)));
+            while some.iter().any(|account| account.is_asked()) && clock::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     fn lend(&mut self, named: &Named, amount: u64) -> bool {
@@ -210,17 +232,10 @@ impl Heir {
 
     fn change(&mut self, named: &Named, change: i64) {
         let (less, more) = (change.min(0).unsigned_abs(), change.max(0).unsigned_abs());
-        loop {
-            let Some(account) = self.account(named) else { return };
-            account.hold(); // so that it is not forgotten between
-            let is_there = account.in_force().is_some();
-            if is_there {
-                account.adjust(less, more, clock::moment());
-                self.note(&account, change);
-            }
-            account.release();
-            if is_there {
-                return;
+        // One that is forgotten between hears of nothing, and is looked up again.
+        while let Some(account) = self.account(named) {
+            if account.adjust(less, more, clock::moment()) {
+                return self.note(&account, change);
             }
         }
     }

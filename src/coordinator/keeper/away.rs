@@ -4,7 +4,7 @@
 //! that have no credit of their own (`limit::Account::send_away`). What an exchange wants is asked of the other process,
 //! what was used is told to it, and so nothing is spent twice and nothing is forgotten.
 
-use super::{Entry, Keeping, balance_of};
+use super::{Entry, Keeping, balance_of, identity_of};
 use crate::base::{Moment, Tick};
 use crate::coordinator::handover::{Link, Message, Named};
 use crate::coordinator::{tell, tell_all};
@@ -76,7 +76,7 @@ impl Keeping {
         }
         self.commit();
         let is_written = self.store.take().is_some_and(|store| store.is_healthy());
-        let is_shared = is_written && store.is_some() && store == self.place;
+        let is_shared = is_written && store.is_some() && store == self.place.as_deref().and_then(identity_of);
         let told = |error: io::Error| format!("it did not take the accounts: {error}");
         for (account, used) in &closed {
             if *used > 0 && (!is_shared || account.terms().unit == Unit::Concurrency) {

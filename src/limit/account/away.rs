@@ -8,16 +8,29 @@ use crate::base::Moment;
 use crate::limit::sync::{AcqRel, Acquire, Relaxed};
 use crate::limit::{Measure, Terms};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an account may hold that is kept elsewhere: so much that it never refuses by itself, in units.
 const ROOM: u64 = 1 << 52;
 
+/// How much sooner what was reserved of a sliding budget is old here than where it is kept: what is lent is noted there up to
+/// a second before it is reserved here, and a refund takes a moment to be told.
+const SOONER: Duration = Duration::from_secs(2);
+
 impl Account {
     /// An account of `terms` that another process keeps.
     pub(in crate::limit) fn open_away(id: u128, label: &str, terms: &Terms, now: Moment) -> Account {
+        let fades = match terms.measure {
+            Measure::Sliding { length, .. } => Some(length),
+            _ => None,
+        };
         let terms = Terms::new(&terms.rule, terms.unit, &Measure::Concurrent { max: ROOM });
-        let account = Account::open(id, label, &Arc::new(terms), true, now);
+        let mut account = Account::open(id, label, &Arc::new(terms), true, now);
         account.flags.fetch_or(AWAY, AcqRel);
+        if fades.is_some() {
+            account.extra.get_or_init(Box::default);
+            account.extra.get_mut().into_iter().for_each(|extra| extra.fades = fades);
+        }
         account
     }
 
@@ -72,6 +85,42 @@ impl Account {
         self.flags.load(Relaxed) & REFUSED != 0
     }
 
+    // === time ===
+    //
+    // An account that is away has one number and no slots. What becomes old of a sliding budget comes back where the account is
+    // kept; a refund of it would come back a second time. So its reservations are numbered by the time.
+
+    /// The number of a reservation that is made now, if the account is away and its budget slides; else 0.
+    pub(super) fn time_away(&self, now: Moment) -> u64 {
+        self.fades().map_or(0, |_| now.tick.0)
+    }
+
+    /// By which number `next`, which has the balance of this account, knows a reservation of `slot`.
+    pub(in crate::limit) fn slot_in(&self, next: &Account, slot: u64, now: Moment) -> u64 {
+        match next.fades() {
+            Some(_) => now.tick.0.saturating_sub(self.age(slot, now)),
+            None => next.first_slot(now),
+        }
+    }
+
+    /// Whether a reservation of that number is old where the account is kept, or may be before anybody hears of it.
+    pub(super) fn has_faded(&self, slot: u64, now: Moment) -> bool {
+        let age = || Duration::from_nanos(self.age(slot, now)).saturating_add(SOONER);
+        self.fades().is_some_and(|length| age() > length)
+    }
+
+    /// How long ago, in nanoseconds, a reservation of that number was made at most, as far as that can be told.
+    fn age(&self, slot: u64, now: Moment) -> u64 {
+        match self.sliding() {
+            Some(sliding) => sliding.age(slot, now),
+            None => self.fades().map_or(0, |_| now.tick.0.saturating_sub(slot)),
+        }
+    }
+
+    fn fades(&self) -> Option<Duration> {
+        self.extra.get()?.fades
+    }
+
     // === the process that keeps it ===
 
     /// Takes `amount` for a process that this one has replaced, past all leases. More than the capacity is given when
@@ -90,11 +139,20 @@ impl Account {
         }
     }
 
-    /// Corrects what is used by what a process that this one has replaced has settled.
-    pub fn adjust(&self, from: u64, to: u64, now: Moment) {
-        match (from < to, &self.terms.measure) {
-            (false, Measure::Sliding { .. }) => drop(self.forgive(from - to, now)),
-            _ => self.settle(from, to, self.first_slot(), now),
+    /// Corrects what is used by what a process that this one has replaced has settled. Whether it was heard: an account that
+    /// was forgotten meanwhile is to be looked up again.
+    #[must_use]
+    pub fn adjust(&self, from: u64, to: u64, now: Moment) -> bool {
+        if let Some(next) = self.moved().filter(|_| !self.is_open()) {
+            return next.adjust(from, to, now);
+        }
+        match self.sliding().filter(|_| from >= to) {
+            Some(sliding) => {
+                let less = (from - to).min(self.missing(now));
+                self.free(sliding.take_back_oldest(less, now), now);
+                true
+            }
+            None => self.try_settle(from, to, self.first_slot(now), now).is_some(),
         }
     }
 }
@@ -147,16 +205,109 @@ mod tests {
     #[test]
     fn a_loan_is_spent_from_the_balance_and_corrected_by_what_is_told() {
         let account = budget(100);
-        account.adjust(0, 30, NOW);
+        assert!(account.adjust(0, 30, NOW));
         assert!(matches!(account.lend(60, NOW), Taking::Took { amount: 60, .. }));
         assert_eq!((account.lend(20, NOW), account.balance(NOW)), (Taking::Short, 10));
-        account.adjust(60, 45, NOW);
+        assert!(account.adjust(60, 45, NOW));
         assert_eq!(account.balance(NOW), 25);
-        account.adjust(0, 40, NOW);
+        assert!(account.adjust(0, 40, NOW));
         assert_eq!(account.balance(NOW), -15, "more than there was is debt");
         // As a request that wants more than there can be: when the account is full, and the rest is debt.
         let account = budget(100);
         assert!(matches!(account.lend(130, NOW), Taking::Took { amount: 130, .. }));
         assert_eq!(account.balance(NOW), -30);
+    }
+
+    /// An account of a sliding minute in the old process and in the new one, as a hand-over leaves them after 80 of 100 were
+    /// taken: 70 of them come back so many seconds later. Loans are spent in the old one a second after they were noted.
+    #[test]
+    fn what_is_old_where_the_account_is_kept_does_not_come_back_twice() {
+        let terms = {
+            let measure = Measure::Sliding { budget: 100, length: Duration::from_secs(60) };
+            Arc::new(Terms::new(&"a".into(), Unit::Tokens, &measure))
+        };
+        let after = |seconds: u64| NOW.later(Duration::from_secs(seconds));
+        let take = |account: &Account, now| account.take(80, 0, &Tuning::default(), now);
+        for (is_lent, is_moved, seconds, comes_back) in [
+            (false, false, 30, true),
+            (false, false, 56, true),
+            (false, false, 59, false),
+            (false, false, 90, false),
+            (true, false, 30, true),
+            (true, false, 56, true),
+            (true, false, 60, false),
+            (true, false, 200, false),
+            (false, true, 30, true),
+            (false, true, 90, false),
+        ] {
+            let kept = Account::open(7, "", &terms, false, NOW);
+            let old = Account::open(7, "", &terms, false, NOW);
+            let (reserved, mut account, mut slot);
+            if is_lent {
+                account = old.send_away(NOW).expect("nobody else moves it").0;
+                assert!(matches!(kept.lend(80, NOW), Taking::Took { .. }));
+                account.borrow(80);
+                reserved = after(1);
+            } else {
+                account = Arc::new(old);
+                reserved = NOW;
+                assert!(kept.adjust(0, 80, NOW));
+            }
+            match take(&account, reserved) {
+                Taking::Took { slot: taken, .. } => slot = taken,
+                other => panic!("{other:?}"),
+            }
+            if !is_lent {
+                let away = account.send_away(NOW).expect("nobody else moves it").0;
+                if is_moved {
+                    // A stream looks where its account is when it takes more of it.
+                    slot = account.slot_in(&away, slot, after(10));
+                    account = away.clone();
+                }
+                account.settle(80, 10, slot, after(seconds));
+                account = away;
+            } else {
+                account.settle(80, 10, slot, after(seconds));
+            }
+            let refund = 80 - account.spent.load(Relaxed) as u64;
+            assert_eq!(refund, if comes_back { 70 } else { 0 }, "{is_lent} {is_moved} {seconds}");
+            let told = after(seconds);
+            let before = kept.balance(told);
+            assert!(kept.adjust(refund, 0, told));
+            let expected = if seconds > 61 { 100 } else { before + refund as i64 };
+            assert_eq!(kept.balance(told), expected, "{is_lent} {is_moved} {seconds}");
+        }
+    }
+
+    #[test]
+    fn a_refund_whose_time_nobody_knows_comes_out_of_what_is_oldest() {
+        let measure = Measure::Sliding { budget: 100, length: Duration::from_secs(60) };
+        let account =
+            Account::open(7, "", &Arc::new(Terms::new(&"a".into(), Unit::Tokens, &measure)), false, NOW);
+        let after = |seconds: u64| NOW.later(Duration::from_secs(seconds));
+        assert!(account.adjust(0, 40, NOW) && account.adjust(0, 40, after(30)));
+        assert!(account.adjust(30, 0, after(40)));
+        assert_eq!(account.balance(after(40)), 50);
+        assert_eq!(account.balance(after(62)), 60, "10 of the first 40 were left");
+        assert_eq!(account.balance(after(92)), 100);
+    }
+
+    #[test]
+    fn what_was_forgotten_hears_of_nothing() {
+        for sliding in [false, true] {
+            let account = match sliding {
+                true => {
+                    let measure = Measure::Sliding { budget: 9, length: Duration::from_secs(60) };
+                    let terms = Terms::new(&"a".into(), Unit::Tokens, &measure);
+                    Account::open(7, "", &Arc::new(terms), false, NOW)
+                }
+                false => budget(100),
+            };
+            assert!(account.close_if_idle(NOW));
+            assert!(!account.adjust(0, 5, NOW), "{sliding}");
+            let account = Arc::new(budget(100));
+            let next = account.replace(&account.terms, false, NOW).expect("nobody else moves it");
+            assert!(account.adjust(0, 5, NOW) && next.balance(NOW) == 95, "who has its balance hears of it");
+        }
     }
 }

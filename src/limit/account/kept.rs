@@ -29,9 +29,7 @@ impl Account {
     /// Gives `amount` back as if it had not been spent, but no more than makes the account full; how much that
     /// is. Nothing for a limit on what is under way, which comes back when it ends.
     pub fn forgive(&self, amount: u64, now: Moment) -> u64 {
-        let full = i64::try_from(self.terms.capacity()).unwrap_or(i64::MAX);
-        let missing = u64::try_from(full.saturating_sub(self.balance(now))).unwrap_or(0);
-        let amount = amount.min(missing);
+        let amount = amount.min(self.missing(now));
         match (&self.terms.measure, self.sliding()) {
             (Measure::Concurrent { .. }, _) => return 0,
             (_, Some(sliding)) => self.free(sliding.take_back_any(amount, now), now),
@@ -40,9 +38,20 @@ impl Account {
         amount
     }
 
+    /// Units that it lacks of being full.
+    pub(super) fn missing(&self, now: Moment) -> u64 {
+        let full = i64::try_from(self.terms.capacity()).unwrap_or(i64::MAX);
+        u64::try_from(full.saturating_sub(self.balance(now))).unwrap_or(0)
+    }
+
     /// Whether nobody has asked for more on disk since the last grant; from now on somebody has.
     pub fn ask(&self) -> bool {
         self.flags.fetch_or(ASKED, Relaxed) & ASKED == 0
+    }
+
+    /// Whether somebody has asked for more on disk since the last grant.
+    pub fn is_asked(&self) -> bool {
+        self.flags.load(Relaxed) & ASKED != 0
     }
 
     /// Takes back that somebody has asked: nobody heard it.

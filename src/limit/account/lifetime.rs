@@ -84,7 +84,7 @@ impl Account {
         // The new account follows the old one until the old one is closed at exactly what the new one knows.
         while spent != CLOSED {
             let used = self.used_of(spent, now, next.terms.capacity());
-            next.settle(known, used, next.first_slot(), now);
+            next.settle(known, used, next.first_slot(now), now);
             known = used;
             match self.spent.compare_exchange(spent, CLOSED, AcqRel, Acquire) {
                 Ok(_) => break,

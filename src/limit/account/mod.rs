@@ -49,6 +49,8 @@ struct Extra {
     label: Box<str>,
     leases: OnceLock<Leases>,
     sliding: Option<Sliding>,
+    /// Of an account that is away and whose budget slides: after this time what was reserved is old where it is kept.
+    fades: Option<Duration>,
     /// Where its balance went when it was closed.
     moved: OnceLock<Arc<Account>>,
 }
@@ -175,21 +177,27 @@ impl Account {
 
     /// [`settle`](Account::settle)s; the balance afterwards, as [`balance`](Account::balance) tells it.
     pub fn settled(&self, taken: u64, used: u64, slot: u64, now: Moment) -> i64 {
+        self.try_settle(taken, used, slot, now).unwrap_or(0)
+    }
+
+    /// As [`settled`](Account::settled); `None` when the account was forgotten, and so nobody has heard of it.
+    fn try_settle(&self, taken: u64, used: u64, slot: u64, now: Moment) -> Option<i64> {
+        let taken = if taken > used && self.has_faded(slot, now) { used } else { taken };
         let change = self.terms.difference(taken, used);
         if change == 0 {
-            return self.balance(now);
+            return Some(self.balance(now));
         }
         if let Some(sliding) = self.sliding().filter(|_| self.is_open()) {
-            self.settle_sliding(sliding, (taken, used), slot, now);
-            return self.balance(now);
+            let is_heard = self.settle_sliding(sliding, (taken, used), slot, now);
+            return is_heard.then(|| self.balance(now));
         }
         let given = self.terms.given(self.opened, now);
         let mut spent = self.spent.load(Acquire);
         loop {
             if spent == CLOSED {
                 // Who closes an account has said before where its balance goes.
-                let moved = self.moved();
-                return moved.map_or(0, |next| next.settled(taken, used, next.first_slot(), now));
+                let next = self.moved()?;
+                return next.try_settle(taken, used, self.slot_in(next, slot, now), now);
             }
             // What has overflown until now is gone: it pays for no debt, and what comes back to a full account
             // overflows too.
@@ -204,7 +212,7 @@ impl Account {
         if change > 0 && spent > given {
             self.end_leases(now);
         }
-        self.terms.units(self.balance_of(given, self.spent.load(Relaxed)))
+        Some(self.terms.units(self.balance_of(given, self.spent.load(Relaxed))))
     }
 
     /// Whole units that could be taken now, leases included; negative when in debt.
@@ -275,7 +283,7 @@ impl Account {
             }
             tries += 1;
         }
-        let mut slot = 0;
+        let mut slot = self.time_away(now);
         if let Some(sliding) = extra.and_then(|extra| extra.sliding.as_ref()) {
             slot = sliding.number(now);
             let (freed, is_noted) = sliding.spend(slot, amount);
@@ -325,26 +333,30 @@ impl Account {
         given.saturating_sub(spent).min(self.terms.grains(self.terms.capacity()))
     }
 
-    fn give_back(&self, grains: i64, now: Moment) {
+    /// Gives `grains` back, or takes them if there are fewer than none; whether there is anybody to have heard of it.
+    fn give_back(&self, grains: i64, now: Moment) -> bool {
         let less = |spent: i64| (spent != CLOSED).then(|| spent.saturating_sub(grains).max(SPENT_MIN));
-        if self.spent.fetch_update(AcqRel, Acquire, less).is_err()
-            && let Some(next) = self.moved()
-        {
-            let units = self.terms.units(grains);
-            let (taken, used) = (units.max(0).unsigned_abs(), units.min(0).unsigned_abs());
-            next.settle(taken, used, next.first_slot(), now);
+        if self.spent.fetch_update(AcqRel, Acquire, less).is_ok() {
+            return true;
         }
+        let Some(next) = self.moved() else { return false };
+        let units = self.terms.units(grains);
+        let (taken, used) = (units.max(0).unsigned_abs(), units.min(0).unsigned_abs());
+        next.try_settle(taken, used, next.first_slot(now), now).is_some()
     }
 
-    fn settle_sliding(&self, sliding: &Sliding, (taken, used): (u64, u64), slot: u64, now: Moment) {
-        if used < taken {
+    fn settle_sliding(&self, sliding: &Sliding, (taken, used): (u64, u64), slot: u64, now: Moment) -> bool {
+        if used <= taken {
             self.free(sliding.take_back(slot, taken - used), now);
-        } else if used > taken {
-            let more = used - taken;
-            self.expire(now);
-            self.give_back(self.terms.difference(0, more).saturating_neg(), now);
+            return true; // of an account that was forgotten nothing was spent
+        }
+        let more = used - taken;
+        self.expire(now);
+        let is_heard = self.give_back(self.terms.difference(0, more).saturating_neg(), now);
+        if is_heard {
             self.free(sliding.add(sliding.number(now), more), now);
         }
+        is_heard
     }
 
     fn expire(&self, now: Moment) {
@@ -361,8 +373,8 @@ impl Account {
     }
 
     /// The sliding slot in which everything is noted that an earlier account had used.
-    pub(super) fn first_slot(&self) -> u64 {
-        self.sliding().map_or(0, Sliding::first)
+    pub(super) fn first_slot(&self, now: Moment) -> u64 {
+        self.sliding().map_or_else(|| self.time_away(now), Sliding::first)
     }
 
     fn sliding(&self) -> Option<&Sliding> {

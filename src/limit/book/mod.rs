@@ -144,7 +144,7 @@ impl Book {
                 Taking::Ungranted if hold.handle.account.is_away() => {
                     hold.handle.account.settle(0, wanted, 0, now);
                     self.asks.at_once(&hold.handle.account, wanted);
-                    taken.push((wanted, 0));
+                    taken.push((wanted, hold.handle.account.first_slot(now)));
                 }
                 Taking::Ungranted | Taking::Closed => taken.push((0, 0)),
                 Taking::Short | Taking::Blocked => {

@@ -46,7 +46,7 @@ impl Hold {
     pub(super) fn follow(&mut self, now: Moment) {
         if !self.handle.account.is_open() {
             let newest = self.handle.account.newest().clone();
-            self.slot = newest.first_slot();
+            self.slot = self.handle.account.slot_in(&newest, self.slot, now);
             self.handle = Handle::new(newest, self.handle.under.clone(), now);
         }
     }

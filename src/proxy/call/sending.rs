@@ -1,5 +1,6 @@
 //! A request on its way, and the head of what comes back.
 
+use crate::config;
 use crate::proxy::entry::{Entry, Reached};
 use crate::proxy::fault::Fault;
 use crate::proxy::stream::Stream;
@@ -9,9 +10,6 @@ use crate::wire::http1::{HeadFault, HeadLimits, HeadScan, Headers, Method, Respo
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
-
-/// Interim answers (1xx) that are skipped before the provider is called malformed.
-const INTERIM_MAX: u32 = 16;
 
 /// An answer that has begun: its head, the bytes of that and what came with them, and the request if all of it has left.
 pub(super) struct Began {
@@ -87,8 +85,12 @@ impl Sending {
                 Event::Sent(_, Err(error)) | Event::Filled(Err(error)) if is_timeout(&error) => {
                     return Err(Fault::ProviderSlow);
                 }
-                // A provider that will not read all of a request may have said why before it closed.
-                Event::Sent(gather, Err(_)) => (self.request, self.unsent) = (Some(gather), true),
+                Event::Sent(gather, Err(error)) => {
+                    (self.request, self.unsent) = (Some(gather), true);
+                    if !is_theirs(&error) {
+                        return if bytes.is_empty() { Ok(None) } else { Err(Fault::Broken) };
+                    }
+                }
                 // By TLS 1.3 a server looks at our certificate when the handshake is over for us, and at the request after that.
                 Event::Filled(Err(error)) if bytes.is_empty() && is_about_our_certificate(&error) => {
                     if self.request.is_none() {
@@ -142,16 +144,18 @@ async fn take_back(upstream: &Upstream) -> Result<(Gather, bool), Fault> {
 }
 
 /// Finds the head of the answer behind any interim ones.
-#[derive(Default)]
 pub(in crate::proxy) struct Heads {
     scan: HeadScan,
-    interim: u32,
+    limits: HeadLimits,
+    /// How many interim ones may still come.
+    interim_left: u32,
 }
 
 impl Heads {
-    /// The head's lines are listed where those of an earlier one were.
-    pub(in crate::proxy) fn reusing(lines: Headers) -> Heads {
-        Heads { scan: HeadScan::reusing(lines), interim: 0 }
+    /// Heads within these bounds; the head's lines are listed where those of an earlier one were.
+    pub(in crate::proxy) fn new(bounds: &config::Upstream, lines: Headers) -> Heads {
+        let scan = HeadScan::reusing(lines);
+        Heads { scan, limits: bounds.heads, interim_left: bounds.interim_answers }
     }
 
     /// The head that `bytes` begin with, once it is there, of an answer to a request with method `to`; interim
@@ -161,19 +165,19 @@ impl Heads {
         bytes: &mut Vec<u8>,
         to: Method,
     ) -> Result<Option<ResponseHead>, Fault> {
-        let limits = HeadLimits::default();
         loop {
-            let head = self.scan.response(bytes, &limits, to);
+            let head = self.scan.response(bytes, &self.limits, to);
             let Some(head) = head.map_err(|fault| Fault::ProviderMalformed(fault.reason()))? else {
                 return Ok(None);
             };
             match head.status {
                 101 => return Err(Fault::ProviderMalformed(HeadFault::Switched.reason())),
                 _ if !head.is_interim() => return Ok(Some(head)),
-                _ if self.interim == INTERIM_MAX => {
-                    return Err(Fault::ProviderMalformed(HeadFault::InterimFlood.reason()));
+                _ => {
+                    let left = self.interim_left.checked_sub(1);
+                    let flood = Fault::ProviderMalformed(HeadFault::InterimFlood.reason());
+                    self.interim_left = left.ok_or(flood)?;
                 }
-                _ => self.interim += 1,
             }
             bytes.drain(..head.len);
             self.scan = HeadScan::reusing(head.headers);
@@ -183,6 +187,13 @@ impl Heads {
 
 fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
+}
+
+/// Whether a send failed because the other side takes no more: it may have said why before, so an answer or the end comes next.
+/// After every other error (the kernel has no memory for it, say) it waits for the rest of the request and says nothing.
+pub(in crate::proxy) fn is_theirs(error: &io::Error) -> bool {
+    let is_closed = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+    is_closed || error.raw_os_error().is_none()
 }
 
 enum Event {

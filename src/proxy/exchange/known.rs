@@ -55,7 +55,10 @@ pub(super) async fn admit<'s>(
     let mut admitted = admission::admit(rule, client, head, bytes, known.api_key, entry);
     if let Err(Fault::Denied(Refusal::Unjudged)) = admitted {
         let judged = Box::pin(passwords::judged(rule, client, head, bytes, entry)).await;
-        admitted = judged.and_then(|()| admission::admit(rule, client, head, bytes, known.api_key, entry));
+        admitted = judged.and_then(|given_up| match given_up {
+            None => admission::admit(rule, client, head, bytes, known.api_key, entry),
+            Some(why) => admission::admit_unjudged(rule, client, (head, bytes), known.api_key, why, entry),
+        });
     }
     known.identity =
         admitted.inspect_err(|_| known.format = format_of(serving, (rule, share), head, bytes))?;

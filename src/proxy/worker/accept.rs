@@ -20,6 +20,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Connections that are taken out of the kernel's queue before a listening socket closes: as many as it holds.
 const WAITING_MAX: usize = 4096;
 
+/// What a connection's task takes. The allocator hands it out in these steps, so one byte more costs each connection a
+/// kilobyte: what is seldom needed is in a box of its own.
+const TASK_BYTES: usize = 6144;
+
 /// Takes connections while the gate is open, until the worker drains; then the listening socket closes. Whatever was
 /// taken is served, and so is what waits for nobody else: a connection that is closed unserved may have had a request.
 pub(super) async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
@@ -74,6 +78,8 @@ fn take(worker: &Rc<Worker>, socket: Socket, index: usize) {
     let open = Open::connection(&worker.desk);
     let panicked = worker.clone();
     let serve = serve(worker.clone(), socket, index, open);
+    // Faults are planted in unit tests, which takes room.
+    debug_assert!(cfg!(test) || size_of_val(&serve) <= TASK_BYTES, "{} bytes", size_of_val(&serve));
     executor::spawn(serve, move |_| panicked.desk.counters.connections_panicked.add(1));
 }
 

@@ -41,6 +41,8 @@ pub(super) async fn keep_house(worker: Rc<Worker>) {
         let swept: u32 = worker.serving().pools.iter().map(|pool| pool.sweep(now)).sum();
         worker.idle_upstreams.set(worker.idle_upstreams.get() - swept);
         worker.wall.set(wall());
+        let overflows = &worker.desk.counters.ring_overflows;
+        overflows.add(worker.ring.overflows() - overflows.get());
         let freed = worker.book.borrow_mut().sweep(worker.moment());
         worker.desk.counters.reservations_expired.add(freed as u64);
         if worker.latencies.borrow().request.count() > 0 {

@@ -46,6 +46,12 @@ pub(super) struct Completion {
 const MORE: u32 = 1 << 1;
 
 impl Completion {
+    /// The last one of an operation that the kernel was not asked for.
+    #[cfg(test)]
+    pub(super) fn planted(data: u64, result: i32) -> Completion {
+        Completion { data, result, flags: 0 }
+    }
+
     /// Whether the operation goes on.
     pub(super) fn more(&self) -> bool {
         self.flags & MORE != 0

@@ -76,6 +76,14 @@ impl Scope {
         is_target && self.section.as_deref().is_none_or(|wanted| section == Some(wanted))
     }
 
+    /// Whether a listener is meant, whatever goes through it.
+    pub(super) fn covers_listener(&self, gateway: &Meta, listener: &str) -> bool {
+        let is_gateway = self.kind == TargetKind::Gateway
+            && self.namespace == gateway.namespace
+            && self.name == gateway.name.value;
+        is_gateway && self.section.as_deref().is_none_or(|wanted| wanted == listener)
+    }
+
     /// How special it is, as Gateway API ranks policies: Gateway, listener, route, rule; then as agentgateway does: a
     /// backend, and what the backend says itself.
     pub(super) fn level(&self) -> u8 {

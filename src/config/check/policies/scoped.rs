@@ -2,6 +2,7 @@
 
 use super::Way;
 use super::scope::{On, Scope};
+use crate::config::resources::Meta;
 use std::collections::HashMap;
 
 /// A list of what policies say, each on a scope, in the order in which it was said.
@@ -30,6 +31,21 @@ impl<T> Scoped<T> {
     /// What covers a way, in its order.
     pub(super) fn covering(&self, way: &Way<'_>) -> impl Iterator<Item = (&Scope, &T)> {
         self.standing_on(way.on()).filter(|(scope, _)| scope.covers(way))
+    }
+
+    /// What covers a listener, whatever goes through it, in its order.
+    pub(super) fn covering_listener(
+        &self,
+        gateway: &Meta,
+        listener: &str,
+    ) -> impl Iterator<Item = (&Scope, &T)> {
+        let here = self.standing_on([On::Gateway(gateway.to_string())]);
+        here.filter(move |(scope, _)| scope.covers_listener(gateway, listener))
+    }
+
+    /// All of it, in its order.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Scope, &T)> {
+        self.list.iter().map(|(scope, said)| (scope, said))
     }
 
     /// What stands on a Backend, `namespace/name`, in its order.

@@ -20,6 +20,7 @@ impl Policies {
         all.extend(rivals(alike(&self.timeouts, way)));
         all.extend(rivals(alike(&self.retries, way)));
         all.extend(rivals(alike(&self.headers, way)));
+        all.extend(rivals(alike(&self.spoken, way)));
         all.extend(rivals(by_kind(&self.ai, way)));
         all.extend(rivals(by_kind(&self.access.parts, way)));
         all

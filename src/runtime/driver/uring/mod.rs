@@ -10,6 +10,7 @@ use crate::runtime::outgoing::{Address, Message, Pieces};
 use crate::runtime::ring::RingConfig;
 use buffers::{GROUP, ReceiveBuffers};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -22,6 +23,11 @@ pub(in crate::runtime) struct Driver {
     /// Completions taken from the kernel, and how many of them are handed out.
     batch: Vec<Completion>,
     handed_out: usize,
+    overflows: u64,
+    /// Operations for which the queue has no room because the kernel has no memory to take any out of it.
+    waiting: VecDeque<squeue::Entry>,
+    #[cfg(test)]
+    has_no_memory: bool,
 }
 
 impl Driver {
@@ -37,7 +43,16 @@ impl Driver {
             .setup_cqsize(config.completion_entries)
             .build(config.submission_entries)?;
         let buffers = ReceiveBuffers::register(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
-        Ok(Driver { uring, buffers, batch: Vec::new(), handed_out: 0 })
+        Ok(Driver {
+            uring,
+            buffers,
+            batch: Vec::new(),
+            handed_out: 0,
+            overflows: 0,
+            waiting: VecDeque::new(),
+            #[cfg(test)]
+            has_no_memory: false,
+        })
     }
 }
 
@@ -108,16 +123,41 @@ impl Driver {
 
     fn push(&mut self, entry: squeue::Entry, data: u64) {
         let entry = entry.user_data(data);
-        loop {
+        // They keep their order. There are no more of them than slots have operations.
+        if !self.waiting.is_empty() || !self.try_push(&entry) {
+            self.waiting.push_back(entry);
+        }
+    }
+
+    /// Puts it into the queue; if that is full, hands over what it holds first. Whether that went: a failure shows up in the
+    /// next turn.
+    fn try_push(&mut self, entry: &squeue::Entry) -> bool {
+        for _ in 0..2 {
             // SAFETY: pointers come only with `send` and `connect`, whose callers keep them valid.
-            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
-                return;
+            if unsafe { self.uring.submission().push(entry) }.is_ok() {
+                return true;
             }
-            // The queue is full: hand over what it holds. Failure to submit shows up in the next turn.
-            if self.uring.submit().is_err() {
-                self.collect();
+            if self.submit().is_err() {
+                return false;
             }
         }
+        false
+    }
+
+    fn push_waiting(&mut self) {
+        while let Some(entry) = self.waiting.pop_front() {
+            if !self.try_push(&entry) {
+                return self.waiting.push_front(entry);
+            }
+        }
+    }
+
+    fn submit(&mut self) -> io::Result<usize> {
+        #[cfg(test)]
+        if self.has_no_memory {
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
+        self.uring.submit()
     }
 }
 
@@ -126,23 +166,51 @@ impl Driver {
 impl Driver {
     /// Submits, and waits up to `wait` for at least one completion (zero: does not wait).
     pub(in crate::runtime) fn turn(&mut self, wait: Duration) -> io::Result<()> {
-        let result = if wait.is_zero() {
+        self.push_waiting();
+        let result = if wait.is_zero() || !self.waiting.is_empty() {
             let queued = self.uring.submission().len() as u32;
-            const GETEVENTS: u32 = 1;
-            // SAFETY: no argument is passed; GETEVENTS makes a DEFER_TASKRUN ring run its completions.
-            unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) }
+            self.run(queued)
         } else {
             let timespec = types::Timespec::from(wait);
             self.uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&timespec))
         };
+        let result = match result {
+            // A kernel that has no memory for what is queued does not come to what is done, which may free some.
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => self.run(0),
+            result => result,
+        };
         match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.raw_os_error() {
-                // Time is up; a signal; the completion queue must be emptied first: all of them normal.
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                _ => Err(error),
-            },
+            Err(error) if !is_usual(&error) => Err(error),
+            _ => self.look_at_overflow(),
         }
+    }
+
+    /// Submits what is queued and runs what is done, which GETEVENTS makes a DEFER_TASKRUN ring do.
+    fn run(&mut self, queued: u32) -> io::Result<usize> {
+        const GETEVENTS: u32 = 1;
+        #[cfg(test)]
+        if self.has_no_memory && queued > 0 {
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
+        // SAFETY: no argument is passed.
+        unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) }
+    }
+
+    /// What the completion queue has no room for the kernel keeps (IORING_FEAT_NODROP) until the next turn, which begins with
+    /// it. Only where it has no memory to keep it in is a completion lost, and with it a slot that waits for it for ever.
+    fn look_at_overflow(&mut self) -> io::Result<()> {
+        self.overflows += u64::from(self.uring.submission().cq_overflow());
+        match self.uring.completion().overflow() {
+            0 => Ok(()),
+            lost => Err(io::Error::other(format!(
+                "the kernel had no memory for {lost} completions: they are lost"
+            ))),
+        }
+    }
+
+    /// Turns that brought more completions than the queue has room for.
+    pub(in crate::runtime) fn overflows(&self) -> u64 {
+        self.overflows
     }
 
     /// The next completion; `None` when the turn has no more.
@@ -178,6 +246,42 @@ impl Driver {
     /// The worker ends: what is queued, closes above all, runs now. If even that fails, the process is ending
     /// and the kernel closes them.
     pub(in crate::runtime) fn finish(&mut self) {
-        self.uring.submit().ok();
+        self.push_waiting();
+        self.submit().ok();
+    }
+}
+
+/// Whether it only says that time is up, a signal came, the completion queue must be emptied first, or there is no memory for
+/// what is queued, which stays where it is.
+fn is_usual(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_that_the_kernel_has_no_memory_for_are_done_later_and_in_their_order() {
+        const COUNT: u64 = 50;
+        let config = RingConfig {
+            submission_entries: 4,
+            completion_entries: 128,
+            receive_buffers: 16,
+            receive_buffer_bytes: 4096,
+            inbox_bytes: 4096,
+        };
+        let mut driver = Driver::open(&config).expect("a ring");
+        driver.has_no_memory = true;
+        (1..=COUNT).for_each(|data| driver.cancel(u64::MAX, data));
+        driver.turn(Duration::from_secs(5)).expect("it goes on, and does not wait");
+        assert!(driver.completion().is_none());
+        driver.has_no_memory = false;
+        let mut done = Vec::new();
+        while done.len() < COUNT as usize {
+            driver.turn(Duration::ZERO).expect("it goes on");
+            done.extend(std::iter::from_fn(|| driver.completion()).map(|completion| completion.data));
+        }
+        assert_eq!(done, (1..=COUNT).collect::<Vec<_>>());
     }
 }
