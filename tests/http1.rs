@@ -35,7 +35,8 @@ fn rule(name: &str) -> Option<(u16, &'static str)> {
 
 const OF_REQUESTS: [&str; 5] =
     ["heads.cases", "bodies.cases", "paths.cases", "taken.cases", "sequences.cases"];
-const OF_ANSWERS: [&str; 3] = ["answers.cases", "answers_cut.cases", "answers_taken.cases"];
+const OF_ANSWERS: [&str; 4] =
+    ["answers.cases", "answers_cut.cases", "answers_taken.cases", "answers_bounds.cases"];
 
 #[test]
 fn every_rule_has_rows_and_every_row_has_a_rule() {

@@ -148,7 +148,12 @@ const TRAFFIC: &[Row] = &[
 #[rustfmt::skip]
 const FRONTEND: &[Row] = &[
     ("tcp", "tcp: {keepalive: {}}", Refused),
-    ("tls", "tls: {handshakeTimeout: 5s}", Refused),
+    ("tls.handshakeTimeout", "tls: {handshakeTimeout: 5s}", Refused),
+    ("tls.alpnProtocols", "tls: {alpnProtocols: [http/1.1]}", Honoured),
+    ("tls.minProtocolVersion", "tls: {minProtocolVersion: '1.3'}", Honoured),
+    ("tls.maxProtocolVersion", "tls: {maxProtocolVersion: '1.2'}", Honoured),
+    ("tls.cipherSuites", "tls: {cipherSuites: [TLS13_AES_256_GCM_SHA384]}", Honoured),
+    ("tls.keyExchangeGroups", "tls: {keyExchangeGroups: [X25519, P-256, P-384]}", Honoured),
     ("http", "http: {maxBufferSize: 1Mi}", Refused),
     ("networkAuthorization", "networkAuthorization: {action: Deny, policy: {matchExpressions: [\"cidr('192.0.2.0/24').containsIP(source.address)\"]}}", Honoured),
     ("proxyProtocol", "proxyProtocol: {version: V2}", Refused),
@@ -192,7 +197,7 @@ const POLICIES: &[Row] = &[
     ("tls.insecureSkipVerify", "tls: {insecureSkipVerify: All}", Honoured),
     ("tls.verifySubjectAltNames", "tls: {verifySubjectAltNames: [a.example]}", Honoured),
     ("tls.alpnProtocols", "tls: {alpnProtocols: [http/1.1]}", Honoured),
-    ("tls.keyExchangeGroups", "tls: {keyExchangeGroups: [a]}", Refused),
+    ("tls.keyExchangeGroups", "tls: {keyExchangeGroups: [X25519, P-256, P-384]}", Honoured),
     ("tls.certificateSource", "tls: {certificateSource: Inline}", Refused),
     ("http.requestTimeout", "http: {requestTimeout: 5s}", Refused),
     ("auth.key", "auth: {key: k}", Honoured),

@@ -68,7 +68,7 @@ impl Rig {
         std::fs::write(&roots, trusted.pem()).expect("a file");
         let overrides = Overrides {
             hosts,
-            listeners: vec![(8080, "127.0.0.1:0".to_owned())],
+            listeners: vec![(8080, "127.0.0.1:0".to_owned()), (8081, "127.0.0.1:0".to_owned())],
             roots: vec![roots.display().to_string()],
             admin: Some("none".to_owned()),
         };
@@ -78,6 +78,12 @@ impl Rig {
         let gateway = gateway(&[("manifests.yaml", manifests), ("settings.yaml", &quiet)], overrides);
         let address = gateway.addresses[0];
         Rig { simulator, front, gateway: Some(gateway), address }
+    }
+
+    /// By the listener of port 8081, if there is one.
+    fn ask_beside(&self, path: &str, body: &str) -> Answer {
+        let address = self.gateway.as_ref().expect("it runs").addresses[1];
+        Client::connect(address).ask(path, "", body)
     }
 
     fn ask(&self, path: &str, body: &str) -> Answer {

@@ -1,8 +1,14 @@
 //! A process takes another one's place under load: no connection is refused, no request fails, nothing is spent twice and
 //! nothing is forgotten. And the end of a process under load, which no request notices either.
 
+#[path = "support/front.rs"]
+mod front;
 mod support;
 
+use front::Authority;
+use rustls::pki_types::ServerName;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::fs;
@@ -14,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::process::{Ended, Process, directory, ended, tollgate};
-use support::{Client, chat, limits, manifests, settings, until, with};
+use support::{Client, chat, limits, manifests, secure, settings, until, with};
 use tollgate_loadtest::{Count, Script, Simulator};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -48,13 +54,34 @@ impl Host {
         };
         let more = format!(
             "{store}  workers: {{cores: 2, pin: false}}\n  admin: {{address: \"127.0.0.1:0\", token: {TOKEN}}}\n  records: \
-             {{to: none}}\n  timeouts: {{drain: 20s, drainIdle: 500ms}}\n  upgrade: {{socket: {}}}\n  hostOverrides: [{}]\n  \
+             {{to: none}}\n  timeouts: {{drain: 20s, drainIdle: 500ms, handshake: 20s}}\n  upgrade: {{socket: {}}}\n  hostOverrides: [{}]\n  \
              listenerOverrides: [{{port: 8080, address: \"127.0.0.1:0\"}}]",
             here.join("up.sock").display(),
             hosts.join(", ")
         );
         let text = manifests(&limits("openai", list)) + &settings(&more);
         fs::write(here.join("gateway.yaml"), text).expect("a file");
+    }
+
+    /// The same behind HTTPS, and the authority of its certificate.
+    fn secure(name: &str, script: Script, list: &[&str]) -> (Host, Authority) {
+        let host = Host::new(name, script, list, true);
+        let authority = Authority::new();
+        let identity = authority.identity("gateway.test", 2020, 2100);
+        let quoted = |pem: String| format!("\"{}\"", pem.replace('\n', "\\n"));
+        let secret = format!(
+            "---\napiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{name: crt, namespace: llm}}\n\
+             stringData: {{tls.crt: {}, tls.key: {}}}\n",
+            quoted(identity.pem()),
+            quoted(identity.key_pem())
+        );
+        let file = host.here.join("gateway.yaml");
+        let text = fs::read_to_string(&file).expect("a file");
+        let (plain, tls) = ("protocol: HTTP, port: 8080", "tls: {certificateRefs: [{name: crt}]}");
+        assert!(text.contains(plain));
+        let text = text.replace(plain, &format!("protocol: HTTPS, port: 8080, {tls}"));
+        fs::write(&file, text + &secret).expect("a file");
+        (host, authority)
     }
 
     fn socket(&self) -> String {
@@ -108,16 +135,28 @@ impl Host {
     }
 }
 
-/// What is used of the account of that rule, by its balance: `budget` less.
-fn spent(process: &mut Process, rule: &str, budget: i64) -> i64 {
+/// What the admin endpoint says.
+fn asked(process: &mut Process, path: &str) -> String {
     let line = process.says("admin http://");
     let admin = line.split("http://").nth(1).and_then(|rest| rest.split(": ").next()).expect("an address");
     let mut client = Client::connect(admin.parse().expect("an address"));
-    client.write(format!("GET /accounts HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"));
-    let accounts: Value = serde_json::from_slice(&client.answer().body).expect("JSON");
+    client.write(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"));
+    client.answer().text().to_owned()
+}
+
+/// What is used of the account of that rule, by its balance: `budget` less.
+fn spent(process: &mut Process, rule: &str, budget: i64) -> i64 {
+    let accounts: Value = serde_json::from_str(&asked(process, "/accounts")).expect("JSON");
     let list = accounts["accounts"].as_array().expect("a list");
     let account = list.iter().find(|it| it["rule"].as_str().is_some_and(|name| name.ends_with(rule)));
     budget - account.map_or(budget, |it| it["balance"].as_i64().unwrap_or_else(|| panic!("{accounts}")))
+}
+
+/// How many handshakes are under way.
+fn handshakes(process: &mut Process) -> u64 {
+    let metrics = asked(process, "/metrics");
+    let line = metrics.lines().find_map(|line| line.strip_prefix("tollgate_downstream_handshakes_open "));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("{metrics}"))
 }
 
 /// How a client behaves.
@@ -139,13 +178,24 @@ struct Load {
     refused: AtomicU64,
     /// Connections that nobody accepted.
     closed: AtomicU64,
+    /// How TLS is spoken, where it is.
+    tls: Option<Arc<ClientConfig>>,
     failed: Mutex<Vec<String>>,
 }
 
 impl Load {
     /// Clients that ask until they are stopped.
     fn start(address: SocketAddr, manners: &[Manner]) -> (Arc<Load>, Vec<std::thread::JoinHandle<()>>) {
-        let load = Arc::new(Load::default());
+        Load::of(address, manners, None)
+    }
+
+    /// By TLS, where it is said how.
+    fn of(
+        address: SocketAddr,
+        manners: &[Manner],
+        tls: Option<Arc<ClientConfig>>,
+    ) -> (Arc<Load>, Vec<std::thread::JoinHandle<()>>) {
+        let load = Arc::new(Load { tls, ..Load::default() });
         let client = |manner: &Manner| {
             let (load, manner) = (load.clone(), *manner);
             std::thread::spawn(move || load.run(address, manner))
@@ -160,7 +210,13 @@ impl Load {
             let mut client = match kept.take() {
                 Some(client) => client,
                 None => match Client::try_connect(address) {
-                    Ok(client) => client,
+                    Ok(client) => match self.shake_hands(client) {
+                        Ok(client) => client,
+                        Err(error) => {
+                            self.failed.lock().expect("a list").push(format!("{manner:?}: {error}"));
+                            continue;
+                        }
+                    },
                     Err(_) => {
                         self.closed.fetch_add(1, Ordering::AcqRel);
                         std::thread::sleep(Duration::from_millis(5));
@@ -191,6 +247,15 @@ impl Load {
         }
     }
 
+    fn shake_hands(&self, mut client: Client) -> std::io::Result<Client> {
+        let Some(config) = &self.tls else { return Ok(client) };
+        let mut tls = session(config);
+        while tls.is_handshaking() {
+            tls.complete_io(&mut client.stream)?;
+        }
+        Ok(client.over(tls))
+    }
+
     fn admitted(&self) -> u64 {
         self.admitted.load(Ordering::Acquire)
     }
@@ -207,6 +272,11 @@ impl Load {
         let failed = self.failed.lock().expect("a list");
         assert!(failed.is_empty(), "{} of {} failed: {failed:#?}", failed.len(), self.admitted());
     }
+}
+
+fn session(config: &Arc<ClientConfig>) -> ClientConnection {
+    let name = ServerName::try_from("gateway.test").expect("a name");
+    ClientConnection::new(config.clone(), name).expect("a session")
 }
 
 const ALL: [Manner; 7] = [
@@ -453,6 +523,74 @@ fn whose_own_socket_cannot_be_opened_does_not_take_over() {
     fs::write(&file, text.replace("up.sock", "other.sock")).expect("a file");
     let _after = host.upgrade(process, address);
     UnixStream::connect(&other).expect("the next one asks there");
+}
+
+#[test]
+fn an_upgrade_of_https_under_load_refuses_no_connection_and_fails_no_request() {
+    let (host, authority) = Host::secure("upgrade-tls", script(), &AMPLE_LIMITS);
+    let (mut process, address) = host.start(false);
+    let config = secure::config(&authority.pem(), &[&TLS12, &TLS13]);
+    let (load, threads) = Load::of(address, &ALL, Some(config));
+    for _ in 0..2 {
+        load.goes_on(100);
+        process = host.upgrade(process, address);
+    }
+    load.goes_on(100);
+    load.end(threads);
+    assert_eq!(load.closed.load(Ordering::Acquire), 0, "connections refused");
+    assert_eq!(load.refused.load(Ordering::Acquire), 0, "requests refused");
+    process.signal("TERM");
+    assert_eq!(process.end().code, Some(0));
+}
+
+/// Who is in the middle of a handshake is served by the process that has begun it, also when all that was idle there has been
+/// told goodbye in the meantime.
+#[test]
+fn a_handshake_that_began_before_an_upgrade_ends_in_a_request_that_is_served() {
+    let (host, authority) = Host::secure("upgrade-handshake", script(), &AMPLE_LIMITS[..1]);
+    let (before, address) = host.start(false);
+    let config = |version| secure::config(&authority.pem(), &[version]);
+    let mut idle = Client::secure(address, "gateway.test", &config(&TLS13)).expect("a handshake");
+    assert_eq!(idle.ask("/openai", "", &chat("gpt-5", false)).status, 200);
+    let begun: Vec<(Client, ClientConnection, Vec<u8>)> = [&TLS12, &TLS13, &TLS12, &TLS13]
+        .into_iter()
+        .enumerate()
+        .map(|(number, version)| {
+            let client = Client::connect(address);
+            let (mut tls, mut hello) = (session(&config(version)), Vec::new());
+            while tls.wants_write() {
+                tls.write_tls(&mut hello).expect("a vector takes it");
+            }
+            // Of the first two the gateway has half a hello, of the others all of it.
+            let rest = if number < 2 { hello.split_off(hello.len() / 2) } else { Vec::new() };
+            (&client.stream).write_all(&hello).expect("heard");
+            (client, tls, rest)
+        })
+        .collect();
+    let asked = RefCell::new(before);
+    until("all of them are under way", || handshakes(&mut asked.borrow_mut()) == 4);
+    let mut before = asked.into_inner();
+    let (mut after, _) = host.start(true);
+    before.says("serves now");
+    assert!(idle.ends_with_goodbye(), "what is idle is told goodbye");
+    for (mut client, mut tls, rest) in begun {
+        client.stream.write_all(&rest).expect("heard");
+        while tls.is_handshaking() {
+            tls.complete_io(&mut client.stream).expect("the handshake goes on");
+        }
+        // By TLS 1.3 a client is done before the server: its tickets say that it is done too.
+        while tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3)
+            && tls.tls13_tickets_received() == 0
+        {
+            tls.complete_io(&mut client.stream).expect("tickets");
+        }
+        let mut client = client.over(tls);
+        let answer = client.ask("/openai", "", &chat("gpt-5", false));
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{}", answer.text());
+        assert!(client.ends_with_goodbye());
+    }
+    assert_eq!(before.end().code, Some(0));
+    after.says("has ended all it had under way");
 }
 
 /// Longer than a request waits for its budget on disk, and shorter than the process that hangs is waited for.

@@ -4,8 +4,8 @@ use super::choice;
 use super::cuts::every_way;
 use std::ops::Range;
 use tollgate::wire::http1::{
-    BodyFault, BodyReader, Framing, HeadFault, HeadLimits, HeadScan, Headers, Known, MAX_TRAILER_BYTES,
-    Method, RequestHead, ResponseHead, write,
+    BodyFault, BodyReader, ChunkLimits, Framing, HeadFault, HeadLimits, HeadScan, Headers, Known, Method,
+    RequestHead, ResponseHead, write,
 };
 use tollgate::wire::url;
 
@@ -173,7 +173,15 @@ fn answer_said(head: &ResponseHead, data: &[u8]) -> AnswerSaid {
     (head.status, reason, lines(&head.headers, data), head.framing, head.keep_alive, head.len)
 }
 
-/// The first byte chooses framing and bound.
+/// As [`limits`], of what a chunked body costs beside its payload.
+fn chunk_limits(choice: usize) -> ChunkLimits {
+    match choice & 1 {
+        0 => ChunkLimits::default(),
+        _ => ChunkLimits { extension_bytes: 8, trailers: 2, trailer_bytes: 40 },
+    }
+}
+
+/// The first byte chooses framing and bounds.
 pub(super) fn body(data: &[u8]) {
     let (chosen, data) = choice(data);
     let framing = match chosen & 3 {
@@ -182,9 +190,10 @@ pub(super) fn body(data: &[u8]) {
         _ => Framing::UntilClose,
     };
     let most = if chosen & 4 == 0 { 1 << 20 } else { 24 };
-    let read = every_way(data, |pieces| body_of(framing, most, pieces));
+    let limits = chunk_limits(chosen);
+    let read = every_way(data, |pieces| body_of(framing, most, limits, pieces));
     assert!(read.payload.len() as u64 <= most, "more than the bound");
-    assert!(read.trailers.len() <= MAX_TRAILER_BYTES);
+    assert!(read.trailers.len() <= limits.trailer_bytes as usize);
     if framing == Framing::Chunked && read.ended.is_ok() {
         let (payload, _) = dechunked(data).unwrap_or_else(|| panic!("a naive reader finds no chunks"));
         assert_eq!(payload, read.payload);
@@ -196,7 +205,7 @@ pub(super) fn body(data: &[u8]) {
         chunks.extend_from_slice(write::CHUNK_END);
     }
     chunks.extend_from_slice(write::LAST_CHUNK);
-    let again = body_of(Framing::Chunked, 1 << 20, &[&chunks]);
+    let again = body_of(Framing::Chunked, 1 << 20, limits, &[&chunks]);
     assert_eq!((again.payload.as_slice(), again.ended), (data, Ok(())));
 }
 
@@ -208,10 +217,10 @@ struct Body {
     ended: Result<(), BodyFault>,
 }
 
-fn body_of(framing: Framing, most: u64, pieces: &[&[u8]]) -> Body {
+fn body_of(framing: Framing, most: u64, limits: ChunkLimits, pieces: &[&[u8]]) -> Body {
     let mut read = Body { payload: Vec::new(), trailers: Vec::new(), consumed: 0, ended: Ok(()) };
     let mut reader = match BodyReader::new(framing, most) {
-        Ok(reader) => reader,
+        Ok(reader) => reader.held_to(limits),
         Err(fault) => return Body { ended: Err(fault), ..read },
     };
     for piece in pieces {

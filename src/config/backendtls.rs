@@ -1,4 +1,5 @@
 use super::certificate::Certificate;
+use super::spoken::Groups;
 use super::trust::{TlsId, Trust, finish};
 use ring::digest;
 use std::fmt;
@@ -15,6 +16,8 @@ pub struct BackendTls {
     pub certificate: Option<Arc<Certificate>>,
     /// What its certificate has to be for.
     pub names: Names,
+    /// The groups in which keys may be agreed on; `None` are all.
+    pub groups: Option<Groups>,
     id: TlsId,
 }
 
@@ -45,6 +48,7 @@ impl BackendTls {
         trust: Option<Trust>,
         certificate: Option<Arc<Certificate>>,
         names: Names,
+        groups: Option<Groups>,
     ) -> BackendTls {
         let mut id = digest::Context::new(&digest::SHA256);
         // Each part begins with what it is and how long: no two can be taken for one another.
@@ -68,8 +72,9 @@ impl BackendTls {
                 Name::Uri(uri) => part(7, uri.as_bytes()),
             }),
         }
+        groups.iter().for_each(|groups| part(8, groups.to_string().as_bytes()));
         let id = finish(id);
-        BackendTls { trust, certificate, names, id }
+        BackendTls { trust, certificate, names, groups, id }
     }
 
     /// Whether it verifies by whom Settings say.
@@ -108,10 +113,10 @@ impl fmt::Display for BackendTls {
             }
             Names::Asked | Names::Unverified => {}
         }
-        match &self.certificate {
-            Some(certificate) => write!(f, ", shown Secret {}", certificate.name),
-            None => Ok(()),
+        if let Some(certificate) = &self.certificate {
+            write!(f, ", shown Secret {}", certificate.name)?;
         }
+        self.groups.iter().try_for_each(|groups| write!(f, ", over {groups}"))
     }
 }
 
@@ -133,6 +138,7 @@ impl fmt::Debug for BackendTls {
 mod tests {
     use super::*;
     use crate::config::certificate;
+    use crate::config::spoken::KxGroup;
     use crate::config::trust::Authority;
 
     #[test]
@@ -161,14 +167,21 @@ mod tests {
             (None, Some(shown.clone()), Names::Asked),
             (Some(trust(one.cert.pem())), Some(shown.clone()), Names::Asked),
         ]
-        .map(|(trust, shown, names)| BackendTls::new(trust, shown, names))
-        .into();
+        .map(|(trust, shown, names)| BackendTls::new(trust, shown, names, None))
+        .into_iter()
+        .chain([&["X25519"][..], &["X25519", "P-256"], &["P-256", "X25519"]].map(|names| {
+            let groups: Vec<KxGroup> = names.iter().filter_map(|name| KxGroup::named(name)).collect();
+            BackendTls::new(None, None, Names::Asked, Groups::new(&groups).ok())
+        }))
+        .collect();
         for (at, one) in all.iter().enumerate() {
             for (place, other) in all.iter().enumerate() {
                 assert_eq!(one == other, at == place, "{one} and {other}");
             }
-            assert_eq!(*one, BackendTls::new(one.trust.clone(), one.certificate.clone(), one.names.clone()));
+            let (trust, certificate) = (one.trust.clone(), one.certificate.clone());
+            assert_eq!(*one, BackendTls::new(trust, certificate, one.names.clone(), one.groups.clone()));
         }
         assert_eq!(format!("{:?}", all[11]), "BackendTls(verified by x, shown Secret llm/crt)");
+        assert_eq!(format!("{:?}", all[13]), "BackendTls(verified, over X25519, secp256r1)");
     }
 }

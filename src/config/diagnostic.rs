@@ -127,6 +127,8 @@ pub(crate) enum Reason {
     HostnameConflict,
     /// Two listeners of one port speak different protocols.
     ProtocolConflict,
+    /// Another policy says the same of the same target.
+    PolicyConflict,
     /// A parentRef names no listener.
     NoMatchingParent,
     /// It names listeners, and none of them admits the route.

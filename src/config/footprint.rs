@@ -7,8 +7,9 @@ use std::fmt;
 /// its record.
 const CONNECTION: u64 = 24 << 10;
 /// Buffers that a connection keeps from exchange to exchange: of the request, of the head that goes out, of the answer, and
-/// of small texts, each of at most 32 KiB.
-const KEPT_BUFFERS: u64 = 4 * (32 << 10);
+/// of small texts, each of at most so much.
+const KEPT_BUFFER: u64 = 32 << 10;
+const KEPT_BUFFERS: u64 = 4 * KEPT_BUFFER;
 /// TLS: what rustls holds of records that are not whole, and of plain text that is not taken.
 const TLS: u64 = 48 << 10;
 /// A connection to a provider: its socket here, its place in a pool.
@@ -55,19 +56,23 @@ impl Footprint {
         // Received and not read: see `Ring::inbox_bytes`.
         let inbox = u64::from(ring.inbox_bytes) + u64::from(ring.receive_buffer_bytes);
         // A head that is being read is not one of the kept buffers yet.
-        let client = CONNECTION + KEPT_BUFFERS + inbox + u64::from(requests.head_bytes) + TLS;
+        let client = CONNECTION + KEPT_BUFFERS + inbox + requests.heads.head_bytes as u64 + TLS;
         let submissions = u64::from(ring.submission_entries) * 64;
         let completions = u64::from(ring.completion_entries) * 16;
         let handshakes = u64::from(connections.handshakes_per_worker).min(clients) * HANDSHAKE;
         // A connection has one exchange at a time, and an exchange one connection to a provider.
         let busy = in_flight.min(clients);
+        // An answer's head is read into a buffer that is kept, and grows as far as it must. Trailers wait for the body's end.
+        let head = (upstream.heads.head_bytes as u64).saturating_sub(KEPT_BUFFER);
+        let trailers = u64::from(requests.chunks.trailer_bytes) + u64::from(upstream.chunks.trailer_bytes);
         Footprint {
             workers: workers as u64,
             ring: submissions
                 + completions
                 + u64::from(ring.receive_buffers) * u64::from(ring.receive_buffer_bytes),
             connections: clients * client + handshakes,
-            upstreams: (busy + u64::from(upstream.idle_per_worker)) * (UPSTREAM + inbox + TLS),
+            upstreams: (busy + u64::from(upstream.idle_per_worker)) * (UPSTREAM + inbox + TLS)
+                + busy * (head + trailers),
             held: requests.held_bytes,
             rest: in_flight * RESERVATION + u64::from(records.queue) * RECORD + MIRRORS + KNOWN,
             accounts: u64::from(limits.accounts) * ACCOUNT,

@@ -55,7 +55,7 @@ pub use snapshot::{
     Backend, BackendChoice, BackendKind, Credential, GuardService, HttpListener, HttpsListener, JwksOrigin,
     JwksSource, Listener, Report, Retry, Rule, RuleTimeouts, Signs, Snapshot, Target,
 };
-pub use spoken::Spoken;
+pub use spoken::{Groups, Spoken};
 pub use trust::{ClientCheck, TlsId, Trust};
 
 use diagnostic::Faults;

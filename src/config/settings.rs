@@ -1,6 +1,7 @@
 use crate::base::Secret;
 use crate::llm::price::Rates;
 use crate::route::failover::Ejection;
+use crate::wire::http1::{ChunkLimits, HeadLimits};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,10 +94,10 @@ pub struct Admission {
 /// `requests`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requests {
-    /// The largest head in bytes, 1 KiB to 1 MiB.
-    pub head_bytes: u32,
-    /// The most headers, 8 to 1000.
-    pub headers: u16,
+    /// The largest head in bytes, 1 KiB to 65535; the most header lines, 8 to 100; the longest target in bytes, 256 to 65535.
+    pub heads: HeadLimits,
+    /// Of a chunked body: bytes of extensions, up to 64 KiB; the most trailers, up to 1000; bytes of them all, 64 to 64 KiB.
+    pub chunks: ChunkLimits,
     /// The largest body in bytes, 1 KiB to 1 GiB.
     pub body_bytes: u64,
     /// The most bytes of bodies, events and windows that the exchanges of one worker hold in memory, all together and beyond
@@ -139,6 +140,12 @@ pub struct Upstream {
     pub idle_per_worker: u32,
     /// How long each is kept.
     pub idle: Duration,
+    /// Bounds of an answer's head, as those of requests. It has no target.
+    pub heads: HeadLimits,
+    /// Of a chunked answer, as of requests.
+    pub chunks: ChunkLimits,
+    /// The most interim answers (1xx) before one answer, 0 to 1000; one more is malformed.
+    pub interim_answers: u32,
     /// Bytes of an answer that the kernel takes from a provider for a reader that does not come, 64 KiB to 64 MiB, doubled as
     /// those of `connections.send_buffer` are; `None` leaves them to it, which goes up to 6 MiB and more (`tcp_rmem`).
     pub receive_buffer: Option<u32>,
@@ -333,7 +340,12 @@ impl Default for Admission {
 
 impl Default for Requests {
     fn default() -> Requests {
-        Requests { head_bytes: 32 << 10, headers: 100, body_bytes: 32 << 20, held_bytes: 512 << 20 }
+        Requests {
+            heads: HeadLimits::default(),
+            chunks: ChunkLimits::default(),
+            body_bytes: 32 << 20,
+            held_bytes: 512 << 20,
+        }
     }
 }
 
@@ -361,6 +373,9 @@ impl Default for Upstream {
         Upstream {
             idle_per_worker: 256,
             idle: Duration::from_secs(60),
+            heads: HeadLimits::default(),
+            chunks: ChunkLimits::default(),
+            interim_answers: 16,
             receive_buffer: Some(256 << 10),
             replay_bytes: 4 << 20,
             ejection: Ejection::default(),

@@ -211,7 +211,8 @@ pub enum BackendChoice {
 }
 
 /// Who answers. A Backend resource of several providers is one entry for each, of which the first stands for all in
-/// what routes choose.
+/// what routes choose; one that is shown another certificate by the Gateway of some routes is another entry.
+#[derive(Clone)]
 pub struct Backend {
     /// `namespace/name`; of one of several providers `namespace/name/provider`.
     pub name: Arc<str>,
@@ -235,6 +236,7 @@ pub struct Backend {
 }
 
 /// What kind of backend.
+#[derive(Clone)]
 pub enum BackendKind {
     /// An LLM provider.
     Ai {
@@ -257,14 +259,14 @@ pub enum BackendKind {
 }
 
 /// What authenticates a request to a provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Credential {
     /// A header.
     Static {
         /// Lower case.
         name: Arc<str>,
         /// The whole value, its prefix (`Bearer `) included.
-        value: Secret,
+        value: Arc<Secret>,
     },
     /// AWS's signature over each request.
     Aws {
@@ -282,7 +284,7 @@ pub enum Credential {
 }
 
 /// With whose credentials a request is signed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Signs {
     /// With these, which do not end.
     With(Arc<Credentials>),

@@ -3,7 +3,9 @@ use ring::digest;
 use rustls::crypto::ring::{ALL_CIPHER_SUITES, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ConfigBuilder, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, WantsVerifier};
+use rustls::{
+    ClientConfig, ConfigBuilder, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, WantsVerifier,
+};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +26,13 @@ pub(crate) enum Version {
 /// A cipher suite.
 #[derive(Clone, Copy)]
 pub(crate) struct Suite(SupportedCipherSuite);
+
+/// The groups in which keys are agreed on with a backend, where these are not all that there are.
+#[derive(Clone)]
+pub struct Groups {
+    builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+    told: String,
+}
 
 /// A group in which keys are agreed on.
 #[derive(Clone, Copy)]
@@ -51,7 +60,7 @@ impl Suite {
 }
 
 impl KxGroup {
-    /// By the name that kgateway gives it.
+    /// By the name that kgateway and agentgateway give it. Of theirs, `X25519_MLKEM768` is not here: `ring` has no such group.
     pub(crate) fn named(text: &str) -> Option<KxGroup> {
         match text {
             "X25519" => Some(KxGroup(kx_group::X25519)),
@@ -59,6 +68,42 @@ impl KxGroup {
             "P-384" => Some(KxGroup(kx_group::SECP384R1)),
             _ => None,
         }
+    }
+
+    /// What speaks TLS here, in these groups alone and in their order; in all that are usual where there is none.
+    fn provider(groups: &[KxGroup]) -> CryptoProvider {
+        let mut provider = default_provider();
+        if !groups.is_empty() {
+            provider.kx_groups = groups.iter().map(|group| group.0).collect();
+        }
+        provider
+    }
+
+    /// `secp256r1, X25519`: their names, as IANA has them.
+    fn names(groups: &[KxGroup]) -> String {
+        groups.iter().map(|group| format!("{:?}", group.0.name())).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Groups {
+    /// These alone, in their order.
+    pub(crate) fn new(groups: &[KxGroup]) -> Result<Groups, &'static str> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(KxGroup::provider(groups)));
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.map_err(|_| "no cipher suite goes with these groups")?;
+        Ok(Groups { builder, told: KxGroup::names(groups) })
+    }
+
+    /// What a client's configuration begins with.
+    pub fn builder(&self) -> &ConfigBuilder<ClientConfig, WantsVerifier> {
+        &self.builder
+    }
+}
+
+/// `secp256r1, X25519`
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told)
     }
 }
 
@@ -70,7 +115,7 @@ impl Spoken {
         suites: &[Suite],
         groups: &[KxGroup],
     ) -> Result<Spoken, &'static str> {
-        let mut provider = default_provider();
+        let mut provider = KxGroup::provider(groups);
         // As in kgateway, suites of TLS 1.2 alone say nothing of TLS 1.3; and the other way round.
         for is_tls13 in [false, true] {
             let of_version = |suite: &SupportedCipherSuite| suite.tls13().is_some() == is_tls13;
@@ -79,9 +124,6 @@ impl Spoken {
                 provider.cipher_suites.retain(|suite| !of_version(suite) || is_named(suite));
             }
         }
-        if !groups.is_empty() {
-            provider.kx_groups = groups.iter().map(|group| group.0).collect();
-        }
         let all: [(Version, &SupportedProtocolVersion); 2] =
             [(Version::Tls13, &TLS13), (Version::Tls12, &TLS12)];
         let versions: Vec<_> = all
@@ -89,7 +131,7 @@ impl Spoken {
             .filter(|(version, _)| (min..=max).contains(version))
             .map(|(_, version)| *version)
             .collect();
-        let told = told(&versions, &provider, (!suites.is_empty(), !groups.is_empty()));
+        let told = told(&versions, &provider, !suites.is_empty(), groups);
         let mut id = digest::Context::new(&digest::SHA256);
         id.update(told.as_bytes());
         let builder = ServerConfig::builder_with_provider(Arc::new(provider));
@@ -112,7 +154,8 @@ impl Spoken {
 fn told(
     versions: &[&SupportedProtocolVersion],
     provider: &CryptoProvider,
-    (has_suites, has_groups): (bool, bool),
+    has_suites: bool,
+    groups: &[KxGroup],
 ) -> String {
     let numbers: Vec<&str> = versions.iter().map(|one| if **one == TLS13 { "1.3" } else { "1.2" }).collect();
     let mut text = format!("TLS {}", numbers.join(", "));
@@ -122,9 +165,8 @@ fn told(
         let names = left.filter_map(|suite| suite.suite().as_str());
         text += &format!(" by {}", names.collect::<Vec<_>>().join(", "));
     }
-    if has_groups {
-        let names = provider.kx_groups.iter().map(|group| format!("{:?}", group.name()));
-        text += &format!(" over {}", names.collect::<Vec<_>>().join(", "));
+    if !groups.is_empty() {
+        text += &format!(" over {}", KxGroup::names(groups));
     }
     text
 }
@@ -160,7 +202,7 @@ mod tests {
         assert_eq!(spoken.to_string(), "TLS 1.3, 1.2 over secp256r1, X25519");
         assert!(
             Suite::named("TLS_RSA_WITH_AES_128_CBC_SHA").is_none()
-                && KxGroup::named("X25519MLKEM768").is_none()
+                && KxGroup::named("X25519_MLKEM768").is_none()
         );
     }
 }

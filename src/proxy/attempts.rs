@@ -91,7 +91,7 @@ fn pick(
 ///
 /// # Errors
 /// The fault of the last attempt.
-pub(super) async fn until_answered<'a>(
+pub(super) fn until_answered<'a>(
     worker: &Worker,
     serving: &'a Serving,
     client: &mut Client,
@@ -99,46 +99,49 @@ pub(super) async fn until_answered<'a>(
     whole: &'a Backend,
     mut call: Call<'a>,
     message: &mut Message,
-) -> Result<(Call<'a>, Answered), Fault> {
-    let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: None };
-    loop {
-        let spare = attempts.spare_body(&call, message, entry);
-        let outgoing = call::write(worker, serving, &call, message, client, entry)?;
-        if call.translates() {
-            // The body stands in both formats until it is sent.
-            let copies = outgoing.body_bytes() + spare.as_ref().map_or(0, Vec::len);
-            entry.held.set(Part::Copy, copies)?;
+) -> impl Future<Output = Result<(Call<'a>, Answered), Fault>> {
+    // Not an `async fn`, which would keep room for `call` twice: where it came and where it is changed.
+    async move {
+        let mut attempts = Attempts { worker, serving, whole, tried: ArrayVec::new(), again: None };
+        loop {
+            let spare = attempts.spare_body(&call, message, entry);
+            let outgoing = call::write(worker, serving, &call, message, client, entry)?;
+            if call.translates() {
+                // The body stands in both formats until it is sent.
+                let copies = outgoing.body_bytes() + spare.as_ref().map_or(0, Vec::len);
+                entry.held.set(Part::Copy, copies)?;
+            }
+            let began = worker.ring.now();
+            let asked = {
+                let _pending = Pending::begin(serving, call.index);
+                call::ask(worker, serving, client, entry, &call, outgoing).await
+            };
+            let verdict = Verdict::of(&asked, &call);
+            let after = worker.ring.now().since(began);
+            attempts.note(&call, &asked, verdict, after);
+            let is_whole = !call.translates() || spare.is_some();
+            let next = if is_whole { attempts.next(&call, entry, &asked, verdict) } else { None };
+            let next = next.and_then(|(next, pause)| Some((attempts.towards(call, next)?, pause)));
+            let Some((next, pause)) = next else {
+                message.forget_body();
+                return asked.map(|answered| (call, answered)).map_err(|failed| failed.fault);
+            };
+            if asked.is_err() && entry.reached >= Reached::Provider {
+                entry.give_up_attempt(); // it may be working on it
+            }
+            if !restore(&call, message, client, asked, spare) {
+                return Err(Fault::Broken); // cannot be: `next` saw that the request is here
+            }
+            entry.reached = Reached::Nobody;
+            worker.desk.counters.retries.add(1);
+            if !pause.is_zero() {
+                sleep(&worker.ring, pause).await;
+            }
+            if next.index != call.index {
+                attempts.go_on_as(&next, entry)?;
+            }
+            call = next;
         }
-        let began = worker.ring.now();
-        let asked = {
-            let _pending = Pending::begin(serving, call.index);
-            call::ask(worker, serving, client, entry, &call, outgoing).await
-        };
-        let verdict = Verdict::of(&asked, &call);
-        let after = worker.ring.now().since(began);
-        attempts.note(&call, &asked, verdict, after);
-        let is_whole = !call.translates() || spare.is_some();
-        let next = if is_whole { attempts.next(&call, entry, &asked, verdict) } else { None };
-        let next = next.and_then(|(next, pause)| Some((attempts.towards(call, next)?, pause)));
-        let Some((next, pause)) = next else {
-            message.forget_body();
-            return asked.map(|answered| (call, answered)).map_err(|failed| failed.fault);
-        };
-        if asked.is_err() && entry.reached >= Reached::Provider {
-            entry.give_up_attempt(); // it may be working on it
-        }
-        if !restore(&call, message, client, asked, spare) {
-            return Err(Fault::Broken); // cannot be: `next` saw that the request is here
-        }
-        entry.reached = Reached::Nobody;
-        worker.desk.counters.retries.add(1);
-        if !pause.is_zero() {
-            sleep(&worker.ring, pause).await;
-        }
-        if next.index != call.index {
-            attempts.go_on_as(&next, entry)?;
-        }
-        call = next;
     }
 }
 

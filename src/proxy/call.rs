@@ -11,7 +11,7 @@ use super::upstream::{Upstream, is_about_our_certificate, tls_why};
 use super::worker::Worker;
 use crate::access::{Identity, strip_bearer};
 use crate::base::{Span, Tick};
-use crate::config::{Backend, Credential, Fetched, Rule};
+use crate::config::{self, Backend, Credential, Fetched, Rule};
 use crate::llm::provider::{Dialect, Provider, is_credential};
 use crate::llm::translate::{self, Guardrail, Lost, RequestTerms};
 use crate::llm::{Api, Ask, Edits, Format, ModelPlace, Piece};
@@ -89,9 +89,6 @@ pub(super) struct Answered {
     /// The request's buffers if it was sent in full; if not, the connection cannot be used again.
     pub(super) sent: Option<Gather>,
 }
-
-/// Interim answers (1xx) that are skipped before the provider is called malformed.
-const INTERIM_MAX: u32 = 16;
 
 /// The most tokens that a provider is asked for when it needs a number and the client gave none.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
@@ -424,7 +421,7 @@ pub(super) async fn ask(
         worker.desk.counters.upstream_bytes_out.add(gather.len() as u64);
         upstream.socket().set_deadline(first_byte_deadline(worker, serving, entry, call));
         let again = upstream.is_reused();
-        let heads = Heads::reusing(client.spare_lines());
+        let heads = Heads::new(&serving.in_force.snapshot.settings.upstream, client.spare_lines());
         match attempt(&upstream, &client.socket, gather, (heads, bytes), entry).await {
             Ok(Began { head, bytes, sent }) => return Ok(Answered { upstream, head, bytes, sent }),
             Err(Failure::Final { fault, request }) => {
@@ -585,34 +582,36 @@ async fn take_back(upstream: &Upstream) -> Result<(Gather, bool), Fault> {
 }
 
 /// Finds the head of the answer behind any interim ones.
-#[derive(Default)]
 pub(super) struct Heads {
     scan: HeadScan,
-    interim: u32,
+    limits: HeadLimits,
+    /// How many interim ones may still come.
+    interim_left: u32,
 }
 
 impl Heads {
-    /// The head's lines are listed where those of an earlier one were.
-    pub(super) fn reusing(lines: Headers) -> Heads {
-        Heads { scan: HeadScan::reusing(lines), interim: 0 }
+    /// Heads within these bounds; the head's lines are listed where those of an earlier one were.
+    pub(super) fn new(bounds: &config::Upstream, lines: Headers) -> Heads {
+        let scan = HeadScan::reusing(lines);
+        Heads { scan, limits: bounds.heads, interim_left: bounds.interim_answers }
     }
 
     /// The head that `bytes` begin with, once it is there, of an answer to a request with method `to`; interim
     /// ones are taken away.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>, to: Method) -> Result<Option<ResponseHead>, Fault> {
-        let limits = HeadLimits::default();
         loop {
-            let head = self.scan.response(bytes, &limits, to);
+            let head = self.scan.response(bytes, &self.limits, to);
             let Some(head) = head.map_err(|fault| Fault::ProviderMalformed(fault.reason()))? else {
                 return Ok(None);
             };
             match head.status {
                 101 => return Err(Fault::ProviderMalformed(HeadFault::Switched.reason())),
                 _ if !head.is_interim() => return Ok(Some(head)),
-                _ if self.interim == INTERIM_MAX => {
-                    return Err(Fault::ProviderMalformed(HeadFault::InterimFlood.reason()));
+                _ => {
+                    let left = self.interim_left.checked_sub(1);
+                    let flood = Fault::ProviderMalformed(HeadFault::InterimFlood.reason());
+                    self.interim_left = left.ok_or(flood)?;
                 }
-                _ => self.interim += 1,
             }
             bytes.drain(..head.len);
             self.scan = HeadScan::reusing(head.headers);

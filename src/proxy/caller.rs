@@ -43,8 +43,27 @@ pub(super) struct Memo {
     route: Option<Arc<str>>,
     /// The configuration that the rules are of.
     generation: u64,
-    /// By the address of the parts in that configuration.
-    keys: ArrayVec<(usize, Result<u128, usize>), MEMO_KEYS_MAX>,
+    keys: ArrayVec<KnownKey, MEMO_KEYS_MAX>,
+}
+
+/// A key that is known by the address of its parts in the configuration; in fewer bytes than a `Result`, as every connection
+/// has room for some.
+struct KnownKey {
+    parts: usize,
+    key: u128,
+    /// Which part is missing, if there is no key.
+    missing: Option<u8>,
+}
+
+impl KnownKey {
+    fn new(parts: usize, key: Result<u128, usize>) -> KnownKey {
+        // There are few parts: see `PARTS_MAX`.
+        KnownKey { parts, key: key.unwrap_or_default(), missing: key.err().map(|part| part as u8) }
+    }
+
+    fn key(&self) -> Result<u128, usize> {
+        self.missing.map_or(Ok(self.key), |part| Err(part.into()))
+    }
 }
 
 /// Keys of several parts that are remembered.
@@ -164,12 +183,12 @@ impl Caller for Asking<'_> {
             return hash();
         }
         let (mut memo, place) = (self.memo.borrow_mut(), parts.as_ptr() as usize);
-        if let Some((_, key)) = memo.keys.iter().find(|(known, _)| *known == place) {
-            return *key;
+        if let Some(known) = memo.keys.iter().find(|known| known.parts == place) {
+            return known.key();
         }
         let key = hash();
         // Where there are more than have room, they are hashed.
-        let _ = memo.keys.try_push((place, key));
+        let _ = memo.keys.try_push(KnownKey::new(place, key));
         key
     }
 

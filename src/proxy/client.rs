@@ -8,10 +8,10 @@ use super::held::{Held, Part};
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::base::{Span, Tick};
-use crate::config::Timeouts;
+use crate::config::{Requests, Timeouts};
 use crate::llm::{Ask, BadBody, Inspector};
 use crate::runtime::Gather;
-use crate::wire::http1::{BodyReader, Framing, HeadFault, HeadLimits, HeadScan, Headers, RequestHead, write};
+use crate::wire::http1::{BodyReader, Framing, HeadFault, HeadScan, Headers, RequestHead, write};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) listener: usize,
     /// Received and not consumed: the head that is being read, or what a client that pipelines sent ahead.
     buf: Vec<u8>,
+    /// Whether no request was waited for yet.
+    is_new: bool,
     /// Buffers for the next answer; `theirs` for what the provider says.
     spare: Gather,
     /// The buffer for the next request upstream.
@@ -85,6 +87,7 @@ impl Client {
             socket,
             peer,
             listener,
+            is_new: true,
             buf: Vec::new(),
             spare: Gather::default(),
             request: Vec::new(),
@@ -99,16 +102,18 @@ impl Client {
     pub(super) async fn head(&mut self, worker: &Worker) -> Result<Option<RequestHead>, Fault> {
         let serving = worker.serving();
         let settings = &serving.in_force.snapshot.settings;
-        let limits = HeadLimits {
-            head_bytes: settings.requests.head_bytes as usize,
-            headers: usize::from(settings.requests.headers),
-            ..HeadLimits::default()
-        };
         let mut scan = HeadScan::reusing(std::mem::take(&mut self.lines[0]));
+        // Who was still shaking hands when the others heard of draining has as long as they had, from then on.
+        let is_late = std::mem::take(&mut self.is_new) && worker.is_draining();
         if self.buf.is_empty() {
             self.socket.rest();
-            self.socket.deadline_in(settings.timeouts.idle);
-            match self.fill_unless_draining(worker).await {
+            let Timeouts { idle, drain_idle, .. } = settings.timeouts;
+            self.socket.deadline_in(if is_late { idle.min(drain_idle) } else { idle });
+            let filled = match is_late {
+                true => self.socket.fill(&mut self.buf).await,
+                false => self.fill_unless_draining(worker).await,
+            };
+            match filled {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => {
                     self.socket.say_goodbye(settings.timeouts.linger).await;
@@ -118,7 +123,7 @@ impl Client {
         }
         self.socket.deadline_in(settings.timeouts.head);
         loop {
-            if let Some(head) = scan.request(&self.buf, &limits).map_err(Fault::Head)? {
+            if let Some(head) = scan.request(&self.buf, &settings.requests.heads).map_err(Fault::Head)? {
                 return match head.is_for_https(&self.buf) && !self.socket.is_secure() {
                     true => Err(Fault::Head(HeadFault::Insecure)),
                     false => Ok(Some(head)),
@@ -149,10 +154,11 @@ impl Client {
         message: &mut Message,
         head: &RequestHead,
         mut inspector: Inspector,
-        (bytes_max, held): (u64, &mut Held),
+        (bounds, held): (&Requests, &mut Held),
         timeouts: &Timeouts,
     ) -> Result<Ask, Fault> {
-        let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
+        let reader = BodyReader::new(head.framing, bounds.body_bytes).map_err(Fault::Body)?;
+        let mut reader = reader.held_to(bounds.chunks);
         // `decoded` never overtakes `raw`: taking the framing out only moves bytes towards the front.
         let (mut raw, mut decoded) = (head.len, head.len);
         if let Framing::Length(length) = head.framing {

@@ -483,15 +483,17 @@ async fn read_ask(
 ) -> Result<Ask, Fault> {
     let serving = entry.serving.clone();
     let Settings { requests, timeouts, .. } = &serving.in_force.snapshot.settings;
-    let (most, held) = (requests.body_bytes, &mut entry.held);
+    let held = &mut entry.held;
     let codings = Codings::of(&head.headers, &message.bytes).map_err(|_| Fault::UnknownCoding)?;
     if format.is_lookup() {
         return no_body(message);
     }
     let inspector = Inspector::new(format);
     match Decoder::new(&codings) {
-        None => client.body(message, head, inspector, (most, held), timeouts).await,
-        Some(it) => Box::pin(client.coded_body(message, head, it, inspector, (most, held), timeouts)).await,
+        None => client.body(message, head, inspector, (requests, held), timeouts).await,
+        Some(it) => {
+            Box::pin(client.coded_body(message, head, it, inspector, (requests, held), timeouts)).await
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::client::Client;
 use super::fault::Fault;
+use super::serving::Serving;
 use super::stream::Stream;
 use super::tls::{Session, TlsStream};
 use super::worker::{Open, Worker};
@@ -160,10 +161,22 @@ pub(super) async fn welcome(
     listener: usize,
 ) -> Option<Client> {
     let serving = worker.serving();
-    let configs = serving.https.get(listener).map(Vec::as_slice).unwrap_or_default();
-    if configs.is_empty() {
+    if serving.https.get(listener).is_none_or(Vec::is_empty) {
         return Some(Client::new(Stream::Plain(socket), peer, listener));
     }
+    // In a box of its own: what a handshake needs, no task keeps room for afterwards.
+    Box::pin(greet(worker, serving, socket, peer, listener)).await
+}
+
+/// The handshake, and what becomes of who fails in it.
+async fn greet(
+    worker: &Rc<Worker>,
+    serving: Rc<Serving>,
+    socket: Socket,
+    peer: SocketAddr,
+    listener: usize,
+) -> Option<Client> {
+    let configs = serving.https.get(listener).map(Vec::as_slice).unwrap_or_default();
     let snapshot = &serving.in_force.snapshot;
     let (settings, counters) = (&snapshot.settings, &worker.desk.counters);
     if counters.handshakes_open.get() >= u64::from(settings.connections.handshakes_per_worker) {

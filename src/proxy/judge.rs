@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::upstream::{Pool, Upstream};
 use super::worker::Worker;
 use crate::base::Tick;
-use crate::config::{GuardService, Rule};
+use crate::config::{self, GuardService, Rule};
 use crate::llm::guard::{Garbage, Phase, QUESTION_BYTES_MAX, Rejection, Said, Texts, Verdict};
 use crate::llm::{Ask, Format};
 use crate::runtime::{Gather, sleep};
@@ -164,7 +164,8 @@ impl Judges {
         let until = self.until.min(worker.ring.now() + most);
         let mut request = head_of(service, self.phase, lines, question.len());
         request.extend_from_slice(question);
-        let asking = Asking { worker, client, until };
+        let bounds = &serving.in_force.snapshot.settings.upstream;
+        let asking = Asking { worker, client, until, bounds };
         match asking.answer(pool, &request).await {
             Ok(answer) => {
                 let verdict = service.asks.verdict(self.phase, &answer, asked);
@@ -251,6 +252,7 @@ struct Asking<'a> {
     worker: &'a Rc<Worker>,
     client: &'a Stream,
     until: Tick,
+    bounds: &'a config::Upstream,
 }
 
 impl Asking<'_> {
@@ -276,7 +278,8 @@ impl Asking<'_> {
             return Err(Fault::Broken);
         }
         let mut sending = Sending::default();
-        let began = sending.until_answered(&upstream, self.client, (Heads::default(), Vec::new())).await?;
+        let heads = Heads::new(self.bounds, Headers::default());
+        let began = sending.until_answered(&upstream, self.client, (heads, Vec::new())).await?;
         let (head, bytes) = began.ok_or(Fault::Broken)?;
         if !(200..300).contains(&head.status) {
             return Err(Fault::Unjudged("it answered with an error"));
@@ -299,7 +302,8 @@ impl Asking<'_> {
         mut bytes: Vec<u8>,
     ) -> Result<(Vec<u8>, bool), Fault> {
         let malformed = |_| Fault::Unjudged("its answer is malformed, or larger than the question may be");
-        let mut reader = BodyReader::new(head.framing, QUESTION_BYTES_MAX as u64).map_err(malformed)?;
+        let reader = BodyReader::new(head.framing, QUESTION_BYTES_MAX as u64).map_err(malformed)?;
+        let mut reader = reader.held_to(self.bounds.chunks);
         let (mut answer, mut at) = (Vec::new(), head.len);
         loop {
             let rest = bytes.get(at..).unwrap_or_default();

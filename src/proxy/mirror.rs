@@ -15,10 +15,10 @@ use super::upstream::{Pool, Upstream};
 use super::worker::{Open, Worker};
 use crate::access::Identity;
 use crate::base::Span;
-use crate::config::Rule;
+use crate::config::{self, Rule};
 use crate::route::filters::Filters;
 use crate::runtime::{Gather, executor};
-use crate::wire::http1::{BodyReader, Framing, Method, RequestHead, ResponseHead, write};
+use crate::wire::http1::{BodyReader, Framing, Headers, Method, RequestHead, ResponseHead, write};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -184,13 +184,15 @@ async fn deliver(room: Room, pool: Rc<Pool>, gather: Gather, method: Method) {
 /// Sends a copy and reads its answer to the end, or as far as that is worth it.
 async fn exchange(worker: &Rc<Worker>, pool: &Rc<Pool>, gather: Gather, method: Method) -> Result<(), Fault> {
     let last = worker.ring.now() + WHOLE_MAX;
+    let serving = worker.serving();
+    let bounds = &serving.in_force.snapshot.settings.upstream;
     let upstream = Upstream::checkout(worker, pool, true).await?;
     upstream.socket().set_deadline(last);
     upstream.start_send(gather).map_err(|_| Fault::Broken)?;
     let mut sent = false;
-    let (head, mut bytes) = answer_head(&upstream, method, &mut sent).await?;
-    let mut body =
-        BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+    let (head, mut bytes) = answer_head(&upstream, bounds, method, &mut sent).await?;
+    let body = BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+    let mut body = body.held_to(bounds.chunks);
     let (mut at, mut read) = (head.len, 0);
     loop {
         let progress = body.read(bytes.get(at..).unwrap_or_default(), |_| {});
@@ -222,10 +224,11 @@ fn emptied(mut bytes: Vec<u8>) -> Vec<u8> {
 
 async fn answer_head(
     upstream: &Upstream,
+    bounds: &config::Upstream,
     method: Method,
     sent: &mut bool,
 ) -> Result<(ResponseHead, Vec<u8>), Fault> {
-    let (mut heads, mut bytes) = (Heads::default(), Vec::new());
+    let (mut heads, mut bytes) = (Heads::new(bounds, Headers::default()), Vec::new());
     loop {
         match fill(upstream, &mut bytes, sent).await {
             Ok(1..) => {}

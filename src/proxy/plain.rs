@@ -50,6 +50,7 @@ pub(super) async fn serve(
 ) -> Result<Then, Fault> {
     let settings = &serving.in_force.snapshot.settings;
     let body = BodyReader::new(head.framing, settings.requests.body_bytes).map_err(Fault::Body)?;
+    let body = body.held_to(settings.requests.chunks);
     let pool = serving.pools.get(to.backend.target as usize).ok_or(Fault::NoBackend)?;
     let filters = (to.rule, to.edits);
     let copies = Copies::of(serving, filters, client, (head, &message.bytes), to.identity, false, entry);
@@ -257,7 +258,9 @@ impl Upload {
         entry: &mut Entry,
         times: &Times<'_>,
     ) -> Result<Began, Fault> {
-        let mut answer = AnswerHead { bytes: client.scratch(), heads: Heads::reusing(client.spare_lines()) };
+        let bounds = &entry.serving.in_force.snapshot.settings.upstream;
+        let heads = Heads::new(bounds, client.spare_lines());
+        let mut answer = AnswerHead { bytes: client.scratch(), heads };
         if head.expects_continue && message.bytes.len() == head.len {
             client.send_continue(times.timeouts).await?;
         }
@@ -346,7 +349,6 @@ enum Sending {
 }
 
 /// The head of the answer as it arrives.
-#[derive(Default)]
 struct AnswerHead {
     bytes: Vec<u8>,
     heads: Heads,
@@ -460,6 +462,12 @@ struct Passing<'a> {
     times: &'a Times<'a>,
 }
 
+/// The reader of an answer's body, however long that is.
+pub(super) fn answer_body(head: &ResponseHead, entry: &Entry) -> Result<BodyReader, Fault> {
+    let reader = BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+    Ok(reader.held_to(entry.serving.in_force.snapshot.settings.upstream.chunks))
+}
+
 impl Passing<'_> {
     async fn answer(
         &self,
@@ -472,8 +480,7 @@ impl Passing<'_> {
         let Began { head, mut bytes, sent } = began;
         entry.reached = Reached::Refusal; // there is nothing to meter
         entry.record.status = head.status;
-        let mut body =
-            BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+        let mut body = answer_body(&head, entry)?;
         let rechunk = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
         let by_close = rechunk && self.head.version == Version::Http10;
         let keep_alive = self.keep && self.head.keep_alive && !by_close && !worker.is_draining();

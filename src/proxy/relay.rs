@@ -7,6 +7,7 @@ use super::exchange::Then;
 use super::fault::Fault;
 use super::held::Part;
 use super::outflow::Outflow;
+use super::plain::answer_body;
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::base::ascii;
@@ -41,14 +42,13 @@ pub(super) async fn answer(
         200..300 => entry.meter = Some(meter(call, &head, &bytes, streamed)),
         _ => entry.reached = Reached::Refusal,
     }
-    let mut body =
-        BodyReader::new(head.framing, u64::MAX).map_err(|f| Fault::ProviderMalformed(f.reason()))?;
+    let mut body = answer_body(&head, entry)?;
     let keep_alive = call.keep_alive && !worker.is_draining();
     let mut out = Outflow::new(client, call, &head, streamed, keep_alive, entry);
     if head.headers.contains(Known::ContentEncoding)
         && let Err(fault) = out.decode(call, &head, &bytes, sent.as_ref(), entry)
     {
-        return broken_off(worker, out, client, entry, fault, timeouts).await;
+        return Box::pin(broken_off(worker, out, client, entry, fault, timeouts)).await;
     }
     out.begin(entry, call, &head, &bytes);
     // Nobody else is asked any more: large bodies go.
@@ -63,11 +63,11 @@ pub(super) async fn answer(
         let part = out.part(at, &bytes);
         let progress = match out.take(&mut body, &bytes[..part], at, entry) {
             Ok(progress) => progress,
-            Err(fault) => return broken_off(worker, out, client, entry, fault, timeouts).await,
+            Err(fault) => return Box::pin(broken_off(worker, out, client, entry, fault, timeouts)).await,
         };
         at += progress.consumed;
         if let Err(fault) = entry.held.set(Part::Answer, out.held_bytes()) {
-            return broken_off(worker, out, client, entry, fault, timeouts).await;
+            return Box::pin(broken_off(worker, out, client, entry, fault, timeouts)).await;
         }
         if out.is_due() {
             Box::pin(out.judge(client, entry)).await?;
@@ -89,7 +89,7 @@ pub(super) async fn answer(
         }
         let may_break_off = head.framing == Framing::UntilClose && !out.is_blind();
         if progress.done && may_break_off && breaks_off(streamed, entry) {
-            return broken_off(worker, out, client, entry, Fault::Cut, timeouts).await;
+            return Box::pin(broken_off(worker, out, client, entry, Fault::Cut, timeouts)).await;
         }
         if progress.done {
             let rest = bytes.len() - at;
@@ -99,7 +99,7 @@ pub(super) async fn answer(
                 false => out.finish(entry, call, head.status),
             };
             if let Err(fault) = finished {
-                return broken_off(worker, out, client, entry, fault, timeouts).await;
+                return Box::pin(broken_off(worker, out, client, entry, fault, timeouts)).await;
             }
             let then = out.flush(client, entry, bytes, true, timeouts).await?;
             entry.ended(if out.is_rejected() {
@@ -132,7 +132,7 @@ pub(super) async fn answer(
             false => Err(Fault::CutSlow),
         };
         if let Err(fault) = more {
-            return broken_off(worker, out, client, entry, fault, timeouts).await;
+            return Box::pin(broken_off(worker, out, client, entry, fault, timeouts)).await;
         }
         from_provider.add(bytes.len() as u64);
     }
@@ -159,7 +159,7 @@ fn breaks_off(streamed: bool, entry: &Entry) -> bool {
     streamed && entry.meter.as_ref().is_some_and(|meter| !meter.complete() && !meter.failed())
 }
 
-/// The answer broke off. A client that has seen nothing gets an error; one in the middle of a translated
+/// The answer broke off. (It is called in a box of its own, for which no task has to keep room.) A client that has seen nothing gets an error; one in the middle of a translated
 /// stream gets the error event of its format; else closing is all that can be said.
 async fn broken_off(
     worker: &Worker,

@@ -4,7 +4,7 @@ use super::handshake::TlsServer;
 use super::tls::TlsClient;
 use super::upstream::Pool;
 use crate::access::jwt::{KeyRing, Keys};
-use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource, Target};
+use crate::config::{Backend, BackendKind, Credential, Fetched, JwksOrigin, JwksSource, Snapshot, Target};
 use crate::llm::auth::aws::Signer;
 use crate::mail::InForce;
 use crate::route::Priority;
@@ -44,7 +44,8 @@ impl Serving {
             known.cloned().unwrap_or_else(|| Pool::new(target.clone(), tls.to(target)))
         };
         let pools = in_force.snapshot.targets.iter().map(pool_for).collect();
-        let health = in_force.snapshot.backends.iter().map(|backend| health_of(backend, before)).collect();
+        let health = |backend| health_of(&in_force.snapshot, backend, before);
+        let health = in_force.snapshot.backends.iter().map(health).collect();
         let signers = in_force.snapshot.backends.iter().map(signer_of).collect();
         let https = in_force.snapshot.listeners.iter().map(|listener| tls_server.of_port(listener)).collect();
         let fetched = in_force.snapshot.backends.iter().map(|backend| fetched_for(backend, before)).collect();
@@ -92,11 +93,15 @@ fn signer_of(backend: &Backend) -> Option<Signer> {
     }
 }
 
-/// How a backend did, when it was served under its name before.
-fn health_of(backend: &Backend, before: Option<&Serving>) -> Health {
+/// How a backend did, when it was served under its name before: at its target, if several had the name, or at another one.
+fn health_of(now: &Snapshot, backend: &Backend, before: Option<&Serving>) -> Health {
     let known = before.and_then(|before| {
-        let backends = &before.in_force.snapshot.backends;
-        let place = backends.iter().position(|other| other.name == backend.name)?;
+        let then = &before.in_force.snapshot;
+        let target = now.targets.get(backend.target as usize);
+        let is_named = |other: &Backend| other.name == backend.name;
+        let is_same = |other: &Backend| is_named(other) && then.targets.get(other.target as usize) == target;
+        let place =
+            then.backends.iter().position(is_same).or_else(|| then.backends.iter().position(is_named))?;
         before.health.borrow().get(place).copied()
     });
     known.map_or_else(Health::default, Health::carried_over)

@@ -43,7 +43,7 @@ impl TlsClient {
     pub(super) fn to(&self, target: &Target) -> Option<Arc<ClientConfig>> {
         target.tls.as_ref()?;
         let Some(own) = &target.own_tls else { return Some(self.usual.clone()) };
-        let versions = self.versions.clone();
+        let versions = own.groups.as_ref().map_or(&self.versions, |groups| groups.builder()).clone();
         let crypto = versions.crypto_provider().clone();
         let roots = own.trust.as_ref().map_or(&self.roots, |trust| &trust.roots).clone();
         let verifier = Arc::new(Verifier { roots, names: own.names.clone(), crypto });

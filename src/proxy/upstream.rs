@@ -124,7 +124,8 @@ impl Upstream {
             }
         }
         let failed = |_: &Fault| worker.desk.counters.upstream_failures.add(1);
-        let stream = connect(worker, pool).await.inspect_err(failed)?;
+        // In a box of its own: it is seldom needed, and every task would keep room for it.
+        let stream = Box::pin(connect(worker, pool)).await.inspect_err(failed)?;
         worker.desk.counters.upstream_connects.add(1);
         Ok(Upstream { stream, pool: pool.clone(), reused: false })
     }

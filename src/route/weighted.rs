@@ -31,6 +31,11 @@ impl<T> Weighted<T> {
         self.choices.get(place).map(|(_, choice)| choice)
     }
 
+    /// All choices, which may be changed; their weights stay.
+    pub fn choices_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.choices.iter_mut().map(|(_, choice)| choice)
+    }
+
     /// All choices with their weights, in the order given.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.choices.iter().map(|(weight, choice)| (*weight, choice))

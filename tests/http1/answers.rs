@@ -3,7 +3,7 @@
 
 use super::cases::{Group, Row, bytes, load};
 use super::host::answer_to;
-use super::refused::Words;
+use super::refused::{Words, Wrong};
 use super::rule;
 use crate::support::{
     Answer, Client, Rig, chat, message, provider, read_head, read_request, read_to, settings, until,
@@ -104,12 +104,10 @@ impl Scripted {
         Scripted { address, shared }
     }
 
-    /// One worker, so that there is one pool of connections.
-    fn rig(&self) -> Rig {
-        Rig::start_before(
-            self.address,
-            &settings("  records: {to: none}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}"),
-        )
+    /// One worker, so that there is one pool of connections; and `more` settings.
+    fn rig(&self, more: &str) -> Rig {
+        let spec = "  records: {to: none}\n  workers: {cores: 1, pin: false}\n  timeouts: {drain: 2s}";
+        Rig::start_before(self.address, &settings(&format!("{spec}{more}")))
     }
 
     fn script(&self, row: &Row) {
@@ -176,33 +174,55 @@ fn reason(group: &Group) -> &'static str {
     rule(&group.rule).unwrap_or_else(|| panic!("no rule refuses: {}", group.rule)).1
 }
 
+/// Asserts that the row is a 502 on each of its routes.
+fn check_malformed(scripted: &Scripted, rig: &Rig, group: &Group, row: &Row, wrong: &mut Wrong) {
+    assert_eq!(group.status, Some(502));
+    let reason = reason(group);
+    for (path, words) in routes(row) {
+        let message =
+            note(row, "says").map_or(format!("the provider's answer is malformed: {reason}"), str::to_owned);
+        wrong.tried(path, || {
+            scripted.script(row);
+            let mut client = rig.client();
+            let method = note(row, "asks").unwrap_or("GET");
+            ask(&mut client, path, method);
+            let answer = if method == "HEAD" { client.answer_to_head() } else { client.answer() };
+            let via = answer.header("via");
+            assert_eq!((answer.status, via), (502, None), "{}: {}", row.name, answer.text());
+            assert_eq!(answer.header("connection"), None, "the client's connection: {}", row.name);
+            if method != "HEAD" {
+                assert_eq!(answer.json(), words.refusal(502, &message), "{}", row.name);
+            }
+            scripted.check_next(rig, path, false, &row.name);
+        });
+    }
+}
+
 #[test]
 fn what_is_malformed_is_a_502_in_the_clients_words() {
     let scripted = Scripted::start();
-    let rig = scripted.rig();
-    let mut wrong = super::refused::Wrong::default();
+    let rig = scripted.rig("");
+    let mut wrong = Wrong::default();
     for group in load("answers.cases") {
-        assert_eq!(group.status, Some(502));
-        let reason = reason(&group);
-        for (row, (path, words)) in
-            group.rows.iter().flat_map(|row| routes(row).iter().map(move |route| (row, route)))
-        {
-            let message = note(row, "says")
-                .map_or(format!("the provider's answer is malformed: {reason}"), str::to_owned);
-            wrong.tried(path, || {
-                scripted.script(row);
-                let mut client = rig.client();
-                let method = note(row, "asks").unwrap_or("GET");
-                ask(&mut client, path, method);
-                let answer = if method == "HEAD" { client.answer_to_head() } else { client.answer() };
-                let via = answer.header("via");
-                assert_eq!((answer.status, via), (502, None), "{}: {}", row.name, answer.text());
-                assert_eq!(answer.header("connection"), None, "the client's connection: {}", row.name);
-                if method != "HEAD" {
-                    assert_eq!(answer.json(), words.refusal(502, &message), "{}", row.name);
-                }
-                scripted.check_next(&rig, path, false, &row.name);
-            });
+        for row in &group.rows {
+            check_malformed(&scripted, &rig, &group, row, &mut wrong);
+        }
+    }
+}
+
+#[test]
+fn bounds_are_those_of_the_settings() {
+    let bounds =
+        "headBytes: 1Ki, headers: 8, interimAnswers: 2, extensionBytes: 16, trailers: 2, trailerBytes: 64";
+    let scripted = Scripted::start();
+    let rig = scripted.rig(&format!("\n  upstream: {{{bounds}}}"));
+    let mut wrong = Wrong::default();
+    for group in load("answers_bounds.cases") {
+        for row in &group.rows {
+            match group.status {
+                Some(_) => check_malformed(&scripted, &rig, &group, row, &mut wrong),
+                None => check_all_taken(&scripted, &rig, row, &mut wrong),
+            }
         }
     }
 }
@@ -210,7 +230,7 @@ fn what_is_malformed_is_a_502_in_the_clients_words() {
 #[test]
 fn what_goes_wrong_when_it_has_begun_is_seen_to_be_cut() {
     let scripted = Scripted::start();
-    let rig = scripted.rig();
+    let rig = scripted.rig("");
     for group in load("answers_cut.cases") {
         reason(&group); // it is a rule
         for (row, (path, _)) in
@@ -233,7 +253,7 @@ fn what_goes_wrong_when_it_has_begun_is_seen_to_be_cut() {
 #[test]
 fn what_is_cut_is_no_end_to_old_clients_either() {
     let scripted = Scripted::start();
-    let rig = scripted.rig();
+    let rig = scripted.rig("");
     for row in load("answers_cut.cases").iter().flat_map(|group| &group.rows) {
         for path in [PLAIN, "/openai"] {
             scripted.script(row);
@@ -290,17 +310,22 @@ fn check_taken(scripted: &Scripted, rig: &Rig, row: &Row, path: &str) {
     scripted.check_next(rig, path, kept, &row.name);
 }
 
+/// On its routes, or the first three.
+fn check_all_taken(scripted: &Scripted, rig: &Rig, row: &Row, wrong: &mut Wrong) {
+    let is_for_models = note(row, "gives").is_none();
+    let routes = if is_for_models { routes(row) } else { &routes(row)[..1] };
+    for (path, _) in routes.iter().take(3) {
+        wrong.tried(path, || check_taken(scripted, rig, row, path));
+    }
+}
+
 #[test]
 fn what_is_taken_passes_and_its_connection_is_used_again_if_nothing_is_behind_it() {
     let scripted = Scripted::start();
-    let rig = scripted.rig();
-    let mut wrong = super::refused::Wrong::default();
+    let rig = scripted.rig("");
+    let mut wrong = Wrong::default();
     for row in load("answers_taken.cases").iter().flat_map(|group| &group.rows) {
-        let is_for_models = note(row, "gives").is_none();
-        let routes = if is_for_models { routes(row) } else { &routes(row)[..1] };
-        for (path, _) in routes.iter().take(3) {
-            wrong.tried(path, || check_taken(&scripted, &rig, row, path));
-        }
+        check_all_taken(&scripted, &rig, row, &mut wrong);
     }
 }
 

@@ -168,6 +168,39 @@ fn bodies() {
 }
 
 #[test]
+fn bounds_are_those_of_the_settings() {
+    let host = Host::start();
+    let bounds =
+        "headBytes: 1Ki, headers: 8, targetBytes: 256, extensionBytes: 16, trailers: 2, trailerBytes: 64";
+    let rig = host.rig(&format!("  workers: {{cores: 1, pin: false}}\n  requests: {{{bounds}}}"));
+    let get = |target: usize, lines: &str| {
+        format!("GET /plain/{} HTTP/1.1\r\nHost: a\r\n{lines}\r\n", "t".repeat(target - "/plain/".len()))
+    };
+    let value = |length: usize| format!("x: {}\r\n", "v".repeat(length));
+    let head = get(20, &value(0)).len();
+    let post = |chunks: String| {
+        format!("POST /plain/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    };
+    let extended = |length: usize| post(format!("2;{}\r\nhi\r\n0\r\n\r\n", "e".repeat(length)));
+    let trailed = |lines: String| post(format!("2\r\nhi\r\n0\r\n{lines}\r\n"));
+    for (fits, over, rule) in [
+        (get(20, &value(1024 - head)), get(20, &value(1025 - head)), "HeadTooLarge"),
+        (get(20, &value(1).repeat(7)), get(20, &value(1).repeat(8)), "TooManyHeaders"),
+        (get(256, ""), get(257, ""), "TargetTooLong"),
+        (extended(16), extended(17), "ExtensionsTooLarge"),
+        (trailed(value(1).repeat(2)), trailed(value(1).repeat(3)), "TrailersTooLarge"),
+        (trailed(value(57)), trailed(value(58)), "TrailersTooLarge"),
+    ] {
+        let mut client = rig.client();
+        client.write(&fits);
+        assert_eq!(client.any_answer().status, 200, "{rule}: {fits}");
+        client.write(&over);
+        let (status, reason) = super::rule(rule).expect("a rule");
+        check_refused(&mut client, status, &Words::Nobodys.refusal(status, reason), rule);
+    }
+}
+
+#[test]
 fn an_upload_that_goes_wrong_in_its_middle_never_becomes_a_request() {
     let host = Host::start();
     let rig = host.rig(BOUNDS);

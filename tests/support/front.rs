@@ -2,10 +2,13 @@
 #![allow(dead_code, unreachable_pub)] // every test binary that includes it uses a part of it
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
+use rustls::crypto::ring::ALL_KX_GROUPS;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+    HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -104,6 +107,8 @@ pub struct Seen {
     pub name: Option<String>,
     pub alpn: Option<String>,
     pub version: Option<ProtocolVersion>,
+    /// In which the keys were agreed on.
+    pub group: Option<NamedGroup>,
     /// What the client has shown, in DER.
     pub certificate: Option<Vec<u8>>,
     /// A session of an earlier connection went on.
@@ -133,18 +138,19 @@ impl Front {
         manner: Manner,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Front {
-        Front::asking(identity, provider, manner, versions, None)
+        Front::asking(identity, provider, manner, (versions, ALL_KX_GROUPS), None)
     }
 
-    /// One that takes only clients with a certificate of this authority.
+    /// One that takes only clients with a certificate of this authority, and that agree on keys in one of these groups.
     pub fn asking(
         identity: &Identity,
         provider: SocketAddr,
         manner: Manner,
-        versions: &[&'static SupportedProtocolVersion],
+        (versions, groups): (&[&'static SupportedProtocolVersion], &[&'static dyn SupportedKxGroup]),
         clients: Option<&Authority>,
     ) -> Front {
-        let crypto = Arc::new(rustls::crypto::ring::default_provider());
+        let usual = rustls::crypto::ring::default_provider();
+        let crypto = Arc::new(CryptoProvider { kx_groups: groups.to_vec(), ..usual });
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.serialize_der()));
         let builder = ServerConfig::builder_with_provider(crypto.clone());
         let builder = builder.with_protocol_versions(versions).expect("versions");
@@ -269,6 +275,7 @@ fn relay(
                     seen.name = tls.server_name().map(str::to_owned);
                     seen.alpn = tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
                     seen.version = tls.protocol_version();
+                    seen.group = tls.negotiated_key_exchange_group().map(|group| group.name());
                     let shown = tls.peer_certificates().and_then(|chain| chain.first());
                     seen.certificate = shown.map(|der| der.to_vec());
                     seen.resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);

@@ -1,9 +1,13 @@
 //! The client's side of TLS for [`Client`](super::Client).
 
 use super::Client;
+use rustls::client::WantsClientCert;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, HandshakeKind, RootCertStore, SupportedProtocolVersion,
+};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -27,12 +31,8 @@ pub fn config_as(
     versions: &[&'static SupportedProtocolVersion],
     shown: Option<(&str, &str)>,
 ) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root.as_bytes()).expect("a certificate")).expect("a root");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
-    let builder = builder.expect("versions").with_root_certificates(roots);
-    let mut config = match shown {
+    let builder = trusting(root, versions, rustls::crypto::ring::default_provider());
+    let config = match shown {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate")];
@@ -40,6 +40,32 @@ pub fn config_as(
             builder.with_client_auth_cert(chain, key).expect("they fit")
         }
     };
+    announcing(config)
+}
+
+/// As [`config`], in these groups alone.
+pub fn config_in(
+    root: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    groups: &[&'static dyn SupportedKxGroup],
+) -> Arc<ClientConfig> {
+    let usual = rustls::crypto::ring::default_provider();
+    let crypto = CryptoProvider { kx_groups: groups.to_vec(), ..usual };
+    announcing(trusting(root, versions, crypto).with_no_client_auth())
+}
+
+fn trusting(
+    root: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    crypto: CryptoProvider,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root.as_bytes()).expect("a certificate")).expect("a root");
+    let builder = ClientConfig::builder_with_provider(Arc::new(crypto)).with_protocol_versions(versions);
+    builder.expect("versions").with_root_certificates(roots)
+}
+
+fn announcing(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Arc::new(config)
 }

@@ -1,6 +1,9 @@
 //! TLS of a backend's own: whom it is believed by, what it is shown, and that no other backend's connection serves it.
 
 use super::*;
+use rustls::NamedGroup;
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::ring::{ALL_KX_GROUPS, kx_group};
 use support::process::{Process, tollgate};
 
 const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
@@ -105,7 +108,8 @@ impl World {
     fn rig(&self, front: &Asked<'_>, manifests: impl FnOnce(u16) -> String) -> Rig {
         let simulator = Simulator::start(front.script.clone()).expect("a simulator");
         let clients = front.demands.then_some(&self.clients);
-        let server = Front::asking(front.identity, simulator.addr(), Manner::Polite, front.versions, clients);
+        let spoken = (front.versions, front.groups);
+        let server = Front::asking(front.identity, simulator.addr(), Manner::Polite, spoken, clients);
         let text = manifests(server.address.port()) + &self.resources();
         Rig::serving(simulator, server, (&text, Vec::new()), &self.usual)
     }
@@ -115,13 +119,15 @@ impl World {
 struct Asked<'a> {
     identity: &'a Identity,
     versions: &'a [&'static rustls::SupportedProtocolVersion],
+    groups: &'a [&'static dyn SupportedKxGroup],
     demands: bool,
     script: Script,
 }
 
 impl<'a> Asked<'a> {
     fn new(identity: &'a Identity, demands: bool) -> Asked<'a> {
-        Asked { identity, versions: &VERSIONS, demands, script: Script::default() }
+        let groups = ALL_KX_GROUPS;
+        Asked { identity, versions: &VERSIONS, groups, demands, script: Script::default() }
     }
 }
 
@@ -240,6 +246,32 @@ fn a_backend_that_demands_a_certificate_is_shown_its_own() {
 }
 
 #[test]
+fn a_backend_says_in_which_groups_keys_are_agreed_on() {
+    const NO_HANDSHAKE: &str = "the TLS handshake failed";
+    let world = World::new();
+    let local = world.servers.identity("localhost", 2020, 2100);
+    let over = |groups: &str| format!("{{{CA}, keyExchangeGroups: [{groups}]}}");
+    let (every, last) = (ALL_KX_GROUPS, [kx_group::SECP384R1]);
+    for version in VERSIONS {
+        for (groups, said, agreed) in [
+            (every, "P-384", Some(NamedGroup::secp384r1)),
+            (every, "P-256", Some(NamedGroup::secp256r1)),
+            (every, "X25519", Some(NamedGroup::X25519)),
+            (&last, "X25519, P-384", Some(NamedGroup::secp384r1)),
+            (&last, "X25519, P-256", None),
+        ] {
+            let front = Asked { versions: &[version], groups, ..Asked::new(&local, false) };
+            let rig = world
+                .rig(&front, |port| routed(&[("b", &to_backend("b"))]) + &backend("b", port, &over(said)));
+            let answer = rig.ask("/b/echo", "{}");
+            assert_eq!(answer.status, if agreed.is_some() { 200 } else { 503 }, "{said}: {}", answer.text());
+            assert!(agreed.is_some() || answer.text().contains(NO_HANDSHAKE), "{said}: {}", answer.text());
+            assert_eq!(rig.seen()[0].group, agreed, "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_service_has_its_tls_from_a_policy() {
     let world = World::new();
     let named = world.servers.identity("api.example", 2020, 2100);
@@ -312,6 +344,89 @@ fn a_policy_says_it_of_backends_that_do_not_say_it_themselves() {
     let asked: Vec<Option<String>> = rig.seen().into_iter().map(|seen| seen.name).collect();
     let names = ["api.example", "x.example"].map(|name| Some(name.to_owned()));
     assert_eq!(asked, names, "the first two share a connection, for they are spoken to in one way");
+}
+
+/// Two Gateways, of which the one on port 8081 shows the Secret `client` to backends, with the same routes.
+fn gateways(routes: &[(&str, &str)]) -> String {
+    // What goes to `own` by `/copied` goes to `bare` as well.
+    let copied = routed(&[("copied", &to_backend("own"))]);
+    let (_, copied) = copied.split_once("---\n").expect("a route");
+    let mirror =
+        format!("{{type: RequestMirror, requestMirror: {{backendRef: {{{}}}}}}}", to_backend("bare"));
+    let copied = copied.replace("filters: [", &format!("filters: [{mirror}, "));
+    let edge = format!("{}---\n{copied}", routed(routes))
+        .replace("parentRefs: [{name: edge}]", "parentRefs: [{name: edge}, {name: marked}]");
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: marked, namespace: llm}}\nspec:\n  \
+         gatewayClassName: agentgateway\n  tls: {{backend: {{clientCertificateRef: {{name: client}}}}}}\n  \
+         listeners: [{{name: http, protocol: HTTP, port: 8081}}]\n---\n{edge}"
+    )
+}
+
+#[test]
+fn a_gateway_shows_its_certificate_to_backends_that_are_shown_none_of_their_own() {
+    let world = World::new();
+    let local = world.servers.identity("localhost", 2020, 2100);
+    let (bare, own) = (to_backend("bare"), to_backend("own"));
+    for version in VERSIONS {
+        let front = Asked { versions: &[version], ..Asked::new(&local, true) };
+        let mut service_port = String::new();
+        let rig = world.rig(&front, |port| {
+            service_port = format!("name: s, port: {port}");
+            let validation =
+                "{hostname: localhost, caCertificateRefs: [{group: \"\", kind: ConfigMap, name: servers}]}";
+            gateways(&[
+                ("bare", &bare),
+                ("own", &own),
+                ("s", &service_port),
+                ("several", &to_backend("several")),
+            ]) + &backend("bare", port, &format!("{{{CA}}}"))
+                + &backend("own", port, &format!("{{{CA}, mtlsCertificateRef: [{{name: other}}]}}"))
+                + &service("s", port, &[("", validation)])
+                + &several(port)
+        });
+        let shown = |rig: &Rig| {
+            let seen = rig.seen();
+            seen.into_iter().filter_map(|seen| seen.certificate).collect::<Vec<Vec<u8>>>()
+        };
+        // Without it nobody gets in, but who has one of their own; in TLS 1.3 that is noticed late.
+        for path in ["/bare/echo", "/s/echo"] {
+            let answer = rig.ask(path, "{}");
+            assert!(matches!(answer.status, 502 | 503), "{path}: {}", answer.text());
+        }
+        assert_eq!(rig.ask("/own/echo", "{}").status, 200);
+        assert_eq!(shown(&rig), [world.other.der()]);
+        // One connection for all that are shown the same, and the one from before for who has another one.
+        for path in ["/bare/echo", "/own/echo", "/s/echo", "/bare/echo"] {
+            let answer = rig.ask_beside(path, "{}");
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        }
+        assert_eq!(shown(&rig), [world.other.der(), world.client.der()]);
+        let before = rig.simulator.ledger().requests;
+        assert_eq!(rig.ask_beside("/copied/echo", "{}").status, 200);
+        until("the copy is there too", || rig.simulator.ledger().requests == before + 2);
+        let answer = rig.ask_beside("/several", &chat("gpt-5", false));
+        assert_eq!(answer.status, 200, "the second provider: {}", answer.text());
+        let answer = rig.ask("/several", &chat("gpt-5", false));
+        assert!(matches!(answer.status, 502 | 503), "{}", answer.text());
+        assert_eq!(shown(&rig), [world.other.der(), world.client.der()]);
+    }
+}
+
+/// A model of two providers, of which the first is away and has a certificate of its own.
+fn several(port: u16) -> String {
+    let one = |name: &str, port: u16, more: &str| {
+        format!(
+            "{{name: {name}, openai: {{}}, host: localhost, port: {port}, policies: {{auth: {{key: sk-live-secret}}, \
+             tls: {{{CA}{more}}}}}}}"
+        )
+    };
+    let away = one("away", 1, ", mtlsCertificateRef: [{name: other}]");
+    format!(
+        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayBackend\nmetadata: {{name: several, namespace: llm}}\nspec:\n  \
+         ai: {{groups: [{{providers: [{away}]}}, {{providers: [{}]}}]}}\n",
+        one("here", port, "")
+    )
 }
 
 #[test]

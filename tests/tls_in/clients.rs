@@ -1,6 +1,7 @@
 //! Certificates of clients: who is asked for one, who is let in, and what a reload changes.
 
 use super::*;
+use rustls::crypto::ring::kx_group;
 use std::cell::RefCell;
 
 /// A ConfigMap with the certificate of an authority.
@@ -249,6 +250,70 @@ fn a_client_that_speaks_only_http_2_is_told_in_the_handshake() {
         }
     }
     until("all are counted", || handshakes(&rig) == [4, 0, 4, 0]);
+}
+
+/// A policy that says this of the TLS of the Gateway's listeners, or of one of them.
+fn speaking(name: &str, section: &str, tls: &str) -> String {
+    format!(
+        "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\nmetadata: {{name: {name}, namespace: llm}}\nspec:\n  \
+         targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: edge{section}}}]\n  \
+         frontend: {{tls: {{{tls}}}}}\n"
+    )
+}
+
+#[test]
+fn keys_are_agreed_on_in_the_groups_that_are_named() {
+    let authority = Authority::new();
+    let certificate = secret("crt", &authority.identity("gateway.test", 2020, 2100));
+    let of_gateway = |groups: &str| speaking("wide", "", &format!("keyExchangeGroups: [{groups}]"));
+    let of_listener =
+        |groups: &str| speaking("close", ", sectionName: https", &format!("keyExchangeGroups: [{groups}]"));
+    let offered = [kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    for (options, policies, expected) in [
+        ("", String::new(), [true, true, true]),
+        ("kgateway.dev/ecdh-curves: P-384", String::new(), [false, false, true]),
+        ("", of_gateway("P-384, X25519"), [true, false, true]),
+        // What a policy says goes before the listener's options, and the policy of a listener before its Gateway's.
+        ("kgateway.dev/ecdh-curves: P-384", of_gateway("P-256"), [false, true, false]),
+        ("", of_gateway("P-256") + &of_listener("X25519"), [true, false, false]),
+    ] {
+        let listeners = [listener("https", "", "{name: crt}")
+            .replace("tls: {", &format!("tls: {{options: {{{options}}}, "))];
+        let more = certificate.clone() + &policies;
+        let rig = Rig::start_with(Script::default(), &behind(&listeners, &more), &settings(QUIET));
+        for version in VERSIONS {
+            for (group, expected) in offered.into_iter().zip(expected) {
+                let config = secure::config_in(&authority.pem(), &[version], &[group]);
+                let said = outcome(rig.address, "gateway.test", &config);
+                let name = group.name();
+                assert_eq!(said == Ok(200), expected, "{options} {policies} {version:?} {name:?}: {said:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_policy_says_which_versions_and_suites_listeners_speak() {
+    let authority = Authority::new();
+    let certificate = secret("crt", &authority.identity("gateway.test", 2020, 2100));
+    for (options, tls, expected) in [
+        ("", "minProtocolVersion: \"1.3\"", [false, true]),
+        ("", "maxProtocolVersion: \"1.2\"", [true, false]),
+        ("kgateway.dev/min-tls-version: \"1.3\"", "minProtocolVersion: \"1.2\"", [true, true]),
+        ("kgateway.dev/min-tls-version: \"1.3\"", "alpnProtocols: [http/1.1]", [false, true]),
+        ("", "cipherSuites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]", [false, true]),
+        ("", "cipherSuites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]", [true, true]),
+    ] {
+        let listeners = [listener("https", "", "{name: crt}")
+            .replace("tls: {", &format!("tls: {{options: {{{options}}}, "))];
+        let more = certificate.clone() + &speaking("wide", "", tls);
+        let rig = Rig::start_with(Script::default(), &behind(&listeners, &more), &settings(QUIET));
+        for (version, expected) in VERSIONS.into_iter().zip(expected) {
+            let config = secure::config(&authority.pem(), &[version]);
+            let said = outcome(rig.address, "gateway.test", &config);
+            assert_eq!(said == Ok(200), expected, "{options} {tls} {version:?}: {said:?}");
+        }
+    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn stand_in(credential: &mut Credential) -> Result<(), String> {
     match credential {
         Credential::Google(_) => {
             let value = Secret::new(format!("Bearer {FETCHED}").into_bytes());
-            *credential = Credential::Static { name: "authorization".into(), value };
+            *credential = Credential::Static { name: "authorization".into(), value: value.into() };
         }
         Credential::Aws { signs, .. } if matches!(signs, Signs::Fetched(_)) => {
             // Those that are fetched come with a token, but for keys in a file.

@@ -4,7 +4,9 @@ use super::backends::{Backends, index_of_last};
 use super::certificates::Certificates;
 use super::overrides::Effective;
 use super::policies::{InForce, Policies, Way};
+use super::shown::{self, Shown};
 use super::{refs, rules};
+use crate::config::certificate::Certificate;
 use crate::config::diagnostic::{Place, Reason, listing, nearest, quoted};
 use crate::config::resources::authorities::Frontend;
 use crate::config::resources::gateway::{self, Admits, Gateway};
@@ -85,13 +87,15 @@ struct Host {
 /// Attaches every route to its listeners and builds a table for each.
 pub(super) fn compile<'a>(
     world: &World<'a>,
-    backends: &Backends,
+    backends: &mut Backends,
     policies: &Policies,
     secured: (&Certificates, &Authorities),
     effective: &Effective,
 ) -> Attached<'a> {
     let mut ports = ports(world);
-    let mut compiled = Vec::new();
+    let certificates = shown::by_gateway(world, secured.0);
+    // Rules, and what their Gateway shows to backends.
+    let mut compiled: Vec<(Rule, Option<&Arc<Certificate>>)> = Vec::new();
     let mut ways = Vec::new();
     for route in &world.all.routes {
         let Some(spec) = &route.spec else { continue };
@@ -105,21 +109,27 @@ pub(super) fn compile<'a>(
             if entrances.is_empty() {
                 compile(InForce::default()); // for its faults
             }
-            // Listeners under the same limits share one compiled rule.
-            let mut shared: Vec<(InForce, u32)> = Vec::new();
+            // Listeners under the same limits share one compiled rule, if they show the same to backends.
+            let mut shared: Vec<(InForce, Option<&Arc<Certificate>>, u32)> = Vec::new();
             for Entrance { door, hosts } in &entrances {
                 let listener = door.listener.name.value.as_str();
                 let way =
                     Way { gateway: door.gateway, listener, route: &route.meta, rule: name, backend: None };
                 let in_force = policies.on(world, &way, (&models, rule.at));
                 ways.push(way);
-                let known = shared.iter().find(|(known, _)| *known == in_force).map(|(_, target)| *target);
+                let shown = certificates.get(&door.gateway.name.at);
+                let is_same = |other: &Option<&Arc<Certificate>>| match (other, shown) {
+                    (Some(other), Some(shown)) => Arc::ptr_eq(other, shown),
+                    (other, shown) => other.is_none() && shown.is_none(),
+                };
+                let known = shared.iter().find(|(known, other, _)| *known == in_force && is_same(other));
+                let known = known.map(|(.., target)| *target);
                 let target = known.unwrap_or_else(|| {
                     let rule = compile(in_force.clone());
                     refuse_too_many(world, backends, &route.meta, &rule);
-                    compiled.push(rule);
+                    compiled.push((rule, shown));
                     let target = index_of_last(compiled.len());
-                    shared.push((in_force, target));
+                    shared.push((in_force, shown, target));
                     target
                 });
                 if let Some(port) = ports.get_mut(&door.listener.port.value) {
@@ -128,7 +138,13 @@ pub(super) fn compile<'a>(
             }
         }
     }
-    Attached { ways, ..open(world, ports, compiled, secured, effective) }
+    let mut shown = Shown::default();
+    let rules = compiled.into_iter().map(|(mut rule, certificate)| {
+        certificate.iter().for_each(|certificate| shown.to(backends, &mut rule, certificate));
+        rule
+    });
+    let rules = rules.collect();
+    Attached { ways, ..open(world, ports, rules, (secured, policies), effective) }
 }
 
 /// One reservation holds the limits of a rule and those of the Backend that is chosen.
@@ -371,7 +387,7 @@ fn open(
     world: &World<'_>,
     ports: BTreeMap<u16, Port<'_>>,
     rules: Vec<Rule>,
-    secured: (&Certificates, &Authorities),
+    (secured, policies): ((&Certificates, &Authorities), &Policies),
     effective: &Effective,
 ) -> Attached<'static> {
     let mut attached = Attached { listeners: Vec::new(), rules, ways: Vec::new(), told: Vec::new() };
@@ -407,7 +423,9 @@ fn open(
                 true => {
                     let certificates = secured.0.of_listener(world, door.gateway, door.listener);
                     let clients = secured.1.of_listener(world, door.gateway, (door.listener, door.frontend));
-                    let spoken = secured.0.spoken(world, door.listener);
+                    let policy = policies.spoken_on(world, door.gateway, &door.listener.name.value);
+                    let policy = policy.map(|said| &*said.value);
+                    let spoken = secured.0.spoken(world, door.listener, policy);
                     listener.https.push(HttpsListener {
                         name,
                         hostname,

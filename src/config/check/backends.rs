@@ -40,6 +40,11 @@ impl Backends {
             host: origin.host.clone(),
             port: origin.port,
         };
+        self.intern(target)
+    }
+
+    /// The index of a target, which is put to the others when it is new.
+    pub(super) fn intern(&mut self, target: Target) -> u32 {
         let targets = &mut self.targets;
         *self.known.entry(target).or_insert_with_key(|target| {
             targets.push(target.clone());

@@ -11,6 +11,7 @@ use crate::config::resources::backend::tls::{Subject, Tls, Wanted};
 use crate::config::resources::backendtlspolicy::BackendTlsPolicy;
 use crate::config::resources::service::Service;
 use crate::config::resources::{Meta, Resource};
+use crate::config::spoken::Groups;
 use crate::config::trust::{Authority, Trust};
 use std::sync::Arc;
 
@@ -70,8 +71,12 @@ pub(super) fn compile(
         }
     };
     let (certificate, trust) = (all_or_nothing(certificate)?, all_or_nothing(trust)?);
-    let is_usual = certificate.is_none() && trust.is_none() && names == Names::Asked;
-    let own = (!is_usual).then(|| Arc::new(BackendTls::new(trust, certificate, names)));
+    let groups = match tls.groups.as_slice() {
+        [] => None,
+        groups => Some(Groups::new(groups).map_err(|why| world.faults.fault(tls.at, why)).ok()?),
+    };
+    let is_usual = certificate.is_none() && trust.is_none() && names == Names::Asked && groups.is_none();
+    let own = (!is_usual).then(|| Arc::new(BackendTls::new(trust, certificate, names, groups)));
     Some(OwnTls { name: tls.name.as_ref().map(|name| name.value.clone()), tls: own })
 }
 
@@ -134,7 +139,8 @@ pub(super) fn of_service<'a>(
                     let message = format!("Service {} has TLS from two policies", service.meta);
                     let first = world.faults.name(first.meta.name.at);
                     let help = format!("the other is at {first}; keep one of them");
-                    world.faults.fault_with_help(target.name.at, message, help);
+                    let at = target.name.at.because(Reason::PolicyConflict);
+                    world.faults.fault_with_help(at, message, help);
                 }
                 None => found[place] = Some((policy, &spec.tls)),
             }

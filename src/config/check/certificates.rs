@@ -4,6 +4,7 @@ use crate::config::certificate::{self, Certificate};
 use crate::config::diagnostic::{Located, Place, Reason, listing};
 use crate::config::resources::gateway::Listener;
 use crate::config::resources::secret::{Secret, SecretKind, TLS_CERTIFICATE, TLS_KEY};
+use crate::config::resources::tlsoptions::Options;
 use crate::config::resources::{Meta, Reference, Resource};
 use crate::config::spoken::{Spoken, Version};
 use std::collections::HashMap;
@@ -82,16 +83,34 @@ impl Certificates {
         certificates
     }
 
-    /// Which TLS an HTTPS listener speaks, where its options say so.
-    pub(super) fn spoken(&self, world: &World<'_>, listener: &Listener) -> Option<Arc<Spoken>> {
-        let options = &listener.tls.as_ref()?.options;
-        let min = options.min.as_ref().map_or(Version::Tls12, |min| min.value);
-        let max = options.max.as_ref().map_or(Version::Tls13, |max| max.value);
-        if min > max || ((min, max) == (Version::Tls12, Version::Tls13) && options.is_usual()) {
+    /// Which TLS an HTTPS listener speaks, where its options or a policy say so; part by part, what the policy says goes
+    /// before the options, as in agentgateway.
+    pub(super) fn spoken(
+        &self,
+        world: &World<'_>,
+        listener: &Listener,
+        policy: Option<&Options>,
+    ) -> Option<Arc<Spoken>> {
+        let own = &listener.tls.as_ref()?.options;
+        let first = policy.unwrap_or(own);
+        let min = first.min.as_ref().or(own.min.as_ref()).map_or(Version::Tls12, |min| min.value);
+        let max = first.max.as_ref().or(own.max.as_ref()).map_or(Version::Tls13, |max| max.value);
+        let suites = if first.suites.is_empty() { &own.suites } else { &first.suites };
+        let groups = if first.groups.is_empty() { &own.groups } else { &first.groups };
+        let is_usual = suites.is_empty() && groups.is_empty();
+        let at = first.at.or(own.at).unwrap_or(listener.at);
+        if min > max {
+            // Where one of the two says so itself, it was told there.
+            if policy.is_some_and(|policy| policy.min.is_none() || policy.max.is_none()) {
+                let message = format!("no version is left to be spoken by listener {}", listener.name.value);
+                world.faults.fault_with_help(at, message, "its own tls.options say the other one");
+            }
             return None;
         }
-        let spoken = Spoken::new((min, max), &options.suites, &options.groups);
-        let at = options.at.unwrap_or(listener.at);
+        if (min, max) == (Version::Tls12, Version::Tls13) && is_usual {
+            return None;
+        }
+        let spoken = Spoken::new((min, max), suites, groups);
         spoken.map_err(|why| world.faults.fault(at, why)).ok().map(Arc::new)
     }
 
@@ -107,7 +126,13 @@ impl Certificates {
         self.of(world, secret, name.at)
     }
 
-    fn find(&self, world: &World<'_>, gateway: &Meta, reference: &Reference) -> Option<Arc<Certificate>> {
+    /// What a Gateway refers to; `None` after a fault.
+    pub(super) fn find(
+        &self,
+        world: &World<'_>,
+        gateway: &Meta,
+        reference: &Reference,
+    ) -> Option<Arc<Certificate>> {
         let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
         let (name, at) = (reference.name.value.as_str(), reference.at());
         let secret = world.find(&world.all.secrets, "Secret", (namespace, name), at)?;

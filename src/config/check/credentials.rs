@@ -13,6 +13,7 @@ use crate::config::resources::backend::{Ai, Api, AuthHeader, Aws, Token};
 use crate::config::resources::target::{Target, TargetKind};
 use crate::config::snapshot::Credential;
 use crate::llm::provider::Provider;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The key of a Secret that `secretRef` means.
@@ -107,7 +108,7 @@ pub(super) fn credential(
     let name = header.and_then(|header| header.name.as_deref()).unwrap_or(usual.name);
     let prefix = header.and_then(|header| header.prefix.as_deref()).unwrap_or(usual.prefix);
     let value = Secret::new([prefix.as_bytes(), token.as_bytes()].concat());
-    Some(Credential::Static { name: name.into(), value })
+    Some(Credential::Static { name: name.into(), value: Arc::new(value) })
 }
 
 /// A token, what signs, and how a token is sent.

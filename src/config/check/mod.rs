@@ -17,6 +17,7 @@ mod refs;
 mod report;
 mod rules;
 mod services;
+mod shown;
 
 pub use overrides::Overrides;
 
@@ -106,7 +107,8 @@ fn build<T>(
     for backend in &mut backends.list {
         backend.limits = policies.on_backend(&backend.resource);
     }
-    let attached = attach::compile(&world, &backends, &policies, (&certificates, &authorities), &effective);
+    let attached =
+        attach::compile(&world, &mut backends, &policies, (&certificates, &authorities), &effective);
     authorities::warn_of_unused(&world);
     let looked = look(&attached.ways, &policies);
     let mut snapshot = Snapshot {

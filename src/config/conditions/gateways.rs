@@ -4,7 +4,7 @@ use super::{Condition, ListenerStatus, Observer, RouteKind, Scene, Status, Truth
 use crate::config::diagnostic::{Extent, Place, Reason, Said, listing};
 use crate::config::resources::authorities::Validation;
 use crate::config::resources::gateway::{Gateway, Kinds, Listener};
-use crate::config::resources::{GATEWAY_API, Meta, Resource};
+use crate::config::resources::{GATEWAY_API, Meta, Reference, Resource};
 use std::collections::HashSet;
 
 /// The status of a Gateway.
@@ -36,7 +36,14 @@ pub(super) fn status(scene: &Scene<'_>, gateway: &Resource<Gateway>) -> Status {
     let is_told = |said: &&&Said| asked.iter().any(|asked| is_of_authority(asked, said));
     let own: Vec<&Said> = said.iter().filter(is_own).filter(|said| !is_told(said)).copied().collect();
     let listeners: Vec<ListenerStatus> = listeners.into_iter().map(|(_, status)| status).collect();
+    let shown = gateway.spec.as_ref().and_then(|spec| spec.shown.as_ref());
+    let is_of_shown = |said: &&Said| shown.is_some_and(|shown| shown.extent.holds(said.at));
+    let (mut of_shown, own): (Vec<&Said>, Vec<&Said>) = own.into_iter().partition(is_of_shown);
     let mut conditions = summary(observer, &listeners, &own);
+    if let Some(shown) = shown {
+        of_shown.extend(shown.reference.iter().flat_map(|reference| of_secret(scene, meta, reference)));
+        conditions.push(resolved(observer, &of_shown, &listeners));
+    }
     if asked.iter().any(|asked| asked.fallback.is_some()) {
         // Who looks at a cluster would say so when it changes; nothing is known here of what was before.
         let message = "clients are let in without a valid certificate".to_owned();
@@ -44,6 +51,22 @@ pub(super) fn status(scene: &Scene<'_>, gateway: &Resource<Gateway>) -> Status {
         conditions.push(observer.write(name, Truth::True, "ConfigurationChanged", message));
     }
     Status::Gateway { conditions, listeners }
+}
+
+/// `ResolvedRefs` of a Gateway that shows a certificate to backends: "all the object references for the Gateway that are not
+/// part of a specific Listener", and a summary of those that are.
+fn resolved(observer: Observer, said: &[&Said], listeners: &[ListenerStatus]) -> Condition {
+    let is_bad = |listener: &&ListenerStatus| !holds(&listener.conditions, "ResolvedRefs");
+    let bad: Vec<&str> = listeners.iter().filter(is_bad).map(|listener| listener.name.as_str()).collect();
+    match said.first().map(|said| said.reason) {
+        Some(Reason::NotPermitted) => observer.no("ResolvedRefs", "RefNotPermitted", said),
+        Some(_) => observer.no("ResolvedRefs", "InvalidClientCertificateRef", said),
+        None if bad.is_empty() => observer.yes("ResolvedRefs", "ResolvedRefs"),
+        None => {
+            let message = format!("not resolved: {}", listing(bad));
+            observer.write("ResolvedRefs", Truth::False, "ListenersNotResolved", message)
+        }
+    }
 }
 
 /// What is asked of clients of some HTTPS listener.
@@ -183,14 +206,16 @@ fn of_extent<'a>(said: &[&'a Said], extent: Extent) -> Vec<&'a Said> {
 /// Faults of the Secrets that a listener shows: its references are invalid too "when the data within that resource is
 /// malformed" (Gateway API, ListenerReasonInvalidCertificateRef).
 fn of_secrets<'a>(scene: &Scene<'a>, gateway: &Meta, listener: &Listener) -> Vec<&'a Said> {
-    let mut found = Vec::new();
-    for reference in listener.tls.iter().flat_map(|tls| &tls.certificates) {
-        let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
-        let is_meant = |meta: &Meta| meta.namespace == namespace && meta.name.value == reference.name.value;
-        let Some(secret) = scene.all.secrets.iter().find(|secret| is_meant(&secret.meta)) else { continue };
-        found.extend(scene.said_in(secret.meta.extent));
-    }
-    found
+    let references = listener.tls.iter().flat_map(|tls| &tls.certificates);
+    references.flat_map(|reference| of_secret(scene, gateway, reference)).collect()
+}
+
+/// Faults of a Secret that a Gateway refers to.
+fn of_secret<'a>(scene: &Scene<'a>, gateway: &Meta, reference: &Reference) -> Vec<&'a Said> {
+    let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
+    let is_meant = |meta: &Meta| meta.namespace == namespace && meta.name.value == reference.name.value;
+    let secret = scene.all.secrets.iter().find(|secret| is_meant(&secret.meta));
+    secret.map_or(Vec::new(), |secret| scene.said_in(secret.meta.extent))
 }
 
 /// Faults of references to authorities, and of the ConfigMaps that hold them.

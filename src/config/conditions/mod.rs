@@ -2,12 +2,13 @@
 //! resources, the faults that stand in them, and the ways that were found.
 //!
 //! * Gateways and their listeners: `gateways`; HTTPRoutes for each parentRef: `routes`; policies for each ancestor:
-//!   `policies`. Reasons are those of `apis/v1/shared_types.go` and `gateway_types.go` of Gateway API, for policies and
+//!   `policies`, and `backendtls` for those of Services. Reasons are those of `apis/v1/shared_types.go` and `gateway_types.go` of Gateway API, for other policies and
 //!   Backends those of kgateway and agentgateway.
 //! * Each resource is looked at by itself, as a controller does. What comes into force is another question: nothing, as long
 //!   as there is a fault anywhere.
 //! * There is no `lastTransitionTime`: time is an argument, and nobody gives it here.
 
+mod backendtls;
 mod gateways;
 mod policies;
 mod routes;
@@ -62,7 +63,7 @@ pub struct Metadata {
 pub enum Status {
     /// Of a Gateway.
     Gateway {
-        /// Accepted, Programmed.
+        /// Accepted, Programmed; ResolvedRefs where it shows a certificate to backends.
         conditions: Vec<Condition>,
         /// In the order in which they are written.
         listeners: Vec<ListenerStatus>,
@@ -127,7 +128,7 @@ pub struct AncestorStatus {
     pub ancestor_ref: ObjectRef,
     /// [`CONTROLLER`].
     pub controller_name: &'static str,
-    /// Accepted, Attached.
+    /// Accepted, Attached; of a BackendTLSPolicy Accepted, ResolvedRefs.
     pub conditions: Vec<Condition>,
 }
 
@@ -218,7 +219,8 @@ pub(super) fn of(
     let routes = all.routes.iter().map(|one| observed("HTTPRoute", &one.meta, routes::status(&scene, one)));
     let backends =
         all.all_backends().map(|(api, one)| observed(api.kind(), &one.meta, backend(&scene, &one.meta)));
-    gateways.chain(routes).chain(backends).chain(policies::all(&scene)).collect()
+    let policies = policies::all(&scene).into_iter().chain(backendtls::all(&scene));
+    gateways.chain(routes).chain(backends).chain(policies).collect()
 }
 
 fn observed(kind: &'static str, meta: &Meta, status: Status) -> Observed {

@@ -56,6 +56,7 @@ fn read(all: &Resources) -> Vec<Policy<'_>> {
         parts.extend(spec.and_then(|spec| spec.cors.as_ref()).map(|given| given.at));
         parts.extend(spec.iter().flat_map(|spec| of_handling(&spec.handling)));
         parts.extend(spec.and_then(|spec| spec.direct.as_ref()).map(|given| given.at));
+        parts.extend(spec.and_then(|spec| spec.spoken.as_ref()).map(|given| given.at));
         policies.push(Policy {
             kind: "AgentgatewayPolicy",
             meta: &resource.meta,

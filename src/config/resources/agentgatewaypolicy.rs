@@ -1,6 +1,7 @@
 //! AgentgatewayPolicy of agentgateway.dev, of which `traffic.rateLimit.local`, `traffic.cors`, `traffic.directResponse`,
 //! `traffic.timeouts`, `traffic.retry`, `traffic.headerModifiers`, what
-//! `traffic` and `frontend.networkAuthorization` demand of callers, `backend.ai`, `backend.auth` and `backend.tls` are understood.
+//! `traffic` and `frontend.networkAuthorization` demand of callers, `frontend.tls`, `backend.ai`, `backend.auth` and `backend.tls` are
+//! understood.
 
 use super::access::{self, Access, Authorization};
 use super::ai::{self, Ai};
@@ -10,6 +11,7 @@ use super::backend::{Api, agentgateway};
 use super::handling::{self, Handling};
 use super::limitpolicy::key::{self as keys, rank};
 use super::target::{Target, TargetKind, targets};
+use super::tlsoptions::{self, Options};
 use super::trafficpolicy::located;
 use super::{cors, directresponse};
 use crate::config::diagnostic::Located;
@@ -17,6 +19,7 @@ use crate::config::reader::{Cursor, Fields};
 use crate::limit::{KeyPart, Unit};
 use crate::route::cors::Cors;
 use crate::route::filters::DirectResponse;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The policy: every entry is a limit of its own, and all must admit.
@@ -31,6 +34,8 @@ pub(crate) struct AgentgatewayPolicy {
     pub(crate) cors: Option<Located<Cors>>,
     pub(crate) direct: Option<Located<DirectResponse>>,
     pub(crate) access: Access,
+    /// Which TLS listeners speak.
+    pub(crate) spoken: Option<Located<Arc<Options>>>,
     pub(crate) handling: Handling,
 }
 
@@ -56,8 +61,8 @@ const OTHERS: [&str; 8] =
     ["phase", "transformation", "extProc", "extAuth", "csrf", "hostRewrite", "buffer", "delay"];
 
 /// Every other field of `frontend`.
-const FRONTEND_OTHERS: [&str; 8] =
-    ["tcp", "tls", "http", "proxyProtocol", "connect", "accessLog", "tracing", "metrics"];
+const FRONTEND_OTHERS: [&str; 7] =
+    ["tcp", "http", "proxyProtocol", "connect", "accessLog", "tracing", "metrics"];
 
 pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
     spec.fields(|fields| {
@@ -79,9 +84,10 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<AgentgatewayPolicy> {
         };
         let traffic = traffic.and_then(|field| field.fields(self::traffic)).unwrap_or_default();
         let Traffic { entries, access, cors, direct, handling } = traffic;
-        let access = Access { network: frontend.flatten(), ..access };
+        let (network, spoken) = frontend.flatten().unwrap_or_default();
+        let access = Access { network, ..access };
         let Backend { ai, auth, tls } = backend.flatten().unwrap_or_default();
-        Some(AgentgatewayPolicy { targets, entries, ai, auth, tls, cors, direct, access, handling })
+        Some(AgentgatewayPolicy { targets, entries, ai, auth, tls, cors, direct, access, spoken, handling })
     })
 }
 
@@ -110,10 +116,14 @@ fn traffic(fields: &mut Fields<'_>) -> Option<Traffic> {
     Some(Traffic { entries, access, cors: cors.flatten(), direct: direct.flatten(), handling })
 }
 
+/// What is asked of connections.
+type OfConnections = (Option<Located<Authorization>>, Option<Located<Arc<Options>>>);
+
 /// What is asked of connections, which only a Gateway has.
-fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<Located<Authorization>> {
+fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<OfConnections> {
     fields.unsupported(&FRONTEND_OTHERS, "remove it");
-    let network = match FRONTEND_OTHERS.iter().any(|name| fields.has(name)) {
+    let spoken = fields.get("tls").map(|field| located(&field, field.fields(tlsoptions::frontend)));
+    let network = match spoken.is_some() || FRONTEND_OTHERS.iter().any(|name| fields.has(name)) {
         true => fields.get("networkAuthorization"),
         false => fields.need("networkAuthorization"),
     };
@@ -122,7 +132,7 @@ fn frontend(fields: &mut Fields<'_>, targets: &[Target]) -> Option<Located<Autho
         let help = "write a policy of its own, whose targetRefs name Gateways alone";
         fields.faults().fault_with_help(fields.at(), "frontend applies to Gateways alone", help);
     }
-    network
+    Some((network, spoken.flatten()))
 }
 
 /// What is understood of `backend`.

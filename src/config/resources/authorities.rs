@@ -1,5 +1,6 @@
 //! References to certificates of authorities, and what a Gateway asks of the certificates of clients.
 
+use super::listenertls;
 use super::meta::{Reference, name};
 use crate::config::diagnostic::{Extent, Located, Place, Reason};
 use crate::config::reader::{Cursor, Fields};
@@ -39,14 +40,28 @@ impl Frontend {
 const REFERENCES_MAX: usize = 8;
 const PORTS_MAX: usize = 64;
 
-/// `tls` of a Gateway.
-pub(crate) fn gateway_tls(fields: &mut Fields<'_>) -> Option<Frontend> {
-    let help = "remove it; a backend's own policies.tls (AgentgatewayBackend) has mtlsCertificateRef";
-    fields.unsupported(&["backend"], help);
-    match fields.get("frontend") {
+/// What a Gateway shows to backends that ask for a certificate (`tls.backend.clientCertificateRef`, GEP-3155).
+pub(crate) struct Shown {
+    /// A Secret; `None` after a fault.
+    pub(crate) reference: Option<Reference>,
+    pub(crate) extent: Extent,
+}
+
+/// `tls` of a Gateway: what is asked of clients, and what is shown to backends.
+pub(crate) fn gateway_tls(fields: &mut Fields<'_>) -> Option<(Frontend, Option<Shown>)> {
+    let shown = fields.get("backend").and_then(|field| {
+        field.fields(|fields| fields.get("clientCertificateRef").and_then(|field| field.fields(shown)))
+    });
+    let frontend = match fields.get("frontend") {
         Some(field) => field.fields(frontend),
         None => Some(Frontend::default()),
-    }
+    };
+    Some((frontend.unwrap_or_default(), shown))
+}
+
+fn shown(fields: &mut Fields<'_>) -> Option<Shown> {
+    let extent = fields.extent();
+    Some(Shown { reference: listenertls::to_secret(fields), extent })
 }
 
 fn frontend(fields: &mut Fields<'_>) -> Option<Frontend> {

@@ -1,5 +1,5 @@
 use super::GATEWAY_API;
-use super::authorities::{self, Frontend};
+use super::authorities::{self, Frontend, Shown};
 use super::listenertls::{self, ListenerTls};
 use super::meta::name;
 use super::namespace::{Selector, selector};
@@ -14,6 +14,8 @@ pub(crate) struct Gateway {
     pub(crate) is_partial: bool,
     /// What is asked of the certificates of clients.
     pub(crate) frontend: Frontend,
+    /// What is shown to backends.
+    pub(crate) shown: Option<Shown>,
     /// Those of them that have a name after all.
     pub(crate) refused: Vec<Refused>,
 }
@@ -85,10 +87,11 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<Gateway> {
             "remove it; the address of a port is set by listenerOverrides of Settings",
         );
         fields.unsupported(&["backendTLS", "allowedListeners", "defaultScope"], "remove it");
-        let frontend = fields.get("tls").and_then(|field| field.fields(authorities::gateway_tls));
+        let tls = fields.get("tls").and_then(|field| field.fields(authorities::gateway_tls));
+        let (frontend, shown) = tls.unwrap_or_default();
         let (listeners, is_partial) = listeners?;
         refuse_twins(&listeners, fields);
-        Some(Gateway { listeners, is_partial, frontend: frontend.unwrap_or_default(), refused })
+        Some(Gateway { listeners, is_partial, frontend, shown, refused })
     })
 }
 

@@ -47,23 +47,26 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ListenerTls> {
 }
 
 fn reference(item: &Cursor<'_>) -> Option<Reference> {
-    item.fields(|fields| {
-        if let Some(group) = fields.get("group")
-            && group.text().is_some_and(|text| !text.value.is_empty())
-        {
-            let at = group.at().because(Reason::InvalidCertificate);
-            let message = "\"group\" is not that of Secrets";
-            fields.faults().fault_with_help(at, message, "write group: \"\", or remove it");
-        }
-        if let Some(kind) = fields.get("kind") {
-            kind.one_of_because(&[("Secret", ())], Reason::InvalidCertificate);
-        }
-        let wanted = fields.need("name").and_then(|field| field.parsed(name));
-        let namespace = fields.get("namespace").map(|field| field.parsed(name));
-        let namespace = match namespace {
-            Some(namespace) => Some(namespace?.value),
-            None => None,
-        };
-        Some(Reference { name: wanted?, namespace })
-    })
+    item.fields(to_secret)
+}
+
+/// A reference to a Secret with a certificate.
+pub(super) fn to_secret(fields: &mut Fields<'_>) -> Option<Reference> {
+    if let Some(group) = fields.get("group")
+        && group.text().is_some_and(|text| !text.value.is_empty())
+    {
+        let at = group.at().because(Reason::InvalidCertificate);
+        let message = "\"group\" is not that of Secrets";
+        fields.faults().fault_with_help(at, message, "write group: \"\", or remove it");
+    }
+    if let Some(kind) = fields.get("kind") {
+        kind.one_of_because(&[("Secret", ())], Reason::InvalidCertificate);
+    }
+    let wanted = fields.need("name").and_then(|field| field.parsed(name));
+    let namespace = fields.get("namespace").map(|field| field.parsed(name));
+    let namespace = match namespace {
+        Some(namespace) => Some(namespace?.value),
+        None => None,
+    };
+    Some(Reference { name: wanted?, namespace })
 }

@@ -7,6 +7,7 @@ use crate::config::settings::{
 };
 use crate::config::values::{self, show_duration};
 use crate::telemetry::record::HEADERS_MAX;
+use crate::wire::http1::{ChunkLimits, HeadLimits, MAX_HEAD_BYTES, MAX_HEADERS};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(crate) struct Origin {
 const OVERRIDES_MAX: usize = 256;
 /// Bytes of a buffer of the kernel's.
 const KERNEL_BUFFERS: RangeInclusive<u64> = 64 << 10..=64 << 20;
+/// Bytes of a head: what its offsets can say.
+const HEAD_BYTES_MAX: u64 = MAX_HEAD_BYTES as u64;
 /// The longest timeout.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -71,8 +74,9 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
             }
         });
         section(fields, "requests", |fields| {
-            size(fields, "headBytes", 1 << 10..=1 << 20, &mut settings.requests.head_bytes);
-            number(fields, "headers", 8..=1000, &mut settings.requests.headers);
+            heads(fields, &mut settings.requests.heads);
+            size(fields, "targetBytes", 256..=HEAD_BYTES_MAX, &mut settings.requests.heads.target_bytes);
+            chunks(fields, &mut settings.requests.chunks);
             size(fields, "bodyBytes", 1 << 10..=1 << 30, &mut settings.requests.body_bytes);
             size(fields, "heldBytes", 1 << 20..=1 << 40, &mut settings.requests.held_bytes);
             let Requests { body_bytes, held_bytes, .. } = settings.requests;
@@ -87,6 +91,9 @@ pub(crate) fn read(spec: &Cursor<'_>) -> Option<SettingsSpec> {
         section(fields, "upstream", |fields| {
             number(fields, "idlePerWorker", 0..=65536, &mut settings.upstream.idle_per_worker);
             timeout(fields, "idle", &mut settings.upstream.idle);
+            heads(fields, &mut settings.upstream.heads);
+            chunks(fields, &mut settings.upstream.chunks);
+            number(fields, "interimAnswers", 0..=1000, &mut settings.upstream.interim_answers);
             kernel_buffer(fields, "receiveBufferBytes", &mut settings.upstream.receive_buffer);
             size(fields, "replayBytes", 0..=1 << 30, &mut settings.upstream.replay_bytes);
             section(fields, "ejection", |fields| {
@@ -182,6 +189,19 @@ fn ring(fields: &mut Fields<'_>, ring: &mut Ring) {
         let message = "completionEntries is below submissionEntries";
         fields.faults().fault_with_help(fields.at(), message, "the kernel wants at least as many");
     }
+}
+
+/// What a head may cost.
+fn heads(fields: &mut Fields<'_>, limits: &mut HeadLimits) {
+    size(fields, "headBytes", 1 << 10..=HEAD_BYTES_MAX, &mut limits.head_bytes);
+    number(fields, "headers", 8..=MAX_HEADERS as u64, &mut limits.headers);
+}
+
+/// What a chunked body may cost beside its payload.
+fn chunks(fields: &mut Fields<'_>, limits: &mut ChunkLimits) {
+    size(fields, "extensionBytes", 0..=64 << 10, &mut limits.extension_bytes);
+    number(fields, "trailers", 0..=1000, &mut limits.trailers);
+    size(fields, "trailerBytes", 64..=64 << 10, &mut limits.trailer_bytes);
 }
 
 fn timeouts(fields: &mut Fields<'_>, timeouts: &mut Timeouts) {

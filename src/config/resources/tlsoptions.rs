@@ -1,8 +1,10 @@
-//! `tls.options` of a listener: those of kgateway that say which TLS is spoken. Others are refused by their names.
+//! Which TLS a listener speaks: `tls.options` of the listener as kgateway has them, and `frontend.tls` of an AgentgatewayPolicy
+//! on it or its Gateway. Other options are refused by their names.
 
-use crate::config::diagnostic::{Located, Place, nearest};
-use crate::config::reader::Cursor;
+use crate::config::diagnostic::{Faults, Located, Place, listing, nearest, quoted};
+use crate::config::reader::{Cursor, Fields};
 use crate::config::spoken::{KxGroup, Suite, Version};
+use std::sync::Arc;
 
 /// Which TLS is spoken, where that is less than could be.
 #[derive(Default)]
@@ -15,13 +17,6 @@ pub(crate) struct Options {
     pub(crate) groups: Vec<KxGroup>,
     /// Where the options stand.
     pub(crate) at: Option<Place>,
-}
-
-impl Options {
-    /// Whether they leave suites and groups as they are.
-    pub(crate) fn is_usual(&self) -> bool {
-        self.suites.is_empty() && self.groups.is_empty()
-    }
 }
 
 const MIN: &str = "kgateway.dev/min-tls-version";
@@ -37,10 +32,8 @@ pub(crate) fn read(field: &Cursor<'_>) -> Options {
         match option.value.as_str() {
             MIN => options.min = version(&value),
             MAX => options.max = version(&value),
-            SUITES => options.suites = each(&value, Suite::named, "is not spoken, or not known"),
-            CURVES => {
-                options.groups = each(&value, KxGroup::named, "is not spoken; write X25519, P-256 or P-384")
-            }
+            SUITES => options.suites = each(&value, Suite::named, UNSPOKEN_SUITE),
+            CURVES => options.groups = each(&value, KxGroup::named, UNSPOKEN_GROUP),
             ALPN => {
                 let spoken = |name: &str| (name == "http/1.1").then_some(());
                 each(&value, spoken, "is not spoken; write http/1.1, or remove the option");
@@ -55,13 +48,71 @@ pub(crate) fn read(field: &Cursor<'_>) -> Options {
             }
         }
     }
+    refuse_none(field.faults(), &options, MIN);
+    options
+}
+
+/// `frontend.tls` of an AgentgatewayPolicy.
+pub(crate) fn frontend(fields: &mut Fields<'_>) -> Option<Arc<Options>> {
+    let names =
+        ["minProtocolVersion", "maxProtocolVersion", "cipherSuites", "keyExchangeGroups", "alpnProtocols"];
+    if !names.iter().chain(&["handshakeTimeout"]).any(|name| fields.has(name)) {
+        fields.faults().fault_with_help(fields.at(), "says nothing", format!("write {}", listing(names)));
+    }
+    fields.unsupported(&["handshakeTimeout"], "write timeouts: {handshake: 5s} into Settings");
+    let min = fields.get("minProtocolVersion").and_then(|field| version(&field));
+    let max = fields.get("maxProtocolVersion").and_then(|field| version(&field));
+    let suites = named(fields, "cipherSuites", Suite::named, UNSPOKEN_SUITE);
+    let groups = groups(fields);
+    named(
+        fields,
+        "alpnProtocols",
+        |name| (name == "http/1.1").then_some(()),
+        "is not spoken; write [http/1.1]",
+    );
+    let options = Options { min, max, suites, groups, at: Some(fields.at()) };
+    refuse_none(fields.faults(), &options, "minProtocolVersion");
+    Some(Arc::new(options))
+}
+
+/// `keyExchangeGroups` of agentgateway, for listeners and backends.
+pub(crate) fn groups(fields: &mut Fields<'_>) -> Vec<KxGroup> {
+    named(fields, "keyExchangeGroups", KxGroup::named, UNSPOKEN_GROUP)
+}
+
+const UNSPOKEN_SUITE: &str = "is not spoken, or not known";
+const UNSPOKEN_GROUP: &str = "is not spoken; write X25519, P-256 or P-384";
+/// The most names of a list.
+const NAMES_MAX: usize = 16;
+
+/// Names in a list.
+fn named<T>(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    known: impl Fn(&str) -> Option<T>,
+    why: &str,
+) -> Vec<T> {
+    let Some(list) = fields.get(field) else { return Vec::new() };
+    if list.is_empty_list() {
+        list.fault_with_help("names nothing", "remove it: then all that is known here is spoken");
+    }
+    list.list(NAMES_MAX, |item| {
+        let name = item.text()?;
+        let found = known(&name.value);
+        if found.is_none() {
+            item.fault(format!("has {}, which {why}", quoted(&name.value)));
+        }
+        found
+    })
+}
+
+fn refuse_none(faults: &Faults, options: &Options, least: &str) {
     if let (Some(min), Some(max)) = (&options.min, &options.max)
         && min.value > max.value
     {
-        let help = format!("{MIN:?} is newer");
-        field.faults().fault_with_help(max.at, "no version is left to be spoken", help);
+        let help = format!("{least:?} is newer");
+        faults.fault_with_help(max.at, "no version is left to be spoken", help);
     }
-    options
 }
 
 fn version(value: &Cursor<'_>) -> Option<Located<Version>> {
@@ -80,7 +131,7 @@ fn each<T>(value: &Cursor<'_>, known: impl Fn(&str) -> Option<T>, why: &str) -> 
     for name in text.value.split(',').map(str::trim) {
         match known(name) {
             Some(item) => found.push(item),
-            None => value.fault(format!("has {}, which {why}", crate::config::diagnostic::quoted(name))),
+            None => value.fault(format!("has {}, which {why}", quoted(name))),
         }
     }
     found

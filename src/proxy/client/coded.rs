@@ -2,7 +2,7 @@
 
 use super::{Client, Message, arrival, bad_body};
 use crate::base::Span;
-use crate::config::Timeouts;
+use crate::config::{Requests, Timeouts};
 use crate::llm::{Ask, Inspector};
 use crate::proxy::fault::Fault;
 use crate::proxy::held::{Held, Part};
@@ -15,7 +15,7 @@ const TURN_BYTES: usize = 256 << 10;
 
 impl Client {
     /// As [`body`](Client::body), of a body with content codings: `message` has it decoded, right behind the head. Both
-    /// forms of it have at most `bytes_max` bytes; of the coded one, no more is held than what arrives at once.
+    /// forms of it have at most `body_bytes` of the bounds; of the coded one, no more is held than what arrives at once.
     ///
     /// # Errors
     /// As [`body`](Client::body); what it was compressed with is malformed, ends early, or wants too much memory.
@@ -25,10 +25,12 @@ impl Client {
         head: &RequestHead,
         mut decoder: Decoder,
         mut inspector: Inspector,
-        (bytes_max, held): (u64, &mut Held),
+        (bounds, held): (&Requests, &mut Held),
         timeouts: &Timeouts,
     ) -> Result<Ask, Fault> {
-        let mut reader = BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?;
+        let bytes_max = bounds.body_bytes;
+        let mut reader =
+            BodyReader::new(head.framing, bytes_max).map_err(Fault::Body)?.held_to(bounds.chunks);
         let mut plain = Plain { bytes: message.bytes[..head.len].to_vec(), head: head.len, bytes_max };
         self.socket.deadline_in(timeouts.body);
         if head.expects_continue && message.bytes.len() == head.len && !reader.is_done() {

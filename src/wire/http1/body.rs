@@ -16,7 +16,26 @@ pub struct BodyReader {
     room: u64,
     /// Bytes of chunk extensions that may still come.
     extension_room: u64,
+    limits: ChunkLimits,
     trailers: Trailers,
+}
+
+/// What a chunked body may cost beside its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkLimits {
+    /// Bytes of all chunk extensions, and as many more as there is payload between them.
+    pub extension_bytes: u32,
+    /// Trailer lines, also those that are dropped.
+    pub trailers: u32,
+    /// Bytes of all trailer lines, with the empty line after them.
+    pub trailer_bytes: u32,
+}
+
+impl Default for ChunkLimits {
+    /// 4 KiB of extensions, 32 trailers of 8 KiB in all.
+    fn default() -> ChunkLimits {
+        ChunkLimits { extension_bytes: 4 << 10, trailers: 32, trailer_bytes: 8 << 10 }
+    }
 }
 
 /// How far [`BodyReader::read`] went.
@@ -42,15 +61,14 @@ pub enum BodyFault {
     /// `;name="value"` (an open quote, a control byte), or a line of a size that does not end in CRLF. Servers that end
     /// it at a bare LF, or take anything up to CRLF, can be made to see other chunks than we do.
     ChunkExtension,
-    /// Extensions of more than 4 KiB that payload did not make up for (RFC 9112 section 7.1.1: "ought to
+    /// More extensions than [`ChunkLimits`] allow, which payload did not make up for (RFC 9112 section 7.1.1: "ought to
     /// limit the total length of chunk extensions").
     ExtensionsTooLarge,
     /// The data of a chunk is not followed by CRLF (RFC 9112 section 7.1).
     ChunkEnd,
     /// A trailer line that is no header line; the rules are those of heads.
     Trailer,
-    /// More trailers than [`MAX_TRAILERS`](super::MAX_TRAILERS), or more bytes of them than
-    /// [`MAX_TRAILER_BYTES`](super::MAX_TRAILER_BYTES).
+    /// More trailers, or more bytes of them, than [`ChunkLimits`] allow.
     TrailersTooLarge,
     /// The transport closed before the end (RFC 9112 section 8).
     Truncated,
@@ -75,9 +93,6 @@ impl std::fmt::Display for BodyFault {
 }
 
 impl std::error::Error for BodyFault {}
-
-/// Chunk extensions may be this long in total, and as much longer as the payload between them.
-const EXTENSION_BYTES_MAX: u64 = 4 << 10;
 
 /// 16 digits are 64 bits.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -119,7 +134,7 @@ enum Step {
 }
 
 impl BodyReader {
-    /// Ready for a body that is framed so and has at most `max_body_bytes` of payload.
+    /// Ready for a body that is framed so and has at most `max_body_bytes` of payload, and as much beside it as is usual.
     ///
     /// # Errors
     /// [`BodyFault::TooLarge`] at once, when the length is known to exceed the limit: then a client that
@@ -132,12 +147,16 @@ impl BodyReader {
             Framing::Chunked => State::Size { size: 0, digits: 0 },
             Framing::UntilClose => State::UntilClose,
         };
-        Ok(BodyReader {
-            state,
-            room: max_body_bytes,
-            extension_room: EXTENSION_BYTES_MAX,
-            trailers: Trailers::default(),
-        })
+        let limits = ChunkLimits::default();
+        let (room, extension_room) = (max_body_bytes, limits.extension_bytes.into());
+        Ok(BodyReader { state, room, extension_room, limits, trailers: Trailers::default() })
+    }
+
+    /// With other limits. It has read nothing yet.
+    #[must_use]
+    pub fn held_to(mut self, limits: ChunkLimits) -> BodyReader {
+        (self.limits, self.extension_room) = (limits, limits.extension_bytes.into());
+        self
     }
 
     /// Eats from `input`, and calls `data` with the spans of it that are payload, in order, none empty.
@@ -291,12 +310,13 @@ impl BodyReader {
 
     fn begin_chunk(&mut self, size: u64) -> Result<Step, BodyFault> {
         self.room = self.room.checked_sub(size).ok_or(BodyFault::TooLarge)?;
-        self.extension_room = self.extension_room.saturating_add(size).min(EXTENSION_BYTES_MAX);
+        self.extension_room =
+            self.extension_room.saturating_add(size).min(self.limits.extension_bytes.into());
         Ok(self.go(if size == 0 { State::Trailers } else { State::Chunk(size) }, 1))
     }
 
     fn trailer(&mut self, input: &[u8]) -> Result<Step, BodyFault> {
-        let (len, is_end) = self.trailers.read(input)?;
+        let (len, is_end) = self.trailers.read(input, &self.limits)?;
         Ok(self.go(if is_end { State::Done } else { State::Trailers }, len))
     }
 }

@@ -37,7 +37,7 @@ pub mod strictness;
 mod trailers;
 pub mod write;
 
-pub use body::{BodyFault, BodyReader, Progress};
+pub use body::{BodyFault, BodyReader, ChunkLimits, Progress};
 pub use fault::HeadFault;
 pub use framing::Framing;
 pub use head::{HeadLimits, HeadScan, MAX_HEAD_BYTES, Version, request, response};
@@ -46,7 +46,6 @@ pub use known::Known;
 pub use method::Method;
 pub use request::RequestHead;
 pub use response::ResponseHead;
-pub use trailers::{MAX_TRAILER_BYTES, MAX_TRAILERS};
 
 #[cfg(test)]
 mod tests;

@@ -138,7 +138,7 @@ pub const TAKEN: [Tolerance; 25] = [
     taken("MaxForwards", "RFC 9110 section 7.6.2", "of TRACE and OPTIONS goes on less one; at 0 it is answered here: OPTIONS with 200, TRACE with 501"),
     taken("Upgrade", "RFC 9110 section 7.8", "ignored and dropped"),
     taken("Continue", "RFC 9110 section 10.1.1", "100-continue is answered here and dropped"),
-    taken("Interim", "RFC 9110 section 15.2", "up to 16 interim answers are dropped"),
+    taken("Interim", "RFC 9110 section 15.2", "interim answers are dropped, up to 16 unless Settings say otherwise"),
     taken("AnswerWithoutContent", "RFC 9112 section 6.3 item 1", "204, 304 and answers to HEAD have none, whatever they announce; a 204 that announces some is the last on its connection"),
     taken("UntilClose", "RFC 9112 section 6.3 item 8", "an answer may end with its connection; goes on in chunks"),
     taken("MoreThanAnnounced", "RFC 9112 section 6.3", "bytes behind an answer are dropped with the connection"),

@@ -1,11 +1,5 @@
-use super::{BodyFault, Known};
+use super::{BodyFault, ChunkLimits, Known};
 use crate::base::ascii;
-
-/// The most trailer lines that a body may have.
-pub const MAX_TRAILERS: usize = 32;
-
-/// The most bytes that all trailer lines of a body may have, with the empty line after them.
-pub const MAX_TRAILER_BYTES: usize = 8 << 10;
 
 /// The trailer section of a chunked body (RFC 9112 section 7.1.2), line by line.
 ///
@@ -23,9 +17,10 @@ pub(super) struct Trailers {
 }
 
 impl Trailers {
-    /// Eats up to one line; how many bytes, and whether the section ended with them. `input` is not empty.
-    pub(super) fn read(&mut self, input: &[u8]) -> Result<(usize, bool), BodyFault> {
-        let room = MAX_TRAILER_BYTES - self.received;
+    /// Eats up to one line; how many bytes, and whether the section ended with them. `input` is not empty, and the limits
+    /// are the same each time.
+    pub(super) fn read(&mut self, input: &[u8], limits: &ChunkLimits) -> Result<(usize, bool), BodyFault> {
+        let room = (limits.trailer_bytes as usize).saturating_sub(self.received);
         let within = &input[..input.len().min(room)];
         let Some(lf) = memchr::memchr(b'\n', within) else {
             if within.len() == room {
@@ -41,7 +36,7 @@ impl Trailers {
             return Ok((piece.len(), true));
         }
         self.bytes.extend_from_slice(piece);
-        self.end_line().map(|is_end| (piece.len(), is_end))
+        self.end_line(limits).map(|is_end| (piece.len(), is_end))
     }
 
     /// The lines kept.
@@ -50,14 +45,14 @@ impl Trailers {
     }
 
     /// Judges the line that has just ended; whether it was the empty one.
-    fn end_line(&mut self) -> Result<bool, BodyFault> {
+    fn end_line(&mut self, limits: &ChunkLimits) -> Result<bool, BodyFault> {
         let line = self.bytes[self.line..].strip_suffix(b"\r\n").ok_or(BodyFault::Trailer)?;
         if line.is_empty() {
             self.bytes.truncate(self.line);
             return Ok(true);
         }
         self.count += 1;
-        if self.count > MAX_TRAILERS {
+        if self.count > limits.trailers as usize {
             return Err(BodyFault::TrailersTooLarge);
         }
         let name = name_of(line).ok_or(BodyFault::Trailer)?;

@@ -113,12 +113,36 @@ enum State {
     InLiteral,
 }
 
-/// A literal being read: its text, how much of it was seen, what it means.
+/// A literal being read, and how much of it was seen.
 #[derive(Clone, Copy, Debug)]
 struct Literal {
-    text: &'static [u8],
-    seen: usize,
-    means: Scalar,
+    word: Word,
+    seen: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Null,
+    True,
+    False,
+}
+
+impl Word {
+    const fn text(self) -> &'static [u8] {
+        match self {
+            Word::Null => b"null",
+            Word::True => b"true",
+            Word::False => b"false",
+        }
+    }
+
+    const fn means(self) -> Scalar {
+        match self {
+            Word::Null => Scalar::Null,
+            Word::True => Scalar::Bool(true),
+            Word::False => Scalar::Bool(false),
+        }
+    }
 }
 
 impl<P: Copy + Default> Scanner<P> {
@@ -138,7 +162,7 @@ impl<P: Copy + Default> Scanner<P> {
             start: 0,
             string: StringScan::default(),
             number: NumberScan::NEW,
-            literal: Literal { text: b"null", seen: 0, means: Scalar::Null },
+            literal: Literal { word: Word::Null, seen: 0 },
             key: ArrayVec::new_const(),
         }
     }
@@ -245,9 +269,9 @@ impl<P: Copy + Default> Scanner<P> {
             b'{' => self.open(Container::Object, bytes, at, visitor),
             b'[' => self.open(Container::Array, bytes, at, visitor),
             b'-' | b'0'..=b'9' => self.begin_number(bytes, at, visitor),
-            b't' => self.begin_literal(b"true", Scalar::Bool(true), bytes, at, visitor),
-            b'f' => self.begin_literal(b"false", Scalar::Bool(false), bytes, at, visitor),
-            b'n' => self.begin_literal(b"null", Scalar::Null, bytes, at, visitor),
+            b't' => self.begin_literal(Word::True, bytes, at, visitor),
+            b'f' => self.begin_literal(Word::False, bytes, at, visitor),
+            b'n' => self.begin_literal(Word::Null, bytes, at, visitor),
             b']' if self.state == State::FirstElement => {
                 Some(self.close(Container::Array, at, true, visitor))
             }
@@ -461,38 +485,38 @@ impl<P: Copy + Default> Scanner<P> {
         visitor.scalar(self.place, scalar, self.start, end);
     }
 
-    #[inline]
-    fn begin_literal<V: Visitor<Place = P>, const LENGTH: usize>(
+    #[inline(always)]
+    fn begin_literal<V: Visitor<Place = P>>(
         &mut self,
-        text: &'static [u8; LENGTH],
-        means: Scalar,
+        word: Word,
         bytes: &[u8],
         at: usize,
         visitor: &mut V,
     ) -> Option<usize> {
         self.start = self.offset + at;
-        if bytes.get(at..).unwrap_or_default().starts_with(text) {
+        let end = at + word.text().len();
+        if bytes.get(at..end) == Some(word.text()) {
             self.state = State::AfterValue;
-            visitor.scalar(self.place, means, self.start, self.offset + at + LENGTH);
-            return Some(at + LENGTH);
+            visitor.scalar(self.place, word.means(), self.start, self.offset + end);
+            return Some(end);
         }
-        self.literal = Literal { text, seen: 0, means };
+        self.literal = Literal { word, seen: 0 };
         self.state = State::InLiteral;
         self.literal(bytes, at, visitor)
     }
 
     fn literal<V: Visitor<Place = P>>(&mut self, bytes: &[u8], at: usize, visitor: &mut V) -> Option<usize> {
-        let Literal { text, seen, means } = self.literal;
-        let expected = text.get(seen..).unwrap_or_default();
+        let Literal { word, seen } = self.literal;
+        let expected = word.text().get(usize::from(seen)..).unwrap_or_default();
         let rest = bytes.get(at..).unwrap_or_default();
         let same = expected.iter().zip(rest).take_while(|(a, b)| a == b).count();
         if same == expected.len() {
             self.state = State::AfterValue;
-            visitor.scalar(self.place, means, self.start, self.offset + at + same);
+            visitor.scalar(self.place, word.means(), self.start, self.offset + at + same);
         } else if same < rest.len() {
             return self.stop(at + same, FaultKind::BadLiteral);
         }
-        self.literal.seen += same;
+        self.literal.seen += same as u8;
         Some(at + same)
     }
 

@@ -6,6 +6,7 @@ mod keys;
 mod parts;
 mod rules;
 mod scope;
+mod spoken;
 mod standing;
 mod tokens;
 mod users;
@@ -21,6 +22,7 @@ use crate::config::resources::ai::{Ai, PromptGuard};
 use crate::config::resources::backend::Backend;
 use crate::config::resources::handling::{Handling, HeaderModifiers, PolicyRetry};
 use crate::config::resources::target::Target;
+use crate::config::resources::tlsoptions::Options;
 use crate::config::settings::Settings;
 use crate::limit::{Rule, Unit};
 use crate::llm::Tokenizer;
@@ -46,6 +48,8 @@ pub(super) struct Policies {
     timeouts: Vec<(Scope, Located<Arc<Duration>>)>,
     retries: Vec<(Scope, Located<Arc<PolicyRetry>>)>,
     headers: Vec<(Scope, Located<Arc<HeaderModifiers>>)>,
+    /// Which TLS listeners speak.
+    spoken: Vec<(Scope, Located<Arc<Options>>)>,
     ai: Parts<ai::Part>,
     access: access::Demands,
     /// Whose tokens are accepted.
@@ -217,6 +221,9 @@ pub(super) fn compile(
         });
         policies.cors.extend(on_each(&scopes, policy.cors.as_ref()));
         policies.direct.extend(on_each(&scopes, policy.direct.as_ref()));
+        let spoken =
+            policy.spoken.iter().flat_map(|said| scopes.iter().map(move |on| (on.clone(), said.clone())));
+        policies.spoken.extend(spoken);
         policies.handle(&scopes, &policy.handling);
     }
     for resource in &world.all.agentgateway_backends {
@@ -236,6 +243,7 @@ pub(super) fn compile(
     access::refuse_shown(&policies.access, world, &settings.records.headers, placed.clone());
     rules::refuse_twins(world, placed);
     warn(world, settings, &policies, unpriced);
+    policies.warn_of_unspoken(world);
     policies
 }
 

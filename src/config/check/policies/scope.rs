@@ -44,6 +44,14 @@ impl Scope {
         is_target && self.section.as_deref().is_none_or(|wanted| section == Some(wanted))
     }
 
+    /// Whether a listener is meant, whatever goes through it.
+    pub(super) fn covers_listener(&self, gateway: &Meta, listener: &str) -> bool {
+        let is_gateway = self.kind == TargetKind::Gateway
+            && self.namespace == gateway.namespace
+            && self.name == gateway.name.value;
+        is_gateway && self.section.as_deref().is_none_or(|wanted| wanted == listener)
+    }
+
     /// Whether it is the Backend of that name, `namespace/name`.
     pub(super) fn is_backend(&self, name: &str) -> bool {
         matches!(self.kind, TargetKind::Backend(_))
@@ -104,10 +112,19 @@ pub(super) fn most_special_of<T: Clone + PartialEq>(
 pub(super) fn most_special<'a, T: Copy>(
     all: impl Iterator<Item = (&'a Scope, T)>,
     way: &Way<'_>,
+    twins: impl FnMut(&Scope, T, T),
+) -> Option<T> {
+    most_special_by(all, |scope| scope.covers(way), twins)
+}
+
+/// As [`most_special`], of whatever `covers` says.
+pub(super) fn most_special_by<'a, T: Copy>(
+    all: impl Iterator<Item = (&'a Scope, T)>,
+    covers: impl Fn(&Scope) -> bool,
     mut twins: impl FnMut(&Scope, T, T),
 ) -> Option<T> {
     let mut best: Option<(&Scope, T)> = None;
-    for (scope, this) in all.filter(|(scope, _)| scope.covers(way)) {
+    for (scope, this) in all.filter(|(scope, _)| covers(scope)) {
         match best {
             Some((known, _)) if known.level() > scope.level() => {}
             Some((known, first)) if known.level() == scope.level() => twins(known, first, this),

@@ -20,6 +20,7 @@ impl Policies {
         all.extend(rivals(way, self.timeouts.iter().map(|(scope, given)| (scope, given.at, 0))));
         all.extend(rivals(way, self.retries.iter().map(|(scope, given)| (scope, given.at, 0))));
         all.extend(rivals(way, self.headers.iter().map(|(scope, given)| (scope, given.at, 0))));
+        all.extend(rivals(way, self.spoken.iter().map(|(scope, given)| (scope, given.at, 0))));
         all.extend(rivals(way, by_kind(&self.ai)));
         all.extend(rivals(way, by_kind(&self.access.parts)));
         all

@@ -3,8 +3,9 @@
 
 use crate::config::diagnostic::{Located, Place, Reason};
 use crate::config::reader::{Cursor, Fields};
-use crate::config::resources::authorities;
 use crate::config::resources::meta::{Reference, name};
+use crate::config::resources::{authorities, tlsoptions};
+use crate::config::spoken::KxGroup;
 use crate::config::values;
 
 /// What is said of the TLS to a backend.
@@ -18,6 +19,8 @@ pub(crate) struct Tls {
     /// The name that is asked for, in place of the host's.
     pub(crate) name: Option<Located<String>>,
     pub(crate) wanted: Wanted,
+    /// The groups in which keys may be agreed on; none are all.
+    pub(crate) groups: Vec<KxGroup>,
 }
 
 /// What a backend's certificate has to be for.
@@ -50,12 +53,13 @@ const REFERENCES_MAX: usize = 1;
 /// `tls` of agentgateway's policies of backends.
 pub(crate) fn agentgateway(fields: &mut Fields<'_>) -> Option<Tls> {
     let at = fields.at();
-    fields.unsupported(&["keyExchangeGroups", "certificateSource"], "remove it");
+    fields.unsupported(&["certificateSource"], "remove it");
     let certificate = local(fields, "mtlsCertificateRef");
     let authority = local(fields, "caCertificateRefs");
     let name = fields.get("sni").map(|field| field.parsed(values::host));
     let names = fields.get("verifySubjectAltNames");
     let skip = fields.get("insecureSkipVerify");
+    let groups = tlsoptions::groups(fields);
     alpn(fields);
     if let (Some(skip), Some(_)) = (&skip, &names) {
         skip.fault_with_help("stands beside verifySubjectAltNames", "keep one of the two");
@@ -81,7 +85,7 @@ pub(crate) fn agentgateway(fields: &mut Fields<'_>) -> Option<Tls> {
     };
     let reference = |name| Reference { name, namespace: None };
     let authorities = authority.map(reference).into_iter().collect();
-    Some(Tls { at, certificate, authorities, name, wanted: wanted? })
+    Some(Tls { at, certificate, authorities, name, wanted: wanted?, groups })
 }
 
 fn skipped(field: &Cursor<'_>, authority: Option<&Located<String>>) -> Option<Wanted> {
@@ -144,7 +148,7 @@ pub(crate) fn validation(fields: &mut Fields<'_>) -> Option<Tls> {
     }
     let authorities = references.map_or(Vec::new(), |field| authorities::objects(&field, false));
     let wanted = if names.is_empty() { Wanted::Name } else { Wanted::OneOf(names) };
-    Some(Tls { at, certificate: None, authorities, name: Some(hostname?), wanted })
+    Some(Tls { at, certificate: None, authorities, name: Some(hostname?), wanted, groups: Vec::new() })
 }
 
 fn subject(fields: &mut Fields<'_>) -> Option<Subject> {

@@ -6,7 +6,11 @@ const MAX: u64 = 100;
 
 /// Feeds `pieces` one after the other; `payload|trailers|bytes left`, or the fault's name, or `more`.
 fn outcome<'a>(framing: Framing, max: u64, pieces: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut reader = match BodyReader::new(framing, max) {
+    outcome_of(BodyReader::new(framing, max), pieces)
+}
+
+fn outcome_of<'a>(reader: Result<BodyReader, BodyFault>, pieces: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut reader = match reader {
         Ok(reader) => reader,
         Err(fault) => return format!("{fault:?}"),
     };
@@ -195,12 +199,32 @@ fn what_frames_a_body_is_bounded_too() {
     check(format!("{}{}0\r\n\r\n", chunk(4096), chunk(6)), "hello ExtensionsTooLarge");
     // Trailers: 32 lines, 8 KiB; those that are dropped count.
     let many = |count: usize| format!("0\r\n{}\r\n", "Age: 1\r\n".repeat(count));
-    check(many(MAX_TRAILERS), "||0");
-    check(many(MAX_TRAILERS + 1), "TrailersTooLarge");
+    check(many(32), "||0");
+    check(many(33), "TrailersTooLarge");
     let long = |len: usize| format!("0\r\nAge: {}\r\n\r\n", "1".repeat(len - "Age: \r\n\r\n".len()));
-    check(long(MAX_TRAILER_BYTES), "||0");
-    check(long(MAX_TRAILER_BYTES + 1), "TrailersTooLarge");
+    check(long(8192), "||0");
+    check(long(8193), "TrailersTooLarge");
     check(format!("0\r\nX: {}", "y".repeat(10_000)), "TrailersTooLarge");
+}
+
+#[test]
+fn what_chunks_may_cost_can_be_said() {
+    let limits = ChunkLimits { extension_bytes: 3, trailers: 2, trailer_bytes: 16 };
+    for (bytes, expect) in [
+        ("1;abc\r\nx\r\n0\r\n\r\n", "x||0"),
+        ("1;abcd\r\nx\r\n0\r\n\r\n", "ExtensionsTooLarge"),
+        ("1;abc\r\nx\r\n1;d\r\ny\r\n0\r\n\r\n", "xy||0"),
+        ("1;abc\r\nx\r\n1;de\r\ny\r\n0\r\n\r\n", "x ExtensionsTooLarge"),
+        ("2;abc\r\nxx\r\n1;abc\r\ny\r\n0\r\n\r\n", "xx ExtensionsTooLarge"),
+        ("0\r\na: 1\r\nb: 2\r\n\r\n", "|a: 1\\r\\nb: 2\\r\\n|0"),
+        ("0\r\na:1\r\nb:2\r\nc:3\r\n\r\n", "TrailersTooLarge"),
+        ("0\r\na: 123456789\r\n\r\n", "|a: 123456789\\r\\n|0"),
+        ("0\r\na: 1234567890\r\n\r\n", "TrailersTooLarge"),
+    ] {
+        let reader = || BodyReader::new(Framing::Chunked, 10).map(|reader| reader.held_to(limits));
+        assert_eq!(outcome_of(reader(), [bytes.as_bytes()].into_iter()), expect, "{bytes:?}");
+        assert_eq!(outcome_of(reader(), bytes.as_bytes().chunks(1)), expect, "byte by byte: {bytes:?}");
+    }
 }
 
 #[test]
