@@ -161,7 +161,7 @@ fn a_completion_queue_that_overflows_loses_no_byte_no_connection_and_no_wake() {
         let (done, is_done) = mpsc::channel();
         let peers = std::thread::spawn(move || {
             // Each step of theirs is done before the worker turns again.
-            let mut step = |work: &mut dyn FnMut()| {
+            let step = |work: &mut dyn FnMut()| {
                 gone.recv().unwrap();
                 work();
                 done.send(()).unwrap();

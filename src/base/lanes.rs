@@ -6,14 +6,14 @@ pub const LANES: usize = 16;
 /// A bit for each byte of `block` that is `byte`, the first byte's lowest.
 #[inline]
 pub fn equal(block: &[u8; LANES], byte: u8) -> u32 {
-    lanes::equal(block, byte)
+    by::equal(block, byte)
 }
 
 /// A bit for each byte of `block` that cannot stand in a JSON string as it is (RFC 8259 section 7): quote, backslash,
 /// control characters. The first byte's bit is the lowest.
 #[inline]
 pub fn unquotable(block: &[u8; LANES]) -> u32 {
-    lanes::unquotable(block)
+    by::unquotable(block)
 }
 
 /// Whether `byte` cannot stand in a JSON string as it is.
@@ -21,10 +21,10 @@ pub const fn is_unquotable(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// SSE2.
+/// By SSE2.
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)] // intrinsics are for those alone who say that the processor has them
-mod lanes {
+mod by {
     use super::LANES;
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
@@ -67,7 +67,7 @@ mod lanes {
     }
 }
 
-/// For other processors, by two words of eight bytes.
+/// By two words of eight bytes, for other processors.
 #[cfg(any(not(target_arch = "x86_64"), test))]
 #[cfg_attr(target_arch = "x86_64", allow(dead_code))]
 mod words {
@@ -104,7 +104,7 @@ mod words {
     }
 }
 #[cfg(not(target_arch = "x86_64"))]
-use words as lanes;
+use words as by;
 
 #[cfg(test)]
 mod tests {

@@ -236,7 +236,13 @@ impl Sliding {
                 .map_or_else(|packed| if is_of(packed, number) { packed & AMOUNT_MAX } else { 0 }, |_| 0);
             fence(SeqCst);
         }
-        (Slot { until_ns: self.until_ns(number), units: self.amount(number) }, most)
+        (self.present(now), most)
+    }
+
+    /// The slot of `now`.
+    pub(super) fn present(&self, now: Moment) -> Slot {
+        let number = self.number(now);
+        Slot { until_ns: self.until_ns(number), units: self.amount(number) }
     }
 
     /// Says that it is on disk that so much may be in a slot. Never takes back.

@@ -98,7 +98,7 @@ impl Keeping {
             return;
         }
         match account.terms().measure {
-            Measure::Sliding { .. } => self.append_slots(account, None, now),
+            Measure::Sliding { .. } => self.append_slots(account, account.slot_of_rest(used, now), now),
             _ => self.append(account, &[balance_of(account, used, now)]),
         }
     }

@@ -279,6 +279,24 @@ mod tests {
         }
     }
 
+    /// Who takes says so in the balance first and in the slot afterwards, and between the two the account may be closed.
+    #[test]
+    fn what_is_in_no_slot_yet_when_an_account_is_closed_is_written_down_all_the_same() {
+        let measure = Measure::Sliding { budget: 100, length: Duration::from_secs(60) };
+        let account =
+            Account::open(7, "", &Arc::new(Terms::new(&"a".into(), Unit::Tokens, &measure)), false, NOW);
+        let sum = |slots: &[crate::limit::Slot]| slots.iter().map(|slot| slot.units).sum::<u64>();
+        assert!(account.adjust(0, 40, NOW));
+        let later = NOW.later(Duration::from_secs(30));
+        assert!(matches!(account.take_directly(account.terms.grains(3), later), super::super::Direct::Took));
+        let (_, used) = account.send_away(later).expect("nobody else moves it");
+        assert_eq!((used, sum(&account.slots(later).collect::<Vec<_>>())), (43, 40));
+        let rest = account.slot_of_rest(used, later).expect("something is missing");
+        assert_eq!(rest.units, 3);
+        account.sliding().expect("it slides").add(account.sliding().expect("it slides").number(later), 3);
+        assert_eq!(account.slot_of_rest(used, later), None, "now it is noted");
+    }
+
     #[test]
     fn a_refund_whose_time_nobody_knows_comes_out_of_what_is_oldest() {
         let measure = Measure::Sliding { budget: 100, length: Duration::from_secs(60) };

@@ -133,6 +133,16 @@ impl Account {
         self.sliding().into_iter().flat_map(move |sliding| sliding.slots(now))
     }
 
+    /// Of a sliding budget that was closed when `used` units were: the slot of `now` with what stands in no slot yet, because
+    /// who spends says so there a moment later. `None` where all of it does.
+    pub fn slot_of_rest(&self, used: u64, now: Moment) -> Option<Slot> {
+        let sliding = self.sliding()?;
+        let noted = sliding.slots(now).map(|slot| slot.units).sum();
+        let rest = used.checked_sub(noted).filter(|rest| *rest > 0)?;
+        let slot = sliding.present(now);
+        Some(Slot { units: slot.units.saturating_add(rest), ..slot })
+    }
+
     /// Takes on what was in the slots of a sliding budget in an earlier process. For an account that nobody spends from
     /// yet.
     pub fn restore_slots(&self, slots: &[Slot], now: Moment) {
