@@ -90,6 +90,7 @@ fn pick(
 ///
 /// # Errors
 /// The fault of the last attempt.
+#[allow(clippy::manual_async_fn)] // see below
 pub(super) fn until_answered<'a>(
     worker: &Worker,
     serving: &'a Serving,
