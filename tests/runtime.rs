@@ -224,6 +224,27 @@ fn a_completion_queue_that_overflows_loses_no_byte_no_connection_and_no_wake() {
     }
 }
 
+/// Who has a connection is not reset by what follows, and who has none is as if nobody had heard.
+#[test]
+fn a_socket_that_is_about_to_close_keeps_who_came_and_lets_nobody_new_in() {
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let came = TcpStream::connect(address).unwrap();
+    on_worker(move |ring| async move {
+        let listener = Listener::new(&ring, socket);
+        listener.turn_away().unwrap();
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(300)).unwrap_err();
+        assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
+        (&came).write_all(b"here").unwrap();
+        let taken = listener.take_waiting().expect("it waits");
+        assert!(listener.take_waiting().is_none());
+        drop(listener);
+        let mut heard = Vec::new();
+        assert_eq!(taken.fill(&mut heard).await.unwrap(), 4);
+    });
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
 #[test]
 fn a_slow_reader_holds_back_the_sender_and_loses_nothing() {
     const TOTAL: usize = 24 << 20;

@@ -2,6 +2,7 @@
 
 use crate::config::{AdminAddress, Listener, Snapshot};
 use crate::coordinator::Takeover;
+use crate::proxy::Entrance;
 use crate::runtime::inherit::{self, Inherited, Place};
 use crate::runtime::privileges::Owner;
 use crate::runtime::{bind, clock, unix_listener};
@@ -18,8 +19,8 @@ const RELEASE_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Opened {
     /// Where, by listener of the configuration.
     pub(super) addresses: Vec<SocketAddr>,
-    /// By worker those that it takes connections from, each with the place of its listener.
-    pub(super) by_worker: Vec<Vec<(usize, Socket)>>,
+    /// By worker those that it takes connections from.
+    pub(super) by_worker: Vec<Vec<Entrance>>,
     /// Second descriptors of them for a process that takes this one's place, each with the name of its listener.
     pub(super) offered: Vec<(String, Socket)>,
     /// The admin endpoint's.
@@ -81,7 +82,8 @@ pub(super) fn open(
         // What is passed on is what systemd opened, if it did: all of its queues are here.
         let mut sockets = taken(&mut passed, |it| is_for(it, listener));
         sockets.extend(taken(&mut inherited, |it| is_for(it, listener)));
-        if sockets.is_empty() {
+        let is_ours = sockets.is_empty();
+        if is_ours {
             sockets = bind_all(listener.bind, workers).map_err(refused)?;
         }
         if let Some(bytes) = snapshot.settings.connections.send_buffer {
@@ -98,7 +100,7 @@ pub(super) fn open(
         }
         let shares = inherit::share_out(sockets, workers).map_err(refused)?;
         for (worker, share) in opened.by_worker.iter_mut().zip(shares) {
-            worker.extend(share.into_iter().map(|socket| (place, socket)));
+            worker.extend(share.into_iter().map(|socket| Entrance { listener: place, socket, is_ours }));
         }
     }
     if let Some(address) = &snapshot.settings.admin.address {

@@ -42,4 +42,4 @@ pub mod verify;
 mod worker;
 
 pub(crate) use credit::spend;
-pub use worker::{WorkerSeed, run};
+pub use worker::{Entrance, WorkerSeed, run};

@@ -33,6 +33,16 @@ const ROUTES_MAX: usize = 512;
 /// How long a worker that stops waits for its exchanges to end.
 const END_MAX: Duration = Duration::from_secs(2);
 
+/// A socket that a worker takes connections from.
+pub struct Entrance {
+    /// The place of its listener in the configuration.
+    pub listener: usize,
+    /// It listens.
+    pub socket: socket2::Socket,
+    /// Whether this process opened it: else it lives on elsewhere when it is closed here, and so does what waits in it.
+    pub is_ours: bool,
+}
+
 /// What a worker is started with. Everything in it is ready before the thread begins.
 pub struct WorkerSeed {
     /// What it hands out.
@@ -41,8 +51,8 @@ pub struct WorkerSeed {
     pub board: Arc<Board>,
     /// What it is told.
     pub mail: MailReceiver<ToWorker>,
-    /// The sockets that it takes connections from, each with the place of its listener in the configuration.
-    pub sockets: Vec<(usize, socket2::Socket)>,
+    /// The sockets that it takes connections from.
+    pub sockets: Vec<Entrance>,
     /// How TLS is spoken to backends.
     pub tls: TlsClient,
     /// What clients of HTTPS listeners meet.
@@ -123,8 +133,8 @@ pub async fn run(ring: Rc<Ring>, seed: WorkerSeed) {
     });
     worker.desk.counters.config_generation.set(worker.serving().in_force.generation);
     worker.adopt();
-    for (index, socket) in sockets {
-        let accept = accept(worker.clone(), Listener::new(&ring, socket), index);
+    for Entrance { listener, socket, is_ours } in sockets {
+        let accept = accept(worker.clone(), Listener::new(&ring, socket), listener, is_ours);
         executor::spawn_vital("the task that accepts connections", accept);
     }
     executor::spawn_vital("its housekeeping", keep_house(worker.clone()));

@@ -71,6 +71,21 @@ impl Listener {
         Some(Socket::adopt(&self.ring, socket.into_raw_fd()))
     }
 
+    /// Lets nobody new in: the kernel drops what asks for a connection, and who asks does so again a second later, of whoever
+    /// listens then. Handshakes that have begun end. For a socket that nobody else has and that is about to close.
+    pub fn turn_away(&self) -> io::Result<()> {
+        let op = |code: u32, on_true, on_false, operand| {
+            socket2::SockFilter::new(code as u16, on_true, on_false, operand) // codes have 16 bits
+        };
+        // A program over the segment (RFC 9293 section 3.1): its flags are byte 13, and SYN is the second lowest.
+        self.socket.attach_filter(&[
+            op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 13),
+            op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, 0b10),
+            op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+            op(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+        ])
+    }
+
     /// The next connection. An error (too many open files, say) ends nothing: wait a moment and call again.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
         let taken = self.ring.with(|inner| {

@@ -20,13 +20,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Connections that are taken out of the kernel's queue before a listening socket closes: as many as it holds.
 const WAITING_MAX: usize = 4096;
 
+/// How long handshakes of TCP that have begun are waited for before a listening socket closes: what one with a client on
+/// the same continent takes; not longer than `timeouts.drainIdle`.
+const HANDSHAKES_END: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_millis(5);
+
 /// What a connection's task takes. The allocator hands it out in these steps, so one byte more costs each connection a
 /// kilobyte: what is seldom needed is in a box of its own.
 const TASK_BYTES: usize = 6144;
 
 /// Takes connections while the gate is open, until the worker drains; then the listening socket closes. Whatever was
 /// taken is served, and so is what waits for nobody else: a connection that is closed unserved may have had a request.
-pub(super) async fn accept(worker: Rc<Worker>, listener: Listener, index: usize) {
+pub(super) async fn accept(worker: Rc<Worker>, listener: Listener, index: usize, is_ours: bool) {
     loop {
         poll_fn(|cx| match worker.takes_connections() || worker.is_draining() {
             true => Poll::Ready(()),
@@ -39,14 +44,29 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: Listener, index: usize)
         worker.desk.set_listening(true);
         take_all(&worker, &listener, index).await;
         if worker.is_draining() && worker.board.health.is_open() {
-            for socket in (0..WAITING_MAX).map_while(|_| listener.take_waiting()) {
-                take(&worker, socket, index);
-            }
+            take_last(&worker, &listener, index, is_ours).await;
         }
         worker.desk.set_listening(false);
         if worker.is_draining() {
             return;
         }
+    }
+}
+
+/// Takes who waits in a socket that is about to close, which would reset them. Where it is ours, nobody new gets in first, and
+/// handshakes that have begun are waited for.
+async fn take_last(worker: &Rc<Worker>, listener: &Listener, index: usize, is_ours: bool) {
+    let is_shut = is_ours && listener.turn_away().is_ok();
+    let most = worker.serving().in_force.snapshot.settings.timeouts.drain_idle;
+    let until = worker.ring.now() + if is_shut { HANDSHAKES_END.min(most) } else { Duration::ZERO };
+    loop {
+        for socket in (0..WAITING_MAX).map_while(|_| listener.take_waiting()) {
+            take(worker, socket, index);
+        }
+        if worker.ring.now() >= until {
+            return;
+        }
+        sleep(&worker.ring, LAST_PAUSE).await;
     }
 }
 
