@@ -31,6 +31,8 @@ struct Shared {
 
 /// Every connection has a turn so often.
 const ROUND: Duration = Duration::from_millis(200);
+/// In so many shares: attackers are many, and do not all send in the same moment.
+const SHARES: usize = 40;
 /// Connections that are opened in one round, so that it is an attack on connections and not on their making.
 const OPENED_MAX: usize = 200;
 /// Bytes of an answer: more than the gateway lets wait for a reader, and not so much more that the provider, which makes
@@ -103,21 +105,23 @@ impl Attackers {
 
 impl Shared {
     fn run(&self, attack: Attack, port: u16, count: usize) {
-        let mut sockets: Vec<TcpStream> = Vec::new();
+        let mut shares: Vec<Vec<TcpStream>> = (0..SHARES).map(|_| Vec::new()).collect();
         while !self.over.load(SeqCst) {
-            let began = Instant::now();
-            sockets.retain_mut(|socket| attack.turn(socket));
-            for _ in 0..(count - sockets.len()).min(OPENED_MAX) {
-                match attack.open(port) {
-                    Ok(socket) => {
-                        sockets.push(socket);
-                        self.opened.fetch_add(1, SeqCst);
-                    }
-                    Err(_) => break,
+            let mut room = OPENED_MAX;
+            for place in 0..SHARES {
+                let began = Instant::now();
+                let sockets = &mut shares[place];
+                sockets.retain_mut(|socket| attack.turn(socket));
+                let wanted = (count + place) / SHARES; // in all as many as wanted
+                for _ in 0..wanted.saturating_sub(sockets.len()).min(room) {
+                    let Ok(socket) = attack.open(port) else { break };
+                    sockets.push(socket);
+                    room -= 1;
+                    self.opened.fetch_add(1, SeqCst);
                 }
+                self.open.store(shares.iter().map(|sockets| sockets.len() as u64).sum(), SeqCst);
+                std::thread::sleep((ROUND / SHARES as u32).saturating_sub(began.elapsed()));
             }
-            self.open.store(sockets.len() as u64, SeqCst);
-            std::thread::sleep(ROUND.saturating_sub(began.elapsed()));
         }
     }
 }
