@@ -15,7 +15,7 @@ use tollgate::limit::{Accounts, Tuning, Wanted};
 use tollgate::mail::{Board, Desk, InForce, Resolved, ToWorker, WORKER_MAIL_MAX};
 use tollgate::proxy::handshake::TlsServer;
 use tollgate::proxy::tls::TlsClient;
-use tollgate::proxy::{self, WorkerSeed};
+use tollgate::proxy::{self, Entrance, WorkerSeed};
 use tollgate::runtime::executor::{self, WorkerThread};
 use tollgate::runtime::{MailReceiver, MailSender, RingConfig, bind, clock, mailbox, sleep};
 use tollgate_loadtest::{Script, Simulator};
@@ -63,7 +63,7 @@ fn serve(board: &Arc<Board>, mail: MailReceiver<ToWorker>) -> (WorkerThread, Soc
         desk: board.desks[0].clone(),
         board: board.clone(),
         mail,
-        sockets: vec![(0, socket)],
+        sockets: vec![Entrance { listener: 0, socket, is_ours: true }],
         tls: TlsClient::new(rustls::RootCertStore::empty()).expect("a client"),
         tls_server: TlsServer::new().expect("a server"),
     };

@@ -14,7 +14,7 @@ use super::kit::vitals::Vitals;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tollgate_loadtest::Simulator;
+use tollgate_loadtest::{Script, Simulator};
 
 /// What was asked for.
 struct Asked {
@@ -24,6 +24,7 @@ struct Asked {
     streams: u64,
     attackers: u64,
     clients: u64,
+    answer: u64,
     seconds: u64,
 }
 
@@ -47,7 +48,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let life = Duration::from_secs(300 + asked.seconds * 6 + opened / 20);
     let stage = Stage { name: "connections", binary: &asked.tollgate, life };
     stage.run(|setup, simulator| {
-        setup.configure(&asked.yaml(setup, simulator.addr().port()))?;
+        // What makes long answers for attackers makes none for others, whom it would keep waiting.
+        let host = Simulator::start(Script::default()).map_err(|why| format!("the plain host: {why}"))?;
+        setup.configure(&asked.yaml(setup, simulator.addr().port(), host.addr().port()))?;
         let mut figures = Figures::new("connections");
         idle(&asked, setup, &mut figures)?;
         streams(&asked, setup, simulator, &mut figures)?;
@@ -137,9 +140,10 @@ fn attacks(asked: &Asked, setup: &Setup, figures: &mut Figures) -> Result<(), St
     let calm = calm::drive(setup.port, asked.clients, time);
     figures.row("well-behaved clients", asked.clients);
     figures.row("attackers", asked.attackers);
+    figures.row("bytes of each answer that they read slowly", asked.answer);
     calm.report("calm", figures);
     for attack in [attack::Attack::Heads, attack::Attack::Reading] {
-        let attackers = attack::Attackers::start(attack, setup.port, asked.attackers);
+        let attackers = attack::Attackers::start(attack, setup.port, asked.attackers, asked.answer);
         let began = Instant::now();
         while attackers.open() < asked.attackers * 9 / 10 && began.elapsed() < Duration::from_secs(30) {
             std::thread::sleep(Duration::from_millis(20));
@@ -179,6 +183,7 @@ impl Asked {
             streams: options.number("streams", 2_000, 1, 9_000)?,
             attackers: options.number("attackers", 1_000, 1, 10_000)?,
             clients: options.number("clients", 100, 1, 1_000)?,
+            answer: options.number("answer", 1 << 20, 1, 1 << 30)?,
             seconds: options.number("seconds", 10, 1, 3_600)?,
         };
         options.end()?;
@@ -198,7 +203,7 @@ impl Asked {
     }
 
     /// Room for all, and times that only attackers meet.
-    fn yaml(&self, setup: &Setup, upstream: u16) -> String {
+    fn yaml(&self, setup: &Setup, upstream: u16, host: u16) -> String {
         let config = Config {
             workers: 2,
             upstream,
@@ -211,11 +216,11 @@ impl Asked {
         let most = self.idle + self.streams + self.attackers + self.clients + FILES;
         let timeouts = "  timeouts: {drain: 5s";
         let with_room = format!("  connections: {{perWorker: {most}}}\n{timeouts}, idle: 10m");
-        config.yaml(setup).replacen(timeouts, &with_room, 1) + &plain(upstream)
+        config.yaml(setup).replacen(timeouts, &with_room, 1) + &plain(host)
     }
 }
 
-/// A route to a plain host, which is the provider too: what it sends costs it nothing to make.
+/// A route to a plain host: what it sends costs it nothing to make.
 fn plain(port: u16) -> String {
     format!(
         "---
@@ -247,6 +252,7 @@ loadtest connections: what connections cost, and what attackers with many of the
   --streams N       streams at once, an event each 250 ms (2000)
   --attackers N     connections of attackers (1000)
   --clients N       well-behaved clients beside them (100)
+  --answer N        bytes of the answers that attackers order and read slowly (1048576)
   --seconds N       how long each of three turns of theirs lasts (10)
   --out DIR         connections.md and connections.json go there
 
@@ -268,7 +274,7 @@ mod tests {
         assert_eq!((asked.idle, asked.streams, asked.attackers, asked.clients), (10, 5, 1_000, 100));
         assert!(read("--tollgate t --idle 0").is_err() && read("--tollgate t --x 1").is_err());
         let setup = Setup { binary: PathBuf::new(), dir: PathBuf::from("dir"), port: 1, admin: 2 };
-        let text = asked.yaml(&setup, 3);
+        let text = asked.yaml(&setup, 3, 4);
         assert!(text.contains("perWorker: 1627}") && text.contains("{drain: 5s, idle: 10m}"), "{text}");
     }
 }

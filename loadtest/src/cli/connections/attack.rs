@@ -35,9 +35,6 @@ const ROUND: Duration = Duration::from_millis(200);
 const SHARES: usize = 40;
 /// Connections that are opened in one round, so that it is an attack on connections and not on their making.
 const OPENED_MAX: usize = 200;
-/// Bytes of an answer: more than the gateway lets wait for a reader, and not so much more that the provider, which makes
-/// them on one thread, keeps others waiting.
-const ANSWER: u64 = 1 << 20;
 /// Room for what was sent to an attacker who reads slowly.
 const RECEIVE_BUFFER: usize = 4 << 10;
 
@@ -49,7 +46,7 @@ impl Attack {
         }
     }
 
-    fn open(self, port: u16) -> std::io::Result<TcpStream> {
+    fn open(self, port: u16, answer: u64) -> std::io::Result<TcpStream> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut socket = TcpStream::connect_timeout(&addr, Duration::from_secs(2))?;
         socket.set_nodelay(true)?;
@@ -59,7 +56,7 @@ impl Attack {
             }
             Attack::Reading => {
                 socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
-                let order = format!("GET /plain?bytes={ANSWER} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+                let order = format!("GET /plain?bytes={answer} HTTP/1.1\r\nhost: localhost\r\n\r\n");
                 socket.write_all(order.as_bytes())?;
             }
         }
@@ -82,11 +79,12 @@ impl Attack {
 }
 
 impl Attackers {
-    /// Begins with `count` connections to `port`; those that are ended are opened anew.
-    pub(super) fn start(attack: Attack, port: u16, count: u64) -> Attackers {
+    /// Begins with `count` connections to `port`; those that are ended are opened anew. Who reads slowly orders answers of
+    /// `answer` bytes.
+    pub(super) fn start(attack: Attack, port: u16, count: u64, answer: u64) -> Attackers {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        let thread = std::thread::spawn(move || theirs.run(attack, port, count as usize));
+        let thread = std::thread::spawn(move || theirs.run(attack, port, count as usize, answer));
         Attackers { shared, thread }
     }
 
@@ -104,7 +102,7 @@ impl Attackers {
 }
 
 impl Shared {
-    fn run(&self, attack: Attack, port: u16, count: usize) {
+    fn run(&self, attack: Attack, port: u16, count: usize, answer: u64) {
         let mut shares: Vec<Vec<TcpStream>> = (0..SHARES).map(|_| Vec::new()).collect();
         while !self.over.load(SeqCst) {
             let mut room = OPENED_MAX;
@@ -114,7 +112,7 @@ impl Shared {
                 sockets.retain_mut(|socket| attack.turn(socket));
                 let wanted = (count + place) / SHARES; // in all as many as wanted
                 for _ in 0..wanted.saturating_sub(sockets.len()).min(room) {
-                    let Ok(socket) = attack.open(port) else { break };
+                    let Ok(socket) = attack.open(port, answer) else { break };
                     sockets.push(socket);
                     room -= 1;
                     self.opened.fetch_add(1, SeqCst);
