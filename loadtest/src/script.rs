@@ -122,6 +122,9 @@ pub struct Script {
     pub retry_after: Option<u64>,
     /// Close a kept-alive connection that was idle so long, without a word, as providers do.
     pub idle_timeout: Option<Duration>,
+    /// Most bytes that the kernel holds of what is sent over one connection; without it as many as it likes, which with
+    /// thousands of slow readers is all that a host has for TCP.
+    pub send_buffer: Option<usize>,
     /// The only key that is accepted; without it any non-empty key is.
     pub expected_key: Option<String>,
     /// Refuse the fields and orders of roles that the real provider refuses.
@@ -158,6 +161,7 @@ impl Default for Script {
             fault_times: u64::MAX,
             retry_after: Some(1),
             idle_timeout: None,
+            send_buffer: None,
             expected_key: None,
             strict: true,
             body_limit: 64 * 1024 * 1024,

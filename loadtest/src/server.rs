@@ -219,7 +219,11 @@ impl Server {
             self.connections.len() - 1
         });
         // A socket that cannot be set up is a connection that was never there.
-        let usable = socket.set_nonblocking(true).and_then(|()| socket.set_nodelay(true));
+        let bound = self.world.script.send_buffer;
+        let bounded =
+            bound.map_or(Ok(()), |bytes| socket2::SockRef::from(&socket).set_send_buffer_size(bytes));
+        let usable =
+            bounded.and_then(|()| socket.set_nonblocking(true)).and_then(|()| socket.set_nodelay(true));
         match usable.and_then(|()| self.readiness.watch(socket, key)) {
             Ok(socket) => {
                 self.world.ledger.connections += 1;

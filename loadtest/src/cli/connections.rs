@@ -48,8 +48,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let life = Duration::from_secs(300 + asked.seconds * 6 + opened / 20);
     let stage = Stage { name: "connections", binary: &asked.tollgate, life };
     stage.run(|setup, simulator| {
-        // What makes long answers for attackers makes none for others, whom it would keep waiting.
-        let host = Simulator::start(Script::default()).map_err(|why| format!("the plain host: {why}"))?;
+        // What makes long answers for attackers makes none for others, whom it would keep waiting; and what it has sent and
+        // nobody read is not to fill the memory of this host, on which the gateway would be alone.
+        let script = Script { send_buffer: Some(64 << 10), ..Script::default() };
+        let host = Simulator::start(script).map_err(|why| format!("the plain host: {why}"))?;
         setup.configure(&asked.yaml(setup, simulator.addr().port(), host.addr().port()))?;
         let mut figures = Figures::new("connections");
         idle(&asked, setup, &mut figures)?;
