@@ -193,9 +193,8 @@ impl Sliding {
 
     /// Time until `amount` more has become old; `None` when there is not so much.
     pub(super) fn until_freed(&self, amount: u64, now: Moment) -> Option<Duration> {
-        let number = self.number(now);
         let mut freed = 0u64;
-        for old in number.saturating_sub(SLOTS - 1)..=number {
+        for old in self.all(now) {
             freed = freed.saturating_add(self.amount(old));
             if freed >= amount {
                 let at = (old + SLOTS).saturating_mul(self.slot_ns);
@@ -241,8 +240,7 @@ impl Sliding {
 
     /// The slot of `now`.
     pub(super) fn present(&self, now: Moment) -> Slot {
-        let number = self.number(now);
-        Slot { until_ns: self.until_ns(number), units: self.amount(number) }
+        self.slot_of(self.number(now))
     }
 
     /// Says that it is on disk that so much may be in a slot. Never takes back.
@@ -257,9 +255,7 @@ impl Sliding {
 
     /// What is in the slots, the oldest first.
     pub(super) fn slots(&self, now: Moment) -> impl Iterator<Item = Slot> {
-        let newest = self.number(now);
-        let slot = |number| Slot { until_ns: self.until_ns(number), units: self.amount(number) };
-        (newest.saturating_sub(SLOTS - 1)..=newest).map(slot).filter(|slot| slot.units > 0)
+        self.all(now).map(|number| self.slot_of(number)).filter(|slot| slot.units > 0)
     }
 
     /// Takes on what was in the slots of an earlier process; the sum of what is not old. Slots that are still to come
@@ -278,6 +274,10 @@ impl Sliding {
             }
         }
         sum
+    }
+
+    fn slot_of(&self, number: u64) -> Slot {
+        Slot { until_ns: self.until_ns(number), units: self.amount(number) }
     }
 
     fn until_ns(&self, number: u64) -> i64 {

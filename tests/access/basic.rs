@@ -1,5 +1,6 @@
 //! Who may call by a name and a password, through a whole gateway.
 
+use crate::denials;
 use crate::support::process::{Process, directory};
 use crate::support::{Answer, Client, Rig, apis, chat, limits, settings, until};
 use serde_json::{Value, json};
@@ -44,14 +45,6 @@ fn basic(credentials: &str) -> String {
 
 fn ask(rig: &Rig, path: &str, headers: &str) -> Answer {
     rig.client().ask(path, headers, &chat("gpt-5", false))
-}
-
-fn denials(rig: &Rig, reason: &str) -> u64 {
-    use tollgate::telemetry::{Totals, lists::DENIALS};
-    let mut totals = Totals::default();
-    rig.gateway().board.desks.iter().for_each(|desk| totals.add(&desk.counters));
-    let place = DENIALS.iter().position(|known| *known == reason).unwrap_or_else(|| panic!("{reason}"));
-    totals.denials[place]
 }
 
 #[test]
